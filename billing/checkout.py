@@ -1,0 +1,202 @@
+"""Placing an order, and leading the parent to Stripe's page for the part that is due at once."""
+
+import datetime
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from billing import gateway
+from billing.models import (
+    ChargeAttempt,
+    ChargeKind,
+    ChargeStatus,
+    Installment,
+    InstallmentStatus,
+    StripeCustomer,
+)
+from billing.settle import settle_checkout_session, settle_payment_intent
+from csf.dates import local_date
+from csf.models import StaffTask
+from csf.state import Stale
+from enrollments.models import Enrollment, Household, User
+from orders.checkout import hold_lines
+from orders.models import Order, OrderStatus
+
+# Stripe wants a payment page to live 30 minutes at least; two more are for the way there.
+SESSION_LIFE = timedelta(minutes=32)
+HOLD_AFTER_SESSION = timedelta(minutes=3)
+LONGEST_HOLD = timedelta(hours=2)
+
+
+class NothingToPay(Exception):
+    """The order is paid, over, or its seats are no longer held."""
+
+
+class StripeUnavailable(Exception):
+    """Stripe did not answer, or refused; nothing is lost, and the same button may be pressed again."""
+
+
+@transaction.atomic
+def place_order(*, order: Order, by: User, now: datetime.datetime) -> None:
+    """Turn the cart into an order: hold its seats, freeze its prices, write what is due.
+
+    All or nothing. Raises `orders.cart.Refused` in words for the parent. An order that costs nothing is confirmed
+    at once.
+    """
+    held_until = now + timedelta(minutes=settings.SEAT_HOLD_MINUTES)
+    total_cents = hold_lines(order=order, now=now, held_until=held_until)
+    if total_cents:
+        Installment.objects.create(order=order, number=1, due_on=local_date(now), amount_cents=total_cents)
+    order.place(by=by, at=now, held_until=held_until, total_cents=total_cents)
+    if not total_cents:
+        order.confirm(reason="nothing to pay")
+
+
+def payment_page(*, order: Order, by: User, now: datetime.datetime) -> str:
+    """The address of Stripe's page where the first part of the order can be paid.
+
+    Gives the open page again if there is one; a second page is made only after the first is seen closed, for two
+    open pages could both be paid. Raises NothingToPay or StripeUnavailable.
+    """
+    attempt = _attempt_to_pay(order=order, by=by, now=now)
+    if attempt.can_take_money(now):
+        return attempt.session_url
+    if attempt.stripe_session_id:
+        _close_page(attempt)
+        attempt = _attempt_to_pay(order=order, by=by, now=now)
+    return _open_page(attempt, _customer_id(order.household))
+
+
+@transaction.atomic
+def _attempt_to_pay(*, order: Order, by: User, now: datetime.datetime) -> ChargeAttempt:
+    """The attempt whose page may still take money, or a new one, for which the hold is prolonged."""
+    order = Order.objects.select_for_update(no_key=True).get(pk=order.pk)
+    if order.status != OrderStatus.PLACED:
+        raise NothingToPay
+    installment = order.installments.select_for_update(no_key=True).get(number=1)
+    payable = installment.attempts.payable().order_by("-number").first()
+    if payable is not None:
+        return payable
+    session_end = (now + SESSION_LIFE).replace(microsecond=0)
+    _prolong_hold(order, session_end + HOLD_AFTER_SESSION)
+    if installment.status == InstallmentStatus.SCHEDULED:
+        installment.start_charging(by=by)
+    return ChargeAttempt.objects.create(
+        installment=installment,
+        number=installment.attempts.count() + 1,
+        kind=ChargeKind.CHECKOUT,
+        amount_cents=installment.amount_cents,
+        currency=order.currency,
+        session_expires_at=session_end,
+    )
+
+
+def _prolong_hold(order: Order, until: datetime.datetime) -> None:
+    assert order.placed_at is not None
+    if until > order.placed_at + LONGEST_HOLD:
+        raise NothingToPay
+    if order.held_until is None or until > order.held_until:
+        Order.objects.filter(pk=order.pk).update(held_until=until)
+        Enrollment.objects.filter(order_item__order=order, expires_at__isnull=False).update(expires_at=until)
+
+
+def _customer_id(household: Household) -> str:
+    customer, _ = StripeCustomer.objects.get_or_create(household=household)
+    if customer.stripe_id is None:
+        guardian = household.guardians.order_by("pk")[0]
+        try:
+            found = gateway.create_customer(
+                email=guardian.email,
+                name=household.name,
+                metadata={"household": str(household.public_id)},
+                key=f"cus:{household.public_id}",
+            )
+        except (gateway.Refused, gateway.OutcomeUnknown) as error:
+            raise StripeUnavailable from error
+        customer.stripe_id = found["id"]
+        StripeCustomer.objects.filter(pk=customer.pk, stripe_id=None).update(stripe_id=found["id"])
+    return customer.stripe_id
+
+
+def _open_page(attempt: ChargeAttempt, customer_id: str) -> str:
+    _try_to_move(attempt, ChargeStatus.SENDING)
+    try:
+        session = gateway.create_checkout_session(
+            _session_params(attempt, customer_id), key=f"co:{attempt.public_id}"
+        )
+    except gateway.Refused as error:
+        _page_refused(attempt, error)
+        raise StripeUnavailable from error
+    except gateway.OutcomeUnknown as error:
+        _try_to_move(attempt, ChargeStatus.UNKNOWN, reason="no answer", error=str(error))
+        raise StripeUnavailable from error
+    _try_to_move(attempt, ChargeStatus.WAITING, stripe_session_id=session["id"], session_url=session["url"])
+    return str(session["url"])
+
+
+def _session_params(attempt: ChargeAttempt, customer_id: str) -> dict[str, Any]:
+    """Only stored values, so that a repeat under the same key sends the same request."""
+    order = attempt.installment.order
+    metadata = {
+        "order": str(order.public_id),
+        "installment": str(attempt.installment.public_id),
+        "attempt": str(attempt.public_id),
+    }
+    page = f"{settings.SITE_URL}{order.get_absolute_url()}"
+    return {
+        "mode": "payment",
+        "customer": customer_id,
+        "client_reference_id": str(order.public_id),
+        "payment_method_types": ["card"],  # else the account may add methods that settle days later
+        "adaptive_pricing": {"enabled": False},  # else the page may show another currency
+        "line_items": [_line(attempt, order)],
+        "payment_intent_data": {"metadata": metadata},
+        "metadata": metadata,
+        "expires_at": int(attempt.session_expires_at.timestamp()),
+        "success_url": f"{page}?paid=1",
+        "cancel_url": page,
+    }
+
+
+def _line(attempt: ChargeAttempt, order: Order) -> dict[str, Any]:
+    names = [f"{item.child.first_name}: {item.course.title}" for item in order.items.select_related("child", "course")]
+    product = {"name": f"{settings.SCHOOL_NAME}, order {order.number}", "description": ", ".join(names)[:300]}
+    price = {"currency": attempt.currency, "unit_amount": attempt.amount_cents, "product_data": product}
+    return {"price_data": price, "quantity": 1}
+
+
+def _page_refused(attempt: ChargeAttempt, error: gateway.Refused) -> None:
+    """No page was made. A refused `expires_at` only means that this attempt came to Stripe too late."""
+    late = error.param == "expires_at"
+    with transaction.atomic():
+        to = ChargeStatus.NOT_EXECUTED if late else ChargeStatus.REJECTED
+        _try_to_move(attempt, to, reason=str(error)[:300], error=str(error))
+        attempt.installment.refresh_from_db()
+        if attempt.installment.status == InstallmentStatus.CHARGING:
+            attempt.installment.stop_charging(reason="no payment page was made")
+        if not late:
+            StaffTask.open(StaffTask.Kind.CHARGE_REJECTED, attempt, str(error))
+
+
+def _close_page(attempt: ChargeAttempt) -> None:
+    """See the page closed at Stripe, and settle what happened on it."""
+    assert attempt.stripe_session_id
+    try:
+        session = gateway.retrieve_checkout_session(attempt.stripe_session_id)
+        if session["status"] == "open":
+            session = gateway.expire_checkout_session(attempt.stripe_session_id, key=f"exp:{attempt.public_id}")
+    except (gateway.Refused, gateway.OutcomeUnknown) as error:
+        raise StripeUnavailable from error
+    if isinstance(intent := session.get("payment_intent"), dict):
+        settle_payment_intent(intent)
+    settle_checkout_session(session)
+
+
+def _try_to_move(attempt: ChargeAttempt, to: ChargeStatus, **columns: Any) -> None:
+    """A double click sends the same request twice and gets the same answer; whoever is first writes it."""
+    try:
+        attempt.move(to, **columns)
+    except Stale:
+        attempt.refresh_from_db()

@@ -1,0 +1,68 @@
+"""Working off the inbox of Stripe's events: one worker an event, backoff, and parking for staff."""
+
+import json
+import logging
+from datetime import timedelta
+
+import requests
+import stripe
+from django.conf import settings
+from djstripe.models import Event
+
+from billing.gateway import EVENT_TYPES
+from billing.models import StripeEvent, StripeEventStatus
+from csf.models import StaffTask
+
+logger = logging.getLogger(__name__)
+
+MAX_TRIES = 8
+# Stripe as a whole is away: no fault of the event, so no try is counted.
+STRIPE_AWAY = (
+    stripe.APIConnectionError,
+    stripe.RateLimitError,
+    stripe.AuthenticationError,
+    requests.RequestException,
+)
+
+
+def process_event(event: StripeEvent) -> None:
+    """Handle one event of the inbox unless it is handled, not due, or with another worker. Safe to repeat.
+
+    dj-stripe's `Event.process` fetches the object, stores it and calls our receivers in one transaction; its
+    `Event` row commits with their work, so a second pass over the same event does nothing.
+    """
+    if not event.claim():
+        return
+    data = json.loads(event.body)
+    if reason := _why_ignored(event, data):
+        event.finish(StripeEventStatus.IGNORED, reason)
+        return
+    try:
+        Event.process(data)
+    except Exception as error:
+        _failed(event, error)
+    else:
+        event.finish(StripeEventStatus.PROCESSED)
+
+
+def _why_ignored(event: StripeEvent, data: dict[str, object]) -> str:
+    if event.livemode != settings.STRIPE_LIVE_MODE:
+        return "wrong livemode"
+    if data.get("account"):
+        return "an event of another account"
+    if event.type not in EVENT_TYPES:
+        return "a type that we do not handle"
+    return ""
+
+
+def _failed(event: StripeEvent, error: Exception) -> None:
+    note = f"{type(error).__name__}: {error}"
+    away = isinstance(error, STRIPE_AWAY) or (isinstance(error, stripe.APIError) and (error.http_status or 0) >= 500)
+    logger.warning("stripe event %s failed: %s", event.stripe_id, note, exc_info=not away)
+    if away:
+        event.try_again_in(timedelta(minutes=1), note, counted=False)
+    elif event.tries < MAX_TRIES:
+        event.try_again_in(timedelta(minutes=min(2 ** (event.tries - 1), 60)), note)
+    else:
+        event.finish(StripeEventStatus.PARKED, note)
+        StaffTask.open(StaffTask.Kind.EVENT_PARKED, event, note)

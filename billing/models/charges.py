@@ -1,0 +1,115 @@
+import datetime
+import uuid
+from typing import Any, Self
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from billing.models.money import Installment
+from csf.state import StatefulModel, TransitionRow, edges, transition
+from enrollments.models import User
+
+
+class ChargeKind(models.TextChoices):
+    CHECKOUT = "checkout", "Stripe's payment page"
+
+
+class ChargeStatus(models.TextChoices):
+    CREATED = "created", "created"
+    SENDING = "sending", "asking Stripe"
+    WAITING = "waiting", "with the parent"
+    UNKNOWN = "unknown", "outcome not known"
+    SUCCEEDED = "succeeded", "paid"
+    DECLINED = "declined", "declined"
+    REJECTED = "rejected", "refused by Stripe"
+    NOT_EXECUTED = "not_executed", "not executed"
+
+
+OPEN_CHARGE = {ChargeStatus.CREATED, ChargeStatus.SENDING, ChargeStatus.WAITING, ChargeStatus.UNKNOWN}
+
+
+class ChargeAttemptQuerySet(models.QuerySet["ChargeAttempt"]):
+    def payable(self) -> Self:
+        """Those whose payment page may still take money: open ones, and declined ones with the page open."""
+        still_open = Q(status=ChargeStatus.DECLINED, session_closed_at=None)
+        return self.filter(Q(status__in=OPEN_CHARGE) | still_open)
+
+
+class ChargeAttempt(StatefulModel):
+    """One try to get an installment's money. The row is committed before Stripe is asked, and its public id makes
+    the idempotency key, so a repeat of the same attempt can never charge twice."""
+
+    EDGES = edges(
+        {
+            ChargeStatus.CREATED: {ChargeStatus.SENDING, ChargeStatus.NOT_EXECUTED},
+            ChargeStatus.SENDING: {
+                ChargeStatus.WAITING,
+                ChargeStatus.SUCCEEDED,
+                ChargeStatus.REJECTED,
+                ChargeStatus.UNKNOWN,
+            },
+            ChargeStatus.UNKNOWN: {
+                ChargeStatus.SENDING,  # the same attempt again, under the same key
+                ChargeStatus.WAITING,
+                ChargeStatus.SUCCEEDED,
+                ChargeStatus.DECLINED,
+                ChargeStatus.NOT_EXECUTED,
+            },
+            ChargeStatus.WAITING: {
+                ChargeStatus.SUCCEEDED,
+                ChargeStatus.DECLINED,
+                ChargeStatus.NOT_EXECUTED,
+            },
+            # The page stays open after a decline: the parent may pay with another card.
+            ChargeStatus.DECLINED: {ChargeStatus.SUCCEEDED},
+            # Stripe is always right about money: a page that we thought closed may have been paid.
+            ChargeStatus.NOT_EXECUTED: {ChargeStatus.SUCCEEDED},
+        }
+    )
+
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    installment = models.ForeignKey(Installment, on_delete=models.PROTECT, related_name="attempts")
+    number = models.PositiveSmallIntegerField()
+    kind = models.CharField(max_length=20, choices=ChargeKind.choices)
+    status = models.CharField(
+        max_length=20, choices=ChargeStatus.choices, default=ChargeStatus.CREATED, editable=False
+    )
+    amount_cents = models.PositiveIntegerField()
+    currency = models.CharField(max_length=3)
+    stripe_session_id = models.CharField(max_length=255, unique=True, null=True, editable=False)
+    session_url = models.URLField(max_length=2000, blank=True, editable=False)
+    session_expires_at = models.DateTimeField(editable=False)
+    session_closed_at = models.DateTimeField(null=True, editable=False)
+    decline_code = models.CharField(max_length=100, blank=True, editable=False)
+    error = models.TextField(blank=True, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects = ChargeAttemptQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["installment", "number"]
+        constraints = [
+            models.CheckConstraint(condition=Q(status__in=ChargeStatus.values), name="billing_chargeattempt_status"),
+            models.UniqueConstraint(fields=["installment", "number"], name="billing_chargeattempt_number"),
+            models.UniqueConstraint(
+                fields=["installment"], condition=Q(status__in=OPEN_CHARGE), name="billing_chargeattempt_one_open"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.installment}, try {self.number}"
+
+    def move(self, to: ChargeStatus, *, by: User | None = None, reason: str = "", **columns: Any) -> None:
+        """Raises Stale if the attempt has moved meanwhile."""
+        transition(self, to, by=by, reason=reason, **columns)
+
+    def can_take_money(self, now: datetime.datetime) -> bool:
+        return bool(self.session_url) and self.session_closed_at is None and now < self.session_expires_at
+
+
+class ChargeAttemptTransition(TransitionRow):
+    chargeattempt = models.ForeignKey(ChargeAttempt, on_delete=models.PROTECT, related_name="transitions")
+
+    class Meta:
+        ordering = ["pk"]

@@ -1,0 +1,122 @@
+import uuid
+from typing import Self
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from csf.state import StatefulModel, TransitionRow, edges, transition
+from enrollments.models import Household, User
+from orders.models import Order
+
+
+class StripeCustomer(models.Model):
+    """Which Stripe customer stands for a household. The id is empty until Stripe has answered."""
+
+    household = models.OneToOneField(Household, on_delete=models.PROTECT, related_name="stripe_customer")
+    stripe_id = models.CharField(max_length=255, unique=True, null=True, editable=False)
+
+    def __str__(self) -> str:
+        return self.stripe_id or f"(new) {self.household}"
+
+
+class InstallmentStatus(models.TextChoices):
+    SCHEDULED = "scheduled", "scheduled"
+    CHARGING = "charging", "being paid"
+    PAID = "paid", "paid"
+    CANCELLED = "cancelled", "cancelled"
+
+
+OPEN_INSTALLMENT = {InstallmentStatus.SCHEDULED, InstallmentStatus.CHARGING}
+
+
+class InstallmentQuerySet(models.QuerySet["Installment"]):
+    def open(self) -> Self:
+        return self.filter(status__in=OPEN_INSTALLMENT)
+
+
+class Installment(StatefulModel):
+    """A part of an order's total with its own due date. Paying in full is one installment, due at checkout."""
+
+    EDGES = edges(
+        {
+            InstallmentStatus.SCHEDULED: {
+                InstallmentStatus.CHARGING,
+                InstallmentStatus.PAID,
+                InstallmentStatus.CANCELLED,
+            },
+            # Back to scheduled when a payment page closed without money.
+            InstallmentStatus.CHARGING: {InstallmentStatus.PAID, InstallmentStatus.SCHEDULED},
+        }
+    )
+
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="installments")
+    number = models.PositiveSmallIntegerField()
+    due_on = models.DateField()
+    amount_cents = models.PositiveIntegerField()
+    status = models.CharField(
+        max_length=20, choices=InstallmentStatus.choices, default=InstallmentStatus.SCHEDULED, editable=False
+    )
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects = InstallmentQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["order", "number"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(status__in=InstallmentStatus.values), name="billing_installment_status"
+            ),
+            models.CheckConstraint(condition=Q(amount_cents__gt=0), name="billing_installment_amount"),
+            models.UniqueConstraint(fields=["order", "number"], name="billing_installment_number"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.order}, part {self.number}"
+
+    def start_charging(self, *, by: User | None = None) -> None:
+        transition(self, InstallmentStatus.CHARGING, by=by)
+
+    def pay(self, *, reason: str) -> None:
+        """Its money is here; the caller writes the Payment in the same transaction. Raises Stale."""
+        transition(self, InstallmentStatus.PAID, reason=reason)
+
+    def stop_charging(self, *, reason: str) -> None:
+        """The payment page closed without money; it may be tried again. Raises Stale."""
+        transition(self, InstallmentStatus.SCHEDULED, reason=reason)
+
+
+class InstallmentTransition(TransitionRow):
+    installment = models.ForeignKey(Installment, on_delete=models.PROTECT, related_name="transitions")
+
+    class Meta:
+        ordering = ["pk"]
+
+
+class Payment(models.Model):
+    """Money that arrived, whatever became of its order. Never changed; unique by Stripe's PaymentIntent.
+
+    `installment` is empty for money that fits none (too late, twice, wrong amount): staff have a task for it.
+    """
+
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="payments")
+    installment = models.OneToOneField(
+        Installment, null=True, blank=True, on_delete=models.PROTECT, related_name="payment"
+    )
+    amount_cents = models.PositiveIntegerField()
+    currency = models.CharField(max_length=3)
+    stripe_payment_intent_id = models.CharField(max_length=255, unique=True)
+    stripe_charge_id = models.CharField(max_length=255, blank=True)
+    card_brand = models.CharField(max_length=30, blank=True)
+    card_last4 = models.CharField(max_length=4, blank=True)
+    received_at = models.DateTimeField(help_text="When Stripe says the charge was made.")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [models.CheckConstraint(condition=Q(amount_cents__gt=0), name="billing_payment_amount")]
+
+    def __str__(self) -> str:
+        return f"{self.stripe_payment_intent_id} for {self.order}"

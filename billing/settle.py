@@ -1,0 +1,115 @@
+"""What Stripe says about money, written into our rows.
+
+Each function takes an object as Stripe gives it (integer cents), locks the order first, and may be called any
+number of times, in any order, by webhook, page or repair job: success is applied whenever it is seen, a failure
+closes only the attempt it belongs to, and nothing undoes a payment.
+"""
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from billing.gateway import instant
+from billing.models import ChargeAttempt, ChargeStatus, Installment, InstallmentStatus, Payment
+from billing.models.charges import OPEN_CHARGE
+from csf.models import StaffTask
+from orders.models import Order, OrderStatus
+
+StripeObject = Mapping[str, Any]
+
+
+@transaction.atomic
+def settle_payment_intent(intent: StripeObject) -> Payment | None:
+    """Record what became of a PaymentIntent; gives the Payment if its money is here.
+
+    Does nothing for an intent whose metadata names no attempt of ours.
+    """
+    attempt = _locked_attempt(intent)
+    if attempt is None:
+        return None
+    if intent["status"] == "succeeded":
+        return _record_payment(attempt, intent)
+    error = intent.get("last_payment_error")
+    if error and attempt.status in {ChargeStatus.WAITING, ChargeStatus.UNKNOWN}:
+        code = error.get("decline_code") or error.get("code") or ""
+        attempt.move(ChargeStatus.DECLINED, reason=code[:300], decline_code=code[:100])
+    return None
+
+
+@transaction.atomic
+def settle_checkout_session(session: StripeObject) -> None:
+    """Note that a payment page is finished. An expired page without money makes its installment payable again."""
+    attempt = _locked_attempt(session)
+    if attempt is None or session["status"] == "open":
+        return
+    ChargeAttempt.objects.filter(pk=attempt.pk, session_closed_at=None).update(session_closed_at=timezone.now())
+    if session["status"] != "expired":
+        return  # the money is told by its PaymentIntent
+    if attempt.status in OPEN_CHARGE:
+        attempt.move(ChargeStatus.NOT_EXECUTED, reason="the payment page expired")
+    if attempt.installment.status == InstallmentStatus.CHARGING:
+        attempt.installment.stop_charging(reason="the payment page expired")
+
+
+def _locked_attempt(thing: StripeObject) -> ChargeAttempt | None:
+    """The attempt that the object's metadata names, under the locks of its order and installment."""
+    try:
+        public_id = uuid.UUID((thing.get("metadata") or {}).get("attempt", ""))
+    except ValueError:
+        return None
+    attempt = ChargeAttempt.objects.filter(public_id=public_id).select_related("installment").first()
+    if attempt is None:
+        return None
+    Order.objects.select_for_update(no_key=True).get(pk=attempt.installment.order_id)
+    Installment.objects.select_for_update(no_key=True).get(pk=attempt.installment_id)
+    return ChargeAttempt.objects.select_related("installment__order").get(pk=attempt.pk)
+
+
+def _record_payment(attempt: ChargeAttempt, intent: StripeObject) -> Payment:
+    known = Payment.objects.filter(stripe_payment_intent_id=intent["id"]).first()
+    if known is not None:
+        return known
+    installment, order = attempt.installment, attempt.installment.order
+    as_agreed = (intent["amount_received"], intent["currency"]) == (attempt.amount_cents, attempt.currency)
+    fits = as_agreed and installment.status in {InstallmentStatus.SCHEDULED, InstallmentStatus.CHARGING}
+    if attempt.status != ChargeStatus.SUCCEEDED:
+        attempt.move(ChargeStatus.SUCCEEDED)
+    if fits:
+        installment.pay(reason=intent["id"])
+    payment = Payment.objects.create(
+        order=order,
+        installment=installment if fits else None,
+        amount_cents=intent["amount_received"],
+        currency=intent["currency"],
+        stripe_payment_intent_id=intent["id"],
+        received_at=instant(intent["created"]),
+        **_card_of(intent),
+    )
+    # Never raise from here on: it would roll back the row of money that is really there.
+    if not fits or order.status not in {OrderStatus.PLACED, OrderStatus.CONFIRMED}:
+        StaffTask.open(StaffTask.Kind.UNMATCHED_PAYMENT, payment, _mismatch(attempt, intent))
+    elif order.status == OrderStatus.PLACED:
+        order.confirm(reason="paid")
+    return payment
+
+
+def _card_of(intent: StripeObject) -> dict[str, str]:
+    """The charge, and brand and last four if the payment method came along as an object."""
+    charge, method = intent.get("latest_charge") or "", intent.get("payment_method")
+    card = (method.get("card") or {}) if isinstance(method, Mapping) else {}
+    return {
+        "stripe_charge_id": charge if isinstance(charge, str) else charge["id"],
+        "card_brand": card.get("brand") or "",
+        "card_last4": card.get("last4") or "",
+    }
+
+
+def _mismatch(attempt: ChargeAttempt, intent: StripeObject) -> str:
+    return (
+        f"Stripe received {intent['amount_received']} {intent['currency']} for {attempt} "
+        f"({attempt.amount_cents} {attempt.currency} agreed; installment {attempt.installment.status}, "
+        f"order {attempt.installment.order.status})."
+    )

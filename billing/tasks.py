@@ -1,0 +1,14 @@
+from billing.inbox import process_event as process
+from billing.models import StripeEvent
+from csf.jobs import enqueue
+
+
+def process_event(stripe_id: str) -> None:
+    for event in StripeEvent.objects.filter(stripe_id=stripe_id):
+        process(event)
+
+
+def sweep_events() -> None:
+    """Wake a worker for each event that is due; its own task may have been lost."""
+    for stripe_id in StripeEvent.objects.due().order_by("next_try_at").values_list("stripe_id", flat=True)[:200]:
+        enqueue("billing.tasks.process_event", stripe_id)

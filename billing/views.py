@@ -1,0 +1,90 @@
+import uuid
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_POST
+
+from billing.checkout import NothingToPay, StripeUnavailable, payment_page, place_order
+from enrollments.families import household_of
+from enrollments.models import User
+from orders.cart import Refused
+from orders.models import Order, OrderStatus, cart_of
+
+
+def checkout(request: HttpRequest) -> HttpResponse:
+    """Review the cart; placing it leads to the payment page."""
+    household = household_of(request)
+    if request.method == "POST":
+        return _place(request, household.orders.filter(public_id=_uuid_of(request.POST.get("order"))).first())
+    order = cart_of(household)
+    items = list(order.items.select_related("child", "course__location"))
+    if not items:
+        return redirect("cart")
+    context = {"order": order, "items": items, "total_cents": sum(item.course.price_cents for item in items)}
+    return render(request, "billing/checkout.html", context)
+
+
+def _place(request: HttpRequest, order: Order | None) -> HttpResponse:
+    if order is None:
+        return redirect("cart")
+    if order.status != OrderStatus.DRAFT:  # pressed twice, or gone back: the order stands already
+        return redirect(order)
+    try:
+        place_order(order=order, by=_user(request), now=timezone.now())
+    except Refused as refusal:
+        order.refresh_from_db()
+        if order.status != OrderStatus.DRAFT:
+            return redirect(order)
+        messages.error(request, refusal.message)
+        return redirect("cart")
+    return _to_payment(request, order)
+
+
+@require_POST
+def pay(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    return _to_payment(request, get_object_or_404(household_of(request).orders.placed(), public_id=public_id))
+
+
+def _to_payment(request: HttpRequest, order: Order) -> HttpResponse:
+    try:
+        return redirect(payment_page(order=order, by=_user(request), now=timezone.now()))
+    except NothingToPay:
+        return redirect(order)
+    except StripeUnavailable:
+        messages.error(
+            request,
+            "The payment page does not answer just now. Your seats are held; please press “Pay now” again in a moment.",
+        )
+        return redirect(order)
+
+
+def order(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    """Only reads: what the payment page did arrives by webhook, so this page reloads itself until it is here."""
+    orders = household_of(request).orders.placed().with_lines().prefetch_related("installments", "payments")
+    found = get_object_or_404(orders, public_id=public_id)
+    context = {
+        "order": found,
+        "installments": found.installments.all(),
+        "payments": found.payments.all(),
+        "is_waiting_for_stripe": found.status == OrderStatus.PLACED and "paid" in request.GET,
+    }
+    return render(request, "billing/order.html", context)
+
+
+def account(request: HttpRequest) -> HttpResponse:
+    orders = household_of(request).orders.placed().with_lines()
+    return render(request, "billing/account.html", {"orders": orders})
+
+
+def _user(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)
+    return request.user
+
+
+def _uuid_of(text: str | None) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(text or "")
+    except ValueError:
+        return None

@@ -1,0 +1,69 @@
+"""What a deployer can get wrong is refused at start, with a sentence that says what to do."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import available_timezones
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+
+@register()
+def configuration(**kwargs: Any) -> Iterable[CheckMessage]:
+    if settings.CSF_MODE not in {"production", "demo", "test"}:
+        yield Error("CSF_MODE must be production, demo or test.", id="csf.E001")
+    if settings.SCHOOL_TIME_ZONE not in available_timezones():
+        yield Error(f"SCHOOL_TIME_ZONE {settings.SCHOOL_TIME_ZONE!r} is no time zone name.", id="csf.E002")
+    stripe_host = getattr(settings, "STRIPE_API_HOST", "")
+    if stripe_host and (settings.IS_PRODUCTION or settings.STRIPE_LIVE_MODE or not _is_loopback(stripe_host)):
+        yield Error(
+            "STRIPE_API_HOST is for the stand-in: it must be a loopback address, outside production, with a test "
+            "key. Unset it to talk to Stripe.",
+            id="csf.E003",
+        )
+    if settings.IS_PRODUCTION:
+        yield from _production()
+
+
+def _production() -> Iterable[CheckMessage]:
+    mode = "live" if settings.STRIPE_LIVE_MODE else "test"
+    if not settings.STRIPE_SECRET_KEY.startswith((f"sk_{mode}_", f"rk_{mode}_")):
+        yield Error(f"Set STRIPE_{mode.upper()}_SECRET_KEY to a {mode} key of your account.", id="csf.E004")
+    if not settings.SENDGRID_API_KEY:
+        yield Error("Set SENDGRID_API_KEY: without it no email leaves.", id="csf.E005")
+    if not settings.ANYMAIL["SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY"]:
+        yield Error(
+            "Set SENDGRID_WEBHOOK_PUBLIC_KEY: without it anybody could post delivery events.", id="csf.E006"
+        )
+    if _is_loopback(settings.SENDGRID_API_URL):
+        yield Error("SENDGRID_API_URL points to this machine; unset it.", id="csf.E007")
+    if not settings.SITE_URL.startswith("https://"):
+        yield Error("Set SITE_URL to the https address of the site: emails link to it.", id="csf.E008")
+    if len(settings.SECRET_KEY) < 50:
+        yield Error("Set SECRET_KEY to at least 50 random characters.", id="csf.E009")
+
+
+@register()
+def queue(**kwargs: Any) -> Iterable[CheckMessage]:
+    """Rules of `docs/queue.md`; each was broken once and lost or repeated work."""
+    cluster = settings.Q_CLUSTER
+    database = settings.DATABASES["default"]
+    longest_s = 3 + cluster["timeout"] * (1 + math.ceil((cluster["queue_limit"] + cluster["bulk"]) / cluster["workers"]))
+    rules = {
+        "orm must be 'default', so that tasks commit with the rows they are about": cluster["orm"] == "default",
+        f"retry must be above {longest_s} s (waiting and running), or tasks run twice": cluster["retry"] > longest_s,
+        "save_limit must be -1, or each result locks all the others": cluster["save_limit"] == -1,
+        "max_attempts must be at least 1 (0 means for ever)": cluster["max_attempts"] >= 1,
+        "CONN_MAX_AGE must be above 0, or each broker query opens a connection": bool(database["CONN_MAX_AGE"]),
+        "the database must not use a connection pool: sockets are shared over fork": "pool"
+        not in database.get("OPTIONS", {}),
+    }
+    return [Error(f"Q_CLUSTER: {rule}.", id="csf.E010") for rule, kept in rules.items() if not kept]
+
+
+def _is_loopback(url: str) -> bool:
+    return urlsplit(url).hostname in LOOPBACK

@@ -1,0 +1,11 @@
+"""Business dates are local dates of the school; instants are UTC."""
+
+import datetime
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+
+
+def local_date(instant: datetime.datetime) -> datetime.date:
+    """The school's calendar day of an instant."""
+    return instant.astimezone(ZoneInfo(settings.SCHOOL_TIME_ZONE)).date()

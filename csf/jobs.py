@@ -1,0 +1,64 @@
+"""The one seam to the queue: nothing but this module (and the admin) knows that it is Django-Q2."""
+
+import ast
+from datetime import date
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.utils import timezone
+from django_q.models import Schedule
+from django_q.tasks import async_task
+
+OWN = "csf:"
+# Schedules by name: the task and its cron line, in SCHOOL_TIME_ZONE. Nothing daily from 00:00 to 03:59, where
+# clock changes make an hour happen twice or never.
+JOBS: dict[str, tuple[str, str]] = {
+    "sweep_events": ("billing.tasks.sweep_events", "* * * * *"),
+    "sweep_emails": ("notifications.tasks.sweep_emails", "* * * * *"),
+    "canary": ("csf.tasks.canary", "* * * * *"),
+}
+
+
+def enqueue(task: str, *args: int | str | UUID | date) -> None:
+    """Ask a worker to run `task` (a dotted path) soon; part of the current transaction.
+
+    A task is only a wake-up call: it may run twice or never. The row it is about is the truth, so arguments are
+    ids, and a sweep finds whatever no task came for.
+    """
+    async_task(task, *args)
+
+
+@transaction.atomic
+def sync_schedules() -> int:
+    """Make the schedules in the database equal to JOBS and return how many changed. A paused one stays paused."""
+    with connection.cursor() as cursor:
+        # Row locks do not guard against two first runs at once.
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('sync_schedules'))")
+    wanted = {OWN + name: job for name, job in JOBS.items()}
+    seen: set[str] = set()
+    changed = 0
+    for row in Schedule.objects.select_for_update().filter(name__startswith=OWN).order_by("pk"):
+        if row.name not in wanted or row.name in seen:
+            row.delete()
+            changed += 1
+        else:
+            seen.add(row.name)
+            changed += _put(row, *wanted[row.name])
+    missing = wanted.keys() - seen
+    return changed + sum(_put(Schedule(name=name, repeats=-1), *wanted[name]) for name in sorted(missing))
+
+
+def _put(row: Schedule, func: str, cron: str) -> int:
+    fields = {"func": func, "cron": cron, "args": "()", "schedule_type": Schedule.CRON}
+    differs = row.pk is None or any(getattr(row, name) != value for name, value in fields.items())
+    for name, value in fields.items():
+        setattr(row, name, value)
+    now = timezone.now()
+    following = row.calculate_next_run(now)
+    if not differs and (row.next_run <= now or row.next_run == following):
+        return 0  # an overdue run stays due
+    row.next_run = following
+    ast.literal_eval(row.args)  # one schedule with unreadable arguments stops all the others
+    row.full_clean()
+    row.save()
+    return 1

@@ -1,0 +1,16 @@
+from typing import Any
+
+from django.core.management import call_command
+from django.core.management.base import BaseCommand
+
+from csf.jobs import sync_schedules
+
+
+class Command(BaseCommand):
+    help = "Bring database, cache tables, schedules and static files up to date: the deploy step. Safe to repeat."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        call_command("migrate", interactive=False, verbosity=0)
+        call_command("createcachetable", verbosity=0)
+        call_command("collectstatic", interactive=False, verbosity=0)
+        self.stdout.write(f"prepared, schedules changed={sync_schedules()}")

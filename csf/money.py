@@ -1,0 +1,18 @@
+"""Money is integer cents. This is the only place that rounds it or turns it into text."""
+
+from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
+
+from babel.numbers import format_currency
+from django.conf import settings
+
+
+def share_cents(amount_cents: int, basis_points: int) -> int:
+    """A percentage of an amount, half a cent rounded away from zero. 2500 basis points are 25 %."""
+    return int((Decimal(amount_cents) * basis_points / 10_000).quantize(Decimal(1), ROUND_HALF_UP))
+
+
+@lru_cache(maxsize=4096)
+def money_text(cents: int, locale: str = "en_US") -> str:
+    """`123456` as "$1,234.56", in the school's currency."""
+    return format_currency(Decimal(cents) / 100, settings.CURRENCY.upper(), locale=locale)

@@ -1,0 +1,205 @@
+"""`bin/demo`: start everything on this machine, drive the journey, then serve until Ctrl-C."""
+
+import argparse
+import fcntl
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+
+from csf import embedded
+from csf.sandbox.journey import Journey
+from csf.sandbox.sendgrid.events import new_keypair
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+DATA = ROOT / ".data"
+PATIENCE_S = 60
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="bin/demo", description="Run the whole system here, with stand-ins.")
+    parser.add_argument("--once", action="store_true", help="stop after the journey; 1 if an email is missing")
+    parser.add_argument("--fresh", action="store_true", help="forget the data of earlier demos")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, _interrupt)
+    DATA.mkdir(exist_ok=True)
+    with (DATA / "demo.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("A demo is running from this folder already; stop it first.")
+            return 2
+        try:
+            return _run(once=options.once, fresh=options.fresh)
+        except KeyboardInterrupt:
+            print("\nStopped.")
+            return 130
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _run(*, once: bool, fresh: bool) -> int:
+    with ExitStack() as running:
+        with step("PostgreSQL"):
+            address = running.enter_context(embedded.running(DATA / "postgres"))
+            if fresh:
+                embedded.drop_database(address, "csf")
+            embedded.create_database(address, "csf")
+        site, stripe, mail = _free_ports([8000, 8001, 8002])
+        environment = _environment(address, site, stripe, mail)
+        with step("database, season, static files (the first time takes half a minute)"):
+            _manage(environment, "prepare")
+            _manage(environment, "seed_demo")
+        with step("Stripe and SendGrid stand-ins"):
+            arguments = ["--stripe-port", str(stripe), "--mail-port", str(mail), "--data", str(DATA / "sandbox")]
+            arguments += ["--fresh"] if fresh else []
+            running.enter_context(_process("sandbox", environment, "manage.py", "sandbox", *arguments))
+            _wait_for(f"http://127.0.0.1:{stripe}/_books")
+            _manage(environment, "create_webhook_endpoint", "--remote")
+        with step("site and workers"):
+            web = ["-m", "gunicorn", "csf.wsgi", "--bind", f"127.0.0.1:{site}", "--worker-class", "gthread"]
+            running.enter_context(_process("web", environment, *web, "--workers", "2", "--threads", "4"))
+            running.enter_context(_process("worker", environment, "manage.py", "qcluster"))
+            _wait_for(f"http://127.0.0.1:{site}/healthz")
+        email = f"family-{int(time.time())}@example.org"
+        _manage(environment, "seed_demo", "--family", email)
+        complete = Journey(
+            site=f"http://127.0.0.1:{site}",
+            stripe=f"http://127.0.0.1:{stripe}",
+            mail=f"http://127.0.0.1:{mail}",
+            email=email,
+        ).run()
+        if not once:
+            _serve(site, stripe, mail)
+        return 0 if complete else 1
+
+
+@contextmanager
+def step(name: str) -> Iterator[None]:
+    print(f"  {name} ... ", end="", flush=True)
+    started = time.monotonic()
+    yield
+    print(f"{time.monotonic() - started:.1f} s", flush=True)
+
+
+def _environment(address: str, site: int, stripe: int, mail: int) -> dict[str, str]:
+    kept = _secrets()
+    return os.environ | {
+        "CSF_MODE": "demo",
+        "DATABASE_URL": f"{address}/csf",
+        "SECRET_KEY": kept["secret_key"],
+        "SITE_URL": f"http://127.0.0.1:{site}",
+        "STRIPE_API_HOST": f"http://127.0.0.1:{stripe}",
+        "STRIPE_TEST_SECRET_KEY": kept["stripe_key"],
+        "STRIPE_WEBHOOK_UUID": kept["webhook_uuid"],
+        "SENDGRID_API_URL": f"http://127.0.0.1:{mail}/v3/",
+        "SENDGRID_API_KEY": kept["sendgrid_key"],
+        "SENDGRID_WEBHOOK_PUBLIC_KEY": kept["event_public_key"],
+        "SCHOOL_TIME_ZONE": os.environ.get("SCHOOL_TIME_ZONE", "America/New_York"),
+        "Q_WORKERS": "2",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _secrets() -> dict[str, str]:
+    """Made once for this folder; none is good for anything but the stand-ins."""
+    path = DATA / "secrets.json"
+    if not path.exists():
+        private, public = new_keypair()
+        made = {
+            "secret_key": secrets.token_urlsafe(50),
+            "stripe_key": "sk_test_" + secrets.token_hex(16),
+            "sendgrid_key": "SG." + secrets.token_urlsafe(24),
+            "webhook_uuid": str(uuid.uuid4()),
+            "event_private_key": private,
+            "event_public_key": public,
+        }
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(made, indent=1))
+    found: dict[str, str] = json.loads(path.read_text())
+    return found
+
+
+def _free_ports(wanted: list[int]) -> list[int]:
+    """Each wanted port, or the next free one above it that nobody else here takes."""
+    chosen: list[int] = []
+    for first in wanted:
+        free = (port for port in range(first, first + 1000) if port not in chosen and _is_free(port))
+        chosen.append(next(free))
+    return chosen
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def _manage(environment: dict[str, str], *arguments: str) -> None:
+    done = subprocess.run(  # noqa: S603 - our own commands
+        [sys.executable, "manage.py", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"\nmanage.py {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
+
+
+@contextmanager
+def _process(name: str, environment: dict[str, str], *arguments: str) -> Iterator[None]:
+    """Run until the block ends. In a session of its own: Ctrl-C must not reach the workers of the cluster, which
+    hang when all of them are told to stop at once."""
+    log_path = DATA / f"{name}.log"
+    with log_path.open("w") as log:
+        started = subprocess.Popen(  # noqa: S603 - our own commands
+            [sys.executable, *arguments], cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            yield
+        finally:
+            started.terminate()
+            try:
+                started.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(started.pid, signal.SIGKILL)
+                started.wait()
+
+
+def _wait_for(url: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - loopback
+                return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise SystemExit(f"\n{url} does not answer ({error}); see the logs in {DATA}.") from error
+            time.sleep(0.1)
+
+
+def _serve(site: int, stripe: int, mail: int) -> None:
+    print(f"""
+  Site      http://127.0.0.1:{site}/          parent1@example.org .. parent60@example.org
+  Admin     http://127.0.0.1:{site}/admin/    office@example.org
+  Password  sparks-demo-2026               for all of them
+  Mailbox   http://127.0.0.1:{mail}/
+  Stripe    http://127.0.0.1:{stripe}/
+  Logs      {DATA}/*.log
+
+  Ctrl-C stops everything; the data stays for the next start (bin/demo --fresh forgets it).
+""")
+    while True:
+        time.sleep(3600)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

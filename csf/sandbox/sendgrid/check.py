@@ -1,0 +1,102 @@
+"""What `mail/send` refuses: the JSON schema, and in Python what a schema cannot say."""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+MAX_BYTES = 30_000_000
+SCHEMA = Path(__file__).parents[1] / "data/sendgrid/sendgrid_mail_send.schema.json"
+VALIDATOR = Draft202012Validator(json.loads(SCHEMA.read_text()))
+ADDRESS = re.compile(r"[!-?A-~]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z0-9-]{2,}")
+
+Problem = dict[str, str | None]
+
+
+def problem(message: str, field: str | None = None) -> Problem:
+    return {"message": message, "field": field, "help": None}
+
+
+def problems(payload: Any) -> list[Problem]:
+    """Why SendGrid would answer 400, in its words where they are known; empty if it would not."""
+    if not isinstance(payload, dict):
+        return [problem("Bad Request")]
+    return (
+        list(_missing(payload))
+        or [_from_schema(error) for error in VALIDATOR.iter_errors(payload)]
+        or [*_recipients(payload), *_content(payload), *_attachments(payload)]
+    )
+
+
+def _missing(payload: dict[str, Any]) -> Iterator[Problem]:
+    if not payload.get("personalizations"):
+        words = "The personalizations field is required and must have at least one personalization."
+        yield problem(words, "personalizations")
+    if not payload.get("from"):
+        words = (
+            "The from object must be provided for every email send. "
+            "It is an object that requires the email parameter, but may also contain a name parameter."
+        )
+        yield problem(words, "from.email")
+    if payload.get("template_id"):
+        return
+    if not payload.get("subject"):
+        words = (
+            "The subject is required. You can get around this requirement if you use a template "
+            "with a subject defined or if every personalization has a subject defined."
+        )
+        yield problem(words, "subject")
+    if not payload.get("content"):
+        words = (
+            "Unless a valid template_id is provided, the content parameter is required. "
+            "There must be at least one defined content block."
+        )
+        yield problem(words, "content")
+
+
+def _from_schema(error: Any) -> Problem:
+    return problem(error.message[:300], ".".join(str(part) for part in error.absolute_path) or None)
+
+
+def _recipients(payload: dict[str, Any]) -> Iterator[Problem]:
+    if not ADDRESS.fullmatch(payload["from"]["email"]):
+        yield problem("Does not contain a valid address.", "from.email")
+    count = sum(len(p.get(kind, ())) for p in payload["personalizations"] for kind in ("to", "cc", "bcc"))
+    if count > 1000:
+        yield problem("The total number of recipients must be at most 1000.", "personalizations")
+    for number, personalization in enumerate(payload["personalizations"]):
+        seen = set()
+        for kind in ("to", "cc", "bcc"):
+            for place, person in enumerate(personalization.get(kind, ())):
+                field = f"personalizations.{number}.{kind}.{place}.email"
+                address = person["email"].lower()
+                if not ADDRESS.fullmatch(address):
+                    yield problem("Does not contain a valid address.", field)
+                if address in seen:
+                    words = (
+                        "Each email address in the personalization block should be unique "
+                        f"between to, cc, and bcc. We found the first duplicate instance of [{address}]."
+                    )
+                    yield problem(words, field)
+                seen.add(address)
+
+
+def _content(payload: dict[str, Any]) -> Iterator[Problem]:
+    rank = {"text/plain": 0, "text/html": 1}
+    order = [rank.get(part["type"], 2) for part in payload.get("content", ())]
+    if order != sorted(order):
+        words = "If present, text/plain must be first, followed by text/html, followed by any other content."
+        yield problem(words, "content")
+
+
+def _attachments(payload: dict[str, Any]) -> Iterator[Problem]:
+    for place, attachment in enumerate(payload.get("attachments", ())):
+        try:
+            base64.b64decode(attachment["content"], validate=True)
+        except (binascii.Error, ValueError):
+            yield problem("The attachment content must be base64 encoded.", f"attachments.{place}.content")

@@ -1,0 +1,319 @@
+"""Checkout Sessions in payment mode, from the API call to the last click on the page."""
+
+from typing import Any
+
+from stripe.params.checkout import (
+    SessionCreateParams,
+    SessionExpireParams,
+    SessionLineItemListParams,
+    SessionListParams,
+    SessionRetrieveParams,
+)
+
+from csf.sandbox.stripe import payments
+from csf.sandbox.stripe.cards import Card, new_payment_method
+from csf.sandbox.stripe.errors import invalid_request, no_such, wrong_state
+from csf.sandbox.stripe.events import emit
+from csf.sandbox.stripe.resources import (
+    INCLUDABLE,
+    build,
+    filtered,
+    list_answer,
+    merge_metadata,
+    refuse_unsupported,
+    require,
+    save,
+)
+from csf.sandbox.stripe.state import Call, Route, State
+from csf.sandbox.stripe.store import Obj, new_id
+from csf.sandbox.stripe.validation import missing
+
+MINUTE, HOUR = 60, 3600
+MINIMUM_CENTS = 50
+SUPPORTED = (
+    "adaptive_pricing",
+    "cancel_url",
+    "client_reference_id",
+    "customer",
+    "customer_email",
+    "expand",
+    "expires_at",
+    "line_items",
+    "locale",
+    "metadata",
+    "mode",
+    "payment_intent_data",
+    "payment_method_types",
+    "submit_type",
+    "success_url",
+)
+SUPPORTED_INTENT_DATA = (
+    "description",
+    "metadata",
+    "receipt_email",
+    "setup_future_usage",
+    "statement_descriptor",
+)
+
+
+def create(state: State, call: Call) -> Obj:
+    params = call.params
+    _check(state, params)
+    session_id = new_id("cs_test", 58)
+    items = [_line_item(state, n, item) for n, item in enumerate(params["line_items"])]
+    total_cents = _total_cents(items)
+    session = build(
+        state,
+        "checkout.session",
+        session_id,
+        amount_subtotal=total_cents,
+        amount_total=total_cents,
+        currency=items[0]["currency"],
+        customer_details=_customer_details(state, params),
+        expires_at=_expires_at(state, params),
+        metadata=merge_metadata({}, params.get("metadata", {})),
+        mode="payment",
+        payment_method_options={"card": {"request_three_d_secure": "automatic"}},
+        url=_page_url(state, session_id),
+        **{name: params.get(name) for name in ("cancel_url", "client_reference_id", "customer")},
+        **{name: params.get(name) for name in ("customer_email", "locale", "submit_type", "success_url")},
+    )
+    intent_data = {"metadata": {}, **params.get("payment_intent_data", {})}
+    state.store.put("session_plan", session_id, {"line_items": items, "payment_intent_data": intent_data})
+    return save(state, session)
+
+
+def retrieve(state: State, call: Call, session_id: str) -> Obj:
+    session = require(state, "checkout.session", session_id)
+    if _is_due(state, session):
+        _close_unpaid(state, Call(), session)
+    return session
+
+
+def list_all(state: State, call: Call) -> Obj:
+    rows = filtered(state, call, "checkout.session", ["customer", "payment_intent", "status"])
+    return list_answer(call, "/v1/checkout/sessions", rows)
+
+
+def list_line_items(state: State, call: Call, session_id: str) -> Obj:
+    require(state, "checkout.session", session_id)
+    return list_answer(call, f"/v1/checkout/sessions/{session_id}/line_items", line_items(state, session_id))
+
+
+def expire(state: State, call: Call, session_id: str) -> Obj:
+    session = retrieve(state, call, session_id)
+    if session["status"] != "open":
+        raise wrong_state(
+            'Only Checkout Sessions with a status in ["open"] can be expired. '
+            f"This Checkout Session has a status of `{session['status']}`."
+        )
+    _close_unpaid(state, call, session)
+    return session
+
+
+def expire_due(state: State) -> None:
+    for session in list(state.store.newest_first("checkout.session")):
+        if _is_due(state, session):
+            _close_unpaid(state, Call(), session)
+
+
+def line_items(state: State, session_id: str) -> list[Obj]:
+    items: list[Obj] = state.store.tables["session_plan"][session_id]["line_items"]
+    return items
+
+
+def pay(state: State, call: Call, session: Obj, card: Card) -> Obj:
+    """The click on "Pay" of an open session. Answers the PaymentIntent; declined, the session stays open."""
+    intent = _intent(state, call, session)
+    billing = {name: session["customer_details"][name] for name in ("address", "email", "name", "phone")}
+    method = new_payment_method(state, call, card, {**billing, "tax_id": None})
+    payments.attempt(state, call, intent, method)
+    _complete_if_paid(state, call, session, intent)
+    return intent
+
+
+def authenticate(state: State, call: Call, session: Obj, *, passed: bool) -> Obj:
+    """The answer on the 3-D Secure page."""
+    intent = require(state, "payment_intent", session["payment_intent"])
+    if passed:
+        method = require(state, "payment_method", intent["payment_method"])
+        payments.attempt(state, call, intent, method, authenticated=True)
+    else:
+        payments.fail_authentication(state, call, intent)
+    _complete_if_paid(state, call, session, intent)
+    return intent
+
+
+def awaits_authentication(state: State, session: Obj) -> bool:
+    intent = state.store.get("payment_intent", session["payment_intent"] or "")
+    return session["status"] == "open" and intent is not None and intent["status"] == "requires_action"
+
+
+def renew_urls(state: State) -> None:
+    """After a restart the pages may stand on another port."""
+    for session in list(state.store.newest_first("checkout.session")):
+        if session["status"] == "open":
+            session["url"] = _page_url(state, session["id"])
+            save(state, session)
+
+
+def _is_due(state: State, session: Obj) -> bool:
+    return bool(session["status"] == "open" and session["expires_at"] <= state.store.now())
+
+
+def _page_url(state: State, session_id: str) -> str:
+    return f"{state.public_url}/pay/{session_id}"
+
+
+def _check(state: State, params: Obj) -> None:
+    refuse_unsupported(params, SUPPORTED)
+    refuse_unsupported(
+        params.get("payment_intent_data", {}), SUPPORTED_INTENT_DATA, inside="payment_intent_data"
+    )
+    for name in ("mode", "line_items", "success_url"):
+        if not params.get(name):
+            raise missing(name)
+    if params["mode"] != "payment":
+        raise invalid_request("The stand-in knows Checkout in payment mode only", "mode")
+    if params.get("payment_method_types", ["card"]) != ["card"]:
+        raise invalid_request("The stand-in takes cards only", "payment_method_types")
+    for name in ("success_url", "cancel_url"):
+        if not params.get(name, "http://").startswith(("http://", "https://")):
+            raise invalid_request("Not a valid URL", name, "url_invalid")
+    if "customer" in params:
+        require(state, "customer", params["customer"], param="customer")
+        if "customer_email" in params:
+            raise invalid_request("You may only specify one of these parameters: customer, customer_email.")
+
+
+def _expires_at(state: State, params: Obj) -> int:
+    now = state.store.now()
+    expires_at = int(params.get("expires_at", now + 24 * HOUR))
+    if not now + 30 * MINUTE <= expires_at <= now + 24 * HOUR:
+        raise invalid_request(
+            "The `expires_at` timestamp must be at least 30 minutes and less than 24 hours "
+            "from Checkout Session creation.",
+            "expires_at",
+        )
+    return expires_at
+
+
+def _line_item(state: State, position: int, given: Obj) -> Obj:
+    param = f"line_items[{position}]"
+    price_data = given.get("price_data")
+    if price_data is None:
+        raise no_such("price", given.get("price", ""), f"{param}[price]", status=400)
+    if "product_data" not in price_data:
+        raise missing(f"{param}[price_data][product_data]")
+    unit_cents, quantity = price_data.get("unit_amount"), given.get("quantity")
+    if unit_cents is None or quantity is None:
+        raise missing(f"{param}[price_data][unit_amount]" if unit_cents is None else f"{param}[quantity]")
+    if unit_cents < 0 or quantity < 1:
+        raise invalid_request("Invalid amount or quantity: must be positive", param)
+    return _item(state, price_data, unit_cents, quantity)
+
+
+def _item(state: State, price_data: Obj, unit_cents: int, quantity: int) -> Obj:
+    currency, cents = price_data["currency"].lower(), unit_cents * quantity
+    item = build(
+        state,
+        "item",
+        new_id("li"),
+        adjustable_quantity=None,
+        amount_subtotal=cents,
+        amount_total=cents,
+        currency=currency,
+        description=price_data["product_data"]["name"],
+        quantity=quantity,
+    )
+    del item["created"], item["metadata"]
+    price = {
+        "id": new_id("price"),
+        "product": new_id("prod", 14),
+        "currency": currency,
+        "unit_amount": unit_cents,
+    }
+    plain = {
+        "custom_unit_amount": None,
+        "recurring": None,
+        "transform_quantity": None,
+        "created": state.store.now(),
+    }
+    item["price"] |= {**plain, **price, "unit_amount_decimal": str(unit_cents)}
+    return item
+
+
+def _total_cents(items: list[Obj]) -> int:
+    if len({item["currency"] for item in items}) != 1:
+        raise invalid_request("All line items must have the same currency.", "line_items")
+    total_cents = sum(int(item["amount_total"]) for item in items)
+    if total_cents < MINIMUM_CENTS:
+        raise invalid_request(
+            "The Checkout Session's total amount due must add up to at least 50 cents.",
+            "line_items",
+            "amount_too_small",
+        )
+    return total_cents
+
+
+def _customer_details(state: State, params: Obj) -> Obj:
+    customer = state.store.get("customer", params.get("customer", "")) or {}
+    return {
+        "address": customer.get("address"),
+        "business_name": None,
+        "email": customer.get("email") or params.get("customer_email"),
+        "individual_name": None,
+        "name": customer.get("name"),
+        "phone": customer.get("phone"),
+        "tax_exempt": "none",
+        "tax_ids": [],
+    }
+
+
+def _intent(state: State, call: Call, session: Obj) -> Obj:
+    """The session's PaymentIntent, which Stripe makes at the first attempt to pay."""
+    if session["payment_intent"] is not None:
+        return require(state, "payment_intent", session["payment_intent"])
+    given: dict[str, Any] = state.store.tables["session_plan"][session["id"]]["payment_intent_data"]
+    intent = payments.create_intent(
+        state,
+        call,
+        amount=session["amount_total"],
+        currency=session["currency"],
+        customer=session["customer"],
+        payment_method_options=session["payment_method_options"],
+        **given | {"metadata": merge_metadata({}, given["metadata"])},
+    )
+    session["payment_intent"] = intent["id"]
+    save(state, session)
+    return intent
+
+
+def _complete_if_paid(state: State, call: Call, session: Obj, intent: Obj) -> None:
+    if intent["status"] == "succeeded":
+        session.update(status="complete", payment_status="paid", url=None)
+        emit(state, call, "checkout.session.completed", save(state, session))
+
+
+def _close_unpaid(state: State, call: Call, session: Obj) -> None:
+    session.update(status="expired", url=None)
+    intent = state.store.get("payment_intent", session["payment_intent"] or "")
+    if intent is not None:
+        payments.cancel(state, call, intent, "expired")
+    emit(state, call, "checkout.session.expired", save(state, session))
+
+
+def _included_items(state: State, session: Obj) -> Obj:
+    url = f"/v1/checkout/sessions/{session['id']}/line_items"
+    return list_answer(Call(), url, line_items(state, session["id"]))
+
+
+INCLUDABLE["checkout.session", "line_items"] = _included_items
+
+ROUTES = [
+    Route("POST", "/v1/checkout/sessions", SessionCreateParams, create),
+    Route("GET", "/v1/checkout/sessions", SessionListParams, list_all),
+    Route("GET", "/v1/checkout/sessions/{id}", SessionRetrieveParams, retrieve),
+    Route("GET", "/v1/checkout/sessions/{id}/line_items", SessionLineItemListParams, list_line_items),
+    Route("POST", "/v1/checkout/sessions/{id}/expire", SessionExpireParams, expire),
+]

@@ -1,0 +1,124 @@
+"""What Stripe does not have: the clock, faults, books and event switches under `/_...`."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+from aiohttp import web
+
+from csf.sandbox.stripe import books, checkout
+from csf.sandbox.stripe.events import new_event
+from csf.sandbox.stripe.faults import REQUEST_KINDS, Fault
+from csf.sandbox.stripe.pages import DELIVERIES, STATE
+from csf.sandbox.stripe.store import Obj
+
+Control: TypeAlias = Callable[[web.Request, Any], Awaitable[Any] | Any]
+KEPT_ENDPOINTS = ("webhook_endpoint", "webhook_secret")
+
+
+def add_routes(app: web.Application) -> None:
+    for method, path, control in ROUTES:
+        app.router.add_route(method, path, _handler(control))
+
+
+def _handler(control: Control) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            answer = control(request, await _given(request))
+        except (ValueError, TypeError, KeyError) as error:
+            return web.json_response({"error": f"{type(error).__name__}: {error}"}, status=400)
+        request.app[STATE].store.commit()
+        if "text/html" in request.headers.get("Accept", ""):
+            raise web.HTTPSeeOther("/")  # a button of the index page
+        return web.json_response(answer)
+
+    return handle
+
+
+async def _given(request: web.Request) -> Any:
+    if request.content_type == "application/x-www-form-urlencoded":
+        return {name: int(str(value)) for name, value in (await request.post()).items() if value != ""}
+    return await request.json() if request.can_read_body else {}
+
+
+def set_clock(request: web.Request, given: Any) -> Obj:
+    """`{"now": epoch}`, `{"now": null}` for real time, or `{"advance": seconds}`."""
+    state = request.app[STATE]
+    now = state.store.now() + int(given["advance"]) if "advance" in given else given["now"]
+    if now is not None and type(now) is not int:
+        raise ValueError("now is a number of seconds, or null")
+    state.store.set_now(now)
+    checkout.expire_due(state)
+    return clock(request, given)
+
+
+def clock(request: web.Request, given: Any) -> Obj:
+    return {"now": request.app[STATE].store.now(), "real": int(time.time())}
+
+
+def add_faults(request: web.Request, given: Any) -> list[Obj]:
+    """A list of faults, added to those active. One with a `type`, or of a webhook's kind, is for webhooks."""
+    faults = [_fault(item) for item in (given if isinstance(given, list) else [given])]
+    request.app[STATE].faults.active += faults
+    return list_faults(request, given)
+
+
+def _fault(item: Obj) -> Fault:
+    webhook = "type" in item or ("path" not in item and item["kind"] not in REQUEST_KINDS)
+    return Fault(**{"target": "webhook" if webhook else "api", **item})
+
+
+def list_faults(request: web.Request, given: Any) -> list[Obj]:
+    return [fault.as_json() for fault in request.app[STATE].faults.active]
+
+
+def clear_faults(request: web.Request, given: Any) -> list[Obj]:
+    request.app[STATE].faults.active.clear()
+    return []
+
+
+def release(request: web.Request, given: Any) -> Obj:
+    """Send what is held; `{"seed": n}` shuffles it first."""
+    return {"released": request.app[DELIVERIES].release(seed=given.get("seed"))}
+
+
+def resend(request: web.Request, given: Any) -> Obj:
+    store, event_id = request.app[STATE].store, request.match_info["id"]
+    event = store.get("event", event_id) or store.get("injected_event", event_id)
+    if event is None:
+        raise web.HTTPNotFound(text="No such event.\n")
+    return {"deliveries": request.app[DELIVERIES].resend(event)}
+
+
+def inject(request: web.Request, given: Any) -> Obj:
+    """`{"type", "object"}`, with any other field of an event (id, livemode, account, ...) as wished."""
+    fields = dict(given)
+    event = new_event(request.app[STATE], fields["type"], {"object": fields.pop("object")}) | fields
+    return {"id": event["id"], "deliveries": request.app[DELIVERIES].inject(event)}
+
+
+def show_books(request: web.Request, given: Any) -> Obj:
+    return books.summary(request.app[STATE].store)
+
+
+def reset(request: web.Request, given: Any) -> Obj:
+    """Forget everything; `{"keep_endpoints": true}` spares the webhook endpoints."""
+    state = request.app[STATE]
+    request.app[DELIVERIES].forget()
+    state.faults.active.clear()
+    state.store.clear(keep=KEPT_ENDPOINTS if given.get("keep_endpoints") else ())
+    return {}
+
+
+ROUTES: list[tuple[str, str, Control]] = [
+    ("GET", "/_clock", clock),
+    ("POST", "/_clock", set_clock),
+    ("GET", "/_faults", list_faults),
+    ("POST", "/_faults", add_faults),
+    ("DELETE", "/_faults", clear_faults),
+    ("POST", "/_webhooks/release", release),
+    ("POST", "/_events", inject),
+    ("POST", "/_events/{id}/resend", resend),
+    ("GET", "/_books", show_books),
+    ("POST", "/_reset", reset),
+]

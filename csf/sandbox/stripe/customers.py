@@ -1,0 +1,118 @@
+"""Customers and their saved cards."""
+
+from typing import Any
+
+from stripe.params import (
+    CustomerCreateParams,
+    CustomerListParams,
+    CustomerPaymentMethodListParams,
+    CustomerRetrieveParams,
+    CustomerUpdateParams,
+    PaymentMethodRetrieveParams,
+)
+
+from csf.sandbox.stripe.errors import invalid_request
+from csf.sandbox.stripe.events import emit
+from csf.sandbox.stripe.resources import (
+    build,
+    filtered,
+    list_answer,
+    merge_metadata,
+    refuse_unsupported,
+    require,
+    save,
+)
+from csf.sandbox.stripe.state import Call, Route, State
+from csf.sandbox.stripe.store import Obj, new_id
+
+PLAIN_FIELDS = (
+    "address",
+    "description",
+    "email",
+    "name",
+    "phone",
+    "preferred_locales",
+    "shipping",
+    "tax_exempt",
+)
+SETTABLE = frozenset((*PLAIN_FIELDS, "metadata", "invoice_settings", "expand"))
+
+
+def create(state: State, call: Call) -> Obj:
+    values = {
+        "currency": None,
+        "invoice_prefix": new_id("", 8)[1:].upper(),
+        "invoice_settings": _NO_INVOICE_SETTINGS,
+        "address": None,
+    }
+    customer = build(state, "customer", new_id("cus", 14), **values)
+    _apply(state, customer, call.params)
+    emit(state, call, "customer.created", save(state, customer))
+    return customer
+
+
+def update(state: State, call: Call, customer_id: str) -> Obj:
+    customer = require(state, "customer", customer_id)
+    changed = _apply(state, customer, call.params)
+    emit(state, call, "customer.updated", save(state, customer), previous=changed)
+    return customer
+
+
+def retrieve(state: State, call: Call, customer_id: str) -> Obj:
+    return require(state, "customer", customer_id)
+
+
+def list_all(state: State, call: Call) -> Obj:
+    return list_answer(call, "/v1/customers", filtered(state, call, "customer", ["email"]))
+
+
+def list_payment_methods(state: State, call: Call, customer_id: str) -> Obj:
+    require(state, "customer", customer_id, param="customer")
+    call.params["customer"] = customer_id
+    methods = filtered(state, call, "payment_method", ["customer", "type", "allow_redisplay"])
+    return list_answer(call, f"/v1/customers/{customer_id}/payment_methods", methods)
+
+
+def retrieve_payment_method(state: State, call: Call, method_id: str) -> Obj:
+    return require(state, "payment_method", method_id, name="PaymentMethod", param="payment_method")
+
+
+def _apply(state: State, customer: Obj, params: Obj) -> Obj:
+    """Set what was given; answer the old values."""
+    refuse_unsupported(params, SETTABLE)
+    new: Obj = {name: params[name] or None for name in PLAIN_FIELDS if name in params}
+    if "metadata" in params:
+        new["metadata"] = merge_metadata(customer["metadata"], params["metadata"])
+    if "invoice_settings" in params:
+        new["invoice_settings"] = _invoice_settings(state, customer, params["invoice_settings"])
+    old = {name: customer[name] for name in new}
+    customer.update(new)
+    return old
+
+
+def _invoice_settings(state: State, customer: Obj, given: Obj) -> Obj:
+    settings = {**customer["invoice_settings"], **{name: value or None for name, value in given.items()}}
+    method_id = settings["default_payment_method"]
+    if method_id is not None:
+        param = "invoice_settings[default_payment_method]"
+        method = require(state, "payment_method", method_id, name="PaymentMethod", param=param)
+        if method["customer"] != customer["id"]:
+            raise invalid_request("The customer does not have a payment method with this ID.", param)
+    return settings
+
+
+_NO_INVOICE_SETTINGS: dict[str, Any] = {
+    "custom_fields": None,
+    "default_payment_method": None,
+    "footer": None,
+    "rendering_options": None,
+}
+
+ROUTES = [
+    Route("POST", "/v1/customers", CustomerCreateParams, create),
+    Route("GET", "/v1/customers", CustomerListParams, list_all),
+    Route("GET", "/v1/customers/{id}", CustomerRetrieveParams, retrieve),
+    Route("POST", "/v1/customers/{id}", CustomerUpdateParams, update),
+    Route("GET", "/v1/customers/{id}/payment_methods", CustomerPaymentMethodListParams, list_payment_methods),
+    Route("GET", "/v1/payment_methods/{id}", PaymentMethodRetrieveParams, retrieve_payment_method),
+]

@@ -1,0 +1,246 @@
+"""All settings, from the environment. `.env.example` lists every variable; `csf/checks.py` refuses unsafe mixes."""
+
+import warnings
+from pathlib import Path
+
+from environs import Env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = Env()
+if (BASE_DIR / ".env").exists():
+    env.read_env(str(BASE_DIR / ".env"))
+
+# --- Mode -----------------------------------------------------------------------------------------------------
+
+CSF_MODE: str = env.str("CSF_MODE", "production")  # production, demo or test
+IS_PRODUCTION = CSF_MODE == "production"
+DEBUG = False
+SECRET_KEY: str = env.str("SECRET_KEY")
+SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [])
+SITE_URL: str = env.str("SITE_URL", "http://127.0.0.1:8000").rstrip("/")
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", ["127.0.0.1", "localhost"])
+CSRF_TRUSTED_ORIGINS: list[str] = [SITE_URL]
+
+# --- The school ----------------------------------------------------------------------------------------------
+
+SCHOOL_NAME: str = env.str("SCHOOL_NAME", "Bright Sparks Academy")
+SCHOOL_EMAIL: str = env.str("SCHOOL_EMAIL", "office@brightsparks.example")
+SCHOOL_PHONE: str = env.str("SCHOOL_PHONE", "+1 555 0100")
+SCHOOL_ADDRESS: str = env.str("SCHOOL_ADDRESS", "12 Harbour Street, Springfield")
+SCHOOL_TIME_ZONE: str = env.str("SCHOOL_TIME_ZONE", "UTC")
+CURRENCY: str = env.str("CURRENCY", "usd").lower()
+SEAT_HOLD_MINUTES: int = env.int("SEAT_HOLD_MINUTES", 35)
+
+# --- Django --------------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "csf.apps.CsfConfig",
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.forms",
+    "allauth",
+    "allauth.account",
+    "django_q",
+    "djstripe",  # before billing, whose ready() registers receivers on dj-stripe's signals
+    "anymail",
+    "enrollments",
+    "orders",
+    "billing",
+    "notifications",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+]
+
+ROOT_URLCONF = "csf.urls"
+WSGI_APPLICATION = "csf.wsgi.application"
+FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "csf.context.school",
+            ],
+            "builtins": ["csf.templatetags.csf_format"],
+        },
+    }
+]
+
+DATABASES = {"default": env.dj_db_url("DATABASE_URL", conn_max_age=600)}
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "cache"},
+    # django-q2 reports its clusters here; a cache in memory would hide them from every other process.
+    "q": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "q_cache"},
+}
+
+LANGUAGE_CODE = "en"
+USE_TZ = True
+TIME_ZONE = SCHOOL_TIME_ZONE
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+
+# --- People and sign-in --------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "enrollments.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "catalog"
+LOGOUT_REDIRECT_URL = "catalog"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_ADAPTER = "enrollments.accounts.AccountAdapter"
+ACCOUNT_SESSION_REMEMBER = True
+SESSION_COOKIE_AGE = 30 * 24 * 3600
+
+# --- Security ------------------------------------------------------------------------------------------------
+
+SECURE_SSL_REDIRECT = IS_PRODUCTION
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_PRODUCTION else None
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if IS_PRODUCTION else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_PRODUCTION
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_PRODUCTION
+SESSION_COOKIE_NAME = "__Host-session" if IS_PRODUCTION else "session"
+CSRF_COOKIE_NAME = "__Host-csrftoken" if IS_PRODUCTION else "csrftoken"
+CSRF_COOKIE_HTTPONLY = True
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "font-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "base-uri": ["'none'"],
+        "frame-ancestors": ["'none'"],
+        # Checkout answers the form with a redirect to the payment page; browsers apply form-action to it.
+        "form-action": ["'self'", "https://checkout.stripe.com"],
+    }
+}
+
+# --- Stripe --------------------------------------------------------------------------------------------------
+
+STRIPE_LIVE_MODE: bool = env.bool("STRIPE_LIVE_MODE", False)
+STRIPE_TEST_SECRET_KEY: str = env.str("STRIPE_TEST_SECRET_KEY", "")
+STRIPE_LIVE_SECRET_KEY: str = env.str("STRIPE_LIVE_SECRET_KEY", "")
+STRIPE_SECRET_KEY = STRIPE_LIVE_SECRET_KEY if STRIPE_LIVE_MODE else STRIPE_TEST_SECRET_KEY
+STRIPE_API_VERSION = "2026-08-26.dahlia"  # without it dj-stripe follows whatever the installed SDK prefers
+STRIPE_TIMEOUT_S: float = env.float("STRIPE_TIMEOUT_S", 10.0)
+# Only for the stand-in. dj-stripe reads a missing attribute as "the real Stripe", so it exists only when given.
+if _stripe_api_host := env.str("STRIPE_API_HOST", ""):
+    STRIPE_API_HOST: str = _stripe_api_host
+    CONTENT_SECURITY_POLICY["DIRECTIVES"]["form-action"].append(_stripe_api_host)
+STRIPE_WEBHOOK_SECRET: str = env.str("STRIPE_WEBHOOK_SECRET", "")
+STRIPE_WEBHOOK_UUID: str = env.str("STRIPE_WEBHOOK_UUID", "")
+DJSTRIPE_FOREIGN_KEY_TO_FIELD = "id"
+if not IS_PRODUCTION:
+    # dj-stripe's own migrations take a minute; these give the same tables in seconds (CI compares the two).
+    MIGRATION_MODULES = {"djstripe": "billing.djstripe_migrations"}
+
+# --- Email ---------------------------------------------------------------------------------------------------
+
+EMAIL_BACKEND = "notifications.transport.SendGridBackend"
+DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", f"{SCHOOL_NAME} <office@brightsparks.example>")
+SERVER_EMAIL = DEFAULT_FROM_EMAIL
+SENDGRID_API_KEY: str = env.str("SENDGRID_API_KEY", "")
+SENDGRID_API_URL: str = env.str("SENDGRID_API_URL", "https://api.sendgrid.com/v3/")
+ANYMAIL = {
+    "SENDGRID_API_KEY": SENDGRID_API_KEY,
+    "SENDGRID_API_URL": SENDGRID_API_URL,
+    "REQUESTS_TIMEOUT": (3.05, 10),
+    "SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY": env.str("SENDGRID_WEBHOOK_PUBLIC_KEY", None),
+    "SEND_DEFAULTS": {
+        "track_opens": False,
+        "track_clicks": False,
+        # Else a switch in the SendGrid account may add an unsubscribe footer to receipts.
+        "esp_extra": {"tracking_settings": {"subscription_tracking": {"enable": False}}},
+    },
+}
+EMAIL_THREADS: int = env.int("EMAIL_THREADS", 24)
+EMAIL_DRAINS: int = env.int("EMAIL_DRAINS", 2)
+EMAIL_UNKNOWN_WAIT_S: int = env.int("EMAIL_UNKNOWN_WAIT_S", 15 * 60)
+warnings.filterwarnings("ignore", message="django-anymail has dropped official support for SendGrid")
+
+# --- Queue ---------------------------------------------------------------------------------------------------
+
+Q_CLUSTER = {
+    "name": "csf",
+    "orm": "default",
+    "cache": "q",
+    "time_zone": SCHOOL_TIME_ZONE,
+    "catch_up": False,
+    "workers": env.int("Q_WORKERS", 4),
+    "queue_limit": 4,
+    "bulk": 1,
+    "poll": 0.2,
+    # retry must outlast waiting and running: 3 + timeout * (1 + ceil((queue_limit + bulk) / workers)) = 183.
+    "timeout": 60,
+    "retry": 200,
+    "guard_cycle": 1,
+    "max_attempts": 1,  # our rows decide about retries, not the broker
+    "ack_failures": True,
+    "save_limit": -1,
+    "recycle": 500,
+    "max_rss": 300_000,
+    "log_level": "WARNING",
+}
+
+# --- Logs ----------------------------------------------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    "loggers": {name: {"level": env.str("LOG_LEVEL", "INFO")} for name in ("csf", "enrollments", "orders", "billing", "notifications")}
+    | {"django-q": {"handlers": ["console"], "level": "WARNING", "propagate": False}},
+}
+
+# anymail.W003 and the import-time warning say that SendGrid lost upstream support: docs/decisions/0006.
+# auth.W004: the email is unique without regard to case, by a constraint on Lower("email").
+SILENCED_SYSTEM_CHECKS = ["anymail.W003", "auth.W004"]
+if not IS_PRODUCTION:
+    SILENCED_SYSTEM_CHECKS += ["djstripe.W002"]  # "STRIPE_API_HOST with DEBUG off": wanted for the stand-in

@@ -1,0 +1,75 @@
+"""State machines: the edges are data beside each model, and `transition` is the only writer of a status."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import models, transaction
+from django.db.models.functions import Now
+
+Edges = Mapping[str, frozenset[str]]
+
+
+class Stale(Exception):
+    """Somebody else moved the row first, or the move is not allowed from where it stands."""
+
+
+class StatefulModel(models.Model):
+    """A model with a `status` whose every change leaves a row in `<Model>Transition`."""
+
+    EDGES: ClassVar[Edges]
+    status: Any
+    transitions: Any
+
+    class Meta:
+        abstract = True
+
+
+class TransitionRow(models.Model):
+    """One change of status, written in the same transaction and never changed afterwards.
+
+    Emails hang on the creation of these rows, so a caller writes the row last, when all that the email tells
+    is in place.
+    """
+
+    from_status = models.CharField(max_length=20)
+    to_status = models.CharField(max_length=20)
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    reason = models.CharField(max_length=300, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"{self.from_status} -> {self.to_status}"
+
+
+def edges(table: Mapping[str, set[str]]) -> Edges:
+    """Freeze a table of allowed moves; statuses that only appear as targets are final."""
+    targets = set().union(*table.values())
+    return {status: frozenset(table.get(status, ())) for status in table.keys() | targets}
+
+
+def transition(
+    obj: StatefulModel, to: str, *, by: AbstractBaseUser | None = None, reason: str = "", **columns: Any
+) -> Any:
+    """Move `obj` from the status it was read with to `to`, by compare-and-set, and return the transition row.
+
+    `columns` are written in the same UPDATE, for CHECKs that tie them to the status. `by` is None for the system.
+    Raises Stale if the edge does not exist or the row has moved meanwhile; then nothing is written.
+    """
+    if to not in obj.EDGES.get(obj.status, frozenset()):
+        raise Stale(f"{obj._meta.label} {obj.pk}: {obj.status} -> {to} is not allowed")
+    before = obj.status
+    with transaction.atomic():
+        moved = type(obj)._default_manager.filter(pk=obj.pk, status=before).update(status=to, **columns)
+        if not moved:
+            raise Stale(f"{obj._meta.label} {obj.pk} is no longer {before}")
+        obj.status = to
+        for name, value in columns.items():
+            setattr(obj, name, value)
+        return obj.transitions.create(from_status=before, to_status=to, by=by, reason=reason)

@@ -1,0 +1,5 @@
+from csf.models import Canary
+
+
+def canary() -> None:
+    Canary.sing()

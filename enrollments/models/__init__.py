@@ -1,0 +1,16 @@
+from enrollments.models.courses import Course, CourseSession, Location, Program
+from enrollments.models.people import Child, Household, User
+from enrollments.models.seats import Enrollment, EnrollmentStatus, EnrollmentTransition
+
+__all__ = [
+    "Child",
+    "Course",
+    "CourseSession",
+    "Enrollment",
+    "EnrollmentStatus",
+    "EnrollmentTransition",
+    "Household",
+    "Location",
+    "Program",
+    "User",
+]

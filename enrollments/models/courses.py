@@ -1,0 +1,136 @@
+import datetime
+from collections.abc import Collection
+from typing import Self
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Count, F, Q
+from django.db.models.functions import Now
+from django.urls import reverse
+
+
+class Program(models.Model):
+    name = models.CharField(max_length=100, unique=True)
+    description = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Location(models.Model):
+    name = models.CharField(max_length=100, unique=True)
+    address = models.CharField(max_length=200)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class CourseQuerySet(models.QuerySet["Course"]):
+    def published(self) -> Self:
+        return self.filter(is_published=True)
+
+    def with_places(self) -> Self:
+        """Adds `taken`: how many seats are occupied by holds, offers and enrollments."""
+        return self.annotate(taken=Count("enrollments", filter=Q(enrollments__seat_number__isnull=False)))
+
+    def for_catalog(self) -> Self:
+        return self.published().with_places().select_related("program", "location").order_by("starts_on", "title", "pk")
+
+
+class Course(models.Model):
+    """What people call a class: a weekly meeting with dated sessions, a price and a number of seats."""
+
+    class Weekday(models.IntegerChoices):
+        MONDAY = 0, "Monday"
+        TUESDAY = 1, "Tuesday"
+        WEDNESDAY = 2, "Wednesday"
+        THURSDAY = 3, "Thursday"
+        FRIDAY = 4, "Friday"
+        SATURDAY = 5, "Saturday"
+        SUNDAY = 6, "Sunday"
+
+    program = models.ForeignKey(Program, on_delete=models.PROTECT, related_name="courses")
+    location = models.ForeignKey(Location, on_delete=models.PROTECT, related_name="courses")
+    title = models.CharField(max_length=120)
+    slug = models.SlugField(max_length=140, unique=True)
+    description = models.TextField(blank=True)
+    age_min = models.PositiveSmallIntegerField()
+    age_max = models.PositiveSmallIntegerField()
+    weekday = models.PositiveSmallIntegerField(choices=Weekday.choices)
+    start_time = models.TimeField()
+    end_time = models.TimeField()
+    starts_on = models.DateField()
+    ends_on = models.DateField()
+    price_cents = models.PositiveIntegerField()
+    capacity = models.PositiveSmallIntegerField()
+    registration_opens_at = models.DateTimeField(db_default=Now())
+    registration_closes_at = models.DateTimeField()
+    is_published = models.BooleanField(default=True)
+
+    objects = CourseQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "class"
+        verbose_name_plural = "classes"
+        constraints = [
+            models.CheckConstraint(condition=Q(age_min__lte=F("age_max")), name="enrollments_course_ages"),
+            models.CheckConstraint(condition=Q(starts_on__lte=F("ends_on")), name="enrollments_course_dates"),
+            models.CheckConstraint(condition=Q(start_time__lt=F("end_time")), name="enrollments_course_times"),
+            models.CheckConstraint(condition=Q(weekday__lte=6), name="enrollments_course_weekday"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+    def get_absolute_url(self) -> str:
+        return reverse("course", args=[self.slug])
+
+    def is_open_at(self, now: datetime.datetime) -> bool:
+        """Whether the registration window is open (the sessions may be full all the same)."""
+        return self.is_published and self.registration_opens_at <= now < self.registration_closes_at
+
+    def fits_age(self, age: int) -> bool:
+        return self.age_min <= age <= self.age_max
+
+    def plan_sessions(self, *, skipping: Collection[datetime.date] = ()) -> "list[CourseSession]":
+        """Write one dated session for each week from first to last day, but for the days in `skipping`."""
+        first = self.starts_on + datetime.timedelta(days=(self.weekday - self.starts_on.weekday()) % 7)
+        weeks = range((self.ends_on - first).days // 7 + 1)
+        days = [first + datetime.timedelta(weeks=week) for week in weeks]
+        sessions = [
+            CourseSession(course=self, held_on=day, start_time=self.start_time, end_time=self.end_time)
+            for day in days
+            if day not in skipping
+        ]
+        return CourseSession.objects.bulk_create(sessions)
+
+
+class CourseSession(models.Model):
+    """One meeting of a class on its local date."""
+
+    course = models.ForeignKey(Course, on_delete=models.CASCADE, related_name="sessions")
+    held_on = models.DateField()
+    start_time = models.TimeField()
+    end_time = models.TimeField()
+
+    class Meta:
+        ordering = ["held_on", "start_time"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["course", "held_on", "start_time"], name="enrollments_coursesession_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.course} on {self.held_on}"
+
+    @property
+    def starts_at(self) -> datetime.datetime:
+        return datetime.datetime.combine(self.held_on, self.start_time, ZoneInfo(settings.SCHOOL_TIME_ZONE))

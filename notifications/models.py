@@ -1,0 +1,150 @@
+import uuid
+from datetime import timedelta
+from typing import Self
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from enrollments.models import User
+from notifications.kinds import EmailKind
+
+LEASE = timedelta(seconds=120)
+BACKOFF = [timedelta(seconds=60), timedelta(seconds=120), timedelta(seconds=240)]
+MAX_CLAIMS = 5
+
+
+class EmailStatus(models.TextChoices):
+    QUEUED = "queued", "queued"
+    SENDING = "sending", "sending"
+    SENT = "sent", "accepted by the provider"
+    UNKNOWN = "unknown", "may or may not have been sent"
+    FAILED = "failed", "failed"
+    EXPIRED = "expired", "no longer worth sending"
+    WITHHELD = "withheld", "withheld"
+
+
+UNFINISHED = {EmailStatus.QUEUED, EmailStatus.SENDING}
+
+
+class EmailMessageQuerySet(models.QuerySet["EmailMessage"]):
+    def due(self) -> Self:
+        """Queued and due on the database's clock, the most urgent first."""
+        return self.filter(status=EmailStatus.QUEUED, next_attempt_at__lte=Now()).order_by(
+            "priority", "next_attempt_at", "pk"
+        )
+
+    def claim(self, limit: int) -> "list[EmailMessage]":
+        """Take due rows for LEASE, each for one sender only. Runs in a transaction that commits before any post.
+
+        A row that came back unposted before is taken alone: if it kills its worker, it spends only its own tries.
+        """
+        rows = list(self.due().select_for_update(skip_locked=True)[:limit])
+        suspect = [row for row in rows if row.claims]
+        if suspect:
+            rows = suspect[:1] if rows[0].claims else [row for row in rows if not row.claims]
+        self.filter(pk__in=[row.pk for row in rows]).update(
+            status=EmailStatus.SENDING, claims=F("claims") + 1, leased_until=Now() + LEASE, posting_at=None
+        )
+        return rows
+
+
+class EmailMessage(models.Model):
+    """The outbox: one email owed to one person, written in the transaction of the fact it tells.
+
+    `context` is a snapshot of the fact in JSON values. It is rendered when the row is claimed, and the texts that
+    were sent stay here.
+    """
+
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    kind = models.CharField(max_length=40, choices=EmailKind.choices)
+    recipient = models.ForeignKey(User, on_delete=models.PROTECT, related_name="emails")
+    to = models.EmailField()
+    fact_id = models.BigIntegerField(help_text="Primary key of the row that the email tells of.")
+    dedupe_key = models.CharField(max_length=200, unique=True)
+    context = models.JSONField()
+    status = models.CharField(max_length=20, choices=EmailStatus.choices, default=EmailStatus.QUEUED)
+    priority = models.PositiveSmallIntegerField(default=5)
+    next_attempt_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField(null=True, blank=True)
+    leased_until = models.DateTimeField(null=True, blank=True)
+    posting_at = models.DateTimeField(
+        null=True, blank=True, help_text="Stamped just before the post; with it, a lost worker leaves 'unknown'."
+    )
+    claims = models.PositiveSmallIntegerField(default=0, help_text="Claims in a row without a post.")
+    tries = models.PositiveSmallIntegerField(default=0, help_text="Posts really made.")
+    subject = models.CharField(max_length=200, blank=True)
+    html = models.TextField(blank=True)
+    text = models.TextField(blank=True)
+    error = models.TextField(blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    sent_at = models.DateTimeField(null=True, blank=True)
+
+    objects = EmailMessageQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.CheckConstraint(condition=Q(kind__in=EmailKind.values), name="notifications_emailmessage_kind"),
+            models.CheckConstraint(
+                condition=Q(status__in=EmailStatus.values), name="notifications_emailmessage_status"
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["priority", "next_attempt_at"],
+                condition=Q(status="queued"),
+                name="notifications_email_due",
+            ),
+            models.Index(
+                fields=["leased_until"], condition=Q(status="sending"), name="notifications_email_sending"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} to {self.to}"
+
+
+class EmailAttempt(models.Model):
+    """One post to the provider, committed before it is made."""
+
+    class Outcome(models.TextChoices):
+        OPEN = "open", "no answer yet"
+        SENT = "sent", "accepted"
+        NOT_SENT = "not_sent", "not sent"
+        REFUSED = "refused", "refused for good"
+        UNKNOWN = "unknown", "not known"
+
+    message = models.ForeignKey(EmailMessage, on_delete=models.CASCADE, related_name="attempts")
+    posted_at = models.DateTimeField(db_default=Now(), editable=False)
+    outcome = models.CharField(max_length=20, choices=Outcome.choices, default=Outcome.OPEN)
+    http_status = models.PositiveSmallIntegerField(null=True, blank=True)
+    provider_message_id = models.CharField(max_length=100, blank=True)
+    duration_ms = models.PositiveIntegerField(null=True, blank=True)
+    error = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return f"{self.message}, {self.outcome}"
+
+
+class DrainSignal(models.Model):
+    """One row: whether a drain task is already on its way, so that a thousand emails wake one worker, not a
+    thousand."""
+
+    is_pending = models.BooleanField(default=False)
+
+    def __str__(self) -> str:
+        return "pending" if self.is_pending else "quiet"
+
+    @classmethod
+    def raise_(cls) -> bool:
+        """True for the one caller who has to queue the drain."""
+        return bool(cls.objects.filter(pk=1, is_pending=False).update(is_pending=True))
+
+    @classmethod
+    def clear(cls) -> bool:
+        """True if it was raised."""
+        return bool(cls.objects.filter(pk=1, is_pending=True).update(is_pending=False))

@@ -1,0 +1,53 @@
+"""The colours of the emails.
+
+`brand` is the decorative bar only: white text on it is hard to read, so buttons and labels use `shade` and `tint`.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Accent:
+    brand: str
+    shade: str
+    tint: str
+
+
+@dataclass(frozen=True)
+class Surface:
+    page: str
+    card: str
+    box: str
+    line: str
+    text: str
+    muted: str
+    link: str
+
+
+ACCENTS = {
+    "green": Accent(brand="#4CAF50", shade="#2E7D32", tint="#E8F5E9"),
+    "blue": Accent(brand="#2196F3", shade="#1565C0", tint="#E3F2FD"),
+    "orange": Accent(brand="#FF9800", shade="#B34700", tint="#FFF3E0"),
+    "red": Accent(brand="#F44336", shade="#C62828", tint="#FFEBEE"),
+    "grey": Accent(brand="#9E9E9E", shade="#616161", tint="#F5F5F5"),
+}
+
+# Never pure black or white: clients that invert colours by themselves turn those into glaring ones.
+LIGHT = Surface(
+    page="#F3F4F6",
+    card="#FEFEFE",
+    box="#F8F9FA",
+    line="#E1E4E8",
+    text="#212121",
+    muted="#595959",
+    link="#0B57D0",
+)
+DARK = Surface(
+    page="#121314",
+    card="#1E1E1E",
+    box="#2A2B2D",
+    line="#3C4043",
+    text="#F1F3F4",
+    muted="#BDC1C6",
+    link="#8AB4F8",
+)

@@ -1,0 +1,176 @@
+"""Posting one email to SendGrid through anymail, and telling apart sent, not sent and unknown.
+
+SendGrid has no idempotency key, so only what provably never left may be posted again. anymail gets a session of
+ours in which an error before the request is `NotSent` and an error after it is `Ambiguous`: nothing is guessed
+from exception trees, redirects are not followed, and a post costs half the CPU of `requests`.
+"""
+
+import http.client
+import json
+import ssl
+import time
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from anymail.backends.sendgrid import EmailBackend
+from anymail.exceptions import AnymailError, AnymailRequestsAPIError
+from django.core.mail import EmailMultiAlternatives
+
+# Shorter than any server's keep-alive limit: a connection that the server just closed gives an Ambiguous.
+MAX_IDLE_S = 5
+
+
+class NotSent(Exception):
+    """No connection: the request never left."""
+
+
+class Ambiguous(Exception):
+    """The request left and no usable answer came: the provider may have taken it."""
+
+
+class Outcome(Enum):
+    SENT = "sent"
+    NOT_SENT = "not_sent"
+    """Known not sent; try again later."""
+    HELD_BACK = "held_back"
+    """Known not sent, and no fault of this email: the provider takes nothing from us for now."""
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Result:
+    outcome: Outcome
+    http_status: int | None = None
+    provider_id: str = ""
+    error: str = ""
+    retry_after_s: float = 0
+    duration_ms: int = 0
+
+
+@lru_cache(maxsize=1)
+def _tls() -> ssl.SSLContext:
+    return ssl.create_default_context()  # loading the authorities for each connection is dear
+
+
+class KeptConnection:
+    """The part of `requests.Session` that anymail uses, on one kept-alive connection. Not for several threads."""
+
+    def __init__(self) -> None:
+        self._connection: http.client.HTTPConnection | None = None
+        self._used_at = 0.0
+
+    def request(
+        self, *, method: str, url: str, data: str, headers: dict[str, str], timeout: tuple[float, float], **ignored: Any
+    ) -> requests.Response:
+        address = urlsplit(url)
+        connection = self._connected(address.scheme, address.netloc, timeout)
+        try:
+            connection.request(method, address.path, body=data.encode(), headers=headers)
+            answer = connection.getresponse()
+            body = answer.read()
+        except Exception as error:  # whatever it is, the request may have arrived
+            self.close()
+            raise Ambiguous(f"{type(error).__name__}: {error}") from error
+        self._used_at = time.monotonic()
+        response = requests.Response()
+        response.status_code, response.url = answer.status, url
+        response.headers.update(answer.headers.items())
+        response._content = body
+        return response
+
+    def _connected(self, scheme: str, netloc: str, timeout: tuple[float, float]) -> http.client.HTTPConnection:
+        if self._connection is not None and time.monotonic() - self._used_at < MAX_IDLE_S:
+            return self._connection
+        self.close()
+        connect_s, read_s = timeout
+        try:
+            if scheme == "https":
+                fresh: http.client.HTTPConnection = http.client.HTTPSConnection(netloc, timeout=connect_s, context=_tls())
+            else:
+                fresh = http.client.HTTPConnection(netloc, timeout=connect_s)
+            fresh.connect()
+        except Exception as error:
+            raise NotSent(f"{type(error).__name__}: {error}") from error
+        fresh.sock.settimeout(read_s)
+        self._connection = fresh
+        return fresh
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+class SendGridBackend(EmailBackend):
+    """anymail's backend on a kept connection. One object for one thread."""
+
+    def create_session(self) -> KeptConnection:
+        return KeptConnection()
+
+    def raise_for_status(self, response: requests.Response, payload: Any, message: Any) -> None:
+        # Only 202 is "accepted"; anymail would take a redirect or a stray 200 page for success.
+        if 200 <= response.status_code < 400 and response.status_code != 202:
+            raise Ambiguous(f"HTTP {response.status_code}")
+        super().raise_for_status(response, payload, message)
+
+
+def post(message: EmailMultiAlternatives, backend: SendGridBackend) -> Result:
+    """Post one email. Never raises: whatever is not understood is UNKNOWN, which nothing sends again blindly."""
+    started = time.monotonic()
+    result = _post(message, backend)
+    return Result(**{**vars(result), "duration_ms": round((time.monotonic() - started) * 1000)})
+
+
+def _post(message: EmailMultiAlternatives, backend: SendGridBackend) -> Result:
+    try:
+        backend.open()
+        backend.send_messages([message])
+    except NotSent as error:
+        return Result(Outcome.NOT_SENT, error=str(error))
+    except Ambiguous as error:
+        return Result(Outcome.UNKNOWN, error=str(error))
+    except AnymailRequestsAPIError as error:
+        return _classify(error.response) if error.response is not None else Result(Outcome.UNKNOWN, error=str(error))
+    except AnymailError as error:  # bad address, not serializable: nothing was posted
+        return Result(Outcome.REFUSED, error=str(error))
+    except Exception as error:
+        return Result(Outcome.UNKNOWN, error=f"{type(error).__name__}: {error}")
+    answer: requests.Response = message.anymail_status.esp_response  # type: ignore[attr-defined]
+    return Result(Outcome.SENT, answer.status_code, answer.headers.get("X-Message-Id", ""))
+
+
+def _classify(response: requests.Response) -> Result:
+    status, error = response.status_code, response.text[:2000]
+    if status == 429:
+        return Result(Outcome.HELD_BACK, status, error=error, retry_after_s=_retry_after_s(response))
+    if status in {401, 403}:
+        return Result(Outcome.HELD_BACK, status, error=error, retry_after_s=60)
+    if status == 503 or (status == 500 and _has_sendgrid_errors(response)):
+        return Result(Outcome.NOT_SENT, status, error=error)
+    if status in {400, 413}:
+        return Result(Outcome.REFUSED, status, error=error)
+    return Result(Outcome.UNKNOWN, status, error=error)
+
+
+def _retry_after_s(response: requests.Response) -> float:
+    """From SendGrid's reset time (epoch seconds) or Retry-After, between 1 s and 10 min."""
+    try:
+        if reset := response.headers.get("X-RateLimit-Reset"):
+            wait = float(reset) - time.time()
+        else:
+            wait = float(response.headers.get("Retry-After", "60"))
+    except ValueError:
+        wait = 60
+    return min(max(wait, 1.0), 600.0)
+
+
+def _has_sendgrid_errors(response: requests.Response) -> bool:
+    try:
+        return bool(json.loads(response.text)["errors"])
+    except (ValueError, KeyError, TypeError):
+        return False

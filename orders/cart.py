@@ -1,0 +1,43 @@
+"""Filling the cart. What is refused here is checked again, under locks, when the order is placed."""
+
+import datetime
+
+from csf.dates import local_date
+from enrollments.models import Child, Course, Household
+from orders.models import Order, OrderItem, cart_of
+
+
+class Refused(Exception):
+    """A line that cannot be bought, in words for the parent."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+def check_line(*, child: Child, course: Course, now: datetime.datetime) -> None:
+    """Raises Refused unless this child may take this class: window, age at the first day, not enrolled yet."""
+    if not course.is_open_at(now):
+        if course.is_published and now < course.registration_opens_at:
+            opens_on = local_date(course.registration_opens_at)
+            raise Refused(f"Registration for {course} opens on {opens_on:%B} {opens_on.day}.")
+        raise Refused(f"Registration for {course} is closed.")
+    age = child.age_on(course.starts_on)
+    if not course.fits_age(age):
+        raise Refused(
+            f"{course} is for ages {course.age_min} to {course.age_max}; "
+            f"{child.first_name} will be {age} when it starts."
+        )
+    if child.enrollments.live().filter(course=course).exists():
+        raise Refused(f"{child.first_name} already has a place in {course}.")
+
+
+def add_to_cart(*, household: Household, child: Child, course: Course, now: datetime.datetime) -> OrderItem:
+    """Put a line into the cart; a repeat gives the same line. Raises Refused."""
+    check_line(child=child, course=course, now=now)
+    item, _ = OrderItem.objects.get_or_create(order=cart_of(household), child=child, course=course)
+    return item
+
+
+def remove_from_cart(*, cart: Order, item: OrderItem) -> None:
+    cart.items.filter(pk=item.pk, enrollment=None).delete()

@@ -1,0 +1,61 @@
+import uuid
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_POST
+
+from enrollments.families import guardian, household_of
+from enrollments.models import Course
+from orders.cart import Refused, add_to_cart, remove_from_cart
+from orders.forms import LineForm
+from orders.models import OrderItem, cart_of
+
+
+@login_not_required
+def catalog(request: HttpRequest) -> HttpResponse:
+    courses = Course.objects.for_catalog()
+    return render(request, "orders/catalog.html", {"courses": courses, "now": timezone.now()})
+
+
+@login_not_required
+def course(request: HttpRequest, slug: str) -> HttpResponse:
+    """The class page, with the form that puts a child into the cart."""
+    found = get_object_or_404(Course.objects.for_catalog(), slug=slug)
+    parent = guardian(request)
+    form = LineForm(request.POST or None, household=household_of(request)) if parent else None
+    if request.method == "POST" and form and form.is_valid():
+        try:
+            add_to_cart(household=household_of(request), child=form.cleaned_data["child"], course=found, now=timezone.now())
+        except Refused as refusal:
+            form.add_error("child", refusal.message)
+        else:
+            messages.success(request, f"{form.cleaned_data['child'].first_name} is in the cart for {found}.")
+            return redirect("cart")
+    context = {
+        "course": found,
+        "sessions": found.sessions.all(),
+        "form": form,
+        "is_open": found.is_open_at(timezone.now()),
+        "places_left": max(found.capacity - found.taken, 0),
+    }
+    return render(request, "orders/course.html", context)
+
+
+def cart(request: HttpRequest) -> HttpResponse:
+    household = household_of(request)
+    order = cart_of(household)
+    items = list(order.items.select_related("child", "course__location"))
+    context = {"order": order, "items": items, "total_cents": sum(item.course.price_cents for item in items)}
+    return render(request, "orders/cart.html", context)
+
+
+@require_POST
+def remove_line(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    household = household_of(request)
+    item = get_object_or_404(OrderItem, public_id=public_id, order=cart_of(household))
+    remove_from_cart(cart=item.order, item=item)
+    messages.info(request, f"{item.course} was removed from the cart.")
+    return redirect("cart")

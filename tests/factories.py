@@ -1,0 +1,81 @@
+"""Rows for tests, with only what the test cares about given by name."""
+
+import datetime
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+from django.utils import timezone
+
+from billing.checkout import place_order
+from csf.dates import local_date
+from enrollments.models import Child, Course, Household, Location, Program, User
+from orders.cart import add_to_cart
+from orders.models import Order, cart_of
+
+_numbers = itertools.count(1)
+
+
+def create_household(*, children: int = 1, ages: Sequence[int] | None = None, name: str = "Garcia") -> Household:
+    """A family with one guardian and children of 8 years (or the ages given)."""
+    household = Household.objects.create(name=f"{name} family")
+    create_guardian(household=household, last_name=name)
+    for age in ages or [8] * children:
+        create_child(household=household, age=age, last_name=name)
+    return household
+
+
+def create_guardian(*, household: Household, **fields: Any) -> User:
+    fields.setdefault("email", f"guardian{next(_numbers)}@example.org")
+    return User.objects.create(household=household, **{"first_name": "Pat", "last_name": "Garcia"} | fields)
+
+
+def create_child(*, household: Household, age: int = 8, **fields: Any) -> Child:
+    born_on = timezone.now().date() - datetime.timedelta(days=365 * age + 100)
+    return Child.objects.create(
+        household=household, **{"first_name": f"Kim{next(_numbers)}", "last_name": "Garcia", "born_on": born_on} | fields
+    )
+
+
+def create_course(*, sessions: int = 0, **fields: Any) -> Course:
+    """An open class for ages 6 to 12 that starts in three weeks."""
+    number = next(_numbers)
+    now = timezone.now()
+    first_on = local_date(now) + datetime.timedelta(weeks=3)
+    defaults = {
+        "program": Program.objects.get_or_create(name="Swimming")[0],
+        "location": Location.objects.get_or_create(name="Harbour Pool", address="3 Quay Road")[0],
+        "title": f"Dolphin Swim {number}",
+        "slug": f"dolphin-swim-{number}",
+        "age_min": 6,
+        "age_max": 12,
+        "weekday": first_on.weekday(),
+        "start_time": datetime.time(16, 30),
+        "end_time": datetime.time(17, 15),
+        "starts_on": first_on,
+        "ends_on": first_on + datetime.timedelta(weeks=max(sessions - 1, 9)),
+        "price_cents": 14400,
+        "capacity": 8,
+        "registration_opens_at": now - datetime.timedelta(days=7),
+        "registration_closes_at": now + datetime.timedelta(weeks=4),
+    }
+    course = Course.objects.create(**defaults | fields)
+    if sessions:
+        course.plan_sessions()
+    return course
+
+
+def create_cart(*, household: Household | None = None, courses: Sequence[Course] | None = None) -> Order:
+    """A cart with the household's first child in each class."""
+    household = household or create_household()
+    child = household.children.first()
+    for course in courses or [create_course()]:
+        add_to_cart(household=household, child=child, course=course, now=timezone.now())
+    return cart_of(household)
+
+
+def create_order(*, household: Household | None = None, courses: Sequence[Course] | None = None) -> Order:
+    """A placed order, its seats held, waiting for its payment."""
+    order = create_cart(household=household, courses=courses)
+    place_order(order=order, by=order.household.guardians.get(), now=timezone.now())
+    return order
