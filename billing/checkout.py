@@ -42,8 +42,8 @@ class StripeUnavailable(Exception):
 def place_order(*, order: Order, by: User, now: datetime.datetime) -> None:
     """Turn the cart into an order: hold its seats, freeze its prices, write what is due.
 
-    All or nothing. Raises `orders.cart.Refused` in words for the parent. An order that costs nothing is confirmed
-    at once.
+    All or nothing. Raises `orders.cart.Refused` in words for the parent. An order that costs nothing is
+    confirmed at once.
     """
     held_until = now + timedelta(minutes=settings.SEAT_HOLD_MINUTES)
     total_cents = hold_lines(order=order, now=now, held_until=held_until)
@@ -57,8 +57,8 @@ def place_order(*, order: Order, by: User, now: datetime.datetime) -> None:
 def payment_page(*, order: Order, by: User, now: datetime.datetime) -> str:
     """The address of Stripe's page where the first part of the order can be paid.
 
-    Gives the open page again if there is one; a second page is made only after the first is seen closed, for two
-    open pages could both be paid. Raises NothingToPay or StripeUnavailable.
+    Gives the open page again if there is one; a second page is made only after the first is seen closed, for
+    two open pages could both be paid. Raises NothingToPay or StripeUnavailable.
     """
     attempt = _attempt_to_pay(order=order, by=by, now=now)
     if attempt.can_take_money(now):
@@ -161,7 +161,10 @@ def _session_params(attempt: ChargeAttempt, customer_id: str) -> dict[str, Any]:
 
 
 def _line(attempt: ChargeAttempt, order: Order) -> dict[str, Any]:
-    names = [f"{item.child.first_name}: {item.course.title}" for item in order.items.select_related("child", "course")]
+    names = [
+        f"{item.child.first_name}: {item.course.title}"
+        for item in order.items.select_related("child", "course")
+    ]
     product = {"name": f"{settings.SCHOOL_NAME}, order {order.number}", "description": ", ".join(names)[:300]}
     price = {"currency": attempt.currency, "unit_amount": attempt.amount_cents, "product_data": product}
     return {"price_data": price, "quantity": 1}
@@ -186,7 +189,9 @@ def _close_page(attempt: ChargeAttempt) -> None:
     try:
         session = gateway.retrieve_checkout_session(attempt.stripe_session_id)
         if session["status"] == "open":
-            session = gateway.expire_checkout_session(attempt.stripe_session_id, key=f"exp:{attempt.public_id}")
+            session = gateway.expire_checkout_session(
+                attempt.stripe_session_id, key=f"exp:{attempt.public_id}"
+            )
     except (gateway.Refused, gateway.OutcomeUnknown) as error:
         raise StripeUnavailable from error
     if isinstance(intent := session.get("payment_intent"), dict):

@@ -1,4 +1,5 @@
-"""Our webhook endpoint: its row in dj-stripe's table, and the owner account that the first event would need."""
+"""Our webhook endpoint: its row in dj-stripe's table, and the owner account that the first event would
+need."""
 
 import uuid
 
@@ -12,8 +13,8 @@ from billing import gateway
 def register_endpoint(*, identity: uuid.UUID, remote: bool) -> WebhookEndpoint:
     """Store the endpoint under `identity`, which is part of its address.
 
-    With `remote` it is created at Stripe, which gives the secret; a repeat for the same address changes nothing
-    there. Raises `gateway.Refused` or `gateway.OutcomeUnknown`.
+    With `remote` it is created at Stripe, which gives the secret; a repeat for the same address changes
+    nothing there. Raises `gateway.Refused` or `gateway.OutcomeUnknown`.
     """
     url = settings.SITE_URL + reverse("djstripe:djstripe_webhook_by_uuid", args=[identity])
     made = gateway.create_webhook_endpoint(url, key=f"we:{identity}:{url}") if remote else None
@@ -38,7 +39,8 @@ def register_endpoint(*, identity: uuid.UUID, remote: bool) -> WebhookEndpoint:
 
 
 def _ensure_owner_account() -> None:
-    """Otherwise the first event on an empty database costs four more calls, and fails while Stripe is away."""
+    """Otherwise the first event on an empty database costs four more calls, and fails while Stripe is
+    away."""
     key, created = APIKey.objects.get_or_create_by_api_key(settings.STRIPE_SECRET_KEY)
     if created or key.djstripe_owner_account_id is None:
         key.refresh_account()

@@ -1,7 +1,7 @@
 """Every call to Stripe that this project makes itself. Nothing else talks to Stripe but dj-stripe's own sync.
 
-An answer is yes (the returned object as a plain dict), no (`Refused`) or unknown (`OutcomeUnknown`). Each write
-has an idempotency key made from a row that was committed before the call, so repeating it is safe.
+An answer is yes (the returned object as a plain dict), no (`Refused`) or unknown (`OutcomeUnknown`). Each
+write has an idempotency key made from a row that was committed before the call, so repeating it is safe.
 """
 
 import datetime
@@ -74,7 +74,11 @@ def create_checkout_session(params: Mapping[str, Any], *, key: str) -> Object:
 
 
 def retrieve_checkout_session(session_id: str) -> Object:
-    return _ask(lambda: _client().v1.checkout.sessions.retrieve(session_id, {"expand": ["payment_intent.payment_method"]}))
+    return _ask(
+        lambda: _client().v1.checkout.sessions.retrieve(
+            session_id, {"expand": ["payment_intent.payment_method"]}
+        )
+    )
 
 
 def expire_checkout_session(session_id: str, *, key: str) -> Object:

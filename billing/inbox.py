@@ -57,7 +57,9 @@ def _why_ignored(event: StripeEvent, data: dict[str, object]) -> str:
 
 def _failed(event: StripeEvent, error: Exception) -> None:
     note = f"{type(error).__name__}: {error}"
-    away = isinstance(error, STRIPE_AWAY) or (isinstance(error, stripe.APIError) and (error.http_status or 0) >= 500)
+    away = isinstance(error, STRIPE_AWAY) or (
+        isinstance(error, stripe.APIError) and (error.http_status or 0) >= 500
+    )
     logger.warning("stripe event %s failed: %s", event.stripe_id, note, exc_info=not away)
     if away:
         event.try_again_in(timedelta(minutes=1), note, counted=False)

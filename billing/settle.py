@@ -1,8 +1,8 @@
 """What Stripe says about money, written into our rows.
 
 Each function takes an object as Stripe gives it (integer cents), locks the order first, and may be called any
-number of times, in any order, by webhook, page or repair job: success is applied whenever it is seen, a failure
-closes only the attempt it belongs to, and nothing undoes a payment.
+number of times, in any order, by webhook, page or repair job: success is applied whenever it is seen, a
+failure closes only the attempt it belongs to, and nothing undoes a payment.
 """
 
 import uuid
@@ -41,11 +41,14 @@ def settle_payment_intent(intent: StripeObject) -> Payment | None:
 
 @transaction.atomic
 def settle_checkout_session(session: StripeObject) -> None:
-    """Note that a payment page is finished. An expired page without money makes its installment payable again."""
+    """Note that a payment page is finished. An expired page without money makes its installment payable
+    again."""
     attempt = _locked_attempt(session)
     if attempt is None or session["status"] == "open":
         return
-    ChargeAttempt.objects.filter(pk=attempt.pk, session_closed_at=None).update(session_closed_at=timezone.now())
+    ChargeAttempt.objects.filter(pk=attempt.pk, session_closed_at=None).update(
+        session_closed_at=timezone.now()
+    )
     if session["status"] != "expired":
         return  # the money is told by its PaymentIntent
     if attempt.status in OPEN_CHARGE:

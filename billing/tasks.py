@@ -10,5 +10,7 @@ def process_event(stripe_id: str) -> None:
 
 def sweep_events() -> None:
     """Wake a worker for each event that is due; its own task may have been lost."""
-    for stripe_id in StripeEvent.objects.due().order_by("next_try_at").values_list("stripe_id", flat=True)[:200]:
+    for stripe_id in (
+        StripeEvent.objects.due().order_by("next_try_at").values_list("stripe_id", flat=True)[:200]
+    ):
         enqueue("billing.tasks.process_event", stripe_id)

@@ -2,9 +2,12 @@ from django.urls import include, path
 
 from billing import views, webhooks
 
-# dj-stripe's admin and command line reverse this name in its namespace. Never include djstripe.urls itself: its
-# view stores unsigned requests.
-djstripe_urls = ([path("stripe/webhook/<uuid:uuid>/", webhooks.stripe_webhook, name="djstripe_webhook_by_uuid")], "djstripe")
+# dj-stripe's admin and command line reverse this name in its namespace. Never include djstripe.urls itself:
+# its view stores unsigned requests.
+djstripe_urls = (
+    [path("stripe/webhook/<uuid:uuid>/", webhooks.stripe_webhook, name="djstripe_webhook_by_uuid")],
+    "djstripe",
+)
 
 urlpatterns = [
     path("", include(djstripe_urls)),

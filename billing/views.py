@@ -17,7 +17,7 @@ def checkout(request: HttpRequest) -> HttpResponse:
     """Review the cart; placing it leads to the payment page."""
     household = household_of(request)
     if request.method == "POST":
-        return _place(request, household.orders.filter(public_id=_uuid_of(request.POST.get("order"))).first())
+        return _place(request, _own_order(request))
     order = cart_of(household)
     items = list(order.items.select_related("child", "course__location"))
     if not items:
@@ -55,13 +55,15 @@ def _to_payment(request: HttpRequest, order: Order) -> HttpResponse:
     except StripeUnavailable:
         messages.error(
             request,
-            "The payment page does not answer just now. Your seats are held; please press “Pay now” again in a moment.",
+            "The payment page does not answer just now. Your seats are held; "
+            "please press “Pay now” again in a moment.",
         )
         return redirect(order)
 
 
 def order(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
-    """Only reads: what the payment page did arrives by webhook, so this page reloads itself until it is here."""
+    """Only reads: what the payment page did arrives by webhook, so this page reloads itself until it is
+    here."""
     orders = household_of(request).orders.placed().with_lines().prefetch_related("installments", "payments")
     found = get_object_or_404(orders, public_id=public_id)
     context = {
@@ -83,8 +85,10 @@ def _user(request: HttpRequest) -> User:
     return request.user
 
 
-def _uuid_of(text: str | None) -> uuid.UUID | None:
+def _own_order(request: HttpRequest) -> Order | None:
+    """The order that the form names, of this household; None if there is no such order."""
     try:
-        return uuid.UUID(text or "")
+        public_id = uuid.UUID(request.POST.get("order", ""))
     except ValueError:
         return None
+    return household_of(request).orders.filter(public_id=public_id).first()

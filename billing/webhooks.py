@@ -1,7 +1,7 @@
 """Stripe's webhooks: the view that takes them in, and the receivers that dj-stripe calls from a worker.
 
-The event is only a hint. Receivers read the object that dj-stripe has just fetched, call one `settle_...`, and
-raise for nothing that is not ours.
+The event is only a hint. Receivers read the object that dj-stripe has just fetched, call one `settle_...`,
+and raise for nothing that is not ours.
 """
 
 import json
@@ -101,7 +101,9 @@ def checkout_session_expired(event: Event, **kwargs: Any) -> None:
 
 def _settle_intent_of(event: Event) -> None:
     # No row: the object is gone at Stripe, and dj-stripe calls its receivers all the same.
-    for intent in PaymentIntent.objects.filter(id=event.data["object"]["id"]).select_related("payment_method"):
+    for intent in PaymentIntent.objects.filter(id=event.data["object"]["id"]).select_related(
+        "payment_method"
+    ):
         method = intent.payment_method and intent.payment_method.stripe_data
         settle_payment_intent(intent.stripe_data | {"payment_method": method})
 

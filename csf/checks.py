@@ -21,8 +21,8 @@ def configuration(**kwargs: Any) -> Iterable[CheckMessage]:
     stripe_host = getattr(settings, "STRIPE_API_HOST", "")
     if stripe_host and (settings.IS_PRODUCTION or settings.STRIPE_LIVE_MODE or not _is_loopback(stripe_host)):
         yield Error(
-            "STRIPE_API_HOST is for the stand-in: it must be a loopback address, outside production, with a test "
-            "key. Unset it to talk to Stripe.",
+            "STRIPE_API_HOST is for the stand-in: it must be a loopback address, outside production, "
+            "with a test key. Unset it to talk to Stripe.",
             id="csf.E003",
         )
     if settings.IS_PRODUCTION:
@@ -52,13 +52,19 @@ def queue(**kwargs: Any) -> Iterable[CheckMessage]:
     """Rules of `docs/queue.md`; each was broken once and lost or repeated work."""
     cluster = settings.Q_CLUSTER
     database = settings.DATABASES["default"]
-    longest_s = 3 + cluster["timeout"] * (1 + math.ceil((cluster["queue_limit"] + cluster["bulk"]) / cluster["workers"]))
+    longest_s = 3 + cluster["timeout"] * (
+        1 + math.ceil((cluster["queue_limit"] + cluster["bulk"]) / cluster["workers"])
+    )
     rules = {
-        "orm must be 'default', so that tasks commit with the rows they are about": cluster["orm"] == "default",
-        f"retry must be above {longest_s} s (waiting and running), or tasks run twice": cluster["retry"] > longest_s,
+        "orm must be 'default', so that tasks commit with the rows they are about": cluster["orm"]
+        == "default",
+        f"retry must be above {longest_s} s (waiting and running), or tasks run twice": cluster["retry"]
+        > longest_s,
         "save_limit must be -1, or each result locks all the others": cluster["save_limit"] == -1,
         "max_attempts must be at least 1 (0 means for ever)": cluster["max_attempts"] >= 1,
-        "CONN_MAX_AGE must be above 0, or each broker query opens a connection": bool(database["CONN_MAX_AGE"]),
+        "CONN_MAX_AGE must be above 0, or each broker query opens a connection": bool(
+            database["CONN_MAX_AGE"]
+        ),
         "the database must not use a connection pool: sockets are shared over fork": "pool"
         not in database.get("OPTIONS", {}),
     }

@@ -1,7 +1,7 @@
 """The embedded PostgreSQL of the demo, the tests and the benchmarks. Production brings its own DATABASE_URL.
 
-`python -m csf.embedded DIRECTORY [--not-durable] -- COMMAND...` runs a command with DATABASE_URL set and stops the
-server when the command ends.
+`python -m csf.embedded DIRECTORY [--not-durable] -- COMMAND...` runs a command with DATABASE_URL set and
+stops the server when the command ends.
 """
 
 import argparse
@@ -29,7 +29,8 @@ NOT_DURABLE = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"
 
 @contextmanager
 def running(directory: Path, *, durable: bool = True) -> Iterator[str]:
-    """Start the server that keeps its data in `directory`; give the address to which "/<database>" is added."""
+    """Start the server that keeps its data in `directory`; give the address to which "/<database>" is
+    added."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     directory.mkdir(exist_ok=True)
     server = PostgresServer(directory.resolve(), cleanup_mode=None)
@@ -48,9 +49,15 @@ def create_database(address: str, name: str, *, template: str = "template0") -> 
         if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
             return False
         # The builtin locale sorts the same on every machine; the binaries bring no ICU.
-        locale = "LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' ENCODING 'UTF8'" if template == "template0" else ""
+        locale = (
+            "LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' ENCODING 'UTF8'"
+            if template == "template0"
+            else ""
+        )
         connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {} " + locale).format(sql.Identifier(name), sql.Identifier(template))  # noqa: S608 - constant text
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} " + locale).format(
+                sql.Identifier(name), sql.Identifier(template)
+            )
         )
         return True
 

@@ -22,15 +22,16 @@ JOBS: dict[str, tuple[str, str]] = {
 def enqueue(task: str, *args: int | str | UUID | date) -> None:
     """Ask a worker to run `task` (a dotted path) soon; part of the current transaction.
 
-    A task is only a wake-up call: it may run twice or never. The row it is about is the truth, so arguments are
-    ids, and a sweep finds whatever no task came for.
+    A task is only a wake-up call: it may run twice or never. The row it is about is the truth, so arguments
+    are ids, and a sweep finds whatever no task came for.
     """
     async_task(task, *args)
 
 
 @transaction.atomic
 def sync_schedules() -> int:
-    """Make the schedules in the database equal to JOBS and return how many changed. A paused one stays paused."""
+    """Make the schedules in the database equal to JOBS and return how many changed. A paused one stays
+    paused."""
     with connection.cursor() as cursor:
         # Row locks do not guard against two first runs at once.
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('sync_schedules'))")

@@ -47,8 +47,8 @@ class StaffTask(models.Model):
     @classmethod
     def open(cls, kind: "StaffTask.Kind", about: models.Model, detail: str = "") -> None:
         """Ask staff to decide about a row. A second call while the first is open changes nothing."""
-        task = cls(kind=kind, subject=f"{about._meta.label_lower}:{about.pk}", detail=detail)
-        cls.objects.bulk_create([task], ignore_conflicts=True)
+        task = StaffTask(kind=kind, subject=f"{about._meta.label_lower}:{about.pk}", detail=detail)
+        StaffTask.objects.bulk_create([task], ignore_conflicts=True)
 
 
 class Canary(models.Model):
@@ -62,5 +62,3 @@ class Canary(models.Model):
     @classmethod
     def sing(cls) -> None:
         cls.objects.update_or_create(pk=1, defaults={"sang_at": Now()})
-
-

@@ -1,4 +1,5 @@
-"""All settings, from the environment. `.env.example` lists every variable; `csf/checks.py` refuses unsafe mixes."""
+"""All settings, from the environment. `.env.example` lists every variable; `csf/checks.py` refuses unsafe
+mixes."""
 
 import warnings
 from pathlib import Path
@@ -11,7 +12,7 @@ env = Env()
 if (BASE_DIR / ".env").exists():
     env.read_env(str(BASE_DIR / ".env"))
 
-# --- Mode -----------------------------------------------------------------------------------------------------
+# --- Mode ---------------------------------------------------------------------------------------------------
 
 CSF_MODE: str = env.str("CSF_MODE", "production")  # production, demo or test
 IS_PRODUCTION = CSF_MODE == "production"
@@ -22,7 +23,7 @@ SITE_URL: str = env.str("SITE_URL", "http://127.0.0.1:8000").rstrip("/")
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", ["127.0.0.1", "localhost"])
 CSRF_TRUSTED_ORIGINS: list[str] = [SITE_URL]
 
-# --- The school ----------------------------------------------------------------------------------------------
+# --- The school ---------------------------------------------------------------------------------------------
 
 SCHOOL_NAME: str = env.str("SCHOOL_NAME", "Bright Sparks Academy")
 SCHOOL_EMAIL: str = env.str("SCHOOL_EMAIL", "office@brightsparks.example")
@@ -32,7 +33,7 @@ SCHOOL_TIME_ZONE: str = env.str("SCHOOL_TIME_ZONE", "UTC")
 CURRENCY: str = env.str("CURRENCY", "usd").lower()
 SEAT_HOLD_MINUTES: int = env.int("SEAT_HOLD_MINUTES", 35)
 
-# --- Django --------------------------------------------------------------------------------------------------
+# --- Django -------------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
     "csf.apps.CsfConfig",
@@ -109,7 +110,7 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 
-# --- People and sign-in --------------------------------------------------------------------------------------
+# --- People and sign-in -------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "enrollments.User"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
@@ -133,7 +134,7 @@ ACCOUNT_ADAPTER = "enrollments.accounts.AccountAdapter"
 ACCOUNT_SESSION_REMEMBER = True
 SESSION_COOKIE_AGE = 30 * 24 * 3600
 
-# --- Security ------------------------------------------------------------------------------------------------
+# --- Security -----------------------------------------------------------------------------------------------
 
 SECURE_SSL_REDIRECT = IS_PRODUCTION
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_PRODUCTION else None
@@ -160,7 +161,7 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-# --- Stripe --------------------------------------------------------------------------------------------------
+# --- Stripe -------------------------------------------------------------------------------------------------
 
 STRIPE_LIVE_MODE: bool = env.bool("STRIPE_LIVE_MODE", False)
 STRIPE_TEST_SECRET_KEY: str = env.str("STRIPE_TEST_SECRET_KEY", "")
@@ -168,7 +169,8 @@ STRIPE_LIVE_SECRET_KEY: str = env.str("STRIPE_LIVE_SECRET_KEY", "")
 STRIPE_SECRET_KEY = STRIPE_LIVE_SECRET_KEY if STRIPE_LIVE_MODE else STRIPE_TEST_SECRET_KEY
 STRIPE_API_VERSION = "2026-08-26.dahlia"  # without it dj-stripe follows whatever the installed SDK prefers
 STRIPE_TIMEOUT_S: float = env.float("STRIPE_TIMEOUT_S", 10.0)
-# Only for the stand-in. dj-stripe reads a missing attribute as "the real Stripe", so it exists only when given.
+# Only for the stand-in. dj-stripe reads a missing attribute as "the real Stripe", so it exists only when
+# given.
 if _stripe_api_host := env.str("STRIPE_API_HOST", ""):
     STRIPE_API_HOST: str = _stripe_api_host
     CONTENT_SECURITY_POLICY["DIRECTIVES"]["form-action"].append(_stripe_api_host)
@@ -179,7 +181,7 @@ if not IS_PRODUCTION:
     # dj-stripe's own migrations take a minute; these give the same tables in seconds (CI compares the two).
     MIGRATION_MODULES = {"djstripe": "billing.djstripe_migrations"}
 
-# --- Email ---------------------------------------------------------------------------------------------------
+# --- Email --------------------------------------------------------------------------------------------------
 
 EMAIL_BACKEND = "notifications.transport.SendGridBackend"
 DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", f"{SCHOOL_NAME} <office@brightsparks.example>")
@@ -203,16 +205,17 @@ EMAIL_DRAINS: int = env.int("EMAIL_DRAINS", 2)
 EMAIL_UNKNOWN_WAIT_S: int = env.int("EMAIL_UNKNOWN_WAIT_S", 15 * 60)
 warnings.filterwarnings("ignore", message="django-anymail has dropped official support for SendGrid")
 
-# --- Queue ---------------------------------------------------------------------------------------------------
+# --- Queue --------------------------------------------------------------------------------------------------
 
+Q_WORKERS: int = env.int("Q_WORKERS", 4)
 Q_CLUSTER = {
     "name": "csf",
     "orm": "default",
     "cache": "q",
     "time_zone": SCHOOL_TIME_ZONE,
     "catch_up": False,
-    "workers": env.int("Q_WORKERS", 4),
-    "queue_limit": 4,
+    "workers": Q_WORKERS,
+    "queue_limit": Q_WORKERS,
     "bulk": 1,
     "poll": 0.2,
     # retry must outlast waiting and running: 3 + timeout * (1 + ceil((queue_limit + bulk) / workers)) = 183.
@@ -227,7 +230,7 @@ Q_CLUSTER = {
     "log_level": "WARNING",
 }
 
-# --- Logs ----------------------------------------------------------------------------------------------------
+# --- Logs ---------------------------------------------------------------------------------------------------
 
 LOGGING = {
     "version": 1,
@@ -235,7 +238,10 @@ LOGGING = {
     "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
-    "loggers": {name: {"level": env.str("LOG_LEVEL", "INFO")} for name in ("csf", "enrollments", "orders", "billing", "notifications")}
+    "loggers": {
+        name: {"level": env.str("LOG_LEVEL", "INFO")}
+        for name in ("csf", "enrollments", "orders", "billing", "notifications")
+    }
     | {"django-q": {"handlers": ["console"], "level": "WARNING", "propagate": False}},
 }
 

@@ -19,7 +19,7 @@ class StatefulModel(models.Model):
     """A model with a `status` whose every change leaves a row in `<Model>Transition`."""
 
     EDGES: ClassVar[Edges]
-    status: Any
+    status: Any  # each model declares the field, with its own choices
     transitions: Any
 
     class Meta:
@@ -59,14 +59,15 @@ def transition(
 ) -> Any:
     """Move `obj` from the status it was read with to `to`, by compare-and-set, and return the transition row.
 
-    `columns` are written in the same UPDATE, for CHECKs that tie them to the status. `by` is None for the system.
-    Raises Stale if the edge does not exist or the row has moved meanwhile; then nothing is written.
+    `columns` are written in the same UPDATE, for CHECKs that tie them to the status. `by` is None for the
+    system. Raises Stale if the edge does not exist or the row has moved meanwhile; then nothing is written.
     """
     if to not in obj.EDGES.get(obj.status, frozenset()):
         raise Stale(f"{obj._meta.label} {obj.pk}: {obj.status} -> {to} is not allowed")
     before = obj.status
     with transaction.atomic():
-        moved = type(obj)._default_manager.filter(pk=obj.pk, status=before).update(status=to, **columns)
+        rows: models.QuerySet[Any] = type(obj)._default_manager.filter(pk=obj.pk)
+        moved = rows.filter(status=before).update(status=to, **columns)
         if not moved:
             raise Stale(f"{obj._meta.label} {obj.pk} is no longer {before}")
         obj.status = to

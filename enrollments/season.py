@@ -47,9 +47,18 @@ CLASSES = [
     ("Junior Coders", "Art and making", "Maple Street Gym", 3, (16, 0), 75, (8, 13), 21000, 10),
     ("Comic Book Workshop", "Art and making", "The Old Mill Studio", 6, (14, 0), 90, (9, 14), 18500, 10),
 ]
-SURNAMES = "Alvarez Bennett Chen Dubois Eriksen Fraser Garcia Haddad Ito Jensen Kowalski Larsen Mbeki Novak Okafor Patel Quinn Rossi Silva Tanaka Usman Vega Weber Young Zhou".split()  # noqa: SIM905 - a column of 25 strings reads worse
-FIRST_NAMES = "Ada Ben Clara Dev Elif Finn Grace Hugo Isla Jonas Kira Leo Maya Noah Olive Priya Quentin Rosa Sam Tess Uma Vito Wren Yara Zoe".split()  # noqa: SIM905 - as above
-PARENT_NAMES = "Alex Brook Casey Dana Eden Frankie Glenn Harper Indra Jamie Kim Lou Morgan Nic Pat Robin Sasha Toni".split()  # noqa: SIM905 - as above
+SURNAMES = """
+    Alvarez Bennett Chen Dubois Eriksen Fraser Garcia Haddad Ito Jensen Kowalski Larsen Mbeki Novak
+    Okafor Patel Quinn Rossi Silva Tanaka Usman Vega Weber Young Zhou
+""".split()
+FIRST_NAMES = """
+    Ada Ben Clara Dev Elif Finn Grace Hugo Isla Jonas Kira Leo Maya Noah Olive Priya Quentin Rosa
+    Sam Tess Uma Vito Wren Yara Zoe
+""".split()
+PARENT_NAMES = """
+    Alex Brook Casey Dana Eden Frankie Glenn Harper Indra Jamie Kim Lou Morgan Nic Pat Robin Sasha
+    Toni
+""".split()
 DEMO_PASSWORD = "sparks-demo-2026"  # noqa: S105 - printed by the demo, refused in production
 
 
@@ -65,7 +74,9 @@ def load_season(*, on: datetime.date, families: int, seed: int) -> None:
     places = {name: Location.objects.create(name=name, address=text) for name, text in LOCATIONS.items()}
     for row in CLASSES:
         _load_course(row, programs, places, first_monday=on + datetime.timedelta(days=21 - on.weekday()))
-    User.objects.create_superuser("office@example.org", DEMO_PASSWORD, first_name="Olivia", last_name="Office")
+    User.objects.create_superuser(
+        "office@example.org", DEMO_PASSWORD, first_name="Olivia", last_name="Office"
+    )
     random = Random(seed)  # noqa: S311 - a repeatable season, not a secret
     password = make_password(DEMO_PASSWORD)  # once: each hash takes a tenth of a second by design
     for number in range(1, families + 1):
@@ -80,7 +91,9 @@ def _load_course(
     first_monday: datetime.date,
 ) -> None:
     title, program, place, weekday, (hour, minute), minutes, (age_min, age_max), price_cents, capacity = row
-    start = datetime.datetime.combine(first_monday, datetime.time(hour, minute), ZoneInfo(settings.SCHOOL_TIME_ZONE))
+    start = datetime.datetime.combine(
+        first_monday, datetime.time(hour, minute), ZoneInfo(settings.SCHOOL_TIME_ZONE)
+    )
     first_on = first_monday + datetime.timedelta(days=weekday)
     course = Course.objects.create(
         program=programs[program],

@@ -1,8 +1,8 @@
 """Sending what the outbox holds: claim, check, render, fence, post, settle.
 
-HTTP happens only in threads, the database only in the main thread. Before each small batch of posts its rows are
-stamped `posting_at` and its attempts are committed (the fence): a killed drain leaves as "unknown" only what was
-really in flight, and everything else that it had claimed goes back to the queue.
+HTTP happens only in threads, the database only in the main thread. Before each small batch of posts its rows
+are stamped `posting_at` and its attempts are committed (the fence): a killed drain leaves as "unknown" only
+what was really in flight, and everything else that it had claimed goes back to the queue.
 """
 
 import logging
@@ -39,7 +39,8 @@ LOCK_CLASS = 20_250  # names our advisory locks; any constant that nobody else u
 
 
 def drain() -> None:
-    """Send due emails for up to BUDGET_S, in one of EMAIL_DRAINS slots; wakes the next drain if rows are left."""
+    """Send due emails for up to BUDGET_S, in one of EMAIL_DRAINS slots; wakes the next drain if rows are
+    left."""
     with _slot() as free:
         if not free:
             return
@@ -101,7 +102,9 @@ def _worth_sending(rows: list[EmailMessage]) -> list[EmailMessage]:
     for kind in {row.kind for row in rows}:
         facts = [row.fact_id for row in rows if row.kind == kind]
         true[kind] = EMAILS[EmailKind(kind)].still_true(facts)
-    stale = [row for row in rows if (row.expires_at and row.expires_at <= now) or row.fact_id not in true[row.kind]]
+    stale = [
+        row for row in rows if (row.expires_at and row.expires_at <= now) or row.fact_id not in true[row.kind]
+    ]
     if stale:
         EmailMessage.objects.filter(pk__in=[row.pk for row in stale], status=EmailStatus.SENDING).update(
             status=EmailStatus.EXPIRED, leased_until=None

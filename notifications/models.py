@@ -35,9 +35,11 @@ class EmailMessageQuerySet(models.QuerySet["EmailMessage"]):
         )
 
     def claim(self, limit: int) -> "list[EmailMessage]":
-        """Take due rows for LEASE, each for one sender only. Runs in a transaction that commits before any post.
+        """Take due rows for LEASE, each for one sender only. Runs in a transaction that commits before any
+        post.
 
-        A row that came back unposted before is taken alone: if it kills its worker, it spends only its own tries.
+        A row that came back unposted before is taken alone: if it kills its worker, it spends only its own
+        tries.
         """
         rows = list(self.due().select_for_update(skip_locked=True)[:limit])
         suspect = [row for row in rows if row.claims]
@@ -52,8 +54,8 @@ class EmailMessageQuerySet(models.QuerySet["EmailMessage"]):
 class EmailMessage(models.Model):
     """The outbox: one email owed to one person, written in the transaction of the fact it tells.
 
-    `context` is a snapshot of the fact in JSON values. It is rendered when the row is claimed, and the texts that
-    were sent stay here.
+    `context` is a snapshot of the fact in JSON values. It is rendered when the row is claimed, and the texts
+    that were sent stay here.
     """
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -69,7 +71,9 @@ class EmailMessage(models.Model):
     expires_at = models.DateTimeField(null=True, blank=True)
     leased_until = models.DateTimeField(null=True, blank=True)
     posting_at = models.DateTimeField(
-        null=True, blank=True, help_text="Stamped just before the post; with it, a lost worker leaves 'unknown'."
+        null=True,
+        blank=True,
+        help_text="Stamped just before the post; with it, a lost worker leaves 'unknown'.",
     )
     claims = models.PositiveSmallIntegerField(default=0, help_text="Claims in a row without a post.")
     tries = models.PositiveSmallIntegerField(default=0, help_text="Posts really made.")
@@ -85,7 +89,9 @@ class EmailMessage(models.Model):
     class Meta:
         ordering = ["-pk"]
         constraints = [
-            models.CheckConstraint(condition=Q(kind__in=EmailKind.values), name="notifications_emailmessage_kind"),
+            models.CheckConstraint(
+                condition=Q(kind__in=EmailKind.values), name="notifications_emailmessage_kind"
+            ),
             models.CheckConstraint(
                 condition=Q(status__in=EmailStatus.values), name="notifications_emailmessage_status"
             ),

@@ -18,8 +18,8 @@ logger = logging.getLogger(__name__)
 def notify(kind: EmailKind, facts: Iterable[models.Model]) -> None:
     """Owe the `kind` email about each fact to each of its recipients, once.
 
-    Writes outbox rows in the caller's transaction and sends nothing; a fact that was told already adds no row. A
-    snapshot that fails leaves a `failed` row for staff: it never undoes the order that caused it.
+    Writes outbox rows in the caller's transaction and sends nothing; a fact that was told already adds no
+    row. A snapshot that fails leaves a `failed` row for staff: it never undoes the order that caused it.
     """
     owed = [_owe(kind, fact, user) for fact in facts for user in EMAILS[kind].recipients(fact)]
     EmailMessage.objects.bulk_create(owed, batch_size=1000, ignore_conflicts=True)

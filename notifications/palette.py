@@ -1,6 +1,7 @@
 """The colours of the emails.
 
-`brand` is the decorative bar only: white text on it is hard to read, so buttons and labels use `shade` and `tint`.
+`brand` is the decorative bar only: white text on it is hard to read, so buttons and labels use `shade` and
+`tint`.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,5 @@
-"""Which fact owes which email. Receivers look at `created and not raw` and call `notify`; they change nothing."""
+"""Which fact owes which email. Receivers look at `created and not raw` and call `notify`; they change
+nothing."""
 
 from typing import Any
 

@@ -1,4 +1,5 @@
-"""The list of all emails: for each kind, whom it goes to, what it says, its key, and when it is worth nothing."""
+"""The list of all emails: for each kind, whom it goes to, what it says, its key, and when it is worth
+nothing."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -38,7 +39,9 @@ class EmailSpec:
 
 def _order_is_alive(facts: Iterable[int]) -> set[int]:
     alive = [OrderStatus.PLACED, OrderStatus.CONFIRMED]
-    return set(OrderTransition.objects.filter(pk__in=facts, order__status__in=alive).values_list("pk", flat=True))
+    return set(
+        OrderTransition.objects.filter(pk__in=facts, order__status__in=alive).values_list("pk", flat=True)
+    )
 
 
 def _order_family(fact: Any) -> list[User]:
@@ -51,7 +54,7 @@ def _in(delay: timedelta) -> Callable[[models.Model], datetime]:
 
 def _first_session(fact: EnrollmentTransition) -> datetime | None:
     first = fact.enrollment.course.sessions.first()
-    return first and first.starts_at
+    return first.starts_at if first else None
 
 
 def _payment_key(fact: Payment) -> str:

@@ -38,7 +38,11 @@ HOSTILE_CLASS = ROBOTICS | {"course": HOSTILE, "location": f"{HOSTILE} {LONG}", 
 
 
 def _line(course: Context, child: str, list_cents: int, net_cents: int | None = None) -> Context:
-    return course | {"child": child, "list_cents": list_cents, "net_cents": list_cents if net_cents is None else net_cents}
+    return course | {
+        "child": child,
+        "list_cents": list_cents,
+        "net_cents": list_cents if net_cents is None else net_cents,
+    }
 
 
 def _order(lines: list[Context], parts: int = 1, **changes: Any) -> Context:
@@ -63,7 +67,9 @@ def _schedule(total: int, parts: int) -> list[Context]:
         {
             "number": number,
             "of": parts,
-            "due_on": "2026-08-29" if number == 1 else f"{2026 + (7 + number) // 12}-{(7 + number) % 12 + 1:02}-28",
+            "due_on": "2026-08-29"
+            if number == 1
+            else f"{2026 + (7 + number) // 12}-{(7 + number) % 12 + 1:02}-28",
             "amount_cents": each if number > 1 else total - each * (parts - 1),
             "status": "scheduled",
         }
@@ -111,7 +117,9 @@ SAMPLES: dict[EmailKind, dict[str, Context]] = {
     EmailKind.PAYMENT_SUCCESS: {
         "minimal": _payment(first_name="", card_brand="", card_last4="", number=None, of=0, left_cents=0),
         "typical": _payment(),
-        "huge": _payment(first_name=LONG, amount_cents=123_456_789, number=12, of=12, left_cents=0, card_brand="amex"),
+        "huge": _payment(
+            first_name=LONG, amount_cents=123_456_789, number=12, of=12, left_cents=0, card_brand="amex"
+        ),
         "hostile": _payment(first_name=HOSTILE, card_brand=HOSTILE),
     },
     EmailKind.ENROLLMENT_CONFIRMATION: {

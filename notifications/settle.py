@@ -1,6 +1,7 @@
 """What became of posts, written in bulk; and repair of what a lost drain left behind."""
 
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -15,11 +16,11 @@ from notifications.transport import Outcome, Result
 
 Settled = tuple[EmailAttempt, Result]
 
-# Only rows that are still `sending` move: an event of the provider may have settled one before its answer came.
+# Only rows that are still `sending` move: an event of the provider may have settled one before its answer.
 SETTLE_MESSAGES = """
 UPDATE notifications_emailmessage AS message
-SET status = settled.status, next_attempt_at = now() + make_interval(secs => settled.wait_s), error = settled.error,
-    tries = settled.tries, claims = 0, leased_until = NULL,
+SET status = settled.status, error = settled.error, tries = settled.tries, claims = 0, leased_until = NULL,
+    next_attempt_at = now() + make_interval(secs => settled.wait_s),
     posting_at = CASE WHEN settled.status = 'queued' THEN NULL ELSE message.posting_at END,
     sent_at = CASE WHEN settled.status = 'sent' THEN now() END
 FROM unnest(%s::bigint[], %s::text[], %s::float8[], %s::text[], %s::smallint[])
@@ -48,14 +49,14 @@ def settle(results: list[Settled]) -> None:
     if not results:
         return
     verdicts = [_verdict(attempt.message, result) for attempt, result in results]
-    messages = [
+    messages: list[Any] = [
         [attempt.message_id for attempt, _ in results],
         [status.value for status, _, _ in verdicts],
         [wait_s for _, wait_s, _ in verdicts],
         [result.error for _, result in results],
         [tries for _, _, tries in verdicts],
     ]
-    attempts = [
+    attempts: list[Any] = [
         [attempt.pk for attempt, _ in results],
         [ATTEMPT_OUTCOME[result.outcome].value for _, result in results],
         [result.http_status for _, result in results],
@@ -95,7 +96,9 @@ def recover_lost() -> None:
         )
         for poison in lost.filter(claims__gte=MAX_CLAIMS):
             fail(poison, "it ended its sender five times")
-        lost.filter(posting_at=None, claims__lt=MAX_CLAIMS).update(status=EmailStatus.QUEUED, leased_until=None)
+        lost.filter(posting_at=None, claims__lt=MAX_CLAIMS).update(
+            status=EmailStatus.QUEUED, leased_until=None
+        )
         EmailAttempt.objects.filter(
             outcome=EmailAttempt.Outcome.OPEN, message__status=EmailStatus.UNKNOWN
         ).update(outcome=EmailAttempt.Outcome.UNKNOWN, error="the sender was lost")
@@ -128,4 +131,3 @@ def fail(message: EmailMessage, error: str) -> None:
             status=EmailStatus.FAILED, error=error, leased_until=None
         )
         StaffTask.open(StaffTask.Kind.EMAIL_FAILED, message, error)
-

@@ -1,8 +1,8 @@
 """Posting one email to SendGrid through anymail, and telling apart sent, not sent and unknown.
 
-SendGrid has no idempotency key, so only what provably never left may be posted again. anymail gets a session of
-ours in which an error before the request is `NotSent` and an error after it is `Ambiguous`: nothing is guessed
-from exception trees, redirects are not followed, and a post costs half the CPU of `requests`.
+SendGrid has no idempotency key, so only what provably never left may be posted again. anymail gets a session
+of ours in which an error before the request is `NotSent` and an error after it is `Ambiguous`: nothing is
+guessed from exception trees, redirects are not followed, and a post costs half the CPU of `requests`.
 """
 
 import http.client
@@ -58,14 +58,22 @@ def _tls() -> ssl.SSLContext:
 
 
 class KeptConnection:
-    """The part of `requests.Session` that anymail uses, on one kept-alive connection. Not for several threads."""
+    """The part of `requests.Session` that anymail uses, on one kept-alive connection. Not for several
+    threads."""
 
     def __init__(self) -> None:
         self._connection: http.client.HTTPConnection | None = None
         self._used_at = 0.0
 
     def request(
-        self, *, method: str, url: str, data: str, headers: dict[str, str], timeout: tuple[float, float], **ignored: Any
+        self,
+        *,
+        method: str,
+        url: str,
+        data: str,
+        headers: dict[str, str],
+        timeout: tuple[float, float],
+        **ignored: Any,
     ) -> requests.Response:
         address = urlsplit(url)
         connection = self._connected(address.scheme, address.netloc, timeout)
@@ -83,14 +91,18 @@ class KeptConnection:
         response._content = body
         return response
 
-    def _connected(self, scheme: str, netloc: str, timeout: tuple[float, float]) -> http.client.HTTPConnection:
+    def _connected(
+        self, scheme: str, netloc: str, timeout: tuple[float, float]
+    ) -> http.client.HTTPConnection:
         if self._connection is not None and time.monotonic() - self._used_at < MAX_IDLE_S:
             return self._connection
         self.close()
         connect_s, read_s = timeout
         try:
             if scheme == "https":
-                fresh: http.client.HTTPConnection = http.client.HTTPSConnection(netloc, timeout=connect_s, context=_tls())
+                fresh: http.client.HTTPConnection = http.client.HTTPSConnection(
+                    netloc, timeout=connect_s, context=_tls()
+                )
             else:
                 fresh = http.client.HTTPConnection(netloc, timeout=connect_s)
             fresh.connect()
@@ -120,7 +132,8 @@ class SendGridBackend(EmailBackend):
 
 
 def post(message: EmailMultiAlternatives, backend: SendGridBackend) -> Result:
-    """Post one email. Never raises: whatever is not understood is UNKNOWN, which nothing sends again blindly."""
+    """Post one email. Never raises: whatever is not understood is UNKNOWN, which nothing sends again
+    blindly."""
     started = time.monotonic()
     result = _post(message, backend)
     return Result(**{**vars(result), "duration_ms": round((time.monotonic() - started) * 1000)})
@@ -135,7 +148,11 @@ def _post(message: EmailMultiAlternatives, backend: SendGridBackend) -> Result:
     except Ambiguous as error:
         return Result(Outcome.UNKNOWN, error=str(error))
     except AnymailRequestsAPIError as error:
-        return _classify(error.response) if error.response is not None else Result(Outcome.UNKNOWN, error=str(error))
+        return (
+            _classify(error.response)
+            if error.response is not None
+            else Result(Outcome.UNKNOWN, error=str(error))
+        )
     except AnymailError as error:  # bad address, not serializable: nothing was posted
         return Result(Outcome.REFUSED, error=str(error))
     except Exception as error:

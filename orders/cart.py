@@ -16,7 +16,8 @@ class Refused(Exception):
 
 
 def check_line(*, child: Child, course: Course, now: datetime.datetime) -> None:
-    """Raises Refused unless this child may take this class: window, age at the first day, not enrolled yet."""
+    """Raises Refused unless this child may take this class: window, age at the first day, not enrolled
+    yet."""
     if not course.is_open_at(now):
         if course.is_published and now < course.registration_opens_at:
             opens_on = local_date(course.registration_opens_at)

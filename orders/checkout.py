@@ -1,4 +1,5 @@
-"""From cart to held seats and frozen prices. `billing.checkout.place_order` is the door; this is its lower half."""
+"""From cart to held seats and frozen prices. `billing.checkout.place_order` is the door; this is its lower
+half."""
 
 import datetime
 from collections import defaultdict
@@ -14,8 +15,8 @@ from orders.models import Order, OrderItem, OrderStatus
 def hold_lines(*, order: Order, now: datetime.datetime, held_until: datetime.datetime) -> int:
     """Hold a seat for each line, freeze its price, and return the total in cents.
 
-    Runs in the caller's transaction and takes the locks: household, courses by id, order. Raises Refused (nothing
-    written) if the cart is empty or gone, or if a line can no longer be bought.
+    Runs in the caller's transaction and takes the locks: household, courses by id, order. Raises Refused
+    (nothing written) if the cart is empty or gone, or if a line can no longer be bought.
     """
     assert transaction.get_connection().in_atomic_block
     Household.objects.select_for_update(no_key=True).get(pk=order.household_id)

@@ -85,9 +85,11 @@ class Order(StatefulModel):
     def get_absolute_url(self) -> str:
         return reverse("order", args=[self.public_id])
 
-    def place(self, *, by: User, at: datetime.datetime, held_until: datetime.datetime, total_cents: int) -> None:
-        """Leave the cart. The order confirmation hangs on the transition row, so lines, seats and installments
-        are written first. Raises Stale unless it is a draft."""
+    def place(
+        self, *, by: User, at: datetime.datetime, held_until: datetime.datetime, total_cents: int
+    ) -> None:
+        """Leave the cart. The order confirmation hangs on the transition row, so lines, seats and
+        installments are written first. Raises Stale unless it is a draft."""
         transition(
             self,
             OrderStatus.PLACED,
@@ -101,8 +103,8 @@ class Order(StatefulModel):
     def confirm(self, *, reason: str) -> None:
         """Paid (or free): the order stands and every held seat becomes an enrollment. Raises Stale."""
         transition(self, OrderStatus.CONFIRMED, reason=reason)
-        for item in self.items.select_related("enrollment").order_by("enrollment_id"):
-            item.enrollment.activate(reason=reason)
+        for enrollment in Enrollment.objects.filter(order_item__order=self).order_by("pk"):
+            enrollment.activate(reason=reason)
 
 
 class OrderTransition(TransitionRow):

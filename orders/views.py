@@ -28,7 +28,12 @@ def course(request: HttpRequest, slug: str) -> HttpResponse:
     form = LineForm(request.POST or None, household=household_of(request)) if parent else None
     if request.method == "POST" and form and form.is_valid():
         try:
-            add_to_cart(household=household_of(request), child=form.cleaned_data["child"], course=found, now=timezone.now())
+            add_to_cart(
+                household=household_of(request),
+                child=form.cleaned_data["child"],
+                course=found,
+                now=timezone.now(),
+            )
         except Refused as refusal:
             form.add_error("child", refusal.message)
         else:
@@ -39,7 +44,7 @@ def course(request: HttpRequest, slug: str) -> HttpResponse:
         "sessions": found.sessions.all(),
         "form": form,
         "is_open": found.is_open_at(timezone.now()),
-        "places_left": max(found.capacity - found.taken, 0),
+        "places_left": found.places_left,
     }
     return render(request, "orders/course.html", context)
 

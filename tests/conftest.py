@@ -1,6 +1,7 @@
 """Databases and stand-ins of the tests.
 
-Migrations run once into a template database; each worker clones it, and so does each test that really commits.
+Migrations run once into a template database; each worker clones it, and so does each test that really
+commits.
 """
 
 import fcntl
@@ -28,7 +29,7 @@ DATABASE = f"csf_test_{WORKER}"
 
 def _template() -> str:
     """The name of a database with all migrations, made at the first use of this set of migrations."""
-    files = sorted(ROOT.glob("*/*migrations/*.py")) + [ROOT / "requirements-dev.txt"]
+    files = [*sorted(ROOT.glob("*/*migrations/*.py")), ROOT / "requirements-dev.txt"]
     name = "csf_template_" + hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:10]
     with (ROOT / ".data" / "template.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -38,7 +39,10 @@ def _template() -> str:
         unfinished = f"{name}_unfinished"
         drop_database(ADDRESS, unfinished)
         create_database(ADDRESS, unfinished)
-        environment = os.environ | {"DATABASE_URL": f"{ADDRESS}/{unfinished}", "DJANGO_SETTINGS_MODULE": "csf.settings"}
+        environment = os.environ | {
+            "DATABASE_URL": f"{ADDRESS}/{unfinished}",
+            "DJANGO_SETTINGS_MODULE": "csf.settings",
+        }
         for command in (["migrate"], ["createcachetable"]):
             subprocess.run([sys.executable, "manage.py", *command], cwd=ROOT, env=environment, check=True)
         with psycopg.connect(f"{ADDRESS}/postgres", autocommit=True) as connection:

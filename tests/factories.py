@@ -16,7 +16,9 @@ from orders.models import Order, cart_of
 _numbers = itertools.count(1)
 
 
-def create_household(*, children: int = 1, ages: Sequence[int] | None = None, name: str = "Garcia") -> Household:
+def create_household(
+    *, children: int = 1, ages: Sequence[int] | None = None, name: str = "Garcia"
+) -> Household:
     """A family with one guardian and children of 8 years (or the ages given)."""
     household = Household.objects.create(name=f"{name} family")
     create_guardian(household=household, last_name=name)
@@ -33,7 +35,8 @@ def create_guardian(*, household: Household, **fields: Any) -> User:
 def create_child(*, household: Household, age: int = 8, **fields: Any) -> Child:
     born_on = timezone.now().date() - datetime.timedelta(days=365 * age + 100)
     return Child.objects.create(
-        household=household, **{"first_name": f"Kim{next(_numbers)}", "last_name": "Garcia", "born_on": born_on} | fields
+        household=household,
+        **{"first_name": f"Kim{next(_numbers)}", "last_name": "Garcia", "born_on": born_on} | fields,
     )
 
 

@@ -18,15 +18,26 @@ PATH = f"/stripe/webhook/{UUID}/"
 
 def create_endpoint() -> WebhookEndpoint:
     return WebhookEndpoint.objects.create(
-        id="we_test", djstripe_uuid=UUID, secret=SECRET, url=f"https://example.org{PATH}", livemode=False,
-        enabled_events=["*"], status="enabled", api_version="2026-08-26.dahlia",
+        id="we_test",
+        djstripe_uuid=UUID,
+        secret=SECRET,
+        url=f"https://example.org{PATH}",
+        livemode=False,
+        enabled_events=["*"],
+        status="enabled",
+        api_version="2026-08-26.dahlia",
     )
 
 
 def event_body(**changes: Any) -> dict[str, Any]:
     event = {
-        "id": "evt_1", "object": "event", "type": "payment_intent.succeeded", "livemode": False,
-        "created": int(time.time()), "api_version": "2026-08-26.dahlia", "pending_webhooks": 1,
+        "id": "evt_1",
+        "object": "event",
+        "type": "payment_intent.succeeded",
+        "livemode": False,
+        "created": int(time.time()),
+        "api_version": "2026-08-26.dahlia",
+        "pending_webhooks": 1,
         "request": {"id": None, "idempotency_key": None},
         "data": {"object": {"id": "pi_1", "object": "payment_intent"}},
     }
@@ -39,11 +50,16 @@ def signature(body: bytes, *, secret: str = SECRET, at: float | None = None) -> 
     return f"t={signed_at},v1={digest}"
 
 
-def deliver(body: bytes | dict[str, Any], *, header: str | None = None, path: str = PATH, client: Client | None = None) -> int:
+def deliver(
+    body: bytes | dict[str, Any], *, header: str | None = None, path: str = PATH, client: Client | None = None
+) -> int:
     """Post to the webhook; signed as by Stripe unless a header is given. The HTTP status."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     sent = (client or Client(raise_request_exception=False)).post(
-        path, raw, content_type="application/json", headers={"Stripe-Signature": signature(raw) if header is None else header}
+        path,
+        raw,
+        content_type="application/json",
+        headers={"Stripe-Signature": signature(raw) if header is None else header},
     )
     return sent.status_code
 

@@ -37,8 +37,8 @@ class ChargeAttemptQuerySet(models.QuerySet["ChargeAttempt"]):
 
 
 class ChargeAttempt(StatefulModel):
-    """One try to get an installment's money. The row is committed before Stripe is asked, and its public id makes
-    the idempotency key, so a repeat of the same attempt can never charge twice."""
+    """One try to get an installment's money. The row is committed before Stripe is asked, and its public id
+    makes the idempotency key, so a repeat of the same attempt can never charge twice."""
 
     EDGES = edges(
         {
@@ -90,10 +90,14 @@ class ChargeAttempt(StatefulModel):
     class Meta:
         ordering = ["installment", "number"]
         constraints = [
-            models.CheckConstraint(condition=Q(status__in=ChargeStatus.values), name="billing_chargeattempt_status"),
+            models.CheckConstraint(
+                condition=Q(status__in=ChargeStatus.values), name="billing_chargeattempt_status"
+            ),
             models.UniqueConstraint(fields=["installment", "number"], name="billing_chargeattempt_number"),
             models.UniqueConstraint(
-                fields=["installment"], condition=Q(status__in=OPEN_CHARGE), name="billing_chargeattempt_one_open"
+                fields=["installment"],
+                condition=Q(status__in=OPEN_CHARGE),
+                name="billing_chargeattempt_one_open",
             ),
         ]
 

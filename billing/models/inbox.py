@@ -47,7 +47,9 @@ class StripeEvent(models.Model):
     class Meta:
         ordering = ["-pk"]
         constraints = [
-            models.CheckConstraint(condition=Q(status__in=StripeEventStatus.values), name="billing_stripeevent_status")
+            models.CheckConstraint(
+                condition=Q(status__in=StripeEventStatus.values), name="billing_stripeevent_status"
+            )
         ]
         indexes = [
             models.Index(

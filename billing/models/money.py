@@ -36,7 +36,8 @@ class InstallmentQuerySet(models.QuerySet["Installment"]):
 
 
 class Installment(StatefulModel):
-    """A part of an order's total with its own due date. Paying in full is one installment, due at checkout."""
+    """A part of an order's total with its own due date. Paying in full is one installment, due at
+    checkout."""
 
     EDGES = edges(
         {

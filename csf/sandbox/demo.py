@@ -27,8 +27,12 @@ PATIENCE_S = 60
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="bin/demo", description="Run the whole system here, with stand-ins.")
-    parser.add_argument("--once", action="store_true", help="stop after the journey; 1 if an email is missing")
+    parser = argparse.ArgumentParser(
+        prog="bin/demo", description="Run the whole system here, with stand-ins."
+    )
+    parser.add_argument(
+        "--once", action="store_true", help="stop after the journey; 1 if an email is missing"
+    )
     parser.add_argument("--fresh", action="store_true", help="forget the data of earlier demos")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
@@ -63,7 +67,14 @@ def _run(*, once: bool, fresh: bool) -> int:
             _manage(environment, "prepare")
             _manage(environment, "seed_demo")
         with step("Stripe and SendGrid stand-ins"):
-            arguments = ["--stripe-port", str(stripe), "--mail-port", str(mail), "--data", str(DATA / "sandbox")]
+            arguments = [
+                "--stripe-port",
+                str(stripe),
+                "--mail-port",
+                str(mail),
+                "--data",
+                str(DATA / "sandbox"),
+            ]
             arguments += ["--fresh"] if fresh else []
             running.enter_context(_process("sandbox", environment, "manage.py", "sandbox", *arguments))
             _wait_for(f"http://127.0.0.1:{stripe}/_books")
@@ -148,7 +159,12 @@ def _is_free(port: int) -> bool:
 
 def _manage(environment: dict[str, str], *arguments: str) -> None:
     done = subprocess.run(  # noqa: S603 - our own commands
-        [sys.executable, "manage.py", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         raise SystemExit(f"\nmanage.py {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
@@ -156,12 +172,17 @@ def _manage(environment: dict[str, str], *arguments: str) -> None:
 
 @contextmanager
 def _process(name: str, environment: dict[str, str], *arguments: str) -> Iterator[None]:
-    """Run until the block ends. In a session of its own: Ctrl-C must not reach the workers of the cluster, which
-    hang when all of them are told to stop at once."""
+    """Run until the block ends. In a session of its own: Ctrl-C must not reach the workers of the cluster,
+    which hang when all of them are told to stop at once."""
     log_path = DATA / f"{name}.log"
     with log_path.open("w") as log:
         started = subprocess.Popen(  # noqa: S603 - our own commands
-            [sys.executable, *arguments], cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
         try:
             yield

@@ -41,7 +41,12 @@ class CourseQuerySet(models.QuerySet["Course"]):
         return self.annotate(taken=Count("enrollments", filter=Q(enrollments__seat_number__isnull=False)))
 
     def for_catalog(self) -> Self:
-        return self.published().with_places().select_related("program", "location").order_by("starts_on", "title", "pk")
+        return (
+            self.published()
+            .with_places()
+            .select_related("program", "location")
+            .order_by("starts_on", "title", "pk")
+        )
 
 
 class Course(models.Model):
@@ -75,6 +80,7 @@ class Course(models.Model):
     is_published = models.BooleanField(default=True)
 
     objects = CourseQuerySet.as_manager()
+    taken: int  # by CourseQuerySet.with_places
 
     class Meta:
         verbose_name = "class"
@@ -82,7 +88,9 @@ class Course(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(age_min__lte=F("age_max")), name="enrollments_course_ages"),
             models.CheckConstraint(condition=Q(starts_on__lte=F("ends_on")), name="enrollments_course_dates"),
-            models.CheckConstraint(condition=Q(start_time__lt=F("end_time")), name="enrollments_course_times"),
+            models.CheckConstraint(
+                condition=Q(start_time__lt=F("end_time")), name="enrollments_course_times"
+            ),
             models.CheckConstraint(condition=Q(weekday__lte=6), name="enrollments_course_weekday"),
         ]
 
@@ -95,6 +103,10 @@ class Course(models.Model):
     def is_open_at(self, now: datetime.datetime) -> bool:
         """Whether the registration window is open (the sessions may be full all the same)."""
         return self.is_published and self.registration_opens_at <= now < self.registration_closes_at
+
+    @property
+    def places_left(self) -> int:
+        return max(self.capacity - self.taken, 0)
 
     def fits_age(self, age: int) -> bool:
         return self.age_min <= age <= self.age_max

@@ -9,7 +9,8 @@ from django.db.models.functions import Lower, Now
 
 
 class Household(models.Model):
-    """A family: it owns children, orders and the Stripe customer, and has one or more guardians who sign in."""
+    """A family: it owns children, orders and the Stripe customer, and has one or more guardians who sign
+    in."""
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     name = models.CharField(max_length=100)

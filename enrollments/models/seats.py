@@ -31,7 +31,8 @@ class EnrollmentQuerySet(models.QuerySet["Enrollment"]):
 
 
 class Enrollment(StatefulModel):
-    """A child's place in a class. Who occupies a seat has its number, and the database keeps numbers unique."""
+    """A child's place in a class. Who occupies a seat has its number, and the database keeps numbers
+    unique."""
 
     EDGES = edges(
         {
@@ -107,5 +108,3 @@ def free_seat_numbers(course: Course) -> list[int]:
     """The free numbers, lowest first. Only true under the course's row lock."""
     taken = set(course.enrollments.occupying().values_list("seat_number", flat=True))
     return [number for number in range(1, course.capacity + 1) if number not in taken]
-
-

@@ -1,4 +1,5 @@
-"""What the tests of the Stripe stand-in share: a client, a shop's calls, and an endpoint that hears webhooks."""
+"""What the tests of the Stripe stand-in share: a client, a shop's calls, and an endpoint that hears
+webhooks."""
 
 import json
 import threading

@@ -266,4 +266,11 @@ def test_good_requests_are_accepted(shop: Shop):
     assert (expanded.line_items.data[0].amount_total, expanded.customer.name) == (9000, "Ada B")
     listed = sessions.list({"expand": ["data.customer"], "limit": 1})
     assert listed.data[0].customer.name == "Ada B"
+    as_djstripe = {"expand": ["line_items", "total_details.breakdown", "line_items.data.discounts"]}
+    assert sessions.retrieve(session.id, as_djstripe).line_items.data[0].discounts == []
+    assert (
+        shop.v.customers.retrieve(customer.id, {"expand": ["default_source", "sources"]}).sources.data == []
+    )
+    account = shop.v.accounts.retrieve_current()
+    assert shop.v.accounts.retrieve(account.id).id == account.id
     assert sessions.line_items.list(session.id).data[0].description == "Football, under 9"

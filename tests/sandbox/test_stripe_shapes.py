@@ -44,7 +44,7 @@ def faults_of(obj: dict[str, Any], cls: type, where: str) -> Iterator[str]:
     hints = {
         k: v for k, v in get_type_hints(cls, localns=Names()).items() if k[0] != "_" and k != "OBJECT_NAME"
     }
-    yield from (f"{where}.{name}: no such field" for name in obj.keys() - hints.keys())
+    yield from (f"{where}.{name}: no such field" for name in obj.keys() - hints.keys() - {"object"})
     for name, hint in hints.items():
         optional = type(None) in get_args(hint)
         if obj.get(name) is not None:

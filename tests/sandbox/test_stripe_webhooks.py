@@ -1,10 +1,12 @@
 import time
+from itertools import islice
 
 import pytest
 import requests
 import stripe
 
 from csf.sandbox.stripe.serve import StripeServer
+from csf.sandbox.stripe.webhooks import FAST_PAUSES, pauses
 from tests.sandbox.stripe_shop import Receiver, Shop, receiver, wait_until
 
 PI = "payment_intent.*"
@@ -181,8 +183,16 @@ def test_buttons_of_the_index_page_lead_back_to_it(shop: Shop, hook: Receiver):
     shop.pay(shop.session().id)
     event = hook.wait_for(1)[0]
     headers = {"Accept": "text/html"}
-    for path, form in ((f"/_events/{event['id']}/resend", {}), ("/_clock", {"advance": "3600"})):
+    for path, form in (
+        (f"/_events/{event['id']}/resend", {}),
+        ("/_clock", {"now": ""}),
+        ("/_clock", {"advance": "3600"}),
+    ):
         page = requests.post(shop.server.url + path, data=form, headers=headers, timeout=5)
         assert (page.status_code, page.url) == (200, f"{shop.server.url}/")
     hook.wait_for(2)
     assert shop.now() - int(time.time()) >= 3599
+
+
+def test_pauses_grow_to_a_limit():
+    assert list(islice(pauses(*FAST_PAUSES), 7)) == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]

@@ -21,7 +21,9 @@ class Command(BaseCommand):
         try:
             identity = uuid.UUID(settings.STRIPE_WEBHOOK_UUID)
         except ValueError:
-            raise CommandError("STRIPE_WEBHOOK_UUID must be a UUID: it is part of the webhook address.") from None
+            raise CommandError(
+                "STRIPE_WEBHOOK_UUID must be a UUID: it is part of the webhook address."
+            ) from None
         if not options["remote"] and not settings.STRIPE_WEBHOOK_SECRET:
             raise CommandError("Set STRIPE_WEBHOOK_SECRET (shown by Stripe), or pass --remote.")
         try:

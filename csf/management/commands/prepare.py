@@ -7,7 +7,7 @@ from csf.jobs import sync_schedules
 
 
 class Command(BaseCommand):
-    help = "Bring database, cache tables, schedules and static files up to date: the deploy step. Safe to repeat."
+    help = "The deploy step: brings database, cache tables, schedules and static files up to date."
 
     def handle(self, *args: Any, **options: Any) -> None:
         call_command("migrate", interactive=False, verbosity=0)

@@ -20,8 +20,12 @@ class Command(BaseCommand):
         parser.add_argument("--mail-port", type=int, default=8002)
         parser.add_argument("--data", type=Path, help="directory where their books survive a restart")
         parser.add_argument("--fresh", action="store_true", help="forget what the books say")
-        parser.add_argument("--events", metavar="URL", help="where the mail stand-in posts its delivery events")
-        parser.add_argument("--event-key", type=Path, metavar="PEM", help="private key that signs these events")
+        parser.add_argument(
+            "--events", metavar="URL", help="where the mail stand-in posts its delivery events"
+        )
+        parser.add_argument(
+            "--event-key", type=Path, metavar="PEM", help="private key that signs these events"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if settings.IS_PRODUCTION:
@@ -44,6 +48,8 @@ class Command(BaseCommand):
             stop = asyncio.Event()
             for number in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, stop.set)
-            await asyncio.gather(run_app(stripe_app, stripe_socket, stop), run_app(mail_app, mail_socket, stop))
+            await asyncio.gather(
+                run_app(stripe_app, stripe_socket, stop), run_app(mail_app, mail_socket, stop)
+            )
 
         asyncio.run(serve())

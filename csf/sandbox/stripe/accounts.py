@@ -1,8 +1,8 @@
 """The one account that every key belongs to."""
 
-from stripe.params import AccountRetrieveCurrentParams
+from stripe.params import AccountRetrieveCurrentParams, AccountRetrieveParams
 
-from csf.sandbox.stripe.resources import build, save
+from csf.sandbox.stripe.resources import build, require, save
 from csf.sandbox.stripe.state import Call, Route, State
 from csf.sandbox.stripe.store import Obj, new_id
 
@@ -12,4 +12,11 @@ def retrieve(state: State, call: Call) -> Obj:
     return next(accounts, None) or save(state, build(state, "account", new_id("acct", 16)))
 
 
-ROUTES = [Route("GET", "/v1/account", AccountRetrieveCurrentParams, retrieve)]
+def retrieve_by_id(state: State, call: Call, account_id: str) -> Obj:
+    return require(state, "account", account_id)
+
+
+ROUTES = [
+    Route("GET", "/v1/account", AccountRetrieveCurrentParams, retrieve),
+    Route("GET", "/v1/accounts/{id}", AccountRetrieveParams, retrieve_by_id),
+]

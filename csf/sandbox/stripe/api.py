@@ -84,7 +84,7 @@ class Api:
             if _is_cut(fault) or answer is None:
                 return _cut(request)
             if fault is not None and fault.kind == "hang":
-                await self._sleep(fault.seconds)
+                await self._sleep(fault.pause)
             return _response(answer, key=incoming.key)
 
         return handle
@@ -97,7 +97,7 @@ class Api:
             with self._in_flight.hold(incoming.key):
                 await self._run_hook(incoming)
                 if fault is not None and fault.kind == "delay":
-                    await self._sleep(fault.seconds)
+                    await self._sleep(fault.pause)
                 if fault is None or fault.kind != "drop_before":
                     answer = self._perform(route, incoming, fault)
         except StripeError as error:
@@ -126,14 +126,13 @@ class Api:
                 return first
             if route is None:
                 raise errors.unknown_route(incoming.method, incoming.path)
-            return self._run(route, incoming, fault)
+            return self._run(route, incoming)
         except StripeError as error:
             return _from_error(error, incoming.request_id)
 
-    def _run(self, route: Route, incoming: Incoming, fault: Fault | None) -> Answer:
+    def _run(self, route: Route, incoming: Incoming) -> Answer:
         params = check(incoming.params, route.params_type)
-        decline = fault.code if fault is not None and fault.kind == "decline" else None
-        call = Call(params, incoming.request_id, incoming.key, decline)
+        call = Call(incoming.path, params, incoming.request_id, incoming.key)
         body = route.handler(self.state, call, *incoming.ids)
         if "expand" in params:
             body = expand(self.state, body, params["expand"])

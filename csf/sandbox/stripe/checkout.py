@@ -85,7 +85,7 @@ def create(state: State, call: Call) -> Obj:
 
 def retrieve(state: State, call: Call, session_id: str) -> Obj:
     session = require(state, "checkout.session", session_id)
-    if _is_due(state, session):
+    if _is_due(session, state.store.now()):
         _close_unpaid(state, Call(), session)
     return session
 
@@ -112,9 +112,9 @@ def expire(state: State, call: Call, session_id: str) -> Obj:
 
 
 def expire_due(state: State) -> None:
-    for session in list(state.store.newest_first("checkout.session")):
-        if _is_due(state, session):
-            _close_unpaid(state, Call(), session)
+    now = state.store.now()
+    for session in list(state.store.newest_first("checkout.session", lambda s: _is_due(s, now))):
+        _close_unpaid(state, Call(), session)
 
 
 def line_items(state: State, session_id: str) -> list[Obj]:
@@ -157,8 +157,8 @@ def renew_urls(state: State) -> None:
             save(state, session)
 
 
-def _is_due(state: State, session: Obj) -> bool:
-    return bool(session["status"] == "open" and session["expires_at"] <= state.store.now())
+def _is_due(session: Obj, now: int) -> bool:
+    return bool(session["status"] == "open" and session["expires_at"] <= now)
 
 
 def _page_url(state: State, session_id: str) -> str:
@@ -227,20 +227,22 @@ def _item(state: State, price_data: Obj, unit_cents: int, quantity: int) -> Obj:
         quantity=quantity,
     )
     del item["created"], item["metadata"]
-    price = {
+    item["price"] |= _price(state, currency, unit_cents)
+    return item
+
+
+def _price(state: State, currency: str, unit_cents: int) -> Obj:
+    return {
         "id": new_id("price"),
-        "product": new_id("prod", 14),
+        "created": state.store.now(),
         "currency": currency,
-        "unit_amount": unit_cents,
-    }
-    plain = {
         "custom_unit_amount": None,
+        "product": new_id("prod", 14),
         "recurring": None,
         "transform_quantity": None,
-        "created": state.store.now(),
+        "unit_amount": unit_cents,
+        "unit_amount_decimal": str(unit_cents),
     }
-    item["price"] |= {**plain, **price, "unit_amount_decimal": str(unit_cents)}
-    return item
 
 
 def _total_cents(items: list[Obj]) -> int:
@@ -309,6 +311,8 @@ def _included_items(state: State, session: Obj) -> Obj:
 
 
 INCLUDABLE["checkout.session", "line_items"] = _included_items
+INCLUDABLE["checkout.session.total_details", "breakdown"] = lambda state, obj: {"discounts": [], "taxes": []}
+INCLUDABLE["item", "discounts"] = INCLUDABLE["item", "taxes"] = lambda state, item: []
 
 ROUTES = [
     Route("POST", "/v1/checkout/sessions", SessionCreateParams, create),

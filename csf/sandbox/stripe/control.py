@@ -1,8 +1,10 @@
 """What Stripe does not have: the clock, faults, books and event switches under `/_...`."""
 
+import json
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 
@@ -13,6 +15,7 @@ from csf.sandbox.stripe.pages import DELIVERIES, STATE
 from csf.sandbox.stripe.store import Obj
 
 Control: TypeAlias = Callable[[web.Request, Any], Awaitable[Any] | Any]
+LATEST = 2**33  # in seconds since 1970: the year 2242
 KEPT_ENDPOINTS = ("webhook_endpoint", "webhook_secret")
 
 
@@ -25,7 +28,7 @@ def _handler(control: Control) -> Callable[[web.Request], Awaitable[web.StreamRe
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
             answer = control(request, await _given(request))
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             return web.json_response({"error": f"{type(error).__name__}: {error}"}, status=400)
         request.app[STATE].store.commit()
         if "text/html" in request.headers.get("Accept", ""):
@@ -36,16 +39,18 @@ def _handler(control: Control) -> Callable[[web.Request], Awaitable[web.StreamRe
 
 
 async def _given(request: web.Request) -> Any:
-    if request.content_type == "application/x-www-form-urlencoded":
-        return {name: int(str(value)) for name, value in (await request.post()).items() if value != ""}
-    return await request.json() if request.can_read_body else {}
+    text = (await request.text()).strip()
+    if text.startswith(("{", "[")):
+        return json.loads(text)
+    pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text))
+    return {name: int(value) if value else None for name, value in pairs}
 
 
 def set_clock(request: web.Request, given: Any) -> Obj:
     """`{"now": epoch}`, `{"now": null}` for real time, or `{"advance": seconds}`."""
     state = request.app[STATE]
     now = state.store.now() + int(given["advance"]) if "advance" in given else given["now"]
-    if now is not None and type(now) is not int:
+    if now is not None and not (type(now) is int and 0 <= now <= LATEST):
         raise ValueError("now is a number of seconds, or null")
     state.store.set_now(now)
     checkout.expire_due(state)
@@ -93,6 +98,11 @@ def resend(request: web.Request, given: Any) -> Obj:
 def inject(request: web.Request, given: Any) -> Obj:
     """`{"type", "object"}`, with any other field of an event (id, livemode, account, ...) as wished."""
     fields = dict(given)
+    if not (
+        isinstance(fields["object"], dict)
+        and all(isinstance(fields[n], str) for n in {"id", "type"} & fields.keys())
+    ):
+        raise ValueError("an event has an object, and strings as id and type")
     event = new_event(request.app[STATE], fields["type"], {"object": fields.pop("object")}) | fields
     return {"id": event["id"], "deliveries": request.app[DELIVERIES].inject(event)}
 

@@ -1,5 +1,6 @@
 """Customers and their saved cards."""
 
+from collections.abc import Callable
 from typing import Any
 
 from stripe.params import (
@@ -14,6 +15,7 @@ from stripe.params import (
 from csf.sandbox.stripe.errors import invalid_request
 from csf.sandbox.stripe.events import emit
 from csf.sandbox.stripe.resources import (
+    INCLUDABLE,
     build,
     filtered,
     list_answer,
@@ -107,6 +109,20 @@ _NO_INVOICE_SETTINGS: dict[str, Any] = {
     "footer": None,
     "rendering_options": None,
 }
+
+
+def _nothing(path: str) -> Callable[[State, Obj], Obj]:
+    """Lists that only other ways of paying would fill."""
+    return lambda state, customer: {
+        "object": "list",
+        "data": [],
+        "has_more": False,
+        "url": f"/v1/customers/{customer['id']}/{path}",
+    }
+
+
+for _name in ("sources", "subscriptions", "tax_ids"):
+    INCLUDABLE["customer", _name] = _nothing(_name)
 
 ROUTES = [
     Route("POST", "/v1/customers", CustomerCreateParams, create),

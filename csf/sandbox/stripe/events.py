@@ -81,6 +81,7 @@ def wants(patterns: list[str], event_type: str) -> bool:
 
 
 def create_endpoint(state: State, call: Call) -> Obj:
+    _check_url(call.params)
     values = {
         "api_version": call.params.get("api_version", API_VERSION),
         "description": call.params.get("description") or None,
@@ -96,6 +97,7 @@ def create_endpoint(state: State, call: Call) -> Obj:
 
 def update_endpoint(state: State, call: Call, endpoint_id: str) -> Obj:
     endpoint = require(state, "webhook_endpoint", endpoint_id)
+    _check_url(call.params)
     params = {name: value for name, value in call.params.items() if name != "expand"}
     if "metadata" in params:
         params["metadata"] = merge_metadata(endpoint["metadata"], params["metadata"])
@@ -103,6 +105,11 @@ def update_endpoint(state: State, call: Call, endpoint_id: str) -> Obj:
         endpoint["status"] = "disabled" if params.pop("disabled") else "enabled"
     endpoint.update(params)
     return save(state, endpoint)
+
+
+def _check_url(params: Obj) -> None:
+    if not params.get("url", "http://").startswith(("http://", "https://")):
+        raise invalid_request("Invalid URL: must start with http:// or https://", "url", "url_invalid")
 
 
 def retrieve_endpoint(state: State, call: Call, endpoint_id: str) -> Obj:

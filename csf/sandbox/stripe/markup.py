@@ -88,9 +88,9 @@ def _card_buttons() -> list[str]:
 
 
 def _clock_section(store: Store) -> str:
-    steps = ((3600, "+ 1 hour"), (86400, "+ 1 day"), (7 * 86400, "+ 1 week"))
+    steps = (("advance", 3600, "+ 1 hour"), ("advance", 86400, "+ 1 day"), ("now", "", "Real time"))
     buttons = "".join(
-        _button("/_clock", label, f'name="advance" value="{seconds}"') for seconds, label in steps
+        _button("/_clock", text, f'name="{name}" value="{value}"') for name, value, text in steps
     )
     return f"""<section><h1>Stripe stand-in</h1><p>Its clock says <b>{_moment(store.now())}</b>.</p>
 <div class="row">{buttons}</div></section>"""
@@ -127,8 +127,8 @@ def _event_rows(store: Store) -> list[str]:
 
 def _delivery(delivery: Obj) -> str:
     attempts = delivery["attempts"]
-    last = f" ({attempts[-1]['status'] or 'no answer'}, {len(attempts)} tries)" if attempts else ""
-    return escape(delivery["state"] + last)
+    answers = ", ".join(str(attempt["status"] or "no answer") for attempt in attempts[-3:])
+    return escape(f"{delivery['state']} ({answers})" if attempts else delivery["state"])
 
 
 def _object_rows(store: Store) -> list[str]:

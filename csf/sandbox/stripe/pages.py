@@ -40,9 +40,7 @@ async def pay(request: web.Request) -> web.Response:
     card = find_card(str(form.get("card", "")))
     if card is None:
         return _checkout_page(request, session, "This is not one of the test cards.", status=400)
-    fault = state.faults.for_request("POST", request.path)
-    declined = fault.code if fault is not None and fault.kind == "decline" else None
-    intent = checkout.pay(state, Call(forced_decline=declined), session, card)
+    intent = checkout.pay(state, Call(request.path), session, card)
     return await _after_attempt(request, session, intent)
 
 
@@ -56,7 +54,7 @@ async def authenticate(request: web.Request) -> web.Response:
     form = await request.post()
     session = _authenticating_session(request)
     passed = form.get("result") == "pass"
-    intent = checkout.authenticate(request.app[STATE], Call(), session, passed=passed)
+    intent = checkout.authenticate(request.app[STATE], Call(request.path), session, passed=passed)
     return await _after_attempt(request, session, intent)
 
 

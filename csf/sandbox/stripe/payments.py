@@ -41,9 +41,10 @@ def create_intent(state: State, call: Call, *, amount: int, currency: str, **val
 def attempt(state: State, call: Call, intent: Obj, method: Obj, *, authenticated: bool = False) -> None:
     """Try to collect with this card. `intent["status"]` tells what came of it."""
     card = card_of(state, method)
-    decline = call.forced_decline or card.decline
+    forced = state.faults.for_payment(call.path)
+    decline = forced.code if forced is not None else card.decline
     intent.update(payment_method=method["id"], next_action=None, last_payment_error=None)
-    if card.authenticates and not authenticated and not call.forced_decline:
+    if card.authenticates and not authenticated and forced is None:
         _ask_authentication(state, call, intent)
     elif decline is not None:
         _decline(state, call, intent, method, decline_for(decline))

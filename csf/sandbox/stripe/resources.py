@@ -66,7 +66,7 @@ PLAIN: dict[str, Obj] = {
 }
 DROPPED = {"account": ("settings",), "charge": ("refunds",)}
 
-# Properties that a listing leaves out and `expand` brings in: (object kind, name) -> reader.
+# Properties that only `expand` brings in: (kind of object, or path to a part of one; name) -> reader.
 INCLUDABLE: dict[tuple[str, str], Callable[[State, Obj], Any]] = {}
 
 
@@ -176,18 +176,19 @@ def expand(state: State, answer: Obj, paths: Iterable[str]) -> Obj:
     return expanded
 
 
-def _expand(state: State, obj: Obj, names: list[str], path: str) -> None:
+def _expand(state: State, obj: Obj, names: list[str], path: str, inside: str = "") -> None:
     name, rest = names[0], names[1:]
+    kind = obj.get("object", inside)
     value = obj.get(name)
-    if (reader := INCLUDABLE.get((obj.get("object", ""), name))) is not None and value is None:
-        value = obj[name] = reader(state, obj)
+    if value is None and (kind, name) in INCLUDABLE:
+        value = obj[name] = INCLUDABLE[kind, name](state, obj)
     elif isinstance(value, str):
         value = obj[name] = copy.deepcopy(_find(state, value, path))
     elif name not in obj:
         raise _not_expandable(path)
     for item in value if isinstance(value, list) else [value]:
         if rest and isinstance(item, dict):
-            _expand(state, item, rest, path)
+            _expand(state, item, rest, path, f"{kind}.{name}")
 
 
 def _find(state: State, object_id: str, path: str) -> Obj:

@@ -19,12 +19,12 @@ class State:
 
 @dataclass
 class Call:
-    """An API request, or something done on a page (then without id and key)."""
+    """An API request, or something done on a page or by the clock (then without id and key)."""
 
+    path: str = ""
     params: Obj = field(default_factory=dict)
     request_id: str | None = None
     idempotency_key: str | None = None
-    forced_decline: str | None = None
 
 
 Handler: TypeAlias = Callable[..., Obj]  # (state, call, *ids from the path)

@@ -45,6 +45,7 @@ class Deliveries:
         self.state = state
         self._before_answer: list[asyncio.Task[None]] = []
         self._pauses = REAL_PAUSES if real_spacing else FAST_PAUSES
+        self._stale: list[tuple[Obj, str]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._slots: asyncio.Semaphore
         self._session: aiohttp.ClientSession
@@ -53,6 +54,7 @@ class Deliveries:
         """In the event loop that serves: take up what an earlier run left."""
         self._slots = asyncio.Semaphore(PARALLEL)
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(TIMEOUT_SECONDS))
+        self._stale = self._in_state("stale")
         for event, endpoint_id in self._in_state("pending"):
             self._start(event, endpoint_id)
 
@@ -65,8 +67,10 @@ class Deliveries:
         status = {"hold": "held", "stale": "stale", "drop": "dropped"}.get(kind, "pending")
         row = {endpoint_id: {"state": status, "attempts": []} for endpoint_id in endpoints}
         self.state.store.put("delivery", event["id"], row)
+        if status == "stale":
+            self._stale += [(event, endpoint_id) for endpoint_id in endpoints]
         if status == "pending":
-            for endpoint_id in row:
+            for endpoint_id in endpoints:
                 self._start_with(fault, event, endpoint_id)
 
     def inject(self, event: Obj) -> int:
@@ -87,6 +91,7 @@ class Deliveries:
     def release(self, *, seed: int | None = None) -> int:
         """Let go what is held or stale, one after another, in order or shuffled."""
         held = self._in_state("held", "stale")
+        self._stale.clear()
         if seed is not None:
             random.Random(seed).shuffle(held)  # noqa: S311 - repeatable on purpose
         for event, endpoint_id in held:
@@ -97,6 +102,7 @@ class Deliveries:
     def forget(self) -> None:
         for task in self._tasks:
             task.cancel()
+        self._stale.clear()
         self._before_answer.clear()
 
     async def close(self) -> None:
@@ -124,9 +130,9 @@ class Deliveries:
         if fault and kind == "duplicate":
             copies = fault.copies
         elif fault and kind == "delay":
-            pause = fault.seconds
+            pause = fault.pause
         elif fault and kind == "shuffle":
-            pause = fault.dice.uniform(0, fault.seconds)
+            pause = fault.dice.uniform(0, fault.pause)
         tasks = [self._start(event, endpoint_id, pause) for _ in range(copies)]
         if kind == "before_answer":
             self._before_answer += tasks
@@ -147,11 +153,11 @@ class Deliveries:
     async def _deliver(self, event: Obj, endpoint_id: str, pause: float = 0.0) -> None:
         await asyncio.sleep(pause)
         for next_pause in pauses(*self._pauses):
-            endpoint = self.state.store.get("webhook_endpoint", endpoint_id)
-            if endpoint is None or endpoint["status"] != "enabled":
-                self._mark(event["id"], endpoint_id, "cancelled")
-                break
             async with self._slots:
+                endpoint = self.state.store.get("webhook_endpoint", endpoint_id)
+                if endpoint is None or endpoint["status"] != "enabled":
+                    self._mark(event["id"], endpoint_id, "cancelled")
+                    break
                 taken = await self._attempt(event, endpoint)
             if taken:
                 self._delivered(event, endpoint_id)
@@ -186,11 +192,11 @@ class Deliveries:
 
     def _delivered(self, event: Obj, endpoint_id: str) -> None:
         self._mark(event["id"], endpoint_id, "delivered")
-        object_id = event["data"]["object"].get("id")
-        for older, older_endpoint in self._in_state("stale"):
-            if older_endpoint == endpoint_id and older["data"]["object"].get("id") == object_id:
-                self._mark(older["id"], endpoint_id, "pending")
-                self._start(older, endpoint_id)
+        ready = [(old, to) for old, to in self._stale if to == endpoint_id and _same_object(old, event)]
+        for older, _ in ready:
+            self._stale.remove((older, endpoint_id))
+            self._mark(older["id"], endpoint_id, "pending")
+            self._start(older, endpoint_id)
 
     def _mark(self, event_id: str, endpoint_id: str, status: str) -> None:
         row = self.state.store.get("delivery", event_id)
@@ -212,6 +218,10 @@ class Deliveries:
         for data, livemode in _foreign_data(event):
             foreign = new_event(self.state, event["type"], data) | {"livemode": livemode}
             self.inject(foreign)
+
+
+def _same_object(one: Obj, other: Obj) -> bool:
+    return bool(one["data"]["object"].get("id") == other["data"]["object"].get("id"))
 
 
 def _foreign_data(event: Obj) -> Iterator[tuple[Obj, bool]]:

@@ -1,0 +1,343 @@
+"""From a paid page to payment, seats and emails: signed webhook URL, inbox and dj-stripe's own processing."""
+
+import itertools
+import random
+import uuid
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+from django.conf import settings
+from django.db import connection, transaction
+from django.utils import timezone
+
+from billing.checkout import payment_page
+from billing.endpoint import register_endpoint
+from billing.models import ChargeAttempt, Installment, Payment, StripeEvent
+from billing.tasks import process_event
+from csf.models import StaffTask
+from enrollments.models import Enrollment
+from notifications.models import EmailMessage
+from tests.factories import create_course, create_order
+from tests.stripe_events import deliver, event_body, work_off_inbox
+from tests.stripe_events import create_endpoint as accept_events
+
+VISA, NO_MONEY = "4242424242424242", "4000000000009995"
+
+
+class Shop:
+    """The Stripe stand-in as these tests use it: events are taken from its list and posted by the test."""
+
+    def __init__(self, server):
+        self.server = server
+
+    def pay(self, page, card=VISA):
+        answer = requests.post(page, data={"card": card}, allow_redirects=False, timeout=10)
+        assert answer.status_code == (402 if card == NO_MONEY else 303), answer.text
+
+    def events(self, *types):
+        """As Stripe would post them, oldest first."""
+        found = requests.get(
+            f"{self.server.url}/v1/events",
+            params={"limit": 100},
+            headers={"Authorization": f"Bearer {settings.STRIPE_SECRET_KEY}"},
+            timeout=10,
+        ).json()["data"]
+        return [event for event in reversed(found) if event["type"] in types]
+
+
+@pytest.fixture
+def shop(stripe_server):
+    return Shop(stripe_server)
+
+
+def accept(shop):
+    accept_events()
+    register_endpoint(identity=uuid.uuid4(), remote=False)
+
+
+def open_page(order):
+    return payment_page(order=order, by=order.household.guardians.get(), now=timezone.now())
+
+
+def outcome(order):
+    """All that this order's money did: rows, states and emails."""
+    order.refresh_from_db()
+    return {
+        "order": order.status,
+        "installments": [part.status for part in order.installments.all()],
+        "attempts": [attempt.status for attempt in ChargeAttempt.objects.filter(installment__order=order)],
+        "payments": [(row.amount_cents, row.installment_id is not None) for row in order.payments.all()],
+        "seats": sorted(Enrollment.objects.filter(order_item__order=order).values_list("status", flat=True)),
+        "tasks": sorted(StaffTask.objects.open().values_list("kind", flat=True)),
+        "emails": Counter(EmailMessage.objects.values_list("kind", flat=True)),
+    }
+
+
+PAID = {
+    "order": "confirmed",
+    "installments": ["paid"],
+    "attempts": ["succeeded"],
+    "payments": [(28800, True)],
+    "seats": ["active", "active"],
+    "tasks": [],
+    "emails": {"order_confirmation": 1, "payment_success": 1, "enrollment_confirmation": 2},
+}
+UNPAID = {
+    "order": "placed",
+    "installments": ["charging"],
+    "attempts": ["waiting"],
+    "payments": [],
+    "seats": ["held", "held"],
+    "tasks": [],
+    "emails": {"order_confirmation": 1},
+}
+
+
+@pytest.mark.django_db
+def test_paying_confirms_the_order_and_owes_each_email_once(shop):
+    accept(shop)
+    order = create_order(courses=[create_course(), create_course()])
+    page = open_page(order)
+    assert outcome(order) == UNPAID
+
+    shop.pay(page)
+    for event in shop.events("payment_intent.succeeded", "checkout.session.completed"):
+        deliver(event)
+    work_off_inbox()
+
+    assert outcome(order) == PAID
+    payment = Payment.objects.get()
+    assert (payment.currency, payment.card_brand, payment.card_last4) == ("usd", "visa", "4242")
+    assert [event.status for event in StripeEvent.objects.all()] == ["processed", "processed"]
+    assert open_page_is_refused(order)
+
+
+def open_page_is_refused(order):
+    from billing.checkout import NothingToPay
+
+    with pytest.raises(NothingToPay):
+        open_page(order)
+    return True
+
+
+@pytest.mark.django_db
+def test_the_same_event_ten_times(shop):
+    accept(shop)
+    order = create_order(courses=[create_course(), create_course()])
+    shop.pay(open_page(order))
+    [event] = shop.events("payment_intent.succeeded")
+
+    for _ in range(10):
+        assert deliver(event) == 200
+        work_off_inbox()
+        process_event(event["id"])
+
+    assert outcome(order) == PAID
+
+
+def test_the_same_event_eight_at_once(shop, committed_db):
+    accept(shop)
+    order = create_order(courses=[create_course(), create_course()])
+    shop.pay(open_page(order))
+    [event] = shop.events("payment_intent.succeeded")
+
+    def arrive(_):
+        try:
+            status = deliver(event)
+            process_event(event["id"])
+            return status
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(arrive, range(8))) == [200] * 8
+
+    assert outcome(order) == PAID
+
+
+ALL_TYPES = (
+    "payment_intent.payment_failed",
+    "payment_intent.succeeded",
+    "checkout.session.completed",
+)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("order_of_arrival", list(itertools.permutations(range(3))))
+def test_a_decline_then_success_in_any_order_of_events(shop, order_of_arrival):
+    accept(shop)
+    order = create_order(courses=[create_course(), create_course()])
+    page = open_page(order)
+    shop.pay(page, NO_MONEY)
+    shop.pay(page, VISA)
+    events = shop.events(*ALL_TYPES)
+    assert [event["type"] for event in events] == list(ALL_TYPES)
+
+    for index in order_of_arrival:
+        deliver(events[index])
+        work_off_inbox()
+
+    assert outcome(order) == PAID
+
+
+@pytest.mark.django_db
+def test_a_decline_alone_leaves_the_seats_held_and_the_page_open(shop):
+    accept(shop)
+    order = create_order(courses=[create_course(), create_course()])
+    page = open_page(order)
+    shop.pay(page, NO_MONEY)
+    [event] = shop.events("payment_intent.payment_failed")
+
+    deliver(event)
+    work_off_inbox()
+
+    assert outcome(order) == UNPAID | {"attempts": ["declined"]}
+    assert ChargeAttempt.objects.get().decline_code == "insufficient_funds"
+    assert open_page(order) == page
+
+
+@pytest.mark.django_db
+def test_an_amount_that_was_not_agreed_goes_to_staff(shop):
+    accept(shop)
+    order = create_order(courses=[create_course(), create_course()])
+    shop.pay(open_page(order))
+    ChargeAttempt.objects.update(amount_cents=28799)
+    [event] = shop.events("payment_intent.succeeded")
+
+    deliver(event)
+    work_off_inbox()
+
+    assert outcome(order) == UNPAID | {
+        "attempts": ["succeeded"],
+        "payments": [(28800, False)],
+        "tasks": ["unmatched_payment"],
+        "emails": {"order_confirmation": 1, "payment_success": 1},
+    }
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("change", "note"),
+    [
+        ({"livemode": True}, "wrong livemode"),
+        ({"account": "acct_other"}, "an event of another account"),
+        ({"type": "customer.created"}, "a type that we do not handle"),
+    ],
+)
+def test_what_is_not_ours_is_ignored_without_asking_stripe(shop, change, note):
+    accept(shop)
+    before = len(shop.server.books()["posts"])
+
+    assert deliver(event_body(**change)) == 200
+    work_off_inbox()
+
+    event = StripeEvent.objects.get()
+    assert (event.status, event.note) == ("ignored", note)
+    assert len(shop.server.books()["posts"]) == before
+
+
+@pytest.mark.django_db
+def test_an_event_for_an_object_that_stripe_does_not_know_changes_nothing(shop):
+    accept(shop)
+
+    deliver(event_body(data={"object": {"id": "pi_gone", "object": "payment_intent"}}))
+    work_off_inbox()
+
+    assert StripeEvent.objects.get().status == "processed"
+    assert not Payment.objects.exists()
+
+
+@pytest.mark.django_db
+def test_while_stripe_is_down_events_wait_and_lose_no_try(shop):
+    accept(shop)
+    order = create_order(courses=[create_course(), create_course()])
+    shop.pay(open_page(order))
+    [event] = shop.events("payment_intent.succeeded")
+    shop.server.control("POST", "/_faults", [{"method": "GET", "path": "*", "kind": "error_before"}])
+
+    deliver(event)
+    work_off_inbox()
+
+    waiting = StripeEvent.objects.get()
+    assert (waiting.status, waiting.tries, waiting.leased_until) == ("received", 0, None)
+    assert waiting.next_try_at > timezone.now()
+
+    shop.server.control("DELETE", "/_faults")
+    StripeEvent.objects.update(next_try_at=timezone.now())
+    work_off_inbox()
+
+    assert outcome(order) == PAID
+
+
+@pytest.mark.django_db
+def test_an_event_that_always_fails_is_parked_for_staff_after_eight_tries(shop, monkeypatch):
+    accept(shop)
+    order = create_order()
+    shop.pay(open_page(order))
+    [event] = shop.events("payment_intent.succeeded")
+    monkeypatch.setattr("billing.webhooks.settle_payment_intent", lambda intent: 1 / 0)
+    deliver(event)
+
+    for _ in range(9):
+        StripeEvent.objects.filter(status="received").update(next_try_at=timezone.now())
+        work_off_inbox()
+
+    parked = StripeEvent.objects.get()
+    assert (parked.status, parked.tries) == ("parked", 8)
+    assert "ZeroDivisionError" in parked.note
+    assert [task.kind for task in StaffTask.objects.all()] == ["event_parked"]
+
+
+def test_a_worker_lost_while_it_handles_an_event_loses_nothing(shop, committed_db):
+    accept(shop)
+    order = create_order(courses=[create_course(), create_course()])
+    shop.pay(open_page(order))
+    [event] = shop.events("payment_intent.succeeded")
+    deliver(event)
+    stored = StripeEvent.objects.get()
+    with pytest.raises(RuntimeError), transaction.atomic():
+        assert stored.claim()
+        raise RuntimeError("the worker dies and its connection with it")
+    assert stored.claim()  # claimed and committed, then the worker dies
+
+    process_event(event["id"])
+    assert outcome(order) == UNPAID  # the lease still runs
+
+    StripeEvent.objects.update(leased_until=timezone.now())
+    work_off_inbox()
+    assert outcome(order) == PAID
+
+
+def test_a_storm_of_events_shuffled_and_copied(shop, committed_db):
+    accept(shop)
+    course = create_course(capacity=12)
+    orders = [create_order(courses=[course, create_course()]) for _ in range(6)]
+    for number, order in enumerate(orders):
+        page = open_page(order)
+        if number % 2:
+            shop.pay(page, NO_MONEY)
+        shop.pay(page)
+    storm = shop.events(*ALL_TYPES) * 3
+    random.Random(7).shuffle(storm)
+
+    def arrive(event):
+        try:
+            deliver(event)
+            process_event(event["id"])
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(arrive, storm))
+
+    assert {order.pk: outcome(order) | {"emails": None} for order in orders} == {
+        order.pk: PAID | {"emails": None} for order in orders
+    }
+    assert Counter(EmailMessage.objects.values_list("kind", flat=True)) == {
+        "order_confirmation": 6,
+        "payment_success": 6,
+        "enrollment_confirmation": 12,
+    }
+    assert Installment.objects.filter(status="paid").count() == Payment.objects.count() == 6
