@@ -1,5 +1,4 @@
-"""Turns a kind of email and its snapshot into subject, HTML and text. Touches neither database nor
-network."""
+"""Turns a kind of email and its snapshot into subject, HTML and text. No database, no network."""
 
 import re
 from collections.abc import Mapping
@@ -48,15 +47,14 @@ class Rendered:
 def render(kind: EmailKind, context: Mapping[str, Any]) -> Rendered:
     """What the email says now, in the wording of today's templates, about the facts in `context`.
 
-    Raises Django's template errors; a value that is missing is left blank.
+    Raises KeyError or Django's template errors; a missing value that is only shown is left blank.
     """
     values = _school() | _clean(context)
     values |= _order_values(values) | _class_values(values) | _payment_values(values)
     subject = _subject(_fill(f"{kind.value}.subject.txt", values, autoescape=False))
     text = _LOOSE_LINES.sub("\n\n", _fill(f"{kind.value}.txt", values, autoescape=False)).strip() + "\n"
-    html = _fill(
-        f"{kind.value}.html", values | _look(EMAILS[kind].accent) | {"subject": subject}, autoescape=True
-    )
+    values |= _look(EMAILS[kind].accent) | {"label": kind.label, "subject": subject}
+    html = _fill(f"{kind.value}.html", values, autoescape=True)
     return Rendered(subject=subject, html=_INLINER.inline(html), text=text)
 
 

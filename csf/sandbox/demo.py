@@ -80,7 +80,16 @@ def _run(*, once: bool, fresh: bool) -> int:
             _wait_for(f"http://127.0.0.1:{stripe}/_books")
             _manage(environment, "create_webhook_endpoint", "--remote")
         with step("site and workers"):
-            web = ["-m", "gunicorn", "csf.wsgi", "--bind", f"127.0.0.1:{site}", "--worker-class", "gthread"]
+            web = [
+                "-m",
+                "gunicorn",
+                "csf.wsgi",
+                "--bind",
+                f"127.0.0.1:{site}",
+                "--worker-class",
+                "gthread",
+                "--no-control-socket",
+            ]
             running.enter_context(_process("web", environment, *web, "--workers", "2", "--threads", "4"))
             running.enter_context(_process("worker", environment, "manage.py", "qcluster"))
             _wait_for(f"http://127.0.0.1:{site}/healthz")

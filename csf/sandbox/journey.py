@@ -95,11 +95,7 @@ class Journey:
         for email in emails:
             complete = False
             print(f"    {'(no fact)':<58} {email['kind']:<24} UNEXPECTED: {email['subject']}")
-        paid = [
-            charge
-            for charge in self._json(f"{self.stripe}/_books")["charges"]
-            if charge["succeeded"]
-        ]
+        paid = [charge for charge in self._json(f"{self.stripe}/_books")["charges"] if charge["succeeded"]]
         verdict = "all emails once each" if complete else "the emails are NOT as expected"
         print(f"    {len(paid)} charge(s) in Stripe's books; {verdict}\n")
         return complete

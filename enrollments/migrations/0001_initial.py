@@ -170,7 +170,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='enrollment',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('seat_number__gte', 1), ('status__in', {'active', 'held'})), models.Q(models.Q(('status__in', {'active', 'held'}), _negated=True), ('seat_number', None)), _connector='OR'), name='enrollments_enrollment_seat_exactly_when_occupying'),
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('seat_number__gte', 1), ('seat_number__isnull', False), ('status__in', {'active', 'held'})), models.Q(models.Q(('status__in', {'active', 'held'}), _negated=True), ('seat_number', None)), _connector='OR'), name='enrollments_enrollment_seat_exactly_when_occupying'),
         ),
         migrations.AddConstraint(
             model_name='enrollment',

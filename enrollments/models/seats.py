@@ -58,7 +58,7 @@ class Enrollment(StatefulModel):
                 condition=Q(status__in=EnrollmentStatus.values), name="enrollments_enrollment_status"
             ),
             models.CheckConstraint(
-                condition=Q(status__in=OCCUPYING, seat_number__gte=1)
+                condition=Q(status__in=OCCUPYING, seat_number__isnull=False, seat_number__gte=1)
                 | (~Q(status__in=OCCUPYING) & Q(seat_number=None)),
                 name="enrollments_enrollment_seat_exactly_when_occupying",
             ),

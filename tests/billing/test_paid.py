@@ -20,8 +20,8 @@ from csf.models import StaffTask
 from enrollments.models import Enrollment
 from notifications.models import EmailMessage
 from tests.factories import create_course, create_order
-from tests.stripe_events import deliver, event_body, work_off_inbox
 from tests.stripe_events import create_endpoint as accept_events
+from tests.stripe_events import deliver, event_body, work_off_inbox
 
 VISA, NO_MONEY = "4242424242424242", "4000000000009995"
 

@@ -44,8 +44,12 @@ GOOD = json.dumps(event_body()).encode()
     ("body", "header", "status"),
     [
         pytest.param(GOOD, None, 200, id="good"),
-        pytest.param(json.dumps(event_body(data={"object": {"x": "y" * 400_000}})).encode(), None, 200, id="400 KB"),
-        pytest.param(json.dumps(event_body(data={"object": {"x": "\0"}})).encode(), None, 200, id="escaped NUL"),
+        pytest.param(
+            json.dumps(event_body(data={"object": {"x": "y" * 400_000}})).encode(), None, 200, id="400 KB"
+        ),
+        pytest.param(
+            json.dumps(event_body(data={"object": {"x": "\0"}})).encode(), None, 200, id="escaped NUL"
+        ),
         pytest.param(GOOD, "", 400, id="no signature"),
         pytest.param(GOOD, signature(GOOD, secret="whsec_other"), 400, id="another secret"),
         pytest.param(GOOD + b" ", signature(GOOD), 400, id="altered body"),
@@ -67,7 +71,9 @@ GOOD = json.dumps(event_body()).encode()
         pytest.param(b'{"id": "evt_1\x00"}', None, 400, id="raw NUL"),
         pytest.param(b"[" * 200_000, None, 400, id="nested"),
         pytest.param(b"9" * 5_000, None, 400, id="endless number"),
-        pytest.param(json.dumps(event_body(data={"object": {"x": "y" * 600_000}})).encode(), None, 413, id="600 KB"),
+        pytest.param(
+            json.dumps(event_body(data={"object": {"x": "y" * 600_000}})).encode(), None, 413, id="600 KB"
+        ),
         pytest.param(b"x" * 3_000_000, "", 400, id="3 MB"),
     ],
 )

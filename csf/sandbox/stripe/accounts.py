@@ -4,12 +4,13 @@ from stripe.params import AccountRetrieveCurrentParams, AccountRetrieveParams
 
 from csf.sandbox.stripe.resources import build, require, save
 from csf.sandbox.stripe.state import Call, Route, State
-from csf.sandbox.stripe.store import Obj, new_id
+from csf.sandbox.stripe.store import Obj
+
+ACCOUNT_ID = "acct_1StandIn00000000"  # always the same: databases outlive the stand-in's state
 
 
 def retrieve(state: State, call: Call) -> Obj:
-    accounts = state.store.newest_first("account")
-    return next(accounts, None) or save(state, build(state, "account", new_id("acct", 16)))
+    return state.store.get("account", ACCOUNT_ID) or save(state, build(state, "account", ACCOUNT_ID))
 
 
 def retrieve_by_id(state: State, call: Call, account_id: str) -> Obj:

@@ -1,0 +1,69 @@
+"""Unsafe configurations refuse to start."""
+
+import pytest
+from django.core.checks import run_checks
+
+PRODUCTION = {
+    "CSF_MODE": "production",
+    "IS_PRODUCTION": True,
+    "STRIPE_LIVE_MODE": True,
+    "STRIPE_SECRET_KEY": "sk_live_" + "1" * 24,
+    "STRIPE_API_HOST": "",
+    "SENDGRID_API_KEY": "SG.x",
+    "SENDGRID_API_URL": "https://api.sendgrid.com/v3/",
+    "ANYMAIL": {"SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY": "key"},
+    "SITE_URL": "https://classes.example.org",
+    "SECRET_KEY": "s" * 50,
+}
+
+
+def found(settings, **changes):
+    for name, value in (PRODUCTION | changes).items():
+        setattr(settings, name, value)
+    return [message.id for message in run_checks() if message.id.startswith("csf.")]
+
+
+def test_a_sound_production_configuration_starts(settings):
+    assert found(settings) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"CSF_MODE": "staging"}, "csf.E001"),
+        ({"SCHOOL_TIME_ZONE": "Mars/Olympus"}, "csf.E002"),
+        ({"STRIPE_API_HOST": "http://127.0.0.1:8001"}, "csf.E003"),
+        ({"STRIPE_SECRET_KEY": "sk_test_" + "1" * 24}, "csf.E004"),
+        ({"STRIPE_LIVE_MODE": False}, "csf.E004"),
+        ({"SENDGRID_API_KEY": ""}, "csf.E005"),
+        ({"ANYMAIL": {"SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY": None}}, "csf.E006"),
+        ({"SENDGRID_API_URL": "http://localhost:8002/v3/"}, "csf.E007"),
+        ({"SITE_URL": "http://classes.example.org"}, "csf.E008"),
+        ({"SECRET_KEY": "short"}, "csf.E009"),
+    ],
+)
+def test_each_unsafe_setting_is_refused(settings, changes, error):
+    assert found(settings, **changes) == [error]
+
+
+@pytest.mark.parametrize("host", ["https://api.stripe.com", "http://10.0.0.5:8001"])
+def test_outside_production_too_the_stand_in_is_on_loopback(settings, host):
+    changes = {"CSF_MODE": "demo", "IS_PRODUCTION": False, "STRIPE_LIVE_MODE": False, "STRIPE_API_HOST": host}
+
+    assert found(settings, **changes) == ["csf.E003"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"retry": 60},
+        {"orm": "other"},
+        {"save_limit": 250},
+        {"max_attempts": 0},
+        {"workers": 1, "queue_limit": 20},
+    ],
+)
+def test_queue_settings_that_lose_or_repeat_work_are_refused(settings, change):
+    settings.Q_CLUSTER = settings.Q_CLUSTER | change
+
+    assert found(settings) == ["csf.E010"]

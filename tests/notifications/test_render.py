@@ -1,0 +1,199 @@
+import re
+from html import unescape
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.template import Engine
+
+from notifications.kinds import EmailKind
+from notifications.palette import ACCENTS, DARK, LIGHT
+from notifications.registry import EMAILS
+from notifications.render import MAX_LINES, MAX_SUBJECT, render
+from notifications.samples import HOSTILE, SAMPLES
+
+TEMPLATES = Path(settings.BASE_DIR) / "templates" / "emails"
+ALL = [
+    pytest.param(kind, context, id=f"{kind.value}-{name}")
+    for kind, samples in SAMPLES.items()
+    for name, context in samples.items()
+]
+every_sample = pytest.mark.parametrize(("kind", "context"), ALL)
+
+
+def test_every_kind_has_a_spec_four_samples_and_three_templates():
+    triples = {f"{kind.value}{part}" for kind in EmailKind for part in (".subject.txt", ".txt", ".html")}
+    found = {path.name for path in TEMPLATES.iterdir()}
+    shared = {name for name in found if name.startswith(("_", "base.", "email"))}
+
+    assert set(EMAILS) == set(SAMPLES) == set(EmailKind)
+    assert {spec.accent for spec in EMAILS.values()} <= set(ACCENTS)
+    assert [set(samples) for samples in SAMPLES.values()] == [
+        {"minimal", "typical", "huge", "hostile"}
+    ] * len(SAMPLES)
+    assert found - shared == triples
+
+
+@every_sample
+def test_parts_are_complete_and_agree(kind, context, monkeypatch):
+    monkeypatch.setattr(Engine.get_default(), "string_if_invalid", "MISSING %s")
+
+    mail = render(kind, context)
+
+    assert len(mail.subject.splitlines()) == 1
+    assert 0 < len(mail.subject) <= MAX_SUBJECT
+    for part in (mail.subject, mail.html, mail.text):
+        assert not re.search(r"None|MISSING|\{\{|\{%|&amp;lt;", part)
+    assert amounts(mail.text) == amounts(unescape(mail.html))
+    assert links_of_text(mail.text) == links_of_html(mail.html)
+    assert "\n\n\n" not in mail.text
+
+
+@every_sample
+def test_html_is_fit_for_mail_programs(kind, context):
+    html = render(kind, context).html
+
+    assert len(html.encode()) < 90_000  # Gmail cuts near 102 KB
+    assert all(link.startswith(settings.SITE_URL + "/") for link in links_of_html(html))
+    assert html.count("<style") == 2  # the kept one and Outlook's; everything else is inlined
+    assert "prefers-color-scheme" in html
+    assert "<!--[if mso]>" in html
+    assert not re.search(r"display:\s*(flex|grid)|position:|background-image|var\(|rgba|@import|<img", html)
+
+
+@pytest.mark.parametrize("kind", EmailKind)
+def test_names_are_escaped_in_html_raw_in_text_and_never_start_a_line(kind):
+    mail = render(kind, SAMPLES[kind]["hostile"])
+    name = " ".join(HOSTILE.split())
+
+    assert "<script" not in mail.html
+    assert name in unescape(mail.html)
+    assert name in mail.text
+    assert "&lt;" not in mail.text + mail.subject
+    assert not any(line.lstrip().startswith("Bcc:") for line in mail.text.splitlines())
+
+
+@pytest.mark.parametrize("kind", EmailKind)
+def test_text_is_at_most_72_wide(kind):
+    lines = render(kind, SAMPLES[kind]["typical"]).text.splitlines()
+
+    assert [line for line in lines if len(line) > 72 and not line.startswith("http")] == []
+
+
+def test_control_and_direction_marks_are_dropped():
+    context = SAMPLES[EmailKind.ENROLLMENT_CONFIRMATION]["typical"] | {
+        "child_first_name": "No\u202e\x07ah\u2028X"
+    }
+
+    assert (
+        render(EmailKind.ENROLLMENT_CONFIRMATION, context).subject
+        == "Noah X is enrolled in Swimming, Level 2"
+    )
+
+
+def test_held_order_is_never_called_confirmed():
+    mail = render(EmailKind.ORDER_CONFIRMATION, SAMPLES[EmailKind.ORDER_CONFIRMATION]["typical"])
+
+    for part in (mail.text, words(mail.html)):
+        assert "We hold these places until Sat, Aug 29, 2026, 5:35\u00a0PM EDT" in part.replace(
+            "\u00a0EDT", " EDT"
+        )
+        assert "Pay to confirm" in part
+        assert "your payment of $194.00" in part
+        assert "confirmed" not in part
+    assert "confirmed" not in mail.subject
+
+
+def test_free_order_is_confirmed_and_asks_for_nothing():
+    mail = render(EmailKind.ORDER_CONFIRMATION, SAMPLES[EmailKind.ORDER_CONFIRMATION]["minimal"])
+
+    assert mail.subject == "Your order K7M2P9QX is confirmed"
+    for part in (mail.text, words(mail.html)):
+        assert "Your places are confirmed, and there is nothing to pay." in " ".join(part.split(" ")).replace(
+            "\n", " "
+        )
+        assert not re.search(r"hold|Pay to|payment plan", part)
+
+
+def test_long_order_ends_in_a_link_to_the_rest():
+    context = SAMPLES[EmailKind.ORDER_CONFIRMATION]["huge"]
+    mail = render(EmailKind.ORDER_CONFIRMATION, context)
+    left = len(context["lines"]) - MAX_LINES
+
+    for part in (mail.text, words(mail.html)):
+        assert part.count("was $1,234.56") == MAX_LINES
+        assert f"and {left} more: see the whole order" in part
+        assert "$111,111.00" in part
+
+
+@pytest.mark.parametrize(
+    ("changes", "said", "unsaid"),
+    [
+        ({}, ["Left to pay on this order: $358.00.", "Visa ending 4242", "1 of 3"], "Nothing is left"),
+        ({"left_cents": 0}, ["Nothing is left to pay on this order."], "Left to pay"),
+        ({"of": 1, "left_cents": 0}, ["K7M2P9QX", "8C2E51F0"], "1 of 1"),
+        ({"card_brand": "", "card_last4": ""}, ["$179.00"], "ending"),
+        ({"number": None}, ["We could not match this payment to your order yet."], "Left to pay"),
+    ],
+)
+def test_payment_tells_what_is_left_and_how_it_was_paid(changes, said, unsaid):
+    mail = render(EmailKind.PAYMENT_SUCCESS, SAMPLES[EmailKind.PAYMENT_SUCCESS]["typical"] | changes)
+
+    for part in (mail.text, words(mail.html)):
+        assert [line for line in said if line not in part] == []
+        assert unsaid not in part
+
+
+def test_class_on_one_day_has_no_plural_and_no_range():
+    one_day = {"first_on": "2026-09-16", "last_on": "2026-09-16", "sessions": 1}
+    context = SAMPLES[EmailKind.ENROLLMENT_CONFIRMATION]["typical"] | one_day
+    mail = render(EmailKind.ENROLLMENT_CONFIRMATION, context)
+
+    for part in (mail.text, words(mail.html)):
+        assert "Wednesday, 4:30" in part
+        assert part.count("Eastern Time") == 1
+        assert not re.search(r"Wednesdays|First day|Last day", part)
+
+
+@pytest.mark.parametrize("accent", ACCENTS.values(), ids=ACCENTS)
+def test_accents_are_readable(accent):
+    assert contrast(LIGHT.card, accent.shade) >= 4.5
+    assert contrast(accent.shade, accent.tint) >= 4.5
+    assert contrast(LIGHT.text, accent.tint) >= 4.5
+    assert contrast(accent.brand, DARK.card) >= 4.5
+
+
+@pytest.mark.parametrize("surface", [LIGHT, DARK], ids=["light", "dark"])
+def test_surfaces_are_readable(surface):
+    for ground in (surface.page, surface.card, surface.box):
+        assert min(contrast(ink, ground) for ink in (surface.text, surface.muted, surface.link)) >= 4.5
+
+
+def words(html):
+    """What a reader sees, on one line."""
+    shown = re.sub(r"<(style|title)\b.*?</\1>|<!--.*?-->", "", html, flags=re.S)
+    return re.sub(r"[ \n]+", " ", unescape(re.sub(r"<[^>]+>", "", re.sub(r"<br>|<tr|<td", r" \g<0>", shown))))
+
+
+def amounts(part):
+    return set(re.findall(r"\$[\d,]+\.\d\d", part))
+
+
+def links_of_html(html):
+    return {unescape(link) for link in re.findall(r'href="([^"]*)"', html)}
+
+
+def links_of_text(text):
+    return set(re.findall(r"https?://\S+", text))
+
+
+def contrast(one, other):
+    """The WCAG contrast ratio of two colours."""
+    dark, light = sorted(luminance(colour) for colour in (one, other))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(colour):
+    channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
