@@ -50,8 +50,8 @@ def _production() -> Iterable[CheckMessage]:
 @register()
 def queue(**kwargs: Any) -> Iterable[CheckMessage]:
     """Rules of `docs/queue.md`; each was broken once and lost or repeated work."""
-    cluster = settings.Q_CLUSTER
-    database = settings.DATABASES["default"]
+    cluster: dict[str, Any] = settings.Q_CLUSTER
+    database: dict[str, Any] = settings.DATABASES["default"]
     longest_s = 3 + cluster["timeout"] * (
         1 + math.ceil((cluster["queue_limit"] + cluster["bulk"]) / cluster["workers"])
     )

@@ -18,7 +18,6 @@ class Accent:
 class Surface:
     page: str
     card: str
-    box: str
     line: str
     text: str
     muted: str
@@ -37,7 +36,6 @@ ACCENTS = {
 LIGHT = Surface(
     page="#F3F4F6",
     card="#FEFEFE",
-    box="#F8F9FA",
     line="#E1E4E8",
     text="#212121",
     muted="#595959",
@@ -46,7 +44,6 @@ LIGHT = Surface(
 DARK = Surface(
     page="#121314",
     card="#1E1E1E",
-    box="#2A2B2D",
     line="#3C4043",
     text="#F1F3F4",
     muted="#BDC1C6",

@@ -59,7 +59,8 @@ def render(kind: EmailKind, context: Mapping[str, Any]) -> Rendered:
 
 
 def _fill(template: str, values: dict[str, Any], *, autoescape: bool) -> str:
-    context = Context(values, autoescape=autoescape)
+    # Our filters do the formatting. Django's would take longer for a bare number than for the line around it.
+    context = Context(values, autoescape=autoescape, use_l10n=False)
     return Engine.get_default().get_template(f"emails/{template}").render(context)
 
 

@@ -26,7 +26,7 @@ class ChargeStatus(models.TextChoices):
     NOT_EXECUTED = "not_executed", "not executed"
 
 
-OPEN_CHARGE = {ChargeStatus.CREATED, ChargeStatus.SENDING, ChargeStatus.WAITING, ChargeStatus.UNKNOWN}
+OPEN_CHARGE = [ChargeStatus.CREATED, ChargeStatus.SENDING, ChargeStatus.WAITING, ChargeStatus.UNKNOWN]
 
 
 class ChargeAttemptQuerySet(models.QuerySet["ChargeAttempt"]):

@@ -27,7 +27,7 @@ class InstallmentStatus(models.TextChoices):
     CANCELLED = "cancelled", "cancelled"
 
 
-OPEN_INSTALLMENT = {InstallmentStatus.SCHEDULED, InstallmentStatus.CHARGING}
+OPEN_INSTALLMENT = [InstallmentStatus.SCHEDULED, InstallmentStatus.CHARGING]
 
 
 class InstallmentQuerySet(models.QuerySet["Installment"]):

@@ -24,6 +24,7 @@ from csf.sandbox.sendgrid.events import new_keypair
 ROOT = Path(__file__).resolve().parent.parent.parent
 DATA = ROOT / ".data"
 PATIENCE_S = 60
+WEB = "-m gunicorn csf.wsgi --worker-class gthread --workers 2 --threads 4 --no-control-socket".split()
 
 
 def main() -> int:
@@ -80,17 +81,7 @@ def _run(*, once: bool, fresh: bool) -> int:
             _wait_for(f"http://127.0.0.1:{stripe}/_books")
             _manage(environment, "create_webhook_endpoint", "--remote")
         with step("site and workers"):
-            web = [
-                "-m",
-                "gunicorn",
-                "csf.wsgi",
-                "--bind",
-                f"127.0.0.1:{site}",
-                "--worker-class",
-                "gthread",
-                "--no-control-socket",
-            ]
-            running.enter_context(_process("web", environment, *web, "--workers", "2", "--threads", "4"))
+            running.enter_context(_process("web", environment, *WEB, "--bind", f"127.0.0.1:{site}"))
             running.enter_context(_process("worker", environment, "manage.py", "qcluster"))
             _wait_for(f"http://127.0.0.1:{site}/healthz")
         email = f"family-{int(time.time())}@example.org"

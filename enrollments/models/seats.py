@@ -18,8 +18,9 @@ class EnrollmentStatus(models.TextChoices):
     COMPLETED = "completed", "completed"
 
 
-OCCUPYING = {EnrollmentStatus.HELD, EnrollmentStatus.ACTIVE}
-LIVE = {EnrollmentStatus.HELD, EnrollmentStatus.ACTIVE}
+# Lists, not sets: they stand in constraints, and a migration must not see them in another order each time.
+OCCUPYING = [EnrollmentStatus.HELD, EnrollmentStatus.ACTIVE]
+LIVE = [EnrollmentStatus.HELD, EnrollmentStatus.ACTIVE]
 
 
 class EnrollmentQuerySet(models.QuerySet["Enrollment"]):

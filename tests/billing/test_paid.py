@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import connection
 from django.utils import timezone
 
-from billing.checkout import payment_page
+from billing.checkout import NothingToPay, payment_page
 from billing.endpoint import register_endpoint
 from billing.models import ChargeAttempt, Installment, Payment, StripeEvent
 from billing.tasks import process_event
@@ -111,15 +111,8 @@ def test_paying_confirms_the_order_and_owes_each_email_once(shop):
     payment = Payment.objects.get()
     assert (payment.currency, payment.card_brand, payment.card_last4) == ("usd", "visa", "4242")
     assert [event.status for event in StripeEvent.objects.all()] == ["processed", "processed"]
-    assert open_page_is_refused(order)
-
-
-def open_page_is_refused(order):
-    from billing.checkout import NothingToPay
-
     with pytest.raises(NothingToPay):
         open_page(order)
-    return True
 
 
 @pytest.mark.django_db
@@ -297,10 +290,7 @@ def test_a_worker_lost_while_it_handles_an_event_loses_nothing(shop, committed_d
     [event] = shop.events("payment_intent.succeeded")
     deliver(event)
     stored = StripeEvent.objects.get()
-    with pytest.raises(RuntimeError), transaction.atomic():
-        assert stored.claim()
-        raise RuntimeError("the worker dies and its connection with it")
-    assert stored.claim()  # claimed and committed, then the worker dies
+    assert stored.claim()  # and then the worker dies
 
     process_event(event["id"])
     assert outcome(order) == UNPAID  # the lease still runs
