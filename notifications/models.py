@@ -3,8 +3,8 @@ from datetime import timedelta
 from typing import Self
 
 from django.db import models
-from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models import ExpressionWrapper, F, Q
+from django.db.models.functions import Coalesce, Greatest, Now
 
 from enrollments.models import User
 from notifications.kinds import EmailKind
@@ -36,18 +36,25 @@ class EmailMessageQuerySet(models.QuerySet["EmailMessage"]):
 
     def claim(self, limit: int) -> "list[EmailMessage]":
         """Take due rows for LEASE, each for one sender only. Runs in a transaction that commits before any
-        post.
+        post; the fence knows the claim again by its `leased_until`.
 
         A row that came back unposted before is taken alone: if it kills its worker, it spends only its own
         tries.
         """
-        rows = list(self.due().select_for_update(skip_locked=True)[:limit])
-        suspect = [row for row in rows if row.claims]
-        if suspect:
-            rows = suspect[:1] if rows[0].claims else [row for row in rows if not row.claims]
-        self.filter(pk__in=[row.pk for row in rows]).update(
-            status=EmailStatus.SENDING, claims=F("claims") + 1, leased_until=Now() + LEASE, posting_at=None
-        )
+        due = self.due().select_related("recipient").annotate(lease=Now() + LEASE)
+        rows = list(due.select_for_update(skip_locked=True, of=("self",))[:limit])
+        if rows and rows[0].claims:
+            rows = rows[:1]
+        rows = [row for row in rows if not row.claims] or rows
+        for row in rows:
+            row.leased_until = row.lease
+        if rows:
+            self.filter(pk__in=[row.pk for row in rows]).update(
+                status=EmailStatus.SENDING,
+                claims=F("claims") + 1,
+                leased_until=rows[0].lease,
+                posting_at=None,
+            )
         return rows
 
 
@@ -105,6 +112,9 @@ class EmailMessage(models.Model):
             models.Index(
                 fields=["leased_until"], condition=Q(status="sending"), name="notifications_email_sending"
             ),
+            models.Index(
+                fields=["posting_at"], condition=Q(status="unknown"), name="notifications_email_unknown"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -137,10 +147,21 @@ class EmailAttempt(models.Model):
 
 
 class DrainSignal(models.Model):
-    """One row: whether a drain task is already on its way, so that a thousand emails wake one worker, not a
-    thousand."""
+    """One row that all drains share.
+
+    `is_pending`: whether a drain task is already on its way, so that a thousand emails wake one worker, not a
+    thousand. The rest is the gate: nothing is posted before `closed_until`, and while the provider answers
+    nothing (DOWN_AFTER posts in a row) one probe a minute is posted and no email loses a try.
+    """
+
+    DOWN_AFTER = 10
+    PROBE_EVERY_S = 60
 
     is_pending = models.BooleanField(default=False)
+    closed_until = models.DateTimeField(null=True, blank=True)
+    unanswered = models.PositiveIntegerField(
+        default=0, help_text="Posts in a row that the provider neither took nor refused for good."
+    )
 
     def __str__(self) -> str:
         return "pending" if self.is_pending else "quiet"
@@ -154,3 +175,28 @@ class DrainSignal(models.Model):
     def clear(cls) -> bool:
         """True if it was raised."""
         return bool(cls.objects.filter(pk=1, is_pending=True).update(is_pending=False))
+
+    @classmethod
+    def gate(cls) -> tuple[float, bool]:
+        """Seconds for which nothing may be posted, and whether only a probe may be."""
+        wait = ExpressionWrapper(F("closed_until") - Now(), models.DurationField())
+        closed_for, unanswered = cls.objects.values_list(wait, "unanswered").get(pk=1)
+        return (closed_for.total_seconds() if closed_for else 0.0), unanswered >= cls.DOWN_AFTER
+
+    @classmethod
+    def answered(cls) -> None:
+        cls.objects.filter(pk=1, unanswered__gt=0).update(unanswered=0)
+
+    @classmethod
+    def not_answered(cls, posts: int) -> bool:
+        """Count them; True, and the gate closes, if the provider now counts as down."""
+        cls.objects.filter(pk=1).update(unanswered=F("unanswered") + posts)
+        is_down = cls.objects.filter(pk=1, unanswered__gte=cls.DOWN_AFTER).exists()
+        if is_down:
+            cls.close_for(cls.PROBE_EVERY_S)
+        return is_down
+
+    @classmethod
+    def close_for(cls, seconds: float) -> None:
+        until = Now() + timedelta(seconds=seconds)
+        cls.objects.filter(pk=1).update(closed_until=Greatest(Coalesce("closed_until", until), until))

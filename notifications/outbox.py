@@ -7,6 +7,7 @@ from typing import Any
 from django.db import models, transaction
 
 from csf.jobs import enqueue
+from csf.models import StaffTask
 from enrollments.models import User
 from notifications.kinds import EmailKind
 from notifications.models import DrainSignal, EmailMessage, EmailStatus
@@ -21,32 +22,60 @@ def notify(kind: EmailKind, facts: Iterable[models.Model]) -> None:
     Writes outbox rows in the caller's transaction and sends nothing; a fact that was told already adds no
     row. A snapshot that fails leaves a `failed` row for staff: it never undoes the order that caused it.
     """
-    owed = [_owe(kind, fact, user) for fact in facts for user in EMAILS[kind].recipients(fact)]
+    facts = list(facts)
+    try:
+        with transaction.atomic():  # one savepoint for all facts, not one each
+            owed = [row for fact in facts for row in _owed(kind, fact)]
+    except Exception:
+        owed = [row for fact in facts for row in _owed_or_failed(kind, fact)]
     EmailMessage.objects.bulk_create(owed, batch_size=1000, ignore_conflicts=True)
-    transaction.on_commit(kick_drain)
+    transaction.on_commit(kick_drain, robust=True)
 
 
-def _owe(kind: EmailKind, fact: Any, user: User) -> EmailMessage:
+def _owed(kind: EmailKind, fact: Any) -> list[EmailMessage]:
     spec = EMAILS[kind]
-    message = EmailMessage(
+    return [
+        _row(
+            kind,
+            fact,
+            user,
+            context=spec.snapshot(fact) | {"first_name": user.first_name},
+            expires_at=spec.expires(fact),
+        )
+        for user in spec.recipients(fact)
+    ]
+
+
+def _owed_or_failed(kind: EmailKind, fact: Any) -> list[EmailMessage]:
+    try:
+        with transaction.atomic():  # a failing query must not poison the caller's transaction
+            return _owed(kind, fact)
+    except Exception:
+        logger.exception("no snapshot for %s of fact %s", kind, fact.pk)
+    failed = {"context": {}, "status": EmailStatus.FAILED, "error": "the snapshot failed; see the log"}
+    try:
+        with transaction.atomic():
+            StaffTask.open(StaffTask.Kind.EMAIL_FAILED, fact, f"{kind.label}: the snapshot failed")
+            return [_row(kind, fact, user, **failed) for user in EMAILS[kind].recipients(fact)]
+    except Exception:
+        logger.exception("no recipients for %s of fact %s", kind, fact.pk)
+        return []
+
+
+def _row(kind: EmailKind, fact: Any, user: User, **fields: Any) -> EmailMessage:
+    spec = EMAILS[kind]
+    return EmailMessage(
         kind=kind,
         fact_id=fact.pk,
         recipient=user,
         to=user.email,
-        context={},
         priority=spec.priority,
         dedupe_key=f"{kind}:{spec.key(fact)}:{user.pk}",
+        **fields,
     )
-    try:
-        with transaction.atomic():  # a failing query must not poison the caller's transaction
-            message.context = spec.snapshot(fact) | {"first_name": user.first_name}
-            message.expires_at = spec.expires(fact)
-    except Exception:
-        logger.exception("no snapshot for %s of fact %s", kind, fact.pk)
-        message.status, message.error = EmailStatus.FAILED, "the snapshot failed; see the log"
-    return message
 
 
+@transaction.atomic
 def kick_drain() -> None:
     """Wake one drain unless one is on its way. A lost kick costs a minute: the sweep needs none."""
     if DrainSignal.raise_():

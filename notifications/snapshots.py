@@ -64,6 +64,7 @@ def enrollment_snapshot(fact: EnrollmentTransition) -> Snapshot:
         | {
             "child": str(enrollment.child),
             "child_first_name": enrollment.child.first_name,
+            "first_on": (days[0] if days else course.starts_on).isoformat(),
             "last_on": (days[-1] if days else course.ends_on).isoformat(),
             "sessions": len(days),
         }

@@ -9,6 +9,8 @@ def drain() -> None:
 
 def sweep_emails() -> None:
     """Each minute: repair what lost drains left, and wake a drain whether or not one was signalled."""
-    recover_lost()
-    resolve_unknown()
-    enqueue("notifications.tasks.drain")
+    try:
+        recover_lost()
+        resolve_unknown()
+    finally:
+        enqueue("notifications.tasks.drain")

@@ -34,16 +34,20 @@ def clock(value: datetime.time | str) -> str:
 @register.filter
 def moment(value: datetime.datetime | str) -> str:
     """An instant (or its ISO text) as day, time and zone at the school: "Sat, Sep 12, 2026, 4:30 PM EDT"."""
-    instant = datetime.datetime.fromisoformat(value) if isinstance(value, str) else value
-    local = instant.astimezone(ZoneInfo(settings.SCHOOL_TIME_ZONE))
-    zone = get_timezone_name(local, width="short", locale=LOCALE)
-    return f"{day(local.date())}, {clock(local.time())} {zone}"
+    return _moment_text(datetime.datetime.fromisoformat(value) if isinstance(value, str) else value)
 
 
 # A mail of ten lines shows the same few values dozens of times; Babel takes 0.1 ms for each.
 @lru_cache(maxsize=4096)
 def _day_text(iso: str) -> str:
     return format_skeleton("yMMMEd", datetime.date.fromisoformat(iso[:10]), locale=LOCALE)
+
+
+@lru_cache(maxsize=4096)
+def _moment_text(instant: datetime.datetime) -> str:
+    local = instant.astimezone(ZoneInfo(settings.SCHOOL_TIME_ZONE))
+    zone = get_timezone_name(local, width="short", locale=LOCALE)
+    return f"{day(local.date())}, {clock(local.time())}\u00a0{zone}"
 
 
 @lru_cache(maxsize=2048)
