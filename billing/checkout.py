@@ -16,6 +16,7 @@ from billing.models import (
     InstallmentStatus,
     StripeCustomer,
 )
+from billing.models.charges import OPEN_CHARGE
 from billing.settle import settle_checkout_session, settle_payment_intent
 from csf.dates import local_date
 from csf.models import StaffTask
@@ -39,14 +40,16 @@ class StripeUnavailable(Exception):
 
 
 @transaction.atomic
-def place_order(*, order: Order, by: User, now: datetime.datetime) -> None:
+def place_order(*, order: Order, by: User, now: datetime.datetime, expected_cents: int | None = None) -> None:
     """Turn the cart into an order: hold its seats, freeze its prices, write what is due.
+
+    `expected_cents` is the total that the parent agreed to.
 
     All or nothing. Raises `orders.cart.Refused` in words for the parent. An order that costs nothing is
     confirmed at once.
     """
     held_until = now + timedelta(minutes=settings.SEAT_HOLD_MINUTES)
-    total_cents = hold_lines(order=order, now=now, held_until=held_until)
+    total_cents = hold_lines(order=order, now=now, held_until=held_until, expected_cents=expected_cents)
     if total_cents:
         Installment.objects.create(order=order, number=1, due_on=local_date(now), amount_cents=total_cents)
     order.place(by=by, at=now, held_until=held_until, total_cents=total_cents)
@@ -183,8 +186,29 @@ def _page_refused(attempt: ChargeAttempt, error: gateway.Refused) -> None:
             StaffTask.open(StaffTask.Kind.CHARGE_REJECTED, attempt, str(error))
 
 
+def close_payment_page(order: Order) -> None:
+    """See that no page can take money for this order any more, and settle what was paid on it.
+
+    Raises StripeUnavailable when Stripe does not say: then nothing may be concluded.
+    """
+    for attempt in ChargeAttempt.objects.payable().filter(installment__order=order):
+        if not attempt.stripe_session_id:
+            _learn_page(attempt, order)
+        if attempt.stripe_session_id:
+            _close_page(attempt)
+
+
+def _learn_page(attempt: ChargeAttempt, order: Order) -> None:
+    """Whether Stripe made a page for an attempt that got no answer: the same request again tells."""
+    try:
+        _open_page(attempt, _customer_id(order.household))
+    except StripeUnavailable:
+        attempt.refresh_from_db()
+        if attempt.status in OPEN_CHARGE:
+            raise
+
+
 def _close_page(attempt: ChargeAttempt) -> None:
-    """See the page closed at Stripe, and settle what happened on it."""
     assert attempt.stripe_session_id
     try:
         session = gateway.retrieve_checkout_session(attempt.stripe_session_id)

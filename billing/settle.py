@@ -15,23 +15,37 @@ from django.utils import timezone
 from billing.gateway import instant
 from billing.models import ChargeAttempt, ChargeStatus, Installment, InstallmentStatus, Payment
 from billing.models.charges import OPEN_CHARGE
+from billing.models.money import OPEN_INSTALLMENT
 from csf.models import StaffTask
+from enrollments.models import Course
 from orders.models import Order, OrderStatus
+from orders.release import seats_again
 
 StripeObject = Mapping[str, Any]
 
 
-@transaction.atomic
+class _CoursesNeeded(Exception):
+    """The order has expired: its seats can only be taken again under the locks of its courses."""
+
+
 def settle_payment_intent(intent: StripeObject) -> Payment | None:
     """Record what became of a PaymentIntent; gives the Payment if its money is here.
 
     Does nothing for an intent whose metadata names no attempt of ours.
     """
-    attempt = _locked_attempt(intent)
+    try:
+        return _settle_intent(intent, lock_courses=False)
+    except _CoursesNeeded:  # courses are locked before orders, so everything is begun anew
+        return _settle_intent(intent, lock_courses=True)
+
+
+@transaction.atomic
+def _settle_intent(intent: StripeObject, *, lock_courses: bool) -> Payment | None:
+    attempt = _locked_attempt(intent, lock_courses=lock_courses)
     if attempt is None:
         return None
     if intent["status"] == "succeeded":
-        return _record_payment(attempt, intent)
+        return _record_payment(attempt, intent, courses_are_locked=lock_courses)
     error = intent.get("last_payment_error")
     if error and attempt.status in {ChargeStatus.WAITING, ChargeStatus.UNKNOWN}:
         code = error.get("decline_code") or error.get("code") or ""
@@ -57,7 +71,7 @@ def settle_checkout_session(session: StripeObject) -> None:
         attempt.installment.stop_charging(reason="the payment page expired")
 
 
-def _locked_attempt(thing: StripeObject) -> ChargeAttempt | None:
+def _locked_attempt(thing: StripeObject, *, lock_courses: bool = False) -> ChargeAttempt | None:
     """The attempt that the object's metadata names, under the locks of its order and installment."""
     try:
         public_id = uuid.UUID((thing.get("metadata") or {}).get("attempt", ""))
@@ -66,18 +80,29 @@ def _locked_attempt(thing: StripeObject) -> ChargeAttempt | None:
     attempt = ChargeAttempt.objects.filter(public_id=public_id).select_related("installment").first()
     if attempt is None:
         return None
-    Order.objects.select_for_update(no_key=True).get(pk=attempt.installment.order_id)
+    order_id = attempt.installment.order_id
+    if lock_courses:
+        courses = Course.objects.filter(order_items__order=order_id).order_by("pk")
+        list(courses.select_for_update(no_key=True, of=("self",)))
+    Order.objects.select_for_update(no_key=True).get(pk=order_id)
     Installment.objects.select_for_update(no_key=True).get(pk=attempt.installment_id)
     return ChargeAttempt.objects.select_related("installment__order").get(pk=attempt.pk)
 
 
-def _record_payment(attempt: ChargeAttempt, intent: StripeObject) -> Payment:
+def _record_payment(attempt: ChargeAttempt, intent: StripeObject, *, courses_are_locked: bool) -> Payment:
     known = Payment.objects.filter(stripe_payment_intent_id=intent["id"]).first()
     if known is not None:
         return known
     installment, order = attempt.installment, attempt.installment.order
-    as_agreed = (intent["amount_received"], intent["currency"]) == (attempt.amount_cents, attempt.currency)
-    fits = as_agreed and installment.status in {InstallmentStatus.SCHEDULED, InstallmentStatus.CHARGING}
+    seats = None
+    fits = (intent["amount_received"], intent["currency"]) == (attempt.amount_cents, attempt.currency)
+    if fits and order.status == OrderStatus.EXPIRED:
+        if not courses_are_locked:
+            raise _CoursesNeeded
+        seats = seats_again(order)
+        fits = seats is not None
+    else:
+        fits = fits and installment.status in OPEN_INSTALLMENT
     if attempt.status != ChargeStatus.SUCCEEDED:
         attempt.move(ChargeStatus.SUCCEEDED)
     if fits:
@@ -92,10 +117,10 @@ def _record_payment(attempt: ChargeAttempt, intent: StripeObject) -> Payment:
         **_card_of(intent),
     )
     # Never raise from here on: it would roll back the row of money that is really there.
-    if not fits or order.status not in {OrderStatus.PLACED, OrderStatus.CONFIRMED}:
+    if not fits:
         StaffTask.open(StaffTask.Kind.UNMATCHED_PAYMENT, payment, _mismatch(attempt, intent))
-    elif order.status == OrderStatus.PLACED:
-        order.confirm(reason="paid")
+    elif order.status in {OrderStatus.PLACED, OrderStatus.EXPIRED}:
+        order.confirm(reason="paid", seats=seats)
     return payment
 
 

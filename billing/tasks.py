@@ -1,3 +1,6 @@
+from django.utils import timezone
+
+from billing.expiry import expire_holds
 from billing.inbox import process_event as process
 from billing.models import StripeEvent
 from csf.jobs import enqueue
@@ -6,6 +9,10 @@ from csf.jobs import enqueue
 def process_event(stripe_id: str) -> None:
     for event in StripeEvent.objects.filter(stripe_id=stripe_id):
         process(event)
+
+
+def sweep_holds() -> None:
+    expire_holds(now=timezone.now())
 
 
 def sweep_events() -> None:

@@ -7,10 +7,12 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from billing.checkout import NothingToPay, StripeUnavailable, payment_page, place_order
+from csf.dates import local_date
 from enrollments.families import household_of
 from enrollments.models import User
-from orders.cart import Refused
 from orders.models import Order, OrderStatus, cart_of
+from orders.quotes import cart_lines, quote
+from orders.refusal import Refused
 
 
 def checkout(request: HttpRequest) -> HttpResponse:
@@ -19,11 +21,15 @@ def checkout(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         return _place(request, _own_order(request))
     order = cart_of(household)
-    items = list(order.items.select_related("child", "course__location"))
+    items = cart_lines(order)
     if not items:
         return redirect("cart")
-    context = {"order": order, "items": items, "total_cents": sum(item.course.price_cents for item in items)}
-    return render(request, "billing/checkout.html", context)
+    prices = quote(order, items, on=local_date(timezone.now()))
+    return render(
+        request,
+        "billing/checkout.html",
+        {"order": order, "items": items, "quote": prices, "total_cents": prices.total_cents},
+    )
 
 
 def _place(request: HttpRequest, order: Order | None) -> HttpResponse:
@@ -32,7 +38,9 @@ def _place(request: HttpRequest, order: Order | None) -> HttpResponse:
     if order.status != OrderStatus.DRAFT:  # pressed twice, or gone back: the order stands already
         return redirect(order)
     try:
-        place_order(order=order, by=_user(request), now=timezone.now())
+        place_order(
+            order=order, by=_user(request), now=timezone.now(), expected_cents=_expected_cents(request)
+        )
     except Refused as refusal:
         order.refresh_from_db()
         if order.status != OrderStatus.DRAFT:
@@ -83,6 +91,12 @@ def account(request: HttpRequest) -> HttpResponse:
 def _user(request: HttpRequest) -> User:
     assert isinstance(request.user, User)
     return request.user
+
+
+def _expected_cents(request: HttpRequest) -> int | None:
+    """The total that the checkout page showed; None if the form does not say."""
+    text = request.POST.get("total", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else None
 
 
 def _own_order(request: HttpRequest) -> Order | None:

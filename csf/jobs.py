@@ -13,6 +13,7 @@ OWN = "csf:"
 # Schedules by name: the task and its cron line, in SCHOOL_TIME_ZONE. Nothing daily from 00:00 to 03:59, where
 # clock changes make an hour happen twice or never.
 JOBS: dict[str, tuple[str, str]] = {
+    "sweep_holds": ("billing.tasks.sweep_holds", "* * * * *"),
     "sweep_events": ("billing.tasks.sweep_events", "* * * * *"),
     "sweep_emails": ("notifications.tasks.sweep_emails", "* * * * *"),
     "canary": ("csf.tasks.canary", "* * * * *"),

@@ -31,6 +31,9 @@ SCHOOL_PHONE: str = env.str("SCHOOL_PHONE", "+1 555 0100")
 SCHOOL_ADDRESS: str = env.str("SCHOOL_ADDRESS", "12 Harbour Street, Springfield")
 SCHOOL_TIME_ZONE: str = env.str("SCHOOL_TIME_ZONE", "UTC")
 CURRENCY: str = env.str("CURRENCY", "usd").lower()
+# Basis points for the 1st, 2nd, 3rd and every later child of a household.
+SIBLING_DISCOUNT_BPS: list[int] = env.list("SIBLING_DISCOUNT_BPS", [0, 2500, 3500, 4500], subcast=int)
+MINIMUM_CHARGE_CENTS = 50  # what Stripe can charge at least, in the currencies we know
 SEAT_HOLD_MINUTES: int = env.int("SEAT_HOLD_MINUTES", 35)
 
 # --- Django -------------------------------------------------------------------------------------------------

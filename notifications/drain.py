@@ -1,52 +1,68 @@
 """Sending what the outbox holds: claim, check, render, fence, post, settle.
 
-HTTP happens only in threads, the database only in the main thread. Before each small batch of posts its rows
-are stamped `posting_at` and its attempts are committed (the fence): a killed drain leaves as "unknown" only
-what was really in flight, and everything else that it had claimed goes back to the queue.
+HTTP happens only in threads, the database only in the main thread. Rows are claimed a few at a time and their
+posts are committed before they are made (the fence): a killed drain leaves as "unknown" only what was really
+in flight, and everything else that it had claimed goes back to the queue.
 """
 
+import json
 import logging
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email.headerregistry import Address
+from types import TracebackType
+from typing import Self
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
-from django.db import connection, transaction
-from django.db.models import F
-from django.db.models.functions import Now
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from notifications.kinds import EmailKind
-from notifications.models import DrainSignal, EmailAttempt, EmailMessage, EmailStatus
+from notifications.models import LEASE, DrainSignal, EmailAttempt, EmailMessage, EmailStatus
 from notifications.outbox import kick_drain
 from notifications.registry import EMAILS
 from notifications.render import render
 from notifications.settle import fail, settle
-from notifications.transport import Result, SendGridBackend, post
+from notifications.transport import Outcome, Result, SendGridBackend, post
 
 logger = logging.getLogger(__name__)
 
-CLAIM_SIZE = 100
-FENCE_SIZE = 16
-# 30 s of claiming, 13 s for the slowest post and its settling end before the queue's timeout of 60 s.
-BUDGET_S = 30.0
+CLAIM_SIZE = 16
+# The queue ends a task after 60 s: 25 of claiming, at most GRACE_S for a suspect to be alone, GRACE_S for the
+# last posts.
+BUDGET_S = 25.0
+GRACE_S = 15.0  # longer than the slowest post: 3 s to connect, 10 s to answer
+LONGEST_PAUSE_S = 5.0  # a gate that is closed for longer ends the drain
 LOCK_CLASS = 20_250  # names our advisory locks; any constant that nobody else uses
+
+# `posting_at` and `leased_until` tell whether a row is still ours: a drain that was stopped for long may have
+# lost it to another.
+FENCE = """
+UPDATE notifications_emailmessage AS message
+SET subject = ready.subject, html = ready.html, text = ready.text,
+    posting_at = now(), leased_until = now() + %s, tries = message.tries + 1
+FROM json_to_recordset(%s) AS ready(id bigint, subject text, html text, text text)
+WHERE message.id = ready.id AND message.status = 'sending' AND message.posting_at IS NULL
+      AND message.leased_until = %s
+RETURNING message.id
+"""
 
 
 def drain() -> None:
     """Send due emails for up to BUDGET_S, in one of EMAIL_DRAINS slots; wakes the next drain if rows are
     left."""
+    DrainSignal.clear()  # even without a free slot: else no later email could wake a drain
     with _slot() as free:
         if not free:
             return
-        DrainSignal.clear()
         _send_due(deadline=time.monotonic() + BUDGET_S)
-    if EmailMessage.objects.due().exists():
+    closed_s, _ = DrainSignal.gate()
+    if closed_s <= 0 and EmailMessage.objects.due().exists():
         kick_drain()
 
 
@@ -64,83 +80,158 @@ def _slot() -> Iterator[bool]:
     try:
         yield True
     finally:
-        with connection.cursor() as cursor:
+        # Without its connection the lock is gone too.
+        with suppress(DatabaseError), connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [LOCK_CLASS, slot])
 
 
 def _send_due(*, deadline: float) -> None:
-    senders = _Senders()
-    flying: dict[Future[Result], EmailAttempt] = {}
-    waiting: list[EmailMessage] = []
-    with ThreadPoolExecutor(settings.EMAIL_THREADS) as pool:
-        while True:
-            if not waiting and time.monotonic() < deadline:
-                waiting = _claim()
-            if waiting and len(flying) < settings.EMAIL_THREADS:
-                batch, waiting = waiting[:FENCE_SIZE], waiting[FENCE_SIZE:]
-                for attempt in _fence(batch):
-                    flying[pool.submit(senders.send, _outgoing(attempt.message))] = attempt
-            elif flying:
-                wait(flying, timeout=0.05, return_when=FIRST_COMPLETED)
+    with _Posts() as posts:
+        while time.monotonic() < deadline:
+            closed_s, is_down = DrainSignal.gate()
+            if closed_s > 0:
+                posts.finish()
+                if closed_s > LONGEST_PAUSE_S:
+                    break
+                time.sleep(closed_s)
+            elif len(posts) >= settings.EMAIL_THREADS or (is_down and len(posts)):
+                posts.settle_some()
+            elif rows := _claim(1 if is_down else CLAIM_SIZE):
+                if rows[0].claims:  # it may end this process: nothing else may be in flight then
+                    posts.finish()
+                for attempt, message in _fence(_worth_sending(rows)):
+                    posts.start(attempt, message)
+                posts.settle_done()
+            elif len(posts):
+                posts.settle_some()
             else:
                 break
-            done = {future: flying.pop(future) for future in list(flying) if future.done()}
-            settle([(attempt, future.result()) for future, attempt in done.items()])
-        senders.close()
 
 
-def _claim() -> list[EmailMessage]:
+class _Posts:
+    """Posts under way, each in a thread with a kept connection of its own."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(settings.EMAIL_THREADS)
+        self._flying: dict[Future[Result], EmailAttempt] = {}
+        self._local = threading.local()
+        self._backends: list[SendGridBackend] = []
+
+    def __len__(self) -> int:
+        return len(self._flying)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End in bounded time, also when the database or the queue's timeout broke in: what was not begun
+        goes back, what was begun is settled. What even then has no result becomes unknown with its lease."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._wait(GRACE_S)
+        for backend in self._backends:
+            backend.abort()
+        self._wait(1)
+        connection.close_if_unusable_or_obsolete()
+        self.settle_done()
+
+    def start(self, attempt: EmailAttempt, message: EmailMultiAlternatives) -> None:
+        self._flying[self._pool.submit(self._post, message)] = attempt
+
+    def _post(self, message: EmailMultiAlternatives) -> Result:
+        if not hasattr(self._local, "backend"):
+            self._local.backend = SendGridBackend()
+            self._backends.append(self._local.backend)
+        return post(message, self._local.backend)
+
+    def settle_some(self) -> None:
+        """Wait a little for results, and for a few more to settle with them."""
+        wait(self._flying, timeout=0.2, return_when=FIRST_COMPLETED)
+        wait(self._flying, timeout=0.02)
+        self.settle_done()
+
+    def finish(self) -> None:
+        self._wait(GRACE_S)
+        self.settle_done()
+
+    def settle_done(self) -> None:
+        done = [future for future in self._flying if future.done()]
+        settle([(self._flying[future], _result(future)) for future in done])
+        for future in done:
+            del self._flying[future]
+
+    def _wait(self, seconds: float) -> None:
+        wait([future for future in self._flying if not future.cancelled()], timeout=seconds)
+
+
+def _result(future: Future[Result]) -> Result:
+    if future.cancelled():
+        return Result(Outcome.NOT_POSTED, error="the drain ended before its turn")
+    return future.result()
+
+
+def _claim(limit: int) -> list[EmailMessage]:
     with transaction.atomic():
-        rows = EmailMessage.objects.claim(CLAIM_SIZE)
-    return _worth_sending(rows) if rows else []
+        return EmailMessage.objects.claim(limit)
 
 
 def _worth_sending(rows: list[EmailMessage]) -> list[EmailMessage]:
     """Drop what came too late or is no longer true; one query for each kind in the batch."""
     now = timezone.now()
-    true: dict[str, set[int]] = {}
+    worth: list[EmailMessage] = []
+    stale: list[EmailMessage] = []
     for kind in {row.kind for row in rows}:
-        facts = [row.fact_id for row in rows if row.kind == kind]
-        true[kind] = EMAILS[EmailKind(kind)].still_true(facts)
-    stale = [
-        row for row in rows if (row.expires_at and row.expires_at <= now) or row.fact_id not in true[row.kind]
-    ]
+        ours = [row for row in rows if row.kind == kind]
+        true = _true_facts(kind, ours)
+        for row in ours:
+            is_late = row.expires_at is not None and row.expires_at <= now
+            (stale if is_late or row.fact_id not in true else worth).append(row)
     if stale:
         EmailMessage.objects.filter(pk__in=[row.pk for row in stale], status=EmailStatus.SENDING).update(
             status=EmailStatus.EXPIRED, leased_until=None
         )
-    return [row for row in rows if row not in stale]
+    return worth
 
 
-def _fence(batch: list[EmailMessage]) -> list[EmailAttempt]:
-    """Render the batch and commit, before any post, that these posts are about to be made."""
-    ready = [row for row in batch if _rendered(row)]
-    with transaction.atomic():
-        EmailMessage.objects.bulk_update(ready, ["subject", "html", "text"])
-        ours = EmailMessage.objects.filter(pk__in=[row.pk for row in ready], status=EmailStatus.SENDING)
-        ours.update(posting_at=Now(), tries=F("tries") + 1)
-        for row in ready:
-            row.tries += 1
-        return EmailAttempt.objects.bulk_create(EmailAttempt(message=row) for row in ready)
+def _fence(rows: list[EmailMessage]) -> list[tuple[EmailAttempt, EmailMultiAlternatives]]:
+    """Render the rows and commit, before any post, that these posts are about to be made."""
+    ready = {row.pk: (row, message) for row in rows if (message := _prepared(row))}
+    if not ready:
+        return []
+    # As JSON: psycopg quotes arrays of long texts in Python.
+    texts = json.dumps(
+        [
+            {"id": pk, "subject": row.subject, "html": row.html, "text": row.text}
+            for pk, (row, _) in ready.items()
+        ]
+    )
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(FENCE, [LEASE, texts, rows[0].leased_until])
+        fenced = [ready[pk] for (pk,) in cursor.fetchall()]
+        attempts = EmailAttempt.objects.bulk_create(EmailAttempt(message=row) for row, _ in fenced)
+    return [(attempt, message) for attempt, (_, message) in zip(attempts, fenced, strict=True)]
 
 
-def _rendered(row: EmailMessage) -> bool:
-    """A row that cannot be rendered fails by itself; it never stops its batch."""
+def _prepared(row: EmailMessage) -> EmailMultiAlternatives | None:
+    """A row that cannot be rendered or addressed fails by itself; it never stops its batch."""
     try:
         parts = render(EmailKind(row.kind), row.context)
+        row.subject, row.html, row.text = parts.subject, parts.html, parts.text
+        row.tries += 1
+        return _outgoing(row)
     except Exception as error:
         logger.exception("cannot render email %s (%s)", row.pk, row.kind)
         fail(row, f"{type(error).__name__}: {error}")
-        return False
-    row.subject, row.html, row.text = parts.subject, parts.html, parts.text
-    return True
+        return None
 
 
 def _outgoing(row: EmailMessage) -> EmailMultiAlternatives:
+    name = " ".join(row.recipient.get_full_name().split())
     message = EmailMultiAlternatives(
         subject=row.subject,
         body=row.text,
-        to=[str(Address(display_name=row.recipient.get_full_name(), addr_spec=row.to))],
+        to=[str(Address(display_name=name, addr_spec=row.to))],
         reply_to=[settings.SCHOOL_EMAIL],
         headers=_headers(row),
     )
@@ -163,19 +254,15 @@ def _headers(row: EmailMessage) -> dict[str, str]:
     return headers
 
 
-class _Senders:
-    """One backend with one kept connection for each thread."""
-
-    def __init__(self) -> None:
-        self._local = threading.local()
-        self._all: list[SendGridBackend] = []
-
-    def send(self, message: EmailMultiAlternatives) -> Result:
-        if not hasattr(self._local, "backend"):
-            self._local.backend = SendGridBackend()
-            self._all.append(self._local.backend)
-        return post(message, self._local.backend)
-
-    def close(self) -> None:
-        for backend in self._all:
-            backend.close()
+def _true_facts(kind: str, rows: list[EmailMessage]) -> set[int]:
+    """A check that is itself broken fails its rows; the emails of other kinds go on."""
+    try:
+        with transaction.atomic():
+            return EMAILS[EmailKind(kind)].still_true([row.fact_id for row in rows])
+    except (OperationalError, InterfaceError):
+        raise  # the database, not the check
+    except Exception as error:
+        logger.exception("cannot check emails of kind %s", kind)
+        for row in rows:
+            fail(row, f"{type(error).__name__}: {error}")
+        return set()

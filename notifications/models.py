@@ -47,12 +47,12 @@ class EmailMessageQuerySet(models.QuerySet["EmailMessage"]):
             rows = rows[:1]
         rows = [row for row in rows if not row.claims] or rows
         for row in rows:
-            row.leased_until = row.lease
+            row.leased_until = row.lease  # type: ignore[attr-defined]
         if rows:
             self.filter(pk__in=[row.pk for row in rows]).update(
                 status=EmailStatus.SENDING,
                 claims=F("claims") + 1,
-                leased_until=rows[0].lease,
+                leased_until=rows[0].leased_until,
                 posting_at=None,
             )
         return rows

@@ -52,10 +52,10 @@ def _owed_or_failed(kind: EmailKind, fact: Any) -> list[EmailMessage]:
             return _owed(kind, fact)
     except Exception:
         logger.exception("no snapshot for %s of fact %s", kind, fact.pk)
+    StaffTask.open(StaffTask.Kind.EMAIL_FAILED, fact, f"{kind.label}: the snapshot failed")
     failed = {"context": {}, "status": EmailStatus.FAILED, "error": "the snapshot failed; see the log"}
     try:
         with transaction.atomic():
-            StaffTask.open(StaffTask.Kind.EMAIL_FAILED, fact, f"{kind.label}: the snapshot failed")
             return [_row(kind, fact, user, **failed) for user in EMAILS[kind].recipients(fact)]
     except Exception:
         logger.exception("no recipients for %s of fact %s", kind, fact.pk)

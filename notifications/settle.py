@@ -1,5 +1,7 @@
 """What became of posts, written in bulk; and repair of what a lost drain left behind."""
 
+import logging
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
@@ -10,22 +12,32 @@ from django.utils import timezone
 
 from csf.models import StaffTask
 from notifications.kinds import EmailKind
-from notifications.models import BACKOFF, MAX_CLAIMS, EmailAttempt, EmailMessage, EmailStatus
+from notifications.models import (
+    BACKOFF,
+    MAX_CLAIMS,
+    DrainSignal,
+    EmailAttempt,
+    EmailMessage,
+    EmailStatus,
+)
 from notifications.registry import EMAILS
 from notifications.transport import Outcome, Result
 
+logger = logging.getLogger(__name__)
+
 Settled = tuple[EmailAttempt, Result]
 
-# Only rows that are still `sending` move: an event of the provider may have settled one before its answer.
+# Only rows that are still `sending` for this very post move: an event of the provider may have settled one
+# before its answer.
 SETTLE_MESSAGES = """
 UPDATE notifications_emailmessage AS message
 SET status = settled.status, error = settled.error, tries = settled.tries, claims = 0, leased_until = NULL,
     next_attempt_at = now() + make_interval(secs => settled.wait_s),
     posting_at = CASE WHEN settled.status = 'queued' THEN NULL ELSE message.posting_at END,
     sent_at = CASE WHEN settled.status = 'sent' THEN now() END
-FROM unnest(%s::bigint[], %s::text[], %s::float8[], %s::text[], %s::smallint[])
-     AS settled(id, status, wait_s, error, tries)
-WHERE message.id = settled.id AND message.status = 'sending'
+FROM unnest(%s::bigint[], %s::smallint[], %s::text[], %s::float8[], %s::text[], %s::smallint[])
+     AS settled(id, posted, status, wait_s, error, tries)
+WHERE message.id = settled.id AND message.status = 'sending' AND message.tries = settled.posted
 """
 SETTLE_ATTEMPTS = """
 UPDATE notifications_emailattempt AS attempt
@@ -39,6 +51,7 @@ ATTEMPT_OUTCOME = {
     Outcome.SENT: EmailAttempt.Outcome.SENT,
     Outcome.NOT_SENT: EmailAttempt.Outcome.NOT_SENT,
     Outcome.HELD_BACK: EmailAttempt.Outcome.NOT_SENT,
+    Outcome.NOT_POSTED: EmailAttempt.Outcome.NOT_SENT,
     Outcome.REFUSED: EmailAttempt.Outcome.REFUSED,
     Outcome.UNKNOWN: EmailAttempt.Outcome.UNKNOWN,
 }
@@ -48,9 +61,11 @@ def settle(results: list[Settled]) -> None:
     """Write the outcome of each post to its attempt and its message, in two statements."""
     if not results:
         return
-    verdicts = [_verdict(attempt.message, result) for attempt, result in results]
+    is_down = _watch_gate([result for _, result in results])
+    verdicts = [_verdict(attempt.message, result, is_down) for attempt, result in results]
     messages: list[Any] = [
         [attempt.message_id for attempt, _ in results],
+        [attempt.message.tries for attempt, _ in results],
         [status.value for status, _, _ in verdicts],
         [wait_s for _, wait_s, _ in verdicts],
         [result.error for _, result in results],
@@ -72,62 +87,94 @@ def settle(results: list[Settled]) -> None:
                 StaffTask.open(StaffTask.Kind.EMAIL_FAILED, attempt.message, result.error)
 
 
-def _verdict(message: EmailMessage, result: Result) -> tuple[EmailStatus, float, int]:
+def _watch_gate(results: list[Result]) -> bool:
+    """Close the gate if the provider asks for it or answers nothing. True if it counts as down: then no email
+    loses a try."""
+    posted = [result for result in results if result.outcome != Outcome.NOT_POSTED]
+    held_back = [result for result in posted if result.outcome == Outcome.HELD_BACK]
+    if held_back:
+        DrainSignal.close_for(max(result.retry_after_s for result in held_back))
+        logger.warning("the provider takes no mail: HTTP %s", held_back[0].http_status)
+    if any(result.outcome in {Outcome.SENT, Outcome.REFUSED} for result in posted):
+        DrainSignal.answered()
+        return False
+    return bool(posted) and DrainSignal.not_answered(len(posted))
+
+
+def _verdict(message: EmailMessage, result: Result, is_down: bool) -> tuple[EmailStatus, float, int]:
     """Status, seconds until the next try, tries counted."""
     match result.outcome:
         case Outcome.SENT:
             return EmailStatus.SENT, 0, message.tries
         case Outcome.UNKNOWN:
             return EmailStatus.UNKNOWN, 0, message.tries
-        case Outcome.HELD_BACK:
+        case Outcome.HELD_BACK | Outcome.NOT_POSTED:
             return EmailStatus.QUEUED, result.retry_after_s, message.tries - 1
+        case Outcome.NOT_SENT if is_down:
+            return EmailStatus.QUEUED, DrainSignal.PROBE_EVERY_S, message.tries - 1
         case Outcome.NOT_SENT if message.tries <= len(BACKOFF):
             return EmailStatus.QUEUED, BACKOFF[message.tries - 1].total_seconds(), message.tries
         case _:
             return EmailStatus.FAILED, 0, message.tries
 
 
+@transaction.atomic
 def recover_lost() -> None:
     """Take back what a killed drain had claimed: not posted goes to the queue, posted becomes unknown."""
-    lost = EmailMessage.objects.filter(status=EmailStatus.SENDING, leased_until__lt=Now())
-    with transaction.atomic():
-        lost.filter(posting_at__isnull=False).update(
+    expired = EmailMessage.objects.filter(status=EmailStatus.SENDING, leased_until__lt=Now())
+    lost = list(expired.select_for_update(skip_locked=True))
+    posted = [row.pk for row in lost if row.posting_at]
+    if posted:
+        EmailMessage.objects.filter(pk__in=posted).update(
             status=EmailStatus.UNKNOWN, leased_until=None, claims=0, error="the sender was lost"
         )
-        for poison in lost.filter(claims__gte=MAX_CLAIMS):
-            fail(poison, "it ended its sender five times")
-        lost.filter(posting_at=None, claims__lt=MAX_CLAIMS).update(
-            status=EmailStatus.QUEUED, leased_until=None
+        EmailAttempt.objects.filter(message__in=posted, outcome=EmailAttempt.Outcome.OPEN).update(
+            outcome=EmailAttempt.Outcome.UNKNOWN, error="the sender was lost"
         )
-        EmailAttempt.objects.filter(
-            outcome=EmailAttempt.Outcome.OPEN, message__status=EmailStatus.UNKNOWN
-        ).update(outcome=EmailAttempt.Outcome.UNKNOWN, error="the sender was lost")
+    unposted = [row for row in lost if not row.posting_at]
+    for poison in (row for row in unposted if row.claims >= MAX_CLAIMS):
+        fail(poison, f"it ended its sender {MAX_CLAIMS} times")
+    again = [row.pk for row in unposted if row.claims < MAX_CLAIMS]
+    if again:
+        EmailMessage.objects.filter(pk__in=again).update(status=EmailStatus.QUEUED, leased_until=None)
 
 
+@transaction.atomic
 def resolve_unknown() -> None:
     """Decide about emails whose post had no answer, EMAIL_UNKNOWN_WAIT_S after it.
 
-    Where a copy is harmless one more is sent, once; otherwise a person decides.
+    Where a copy is harmless and still of use, one more is sent, once; otherwise a person decides.
     """
-    waited = timezone.now() - timedelta(seconds=settings.EMAIL_UNKNOWN_WAIT_S)
+    waited = Now() - timedelta(seconds=settings.EMAIL_UNKNOWN_WAIT_S)
     unknown = EmailMessage.objects.filter(status=EmailStatus.UNKNOWN, posting_at__lt=waited)
-    with transaction.atomic():
-        for message in unknown.select_for_update(skip_locked=True)[:500]:
-            unknowns = message.attempts.filter(outcome=EmailAttempt.Outcome.UNKNOWN).count()
-            if EMAILS[EmailKind(message.kind)].is_copy_harmless and unknowns < 2:
-                to = EmailStatus.QUEUED
-            else:
-                to = EmailStatus.WITHHELD
-                StaffTask.open(StaffTask.Kind.EMAIL_UNKNOWN, message, message.error)
-            EmailMessage.objects.filter(pk=message.pk, status=EmailStatus.UNKNOWN).update(
-                status=to, next_attempt_at=Now(), posting_at=None
-            )
+    rows = list(unknown.select_for_update(skip_locked=True)[:500])
+    if not rows:
+        return
+    before = Counter(
+        EmailAttempt.objects.filter(message__in=rows, outcome=EmailAttempt.Outcome.UNKNOWN).values_list(
+            "message_id", flat=True
+        )
+    )
+    now = timezone.now()
+    again = {
+        row.pk
+        for row in rows
+        if EMAILS[EmailKind(row.kind)].is_copy_harmless
+        and before[row.pk] < 2
+        and (row.expires_at is None or row.expires_at > now)
+    }
+    EmailMessage.objects.filter(pk__in=again).update(
+        status=EmailStatus.QUEUED, next_attempt_at=Now(), posting_at=None
+    )
+    for row in (row for row in rows if row.pk not in again):
+        EmailMessage.objects.filter(pk=row.pk).update(status=EmailStatus.WITHHELD)
+        StaffTask.open(StaffTask.Kind.EMAIL_UNKNOWN, row, row.error)
 
 
 def fail(message: EmailMessage, error: str) -> None:
     """Give one email up for good and tell staff."""
     with transaction.atomic():
-        EmailMessage.objects.filter(pk=message.pk).update(
+        EmailMessage.objects.filter(pk=message.pk, status=EmailStatus.SENDING).update(
             status=EmailStatus.FAILED, error=error, leased_until=None
         )
         StaffTask.open(StaffTask.Kind.EMAIL_FAILED, message, error)

@@ -7,9 +7,12 @@ guessed from exception trees, redirects are not followed, and a post costs half 
 
 import http.client
 import json
+import math
+import socket
 import ssl
 import time
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
 from typing import Any
@@ -19,6 +22,7 @@ import requests
 from anymail.backends.sendgrid import EmailBackend
 from anymail.exceptions import AnymailError, AnymailRequestsAPIError
 from django.core.mail import EmailMultiAlternatives
+from urllib3.util.wait import wait_for_read
 
 # Shorter than any server's keep-alive limit: a connection that the server just closed gives an Ambiguous.
 MAX_IDLE_S = 5
@@ -38,6 +42,8 @@ class Outcome(Enum):
     """Known not sent; try again later."""
     HELD_BACK = "held_back"
     """Known not sent, and no fault of this email: the provider takes nothing from us for now."""
+    NOT_POSTED = "not_posted"
+    """Known not sent, and by our own doing: the provider was never asked."""
     REFUSED = "refused"
     UNKNOWN = "unknown"
 
@@ -86,7 +92,7 @@ class KeptConnection:
             raise Ambiguous(f"{type(error).__name__}: {error}") from error
         self._used_at = time.monotonic()
         response = requests.Response()
-        response.status_code, response.url = answer.status, url
+        response.status_code, response.url, response.encoding = answer.status, url, "utf-8"
         response.headers.update(answer.headers.items())
         response._content = body
         return response
@@ -94,8 +100,9 @@ class KeptConnection:
     def _connected(
         self, scheme: str, netloc: str, timeout: tuple[float, float]
     ) -> http.client.HTTPConnection:
-        if self._connection is not None and time.monotonic() - self._used_at < MAX_IDLE_S:
-            return self._connection
+        kept = self._connection
+        if kept is not None and self._is_fresh(kept):
+            return kept
         self.close()
         connect_s, read_s = timeout
         try:
@@ -105,6 +112,7 @@ class KeptConnection:
                 )
             else:
                 fresh = http.client.HTTPConnection(netloc, timeout=connect_s)
+            fresh.auto_open = 0  # connecting inside a request would look like an error after it
             fresh.connect()
         except Exception as error:
             raise NotSent(f"{type(error).__name__}: {error}") from error
@@ -112,10 +120,26 @@ class KeptConnection:
         self._connection = fresh
         return fresh
 
+    def _is_fresh(self, kept: http.client.HTTPConnection) -> bool:
+        """Neither closed by the last answer, nor idle for long, nor closed by the server meanwhile (then
+        there is an end of file to read)."""
+        return (
+            kept.sock is not None
+            and time.monotonic() - self._used_at < MAX_IDLE_S
+            and not wait_for_read(kept.sock, timeout=0)
+        )
+
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def abort(self) -> None:
+        """From any thread: end a request that waits for its answer."""
+        connection = self._connection
+        if connection is not None and connection.sock is not None:
+            with suppress(OSError):
+                connection.sock.shutdown(socket.SHUT_RDWR)
 
 
 class SendGridBackend(EmailBackend):
@@ -125,44 +149,53 @@ class SendGridBackend(EmailBackend):
         return KeptConnection()
 
     def raise_for_status(self, response: requests.Response, payload: Any, message: Any) -> None:
-        # Only 202 is "accepted"; anymail would take a redirect or a stray 200 page for success.
-        if 200 <= response.status_code < 400 and response.status_code != 202:
-            raise Ambiguous(f"HTTP {response.status_code}")
-        super().raise_for_status(response, payload, message)
+        # Only 202 is "accepted"; anymail would take a stray 200 page for success.
+        if response.status_code != 202:
+            raise AnymailRequestsAPIError(
+                email_message=message, payload=payload, response=response, backend=self
+            )
+
+    def abort(self) -> None:
+        """From any thread: end a post that waits for its answer."""
+        if session := self.session:
+            session.abort()
 
 
 def post(message: EmailMultiAlternatives, backend: SendGridBackend) -> Result:
     """Post one email. Never raises: whatever is not understood is UNKNOWN, which nothing sends again
     blindly."""
     started = time.monotonic()
-    result = _post(message, backend)
-    return Result(**{**vars(result), "duration_ms": round((time.monotonic() - started) * 1000)})
+    try:
+        result = _post(message, backend)
+    except NotSent as error:
+        result = Result(Outcome.NOT_SENT, error=str(error))
+    except Ambiguous as error:
+        result = Result(Outcome.UNKNOWN, error=str(error))
+    except AnymailRequestsAPIError as error:
+        result = _classify(error.response) if error.response is not None else Result(Outcome.UNKNOWN)
+    except AnymailError as error:  # bad address, not serializable: nothing was posted
+        result = Result(Outcome.REFUSED, error=str(error))
+    except Exception as error:
+        result = Result(Outcome.UNKNOWN, error=f"{type(error).__name__}: {error}")
+    # The provider's bytes must fit our columns: one that does not would keep its whole batch from settling.
+    return replace(
+        result,
+        error=result.error.replace("\0", "")[:2000],
+        provider_id=result.provider_id.replace("\0", "")[:100],
+        duration_ms=round((time.monotonic() - started) * 1000),
+    )
 
 
 def _post(message: EmailMultiAlternatives, backend: SendGridBackend) -> Result:
-    try:
-        backend.open()
-        backend.send_messages([message])
-    except NotSent as error:
-        return Result(Outcome.NOT_SENT, error=str(error))
-    except Ambiguous as error:
-        return Result(Outcome.UNKNOWN, error=str(error))
-    except AnymailRequestsAPIError as error:
-        return (
-            _classify(error.response)
-            if error.response is not None
-            else Result(Outcome.UNKNOWN, error=str(error))
-        )
-    except AnymailError as error:  # bad address, not serializable: nothing was posted
-        return Result(Outcome.REFUSED, error=str(error))
-    except Exception as error:
-        return Result(Outcome.UNKNOWN, error=f"{type(error).__name__}: {error}")
+    backend.open()
+    if not backend.send_messages([message]):
+        return Result(Outcome.REFUSED, error="it has no recipient, or a pre_send receiver stopped it")
     answer: requests.Response = message.anymail_status.esp_response  # type: ignore[attr-defined]
     return Result(Outcome.SENT, answer.status_code, answer.headers.get("X-Message-Id", ""))
 
 
 def _classify(response: requests.Response) -> Result:
-    status, error = response.status_code, response.text[:2000]
+    status, error = response.status_code, response.text
     if status == 429:
         return Result(Outcome.HELD_BACK, status, error=error, retry_after_s=_retry_after_s(response))
     if status in {401, 403}:
@@ -183,7 +216,7 @@ def _retry_after_s(response: requests.Response) -> float:
             wait = float(response.headers.get("Retry-After", "60"))
     except ValueError:
         wait = 60
-    return min(max(wait, 1.0), 600.0)
+    return min(max(wait, 1.0), 600.0) if math.isfinite(wait) else 60.0
 
 
 def _has_sendgrid_errors(response: requests.Response) -> bool:

@@ -4,15 +4,9 @@ import datetime
 
 from csf.dates import local_date
 from enrollments.models import Child, Course, Household
-from orders.models import Order, OrderItem, cart_of
-
-
-class Refused(Exception):
-    """A line that cannot be bought, in words for the parent."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
+from orders.models import Order, OrderItem, OrderStatus, PromoCode, cart_of
+from orders.promos import find_code
+from orders.refusal import Refused
 
 
 def check_line(*, child: Child, course: Course, now: datetime.datetime) -> None:
@@ -42,3 +36,14 @@ def add_to_cart(*, household: Household, child: Child, course: Course, now: date
 
 def remove_from_cart(*, cart: Order, item: OrderItem) -> None:
     cart.items.filter(pk=item.pk, enrollment=None).delete()
+
+
+def apply_promo(*, cart: Order, text: str, on: datetime.date) -> PromoCode:
+    """Note the code with the cart; what it takes off is worked out with each quote. Raises Refused."""
+    code = find_code(text, on=on)
+    Order.objects.filter(pk=cart.pk, status=OrderStatus.DRAFT).update(promo_code=code)
+    return code
+
+
+def drop_promo(*, cart: Order) -> None:
+    Order.objects.filter(pk=cart.pk, status=OrderStatus.DRAFT).update(promo_code=None)

@@ -1,4 +1,4 @@
-"""From cart to held seats and frozen prices. `billing.checkout.place_order` is the door; this is its lower
+"""From cart to held seats and frozen prices. `billing.checkout.place_order` is the door to this lower
 half."""
 
 import datetime
@@ -6,53 +6,80 @@ from collections import defaultdict
 
 from django.db import transaction
 
+from csf.dates import local_date
 from enrollments.models import Course, Enrollment, EnrollmentStatus, Household
 from enrollments.models.seats import free_seat_numbers
-from orders.cart import Refused, check_line
+from orders.cart import check_line
 from orders.models import Order, OrderItem, OrderStatus
+from orders.promos import redeem
+from orders.quotes import Quote, cart_lines, quote
+from orders.refusal import Refused
 
 
-def hold_lines(*, order: Order, now: datetime.datetime, held_until: datetime.datetime) -> int:
+def hold_lines(
+    *, order: Order, now: datetime.datetime, held_until: datetime.datetime, expected_cents: int | None = None
+) -> int:
     """Hold a seat for each line, freeze its price, and return the total in cents.
 
     Runs in the caller's transaction and takes the locks: household, courses by id, order. Raises Refused
-    (nothing written) if the cart is empty or gone, or if a line can no longer be bought.
+    (nothing written) if the cart is empty or gone, if a line can no longer be bought, or if the total is not
+    the one that the parent saw.
     """
     assert transaction.get_connection().in_atomic_block
-    Household.objects.select_for_update(no_key=True).get(pk=order.household_id)
-    items = list(order.items.select_related("child").order_by("course_id", "pk"))
-    courses = {
-        course.pk: course
-        for course in Course.objects.select_for_update(no_key=True)
-        .filter(pk__in={item.course_id for item in items})
-        .order_by("pk")
-    }
+    household = Household.objects.select_for_update(no_key=True).get(pk=order.household_id)
+    items = _locked_lines(order)
     order.refresh_from_db(from_queryset=Order.objects.select_for_update(no_key=True))
     if order.status != OrderStatus.DRAFT:
         raise Refused("This order was placed already.")
     if not items:
         raise Refused("Your cart is empty.")
-    lines: dict[int, list[OrderItem]] = defaultdict(list)
     for item in items:
-        check_line(child=item.child, course=courses[item.course_id], now=now)
-        lines[item.course_id].append(item)
-    for course_id, wanted in lines.items():
-        _hold_seats(courses[course_id], wanted, held_until)
-    return sum(item.net_cents or 0 for item in items)
+        check_line(child=item.child, course=item.course, now=now)
+    prices = quote(order, items, on=local_date(now))
+    if expected_cents not in {None, prices.total_cents}:
+        raise Refused("The price has changed since you saw it. Please look at the new total.")
+    _hold_seats(items, held_until)
+    _freeze(prices)
+    redeem(order=order, items=items, household=household)
+    return prices.total_cents
 
 
-def _hold_seats(course: Course, items: list[OrderItem], held_until: datetime.datetime) -> None:
-    numbers = free_seat_numbers(course)
-    if len(numbers) < len(items):
-        left = f"only {len(numbers)} left" if numbers else "full"
-        raise Refused(f"{course} is {left}.")
-    for item, number in zip(items, numbers, strict=False):
-        item.enrollment = Enrollment.objects.create(
-            child=item.child,
-            course=course,
-            status=EnrollmentStatus.HELD,
-            seat_number=number,
-            expires_at=held_until,
-        )
-        item.list_cents = item.net_cents = course.price_cents
-        item.save(update_fields=["enrollment", "list_cents", "net_cents"])
+def _locked_lines(order: Order) -> list[OrderItem]:
+    """The lines, each with its course as it is under the course's row lock."""
+    items = cart_lines(order)
+    wanted = {item.course_id for item in items}
+    courses = Course.objects.select_for_update(no_key=True).filter(pk__in=wanted).order_by("pk")
+    locked = {course.pk: course for course in courses}
+    for item in items:
+        item.course = locked[item.course_id]
+    return items
+
+
+def _hold_seats(items: list[OrderItem], held_until: datetime.datetime) -> None:
+    lines: dict[Course, list[OrderItem]] = defaultdict(list)
+    for item in items:
+        lines[item.course].append(item)
+    for course, wanted in lines.items():
+        numbers = free_seat_numbers(course)
+        if len(numbers) < len(wanted):
+            raise Refused(f"{course} has only {len(numbers)} left." if numbers else f"{course} is full.")
+        for item, number in zip(wanted, numbers, strict=False):
+            item.enrollment = Enrollment.objects.create(
+                child=item.child,
+                course=course,
+                status=EnrollmentStatus.HELD,
+                seat_number=number,
+                expires_at=held_until,
+            )
+
+
+def _freeze(prices: Quote) -> None:
+    items = []
+    for line in prices.lines:
+        item, price = line.item, line.price
+        item.list_cents, item.net_cents = price.list_cents, price.net_cents
+        item.sibling_cents, item.promo_cents = price.sibling_cents, price.promo_cents
+        item.explanation = price.explanation
+        items.append(item)
+    columns = ["enrollment", "list_cents", "sibling_cents", "promo_cents", "net_cents", "explanation"]
+    OrderItem.objects.bulk_update(items, columns)

@@ -5,6 +5,12 @@ from django import forms
 from enrollments.models import Child, Household
 
 
+class PromoForm(forms.Form):
+    code = forms.CharField(
+        label="Promo code", max_length=30, error_messages={"required": "Type the code first."}
+    )
+
+
 class LineForm(forms.Form):
     """Which child takes the class."""
 

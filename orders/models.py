@@ -1,16 +1,17 @@
 import datetime
 import secrets
 import uuid
+from collections.abc import Mapping
 from typing import Self
 
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models.functions import Now, Upper
 from django.urls import reverse
 
 from csf.state import StatefulModel, TransitionRow, edges, transition
-from enrollments.models import Child, Course, Enrollment, Household, User
+from enrollments.models import Child, Course, Enrollment, Household, Program, User
 
 
 class OrderStatus(models.TextChoices):
@@ -62,6 +63,9 @@ class Order(StatefulModel):
     placed_by = models.ForeignKey(
         User, null=True, blank=True, on_delete=models.PROTECT, related_name="+", editable=False
     )
+    promo_code = models.ForeignKey(
+        "PromoCode", null=True, blank=True, on_delete=models.PROTECT, related_name="orders", editable=False
+    )
     held_until = models.DateTimeField(null=True, blank=True, editable=False, help_text="End of the hold.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -100,11 +104,18 @@ class Order(StatefulModel):
             total_cents=total_cents,
         )
 
-    def confirm(self, *, reason: str) -> None:
-        """Paid (or free): the order stands and every held seat becomes an enrollment. Raises Stale."""
+    def confirm(self, *, reason: str, seats: Mapping[int, int] | None = None) -> None:
+        """Paid (or free): the order stands and every seat becomes an enrollment. Raises Stale.
+
+        After an expired hold `seats` gives the number that each enrollment takes now.
+        """
         transition(self, OrderStatus.CONFIRMED, reason=reason)
         for enrollment in Enrollment.objects.filter(order_item__order=self).order_by("pk"):
-            enrollment.activate(reason=reason)
+            enrollment.activate(reason=reason, seat_number=(seats or {}).get(enrollment.pk))
+
+    def end(self, to: OrderStatus, *, by: User | None = None, reason: str) -> None:
+        """Expired, cancelled or completed. Raises Stale."""
+        transition(self, to, by=by, reason=reason)
 
 
 class OrderTransition(TransitionRow):
@@ -125,17 +136,101 @@ class OrderItem(models.Model):
         Enrollment, null=True, blank=True, on_delete=models.PROTECT, related_name="order_item"
     )
     list_cents = models.PositiveIntegerField(null=True, editable=False)
+    sibling_cents = models.PositiveIntegerField(default=0, editable=False)
+    promo_cents = models.PositiveIntegerField(default=0, editable=False)
     net_cents = models.PositiveIntegerField(null=True, editable=False)
+    explanation = models.JSONField(
+        default=list, editable=False, help_text="Each reduction, in words and cents."
+    )
 
     class Meta:
         ordering = ["pk"]
         constraints = [
             models.UniqueConstraint(fields=["order", "child", "course"], name="orders_orderitem_once"),
-            models.CheckConstraint(condition=Q(net_cents__lte=F("list_cents")), name="orders_orderitem_net"),
+            models.CheckConstraint(
+                condition=Q(list_cents=None, net_cents=None)
+                | Q(net_cents=F("list_cents") - F("sibling_cents") - F("promo_cents")),
+                name="orders_orderitem_net",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.child} in {self.course}"
+
+
+class PromoCode(models.Model):
+    """A code that takes a percentage or a fixed amount off. Each household may use it once for a class."""
+
+    code = models.CharField(max_length=30, unique=True)
+    percent_bps = models.PositiveIntegerField(
+        "percent off", default=0, help_text="Basis points: 1000 is 10 %."
+    )
+    amount_cents = models.PositiveIntegerField(
+        "amount off", default=0, help_text="Cents, taken off an order once."
+    )
+    program = models.ForeignKey(
+        Program, null=True, blank=True, on_delete=models.PROTECT, help_text="Empty: for all programs."
+    )
+    starts_on = models.DateField(null=True, blank=True)
+    ends_on = models.DateField(null=True, blank=True, help_text="The last day.")
+    max_orders = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: no limit.")
+    is_active = models.BooleanField(default=True)
+
+    class Meta:
+        ordering = ["code"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(percent_bps__gt=0, percent_bps__lte=10_000, amount_cents=0)
+                | Q(percent_bps=0, amount_cents__gt=0),
+                name="orders_promocode_percent_or_amount",
+            ),
+            models.CheckConstraint(condition=Q(code=Upper("code")), name="orders_promocode_upper_case"),
+        ]
+
+    def __str__(self) -> str:
+        return self.code
+
+    def is_valid_on(self, on: datetime.date) -> bool:
+        started = self.starts_on is None or self.starts_on <= on
+        return self.is_active and started and (self.ends_on is None or on <= self.ends_on)
+
+
+class PromoRedemption(models.Model):
+    """An order that uses a code. The numbers 1..max_orders are taken like seats; giving one back deletes the
+    row."""
+
+    promo_code = models.ForeignKey(PromoCode, on_delete=models.PROTECT, related_name="redemptions")
+    order = models.OneToOneField(Order, on_delete=models.PROTECT, related_name="promo_redemption")
+    number = models.PositiveIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["promo_code", "number"], name="orders_promoredemption_number"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.promo_code} no. {self.number} by {self.order}"
+
+
+class PromoUse(models.Model):
+    """The line that a redemption reduces; unique for code, household and class."""
+
+    redemption = models.ForeignKey(PromoRedemption, on_delete=models.CASCADE, related_name="uses")
+    item = models.OneToOneField(OrderItem, on_delete=models.PROTECT, related_name="promo_use")
+    promo_code = models.ForeignKey(PromoCode, on_delete=models.PROTECT, related_name="uses")
+    household = models.ForeignKey(Household, on_delete=models.PROTECT, related_name="promo_uses")
+    course = models.ForeignKey(Course, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["promo_code", "household", "course"],
+                name="orders_promouse_once_a_class_and_household",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.promo_code} for {self.item}"
 
 
 def cart_of(household: Household) -> Order:

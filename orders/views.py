@@ -7,11 +7,14 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
+from csf.dates import local_date
 from enrollments.families import guardian, household_of
 from enrollments.models import Course
-from orders.cart import Refused, add_to_cart, remove_from_cart
-from orders.forms import LineForm
+from orders.cart import add_to_cart, apply_promo, drop_promo, remove_from_cart
+from orders.forms import LineForm, PromoForm
 from orders.models import OrderItem, cart_of
+from orders.quotes import cart_lines, quote
+from orders.refusal import Refused
 
 
 @login_not_required
@@ -50,11 +53,33 @@ def course(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def cart(request: HttpRequest) -> HttpResponse:
-    household = household_of(request)
-    order = cart_of(household)
-    items = list(order.items.select_related("child", "course__location"))
-    context = {"order": order, "items": items, "total_cents": sum(item.course.price_cents for item in items)}
-    return render(request, "orders/cart.html", context)
+    """The cart with its prices; posting puts a promo code on it, or takes it off."""
+    order = cart_of(household_of(request))
+    form = PromoForm(request.POST or None)
+    today = local_date(timezone.now())
+    if request.method == "POST" and "remove" in request.POST:
+        drop_promo(cart=order)
+        return redirect("cart")
+    if request.method == "POST" and form.is_valid():
+        try:
+            code = apply_promo(cart=order, text=form.cleaned_data["code"], on=today)
+        except Refused as refusal:
+            form.add_error("code", refusal.message)
+        else:
+            messages.success(request, f"Promo code {code} is on your cart.")
+            return redirect("cart")
+    prices = quote(order, cart_lines(order), on=today)
+    return render(
+        request,
+        "orders/cart.html",
+        {
+            "order": order,
+            "items": [line.item for line in prices.lines],
+            "quote": prices,
+            "total_cents": prices.total_cents,
+            "form": form,
+        },
+    )
 
 
 @require_POST

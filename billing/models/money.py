@@ -48,6 +48,8 @@ class Installment(StatefulModel):
             },
             # Back to scheduled when a payment page closed without money.
             InstallmentStatus.CHARGING: {InstallmentStatus.PAID, InstallmentStatus.SCHEDULED},
+            # Money that came after its order had expired, when every seat could be taken again.
+            InstallmentStatus.CANCELLED: {InstallmentStatus.PAID},
         }
     )
 
@@ -82,6 +84,10 @@ class Installment(StatefulModel):
     def pay(self, *, reason: str) -> None:
         """Its money is here; the caller writes the Payment in the same transaction. Raises Stale."""
         transition(self, InstallmentStatus.PAID, reason=reason)
+
+    def cancel(self, *, by: User | None = None, reason: str) -> None:
+        """Nobody owes it any more. Raises Stale, also while a payment page for it is open."""
+        transition(self, InstallmentStatus.CANCELLED, by=by, reason=reason)
 
     def stop_charging(self, *, reason: str) -> None:
         """The payment page closed without money; it may be tried again. Raises Stale."""

@@ -93,6 +93,10 @@ class Enrollment(StatefulModel):
             expires_at=None,
         )
 
+    def cancel(self, *, by: User, reason: str) -> None:
+        """Give up an active place for good. Raises Stale."""
+        transition(self, EnrollmentStatus.CANCELLED, by=by, reason=reason, seat_number=None)
+
     def release(self, *, by: User | None = None, reason: str) -> None:
         """Give a held seat back. Raises Stale unless it is held."""
         transition(self, EnrollmentStatus.RELEASED, by=by, reason=reason, seat_number=None, expires_at=None)
