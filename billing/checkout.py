@@ -67,7 +67,7 @@ def payment_page(*, order: Order, by: User, now: datetime.datetime) -> str:
     if attempt.can_take_money(now):
         return attempt.session_url
     if attempt.stripe_session_id:
-        _close_page(attempt)
+        close_page(attempt)
         attempt = _attempt_to_pay(order=order, by=by, now=now)
     return _open_page(attempt, _customer_id(order.household))
 
@@ -195,7 +195,7 @@ def close_payment_page(order: Order) -> None:
         if not attempt.stripe_session_id:
             _learn_page(attempt, order)
         if attempt.stripe_session_id:
-            _close_page(attempt)
+            close_page(attempt)
 
 
 def _learn_page(attempt: ChargeAttempt, order: Order) -> None:
@@ -208,7 +208,8 @@ def _learn_page(attempt: ChargeAttempt, order: Order) -> None:
             raise
 
 
-def _close_page(attempt: ChargeAttempt) -> None:
+def close_page(attempt: ChargeAttempt) -> None:
+    """See one page closed at Stripe and settle what happened on it. Raises StripeUnavailable."""
     assert attempt.stripe_session_id
     try:
         session = gateway.retrieve_checkout_session(attempt.stripe_session_id)

@@ -5,7 +5,8 @@ write has an idempotency key made from a row that was committed before the call,
 """
 
 import datetime
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -83,6 +84,20 @@ def retrieve_checkout_session(session_id: str) -> Object:
 
 def expire_checkout_session(session_id: str, *, key: str) -> Object:
     return _ask(lambda: _client().v1.checkout.sessions.expire(session_id, {}, {"idempotency_key": key}))
+
+
+def list_events(*, since: datetime.datetime) -> Iterator[list[tuple[Object, str]]]:
+    """Our types of events since then, oldest first, in pages of parsed event and JSON text."""
+    wanted = {"types": EVENT_TYPES, "created": {"gte": int(since.timestamp())}, "limit": 100}
+    pages = [_events(wanted)]
+    while pages[-1]["has_more"]:
+        pages.append(_events(wanted | {"starting_after": pages[-1]["data"][-1]["id"]}))
+    for page in reversed(pages):  # Stripe gives the newest first
+        yield [(event, json.dumps(event)) for event in reversed(page["data"])]
+
+
+def _events(params: Any) -> Object:
+    return _ask(lambda: _client().v1.events.list(params))
 
 
 def create_webhook_endpoint(url: str, *, key: str) -> Object:

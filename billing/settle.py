@@ -48,8 +48,10 @@ def _settle_intent(intent: StripeObject, *, lock_courses: bool) -> Payment | Non
         return _record_payment(attempt, intent, courses_are_locked=lock_courses)
     error = intent.get("last_payment_error")
     if error and attempt.status in {ChargeStatus.WAITING, ChargeStatus.UNKNOWN}:
-        code = error.get("decline_code") or error.get("code") or ""
-        attempt.move(ChargeStatus.DECLINED, reason=code[:300], decline_code=code[:100])
+        code = (error.get("decline_code") or error.get("code") or "")[:100]
+        attempt.move(
+            ChargeStatus.DECLINED, reason=code, decline_code=code, **_card_of(error.get("payment_method"))
+        )
     return None
 
 
@@ -114,7 +116,8 @@ def _record_payment(attempt: ChargeAttempt, intent: StripeObject, *, courses_are
         currency=intent["currency"],
         stripe_payment_intent_id=intent["id"],
         received_at=instant(intent["created"]),
-        **_card_of(intent),
+        stripe_charge_id=_charge_id(intent),
+        **_card_of(intent.get("payment_method")),
     )
     # Never raise from here on: it would roll back the row of money that is really there.
     if not fits:
@@ -124,15 +127,15 @@ def _record_payment(attempt: ChargeAttempt, intent: StripeObject, *, courses_are
     return payment
 
 
-def _card_of(intent: StripeObject) -> dict[str, str]:
-    """The charge, and brand and last four if the payment method came along as an object."""
-    charge, method = intent.get("latest_charge") or "", intent.get("payment_method")
+def _card_of(method: Any) -> dict[str, Any]:
+    """Brand and last four of a payment method, if it came along as an object and not as an id."""
     card = (method.get("card") or {}) if isinstance(method, Mapping) else {}
-    return {
-        "stripe_charge_id": charge if isinstance(charge, str) else charge["id"],
-        "card_brand": card.get("brand") or "",
-        "card_last4": card.get("last4") or "",
-    }
+    return {"card_brand": card.get("brand") or "", "card_last4": card.get("last4") or ""}
+
+
+def _charge_id(intent: StripeObject) -> str:
+    charge = intent.get("latest_charge") or ""
+    return charge if isinstance(charge, str) else str(charge["id"])
 
 
 def _mismatch(attempt: ChargeAttempt, intent: StripeObject) -> str:

@@ -1,8 +1,11 @@
+from datetime import timedelta
+
 from django.utils import timezone
 
 from billing.expiry import expire_holds
 from billing.inbox import process_event as process
 from billing.models import StripeEvent
+from billing.reconcile import pull_events, settle_finished_pages
 from csf.jobs import enqueue
 
 
@@ -13,6 +16,13 @@ def process_event(stripe_id: str) -> None:
 
 def sweep_holds() -> None:
     expire_holds(now=timezone.now())
+
+
+def reconcile() -> None:
+    """Hourly; three days back, for as long as Stripe itself repeats a webhook."""
+    now = timezone.now()
+    pull_events(since=now - timedelta(days=3))
+    settle_finished_pages(now=now)
 
 
 def sweep_events() -> None:

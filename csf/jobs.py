@@ -16,6 +16,7 @@ JOBS: dict[str, tuple[str, str]] = {
     "sweep_holds": ("billing.tasks.sweep_holds", "* * * * *"),
     "sweep_events": ("billing.tasks.sweep_events", "* * * * *"),
     "sweep_emails": ("notifications.tasks.sweep_emails", "* * * * *"),
+    "reconcile_stripe": ("billing.tasks.reconcile", "7 * * * *"),
     "canary": ("csf.tasks.canary", "* * * * *"),
 }
 

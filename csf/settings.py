@@ -1,6 +1,8 @@
 """All settings, from the environment. `.env.example` lists every variable; `csf/checks.py` refuses unsafe
 mixes."""
 
+import base64
+import hashlib
 import warnings
 from pathlib import Path
 
@@ -19,6 +21,11 @@ IS_PRODUCTION = CSF_MODE == "production"
 DEBUG = False
 SECRET_KEY: str = env.str("SECRET_KEY")
 SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [])
+# Keys of encrypted columns as id:base64 of 32 bytes, the one that writes first (csf/encryption.py).
+FIELD_KEYS: list[str] = env.list("FIELD_KEYS", [])
+if not FIELD_KEYS and not IS_PRODUCTION:
+    _derived = hashlib.sha256(f"field keys of {SECRET_KEY}".encode()).digest()
+    FIELD_KEYS = ["local:" + base64.b64encode(_derived).decode()]
 SITE_URL: str = env.str("SITE_URL", "http://127.0.0.1:8000").rstrip("/")
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", ["127.0.0.1", "localhost"])
 CSRF_TRUSTED_ORIGINS: list[str] = [SITE_URL]
@@ -40,8 +47,8 @@ SEAT_HOLD_MINUTES: int = env.int("SEAT_HOLD_MINUTES", 35)
 
 INSTALLED_APPS = [
     "csf.apps.CsfConfig",
-    "unfold",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",
+    "csf.apps.StaffAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -50,6 +57,7 @@ INSTALLED_APPS = [
     "django.forms",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
     "django_q",
     "djstripe",  # before billing, whose ready() registers receivers on dj-stripe's signals
     "anymail",
@@ -71,6 +79,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "enrollments.staff.staff_sessions",
 ]
 
 ROOT_URLCONF = "csf.urls"
@@ -96,10 +105,21 @@ TEMPLATES = [
 DATABASES = {"default": env.dj_db_url("DATABASE_URL", conn_max_age=600)}
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+# The counters of the sign-in limits live here: the default of 300 entries would throw counters away under
+# load.
+CACHE_SIZE = {"MAX_ENTRIES": 20_000}
 CACHES = {
-    "default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "cache"},
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "cache",
+        "OPTIONS": CACHE_SIZE,
+    },
     # django-q2 reports its clusters here; a cache in memory would hide them from every other process.
-    "q": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "q_cache"},
+    "q": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "q_cache",
+        "OPTIONS": CACHE_SIZE,
+    },
 }
 
 LANGUAGE_CODE = "en"
@@ -129,12 +149,36 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "catalog"
 LOGOUT_REDIRECT_URL = "catalog"
+STAFF_IDLE_S: int = env.int("STAFF_IDLE_MINUTES", 30) * 60
+STAFF_SESSION_S: int = env.int("STAFF_SESSION_HOURS", 12) * 3600
+STAFF_MFA_REQUIRED = IS_PRODUCTION
+ACCOUNT_ADAPTER = "notifications.accounts.AccountAdapter"
+ACCOUNT_FORMS = {"signup": "enrollments.accounts.SignupForm"}
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
-ACCOUNT_EMAIL_VERIFICATION = "none"
-ACCOUNT_ADAPTER = "enrollments.accounts.AccountAdapter"
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
+ACCOUNT_EMAIL_VERIFICATION_BY_CODE_TIMEOUT = 15 * 60
+ACCOUNT_EMAIL_VERIFICATION_SUPPORTS_RESEND = True
+ACCOUNT_CHANGE_EMAIL = True  # one address, replaced only when the new one is confirmed
+ACCOUNT_LOGIN_BY_CODE_ENABLED = True
+ACCOUNT_LOGIN_BY_CODE_TIMEOUT = 10 * 60
+ACCOUNT_LOGIN_BY_CODE_SUPPORTS_RESEND = True
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
 ACCOUNT_SESSION_REMEMBER = True
+# A six-digit code takes three tries. Ten codes an hour leave a guesser 1 chance in 1,400 a day.
+ACCOUNT_RATE_LIMITS = {"request_login_code": "20/m/ip,3/m/key,10/h/key"}
+ALLAUTH_USER_CODE_FORMAT = {"numeric": True, "dashed": False, "length": 6}
+# Behind a proxy the limits must count the visitor, not the proxy.
+ALLAUTH_TRUSTED_PROXY_COUNT: int = env.int("TRUSTED_PROXY_COUNT", 1 if IS_PRODUCTION else 0)
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_ADAPTER = "enrollments.staff.SecondFactorAdapter"
+MFA_TOTP_ISSUER = SCHOOL_NAME
+MFA_TOTP_TOLERANCE = 1  # clocks of phones are a little off
+PASSWORD_RESET_TIMEOUT = 3600
 SESSION_COOKIE_AGE = 30 * 24 * 3600
 
 # --- Security -----------------------------------------------------------------------------------------------
@@ -205,6 +249,8 @@ ANYMAIL = {
 }
 EMAIL_THREADS: int = env.int("EMAIL_THREADS", 24)
 EMAIL_DRAINS: int = env.int("EMAIL_DRAINS", 2)
+# A declined parent usually pays with another card at once; only then is it worth an email.
+CHECKOUT_DECLINE_MAIL_DELAY_S: int = env.int("CHECKOUT_DECLINE_MAIL_DELAY_S", 600)
 EMAIL_UNKNOWN_WAIT_S: int = env.int("EMAIL_UNKNOWN_WAIT_S", 15 * 60)
 warnings.filterwarnings("ignore", message="django-anymail has dropped official support for SendGrid")
 
@@ -231,6 +277,19 @@ Q_CLUSTER = {
     "recycle": 500,
     "max_rss": 300_000,
     "log_level": "WARNING",
+}
+
+# --- Staff pages --------------------------------------------------------------------------------------------
+
+UNFOLD = {
+    "SITE_TITLE": f"{SCHOOL_NAME} office",
+    "SITE_HEADER": SCHOOL_NAME,
+    "SITE_SUBHEADER": "Office",
+    "SITE_SYMBOL": "school",
+    "SITE_URL": "/",
+    "DASHBOARD_CALLBACK": "notifications.dashboard.start_page",
+    "COMMAND": {"search_callback": "csf.staff.find"},
+    "SIDEBAR": {"command_search": True, "navigation": "csf.staff.menu"},
 }
 
 # --- Logs ---------------------------------------------------------------------------------------------------

@@ -6,4 +6,11 @@ from django.db import models
 class EmailKind(models.TextChoices):
     ORDER_CONFIRMATION = "order_confirmation", "Order confirmation"
     PAYMENT_SUCCESS = "payment_success", "Payment received"
+    PAYMENT_FAILED = "payment_failed", "Payment failed"
     ENROLLMENT_CONFIRMATION = "enrollment_confirmation", "Enrollment confirmation"
+    CANCELLATION_CONFIRMATION = "cancellation_confirmation", "Cancellation confirmation"
+    WELCOME = "welcome", "Welcome"
+    ACCOUNT_CONFIRM_EMAIL = "account_confirm_email", "Confirm an email address"
+    ACCOUNT_LOGIN_CODE = "account_login_code", "Sign-in code"
+    ACCOUNT_PASSWORD_RESET = "account_password_reset", "Password reset"  # noqa: S105 - a name, not a password
+    ACCOUNT_NOTICE = "account_notice", "News of an account"

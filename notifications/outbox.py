@@ -1,17 +1,20 @@
 """Owing an email. Sending is `notifications.drain`."""
 
+import json
 import logging
 from collections.abc import Iterable
 from typing import Any
 
 from django.db import models, transaction
+from django.db.models.functions import Now
 
 from csf.jobs import enqueue
 from csf.models import StaffTask
 from enrollments.models import User
 from notifications.kinds import EmailKind
 from notifications.models import DrainSignal, EmailMessage, EmailStatus
-from notifications.registry import EMAILS
+from notifications.registry import EMAILS, EmailSpec
+from notifications.snapshots import Snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -39,11 +42,15 @@ def _owed(kind: EmailKind, fact: Any) -> list[EmailMessage]:
             kind,
             fact,
             user,
-            context=spec.snapshot(fact) | {"first_name": user.first_name},
+            **_told(spec, spec.snapshot(fact) | {"first_name": user.first_name}),
             expires_at=spec.expires(fact),
         )
         for user in spec.recipients(fact)
     ]
+
+
+def _told(spec: EmailSpec, facts: Snapshot) -> dict[str, Any]:
+    return {"context": {}, "secret": json.dumps(facts)} if spec.is_sensitive else {"context": facts}
 
 
 def _owed_or_failed(kind: EmailKind, fact: Any) -> list[EmailMessage]:
@@ -67,9 +74,10 @@ def _row(kind: EmailKind, fact: Any, user: User, **fields: Any) -> EmailMessage:
     return EmailMessage(
         kind=kind,
         fact_id=fact.pk,
-        recipient=user,
+        recipient_id=user.pk,
         to=user.email,
         priority=spec.priority,
+        next_attempt_at=Now() + spec.delay,
         dedupe_key=f"{kind}:{spec.key(fact)}:{user.pk}",
         **fields,
     )

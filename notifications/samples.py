@@ -34,14 +34,16 @@ SWIMMING = {
     "first_on": "2026-09-16",
     "last_on": "2026-11-18",
 }
+SIBLING = "Sibling discount, 2nd child (25%)"
 HOSTILE_CLASS = ROBOTICS | {"course": HOSTILE, "location": f"{HOSTILE} {LONG}", "address": HOSTILE}
 
 
-def _line(course: Context, child: str, list_cents: int, net_cents: int | None = None) -> Context:
+def _line(course: Context, child: str, list_cents: int, off_cents: int = 0, label: str = SIBLING) -> Context:
     return course | {
         "child": child,
         "list_cents": list_cents,
-        "net_cents": list_cents if net_cents is None else net_cents,
+        "net_cents": list_cents - off_cents,
+        "reductions": [{"label": label, "cents": off_cents}] if off_cents else [],
     }
 
 
@@ -95,9 +97,35 @@ def _payment(**changes: Any) -> Context:
     )
 
 
+def _decline(**changes: Any) -> Context:
+    return (
+        ORDER
+        | {
+            "first_name": "Maria",
+            "amount_cents": 53_700,
+            "failed_at": "2026-08-29T21:07:41+00:00",
+            "card_brand": "visa",
+            "card_last4": "9995",
+            "reason": "There was not enough money on the card.",
+            "held_until": "2026-08-29T21:35:12+00:00",
+        }
+        | changes
+    )
+
+
+def _cancellation(course: Context, **changes: Any) -> Context:
+    return _enrollment(course) | {"cancelled_at": "2026-09-20T14:03:00+00:00"} | changes
+
+
 def _enrollment(course: Context, **changes: Any) -> Context:
     child = {"first_name": "Maria", "child": "Noah Lopez", "child_first_name": "Noah", "sessions": 13}
     return ORDER | course | child | changes
+
+
+def _account(**facts: Any) -> dict[str, Context]:
+    """Of the account kinds only the name differs."""
+    names = {"minimal": "", "typical": "Maria", "huge": LONG, "hostile": HOSTILE}
+    return {sample: facts | {"first_name": name} for sample, name in names.items()}
 
 
 SAMPLES: dict[EmailKind, dict[str, Context]] = {
@@ -107,12 +135,14 @@ SAMPLES: dict[EmailKind, dict[str, Context]] = {
             [
                 _line(ROBOTICS, "Noah Lopez", 24_000),
                 _line(SWIMMING, "Noah Lopez", 18_000),
-                _line(SWIMMING, "Emma Lopez", 18_000, 16_200),
+                _line(SWIMMING, "Emma Lopez", 18_000, 4_500),
             ],
             parts=3,
         ),
-        "huge": _order([_line(SWIMMING, f"{LONG} {n}", 123_456, 111_111) for n in range(100)], parts=12),
-        "hostile": _order([_line(HOSTILE_CLASS, HOSTILE, 24_000, 12_000)], parts=2, first_name=HOSTILE),
+        "huge": _order([_line(SWIMMING, f"{LONG} {n}", 123_456, 12_345) for n in range(100)], parts=12),
+        "hostile": _order(
+            [_line(HOSTILE_CLASS, HOSTILE, 24_000, 12_000, HOSTILE)], parts=2, first_name=HOSTILE
+        ),
     },
     EmailKind.PAYMENT_SUCCESS: {
         "minimal": _payment(first_name="", card_brand="", card_last4="", number=None, of=0, left_cents=0),
@@ -134,4 +164,27 @@ SAMPLES: dict[EmailKind, dict[str, Context]] = {
         ),
         "hostile": _enrollment(HOSTILE_CLASS, first_name=HOSTILE, child=HOSTILE, child_first_name=HOSTILE),
     },
+    EmailKind.PAYMENT_FAILED: {
+        "minimal": _decline(first_name="", card_brand="", card_last4="", held_until=None),
+        "typical": _decline(),
+        "huge": _decline(first_name=LONG, amount_cents=123_456_789, card_brand="amex"),
+        "hostile": _decline(first_name=HOSTILE, card_brand=HOSTILE, reason=HOSTILE),
+    },
+    EmailKind.CANCELLATION_CONFIRMATION: {
+        "minimal": _cancellation(ROBOTICS, first_name="", address=""),
+        "typical": _cancellation(SWIMMING),
+        "huge": _cancellation(
+            ROBOTICS | {"course": LONG}, first_name=LONG, child=f"{LONG} {LONG}", child_first_name=LONG
+        ),
+        "hostile": _cancellation(HOSTILE_CLASS, first_name=HOSTILE, child=HOSTILE, child_first_name=HOSTILE),
+    },
+    EmailKind.WELCOME: _account(),
+    EmailKind.ACCOUNT_CONFIRM_EMAIL: _account(code="048213", minutes=15),
+    EmailKind.ACCOUNT_LOGIN_CODE: _account(code="730915", minutes=10),
+    EmailKind.ACCOUNT_PASSWORD_RESET: _account(
+        reset_path="/account/password/reset/key/4f-cyq8l1-0b2d7c6f3a/", minutes=60
+    ),
+    EmailKind.ACCOUNT_NOTICE: _account(
+        event="password_changed", happened_at="2026-08-29T21:07:41+00:00", new_email="", minutes=1440
+    ),
 }

@@ -5,7 +5,8 @@ Wording comes later, from the template; no template reads the database.
 
 from typing import Any
 
-from billing.models import Installment, Payment
+from billing.declines import decline_words
+from billing.models import ChargeAttemptTransition, Installment, Payment
 from billing.models.money import OPEN_INSTALLMENT
 from enrollments.models import Course, EnrollmentTransition, Household, User
 from orders.models import Order, OrderTransition
@@ -31,6 +32,7 @@ def order_snapshot(fact: OrderTransition) -> Snapshot:
                 "child": str(item.child),
                 "list_cents": item.list_cents,
                 "net_cents": item.net_cents,
+                "reductions": item.explanation,
             }
             for item in items
         ],
@@ -52,6 +54,32 @@ def payment_snapshot(fact: Payment) -> Snapshot:
         "of": len(parts),
         "left_cents": sum(part.amount_cents for part in parts if part.status in OPEN_INSTALLMENT),
     }
+
+
+def decline_snapshot(fact: ChargeAttemptTransition) -> Snapshot:
+    attempt = fact.chargeattempt
+    order = attempt.installment.order
+    return _order_facts(order) | {
+        "amount_cents": attempt.amount_cents,
+        "failed_at": fact.created_at.isoformat(),
+        "card_brand": attempt.card_brand,
+        "card_last4": attempt.card_last4,
+        "reason": decline_words(attempt.decline_code),
+        "held_until": order.held_until and order.held_until.isoformat(),
+    }
+
+
+def cancellation_snapshot(fact: EnrollmentTransition) -> Snapshot:
+    enrollment = fact.enrollment
+    return (
+        _order_facts(enrollment.order_item.order)
+        | _course_facts(enrollment.course)
+        | {
+            "child": str(enrollment.child),
+            "child_first_name": enrollment.child.first_name,
+            "cancelled_at": fact.created_at.isoformat(),
+        }
+    )
 
 
 def enrollment_snapshot(fact: EnrollmentTransition) -> Snapshot:

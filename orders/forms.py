@@ -1,8 +1,64 @@
+import datetime
 from typing import Any
 
 from django import forms
+from django.db.models import Exists, OuterRef, QuerySet
 
-from enrollments.models import Child, Household
+from enrollments.models import Child, Course, EmergencyContact, Enrollment, Household, Location, Program
+
+OLDEST = 21  # years that the age filter takes
+
+
+class CatalogForm(forms.Form):
+    """What a parent looks for. Every field may be empty."""
+
+    program = forms.ModelChoiceField(
+        Program.objects.all(),
+        required=False,
+        empty_label="All programs",
+        error_messages={"invalid_choice": "We do not have this program. Choose one from the list."},
+    )
+    location = forms.ModelChoiceField(
+        Location.objects.all(),
+        required=False,
+        empty_label="All places",
+        error_messages={"invalid_choice": "We do not have this place. Choose one from the list."},
+    )
+    weekday = forms.TypedChoiceField(
+        label="Day",
+        coerce=int,
+        choices=[("", "Any day"), *Course.Weekday.choices],
+        required=False,
+        empty_value=None,
+        error_messages={"invalid_choice": "Choose a day from the list."},
+    )
+    age = forms.IntegerField(
+        label="Child’s age",
+        help_text="In years, on the first day.",
+        min_value=0,
+        max_value=OLDEST,
+        required=False,
+        error_messages={"invalid": "Type the age as a number, for example 7."},
+    )
+    openings = forms.BooleanField(label="Only classes with places left", required=False)
+
+    def narrow(self, courses: QuerySet[Course], *, now: datetime.datetime) -> QuerySet[Course]:
+        """The classes that fit; all of them while a field has an error."""
+        assert isinstance(courses, type(Course.objects.none()))
+        if not self.is_valid():
+            return courses
+        wanted = self.cleaned_data
+        for name in ("program", "location", "weekday"):
+            if wanted[name] is not None:
+                courses = courses.filter(**{name: wanted[name]})
+        if wanted["age"] is not None:
+            courses = courses.for_age(wanted["age"])
+        return courses.with_openings(now) if wanted["openings"] else courses
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether anything is looked for, be it valid or not."""
+        return bool(self.errors) or any(value not in {None, False} for value in self.cleaned_data.values())
 
 
 class PromoForm(forms.Form):
@@ -12,18 +68,19 @@ class PromoForm(forms.Form):
 
 
 class LineForm(forms.Form):
-    """Which child takes the class."""
+    """Which child takes the class. Every child can be chosen: the words beside it say what is in the way."""
 
-    child = forms.ModelChoiceField(
-        Child.objects.none(),
-        to_field_name="public_id",
-        empty_label=None,
+    child = forms.ChoiceField(
         error_messages={"required": "Choose a child.", "invalid_choice": "Choose one of your children."},
         widget=forms.RadioSelect,
     )
 
-    def __init__(self, *args: Any, household: Household, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, household: Household, course: Course, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.children = {str(child.public_id): child for child in _children_for(household, course)}
         field = self.fields["child"]
-        assert isinstance(field, forms.ModelChoiceField)
-        field.queryset = household.children.all()
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = [(key, _choice(child, course)) for key, child in self.children.items()]
+
+    def clean_child(self) -> Child:
+        return self.children[self.cleaned_data["child"]]

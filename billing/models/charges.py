@@ -82,6 +82,8 @@ class ChargeAttempt(StatefulModel):
     session_expires_at = models.DateTimeField(editable=False)
     session_closed_at = models.DateTimeField(null=True, editable=False)
     decline_code = models.CharField(max_length=100, blank=True, editable=False)
+    card_brand = models.CharField(max_length=30, blank=True, editable=False)
+    card_last4 = models.CharField(max_length=4, blank=True, editable=False)
     error = models.TextField(blank=True, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 

@@ -1,7 +1,7 @@
 from datetime import timedelta
 from typing import Self
 
-from django.db import models
+from django.db import models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
@@ -20,6 +20,17 @@ class StripeEventQuerySet(models.QuerySet["StripeEvent"]):
         """Received, due on the database's clock, and not leased to a worker."""
         free = Q(leased_until=None) | Q(leased_until__lt=Now())
         return self.filter(free, status=StripeEventStatus.RECEIVED, next_try_at__lte=Now())
+
+    def unpark(self) -> list[str]:
+        """Give parked events back to the inbox, due now and with all their tries; returns their Stripe
+        ids."""
+        with transaction.atomic():
+            parked = self.filter(status=StripeEventStatus.PARKED).select_for_update()
+            ids = list(parked.values_list("stripe_id", flat=True))
+            StripeEvent.objects.filter(stripe_id__in=ids).update(
+                status=StripeEventStatus.RECEIVED, tries=0, next_try_at=Now(), finished_at=None
+            )
+        return ids
 
 
 class StripeEvent(models.Model):

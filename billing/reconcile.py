@@ -1,0 +1,56 @@
+"""Healing what webhooks did not tell: Stripe's own list of events, and pages that should be closed by now."""
+
+import datetime
+import logging
+from datetime import timedelta
+
+from django.db import transaction
+
+from billing import gateway
+from billing.checkout import StripeUnavailable, close_page
+from billing.models import ChargeAttempt, StripeEvent
+from csf.jobs import enqueue
+from csf.state import Stale
+
+logger = logging.getLogger(__name__)
+
+# A page that ended this long ago should have told us so.
+PATIENCE = timedelta(minutes=10)
+
+
+def pull_events(*, since: datetime.datetime) -> int:
+    """Put Stripe's events since then into the inbox, oldest first, and return how many were new to us.
+
+    They go the way of a webhook from there. Raises `gateway.OutcomeUnknown` or `gateway.Refused`; what was
+    stored until then stays.
+    """
+    new = 0
+    for page in gateway.list_events(since=since):
+        rows = [
+            StripeEvent(stripe_id=event["id"], type=event["type"], livemode=event["livemode"], body=body)
+            for event, body in page
+        ]
+        told = StripeEvent.objects.filter(stripe_id__in=[row.stripe_id for row in rows])
+        known = set(told.values_list("stripe_id", flat=True))
+        missing = [row for row in rows if row.stripe_id not in known]
+        with transaction.atomic():
+            StripeEvent.objects.bulk_create(missing, ignore_conflicts=True)
+            for row in missing:
+                enqueue("billing.tasks.process_event", row.stripe_id)
+        new += len(missing)
+    return new
+
+
+def settle_finished_pages(*, now: datetime.datetime) -> int:
+    """Ask Stripe about each payment page that is over but did not say so; returns how many were settled."""
+    settled = 0
+    forgotten = ChargeAttempt.objects.payable().filter(
+        session_expires_at__lt=now - PATIENCE, stripe_session_id__isnull=False
+    )
+    for attempt in forgotten.select_related("installment__order"):
+        try:
+            close_page(attempt)
+            settled += 1
+        except (StripeUnavailable, Stale) as error:
+            logger.warning("payment page of attempt %s is not settled: %r", attempt.pk, error)
+    return settled

@@ -1,0 +1,258 @@
+"""Orders that end without their money, money that comes after that, and places that are given up."""
+
+from datetime import timedelta
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from billing.cancel import cancel_enrollment
+from billing.checkout import StripeUnavailable
+from billing.expiry import Paid, end_unpaid_order, expire_holds
+from billing.models import ChargeAttempt, Payment, StripeEvent
+from csf.state import Stale
+from enrollments.models import Enrollment
+from notifications.drain import drain
+from notifications.models import EmailMessage
+from orders.models import OrderStatus, PromoCode, PromoRedemption
+from tests.factories import create_course, create_household, create_order
+from tests.shop import NO_MONEY, PAID, UNPAID, hear, open_page, outcome
+
+EXPIRED = UNPAID | {
+    "order": "expired",
+    "installments": ["cancelled"],
+    "attempts": ["not_executed"],
+    "seats": ["released", "released"],
+}
+
+
+def two_class_order():
+    return create_order(courses=[create_course(capacity=1), create_course()])
+
+
+def later():
+    return timezone.now() + timedelta(minutes=40)
+
+
+def test_a_hold_that_is_over_frees_its_seats_once_the_page_is_closed(shop):
+    order = two_class_order()
+    page = open_page(order)
+
+    assert expire_holds(now=timezone.now()) == {}
+    assert expire_holds(now=later()) == {"expired": 1}
+    assert expire_holds(now=later()) == {}
+
+    assert outcome(order) == EXPIRED
+    with pytest.raises(AssertionError):
+        shop.pay(page)
+    assert not order.items.first().course.enrollments.occupying().exists()
+
+
+def test_an_order_whose_page_was_never_opened_expires_too(shop):
+    order = two_class_order()
+
+    assert expire_holds(now=later()) == {"expired": 1}
+    assert outcome(order) == EXPIRED | {"attempts": []}
+
+
+def test_money_that_arrived_without_a_webhook_is_found_before_the_seats_are_given_away(shop):
+    order = two_class_order()
+    shop.pay(open_page(order))
+
+    assert expire_holds(now=later()) == {"paid": 1}
+
+    assert outcome(order) == PAID
+
+
+@pytest.mark.parametrize("kind", ["error_before", "drop_before", "rate_limit"])
+def test_while_stripe_does_not_say_the_seats_stay_held(shop, kind):
+    order = two_class_order()
+    open_page(order)
+    shop.server.control("POST", "/_faults", [{"path": "/v1/checkout/*", "kind": kind}])
+
+    assert expire_holds(now=later()) == {"waiting": 1}
+    assert outcome(order) == UNPAID
+
+    shop.server.control("DELETE", "/_faults")
+    assert expire_holds(now=later()) == {"expired": 1}
+
+
+def test_a_page_whose_making_got_no_answer_is_learnt_and_closed(shop):
+    order = two_class_order()
+    shop.server.control("POST", "/_faults", [{"path": "/v1/checkout/sessions", "kind": "drop_after"}])
+    with pytest.raises(StripeUnavailable):
+        open_page(order)
+    assert ChargeAttempt.objects.get().status == "unknown"
+    shop.server.control("DELETE", "/_faults")
+
+    assert expire_holds(now=later()) == {"expired": 1}
+
+    assert outcome(order) == EXPIRED
+    posts = [post["path"] for post in shop.server.books()["posts"] if post["path"].startswith("/v1/checkout")]
+    assert len(set(posts)) == 2  # one session made, however often it was asked for, and closed
+
+
+def pay_too_late(shop, order):
+    """The parent pays in the very moment in which we, and the clock, call the hold over."""
+    shop.pay(open_page(order))
+    [event] = shop.events("payment_intent.succeeded")
+    ChargeAttempt.objects.update(status="not_executed", session_closed_at=timezone.now())
+    order.installments.update(status="scheduled")
+    assert expire_holds(now=later()) == {"expired": 1}
+    return event
+
+
+def test_late_money_takes_the_seats_again_if_all_are_free(shop):
+    order = two_class_order()
+    pay_too_late(shop, order)
+
+    hear(shop, "payment_intent.succeeded")
+
+    assert outcome(order) == PAID
+    assert [item.enrollment.seat_number for item in order.items.select_related("enrollment")] == [1, 1]
+
+
+def test_late_money_without_a_free_seat_is_kept_and_goes_to_staff(shop):
+    order = two_class_order()
+    pay_too_late(shop, order)
+    rival = create_order(household=create_household(), courses=[order.items.first().course])
+
+    hear(shop, "payment_intent.succeeded")
+
+    assert outcome(order) == EXPIRED | {
+        "attempts": ["succeeded"],
+        "payments": [(28800, False)],
+        "tasks": ["unmatched_payment"],
+        "emails": {"order_confirmation": 2, "payment_success": 1},
+    }
+    assert [item.enrollment.status for item in rival.items.select_related("enrollment")] == ["held"]
+
+
+def test_a_parent_cancels_an_unpaid_order(shop):
+    order = two_class_order()
+    open_page(order)
+    parent = order.household.guardians.get()
+
+    end_unpaid_order(order=order, to=OrderStatus.CANCELLED, by=parent, reason="changed our mind")
+
+    assert outcome(order) == EXPIRED | {"order": "cancelled"}
+    assert order.transitions.last().by == parent
+    with pytest.raises(Stale):
+        end_unpaid_order(order=order, to=OrderStatus.CANCELLED, by=parent, reason="again")
+
+
+def test_cancelling_an_order_that_was_just_paid_confirms_it(shop):
+    order = two_class_order()
+    shop.pay(open_page(order))
+
+    with pytest.raises(Paid):
+        end_unpaid_order(order=order, to=OrderStatus.CANCELLED, reason="changed our mind")
+
+    assert outcome(order) == PAID
+
+
+def test_an_unpaid_order_gives_its_promo_code_back(shop):
+    code = PromoCode.objects.create(code="ONCE", percent_bps=1000, max_orders=1)
+    order = two_class_order()
+    PromoRedemption.objects.create(promo_code=code, order=order, number=1)
+
+    expire_holds(now=later())
+
+    assert not PromoRedemption.objects.exists()
+
+
+def test_giving_up_places_one_by_one_cancels_the_order_with_the_last(shop):
+    order = two_class_order()
+    shop.pay(open_page(order))
+    hear(shop, "payment_intent.succeeded")
+    parent = order.household.guardians.get()
+    first, second = Enrollment.objects.order_by("pk")
+
+    cancel_enrollment(enrollment=first, by=parent, reason="no time")
+    assert outcome(order) == PAID | {
+        "seats": ["active", "cancelled"],
+        "emails": PAID["emails"] | {"cancellation_confirmation": 1},
+    }
+    cancel_enrollment(enrollment=second, by=parent, reason="no time")
+
+    assert outcome(order) == PAID | {
+        "order": "cancelled",
+        "seats": ["cancelled", "cancelled"],
+        "emails": PAID["emails"] | {"cancellation_confirmation": 2},
+    }
+    with pytest.raises(Stale):
+        cancel_enrollment(enrollment=second, by=parent, reason="twice")
+
+
+def test_a_staff_cancellation_is_mailed_to_the_family(shop, django_user_model):
+    order = create_order()
+    shop.pay(open_page(order))
+    hear(shop, "payment_intent.succeeded")
+    staff = django_user_model.objects.create_user("staff@example.org", is_staff=True)
+
+    cancel_enrollment(enrollment=Enrollment.objects.get(), by=staff, reason="class is closed")
+
+    mail = EmailMessage.objects.get(kind="cancellation_confirmation")
+    assert mail.to == order.household.guardians.get().email
+
+
+def test_a_decline_is_mailed_only_if_the_parent_does_not_pay_meanwhile(shop, committed_db, mail_server):
+    declined, recovered = create_order(), create_order()
+    for order in (declined, recovered):
+        shop.pay(open_page(order), NO_MONEY)
+    hear(shop, "payment_intent.payment_failed")
+    shop.pay(open_page(recovered))
+    hear(shop, "payment_intent.succeeded")
+
+    EmailMessage.objects.update(next_attempt_at=timezone.now())
+    drain()
+
+    assert sorted(
+        (mail["kind"], mail["to"][0]) for mail in mail_server.messages() if "payment" in mail["kind"]
+    ) == [
+        ("payment_failed", declined.household.guardians.get().email),
+        ("payment_success", recovered.household.guardians.get().email),
+    ]
+    assert {row.status for row in EmailMessage.objects.filter(kind="payment_failed")} == {"sent", "expired"}
+
+
+def test_lost_webhooks_are_healed_by_reconciling(shop, capsys):
+    paid, declined = two_class_order(), two_class_order()
+    shop.pay(open_page(paid))
+    shop.pay(open_page(declined), NO_MONEY)
+
+    call_command("reconcile_stripe")
+    call_command("reconcile_stripe")
+
+    assert capsys.readouterr().out.splitlines() == ["events=3 pages=0", "events=0 pages=0"]
+    from tests.stripe_events import work_off_inbox
+
+    work_off_inbox()
+    assert outcome(paid)["order"] == "confirmed"
+    assert outcome(declined)["attempts"] == ["declined"]
+    assert {event.status for event in StripeEvent.objects.all()} == {"processed"}
+    assert Payment.objects.count() == 1
+
+
+def test_reconciling_settles_pages_that_are_over(shop, capsys):
+    order = two_class_order()
+    shop.pay(open_page(order))
+    ChargeAttempt.objects.update(session_expires_at=timezone.now() - timedelta(hours=1))
+
+    call_command("reconcile_stripe", hours=1)
+
+    assert "pages=1" in capsys.readouterr().out
+    assert outcome(order) == PAID
+
+
+@pytest.mark.parametrize("hours", [0, -1, 721])
+def test_reconciling_refuses_a_time_that_stripe_does_not_keep(db, hours):
+    with pytest.raises(CommandError, match="30 days"):
+        call_command("reconcile_stripe", hours=hours)
+
+
+def test_reconciling_says_when_stripe_does_not_answer(shop):
+    shop.server.control("POST", "/_faults", [{"path": "/v1/events", "kind": "error_before"}])
+
+    with pytest.raises(CommandError, match="did not give its events"):
+        call_command("reconcile_stripe")

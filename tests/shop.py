@@ -1,0 +1,91 @@
+"""A shop on the Stripe stand-in: open a page, pay on it, post its events, look at all that came of it."""
+
+import uuid
+from collections import Counter
+
+import requests
+from django.conf import settings
+from django.utils import timezone
+
+from billing.checkout import payment_page
+from billing.endpoint import register_endpoint
+from billing.models import ChargeAttempt
+from csf.models import StaffTask
+from enrollments.models import Enrollment
+from notifications.models import EmailMessage
+from tests.stripe_events import create_endpoint as accept_events
+from tests.stripe_events import deliver, work_off_inbox
+
+VISA, NO_MONEY = "4242424242424242", "4000000000009995"
+
+
+class Shop:
+    """The Stripe stand-in as these tests use it: events are taken from its list and posted by the test."""
+
+    def __init__(self, server):
+        self.server = server
+
+    def pay(self, page, card=VISA):
+        answer = requests.post(page, data={"card": card}, allow_redirects=False, timeout=10)
+        assert answer.status_code == (402 if card == NO_MONEY else 303), answer.text
+
+    def events(self, *types):
+        """As Stripe would post them, oldest first."""
+        found = requests.get(
+            f"{self.server.url}/v1/events",
+            params={"limit": 100},
+            headers={"Authorization": f"Bearer {settings.STRIPE_SECRET_KEY}"},
+            timeout=10,
+        ).json()["data"]
+        return [event for event in reversed(found) if event["type"] in types]
+
+
+def accept():
+    """Take webhooks, with Stripe's account known as after `create_webhook_endpoint`."""
+    accept_events()
+    register_endpoint(identity=uuid.uuid4(), remote=False)
+
+
+def open_page(order):
+    return payment_page(order=order, by=order.household.guardians.get(), now=timezone.now())
+
+
+def outcome(order):
+    """All that this order's money did: rows, states and emails."""
+    order.refresh_from_db()
+    return {
+        "order": order.status,
+        "installments": [part.status for part in order.installments.all()],
+        "attempts": [attempt.status for attempt in ChargeAttempt.objects.filter(installment__order=order)],
+        "payments": [(row.amount_cents, row.installment_id is not None) for row in order.payments.all()],
+        "seats": sorted(Enrollment.objects.filter(order_item__order=order).values_list("status", flat=True)),
+        "tasks": sorted(StaffTask.objects.open().values_list("kind", flat=True)),
+        "emails": Counter(EmailMessage.objects.values_list("kind", flat=True)),
+    }
+
+
+PAID = {
+    "order": "confirmed",
+    "installments": ["paid"],
+    "attempts": ["succeeded"],
+    "payments": [(28800, True)],
+    "seats": ["active", "active"],
+    "tasks": [],
+    "emails": {"order_confirmation": 1, "payment_success": 1, "enrollment_confirmation": 2},
+}
+UNPAID = {
+    "order": "placed",
+    "installments": ["charging"],
+    "attempts": ["waiting"],
+    "payments": [],
+    "seats": ["held", "held"],
+    "tasks": [],
+    "emails": {"order_confirmation": 1},
+}
+
+
+def hear(shop, *types):
+    """Stripe posts its events of these types, and the worker works them off."""
+    for event in shop.events(*types):
+        assert deliver(event) == 200
+    work_off_inbox()
