@@ -27,7 +27,8 @@ if not FIELD_KEYS and not IS_PRODUCTION:
     _derived = hashlib.sha256(f"field keys of {SECRET_KEY}".encode()).digest()
     FIELD_KEYS = ["local:" + base64.b64encode(_derived).decode()]
 SITE_URL: str = env.str("SITE_URL", "http://127.0.0.1:8000").rstrip("/")
-ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", ["127.0.0.1", "localhost"])
+# The last is for the health check from inside the container.
+ALLOWED_HOSTS: list[str] = [*env.list("ALLOWED_HOSTS", ["localhost"]), "127.0.0.1"]
 CSRF_TRUSTED_ORIGINS: list[str] = [SITE_URL]
 
 # --- The school ---------------------------------------------------------------------------------------------
@@ -96,6 +97,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "csf.context.school",
+                "orders.context.cart",
             ],
             "builtins": ["csf.templatetags.csf_format"],
         },
@@ -297,8 +299,13 @@ UNFOLD = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "formatters": {
+        "plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"},
+        "json": {"()": "csf.logs.JsonFormatter"},
+    },
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "json" if IS_PRODUCTION else "plain"}
+    },
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
         name: {"level": env.str("LOG_LEVEL", "INFO")}

@@ -14,6 +14,7 @@ PRODUCTION = {
     "ANYMAIL": {"SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY": "key"},
     "SITE_URL": "https://classes.example.org",
     "SECRET_KEY": "s" * 50,
+    "FIELD_KEYS": ["a:" + "A" * 43 + "="],
 }
 
 
@@ -40,6 +41,8 @@ def test_a_sound_production_configuration_starts(settings):
         ({"SENDGRID_API_URL": "http://localhost:8002/v3/"}, "csf.E007"),
         ({"SITE_URL": "http://classes.example.org"}, "csf.E008"),
         ({"SECRET_KEY": "short"}, "csf.E009"),
+        ({"FIELD_KEYS": []}, "csf.E011"),
+        ({"FIELD_KEYS": ["a:AAAA"]}, "csf.E011"),
     ],
 )
 def test_each_unsafe_setting_is_refused(settings, changes, error):
