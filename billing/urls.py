@@ -15,4 +15,6 @@ urlpatterns = [
     path("account/", views.account, name="account"),
     path("account/orders/<uuid:public_id>/", views.order, name="order"),
     path("account/orders/<uuid:public_id>/pay/", views.pay, name="pay"),
+    path("account/orders/<uuid:public_id>/cancel/", views.cancel_order, name="cancel_order"),
+    path("account/enrollments/<uuid:public_id>/cancel/", views.cancel_enrollment, name="cancel_enrollment"),
 ]

@@ -1,35 +1,40 @@
 import uuid
 
+from django.conf import settings
 from django.contrib import messages
+from django.db.models import Q, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
+from billing import cancel
 from billing.checkout import NothingToPay, StripeUnavailable, payment_page, place_order
+from billing.expiry import Paid, end_unpaid_order
+from billing.forms import CancelForm
+from billing.models import Installment
 from csf.dates import local_date
-from enrollments.families import household_of
-from enrollments.models import User
-from orders.models import Order, OrderStatus, cart_of
+from csf.state import Stale
+from enrollments.families import household_of, verified_email_to_post
+from enrollments.models import Enrollment, EnrollmentStatus, User
+from orders.models import Order, OrderStatus
 from orders.quotes import cart_lines, quote
 from orders.refusal import Refused
 
 
+@verified_email_to_post
 def checkout(request: HttpRequest) -> HttpResponse:
     """Review the cart; placing it leads to the payment page."""
     household = household_of(request)
     if request.method == "POST":
         return _place(request, _own_order(request))
-    order = cart_of(household)
-    items = cart_lines(order)
-    if not items:
+    order = household.orders.carts().first()
+    items = cart_lines(order) if order else []
+    if order is None or not items:
         return redirect("cart")
     prices = quote(order, items, on=local_date(timezone.now()))
-    return render(
-        request,
-        "billing/checkout.html",
-        {"order": order, "items": items, "quote": prices, "total_cents": prices.total_cents},
-    )
+    context = {"order": order, "quote": prices, "hold_minutes": settings.SEAT_HOLD_MINUTES}
+    return render(request, "billing/checkout.html", context)
 
 
 def _place(request: HttpRequest, order: Order | None) -> HttpResponse:
@@ -51,6 +56,7 @@ def _place(request: HttpRequest, order: Order | None) -> HttpResponse:
 
 
 @require_POST
+@verified_email_to_post
 def pay(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     return _to_payment(request, get_object_or_404(household_of(request).orders.placed(), public_id=public_id))
 
@@ -59,6 +65,9 @@ def _to_payment(request: HttpRequest, order: Order) -> HttpResponse:
     try:
         return redirect(payment_page(order=order, by=_user(request), now=timezone.now()))
     except NothingToPay:
+        order.refresh_from_db()
+        if order.status == OrderStatus.PLACED:
+            messages.warning(request, "These places can no longer be held; please order again.")
         return redirect(order)
     except StripeUnavailable:
         messages.error(
@@ -74,18 +83,84 @@ def order(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     here."""
     orders = household_of(request).orders.placed().with_lines().prefetch_related("installments", "payments")
     found = get_object_or_404(orders, public_id=public_id)
+    list_cents = sum(item.list_cents or 0 for item in found.items.all())
     context = {
         "order": found,
         "installments": found.installments.all(),
         "payments": found.payments.all(),
+        "list_cents": list_cents,
+        "discount_cents": list_cents - found.total_cents,
         "is_waiting_for_stripe": found.status == OrderStatus.PLACED and "paid" in request.GET,
     }
     return render(request, "billing/order.html", context)
 
 
+def cancel_order(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    """Give up an order that is not paid yet, after asking."""
+    found = get_object_or_404(household_of(request).orders.placed().with_lines(), public_id=public_id)
+    if found.status != OrderStatus.PLACED:
+        messages.info(request, "This order is not waiting for a payment, so there is nothing to cancel.")
+        return redirect(found)
+    if request.method == "POST":
+        _cancel_unpaid(request, found)
+        return redirect(found)
+    return render(request, "billing/cancel_order.html", {"order": found})
+
+
+def _cancel_unpaid(request: HttpRequest, order: Order) -> None:
+    try:
+        end_unpaid_order(
+            order=order, to=OrderStatus.CANCELLED, by=_user(request), reason="cancelled by the family"
+        )
+    except Paid:
+        messages.info(request, "Your payment arrived; the order is confirmed.")
+    except StripeUnavailable:
+        messages.error(request, "The payment page does not answer just now. Please try again in a moment.")
+    except Stale:
+        messages.warning(request, "This order changed a moment ago. Please look at it again.")
+    else:
+        messages.success(request, f"{order} is cancelled. You have not been charged.")
+
+
+def cancel_enrollment(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    """Give up a paid place, after saying what will happen."""
+    family = Enrollment.objects.filter(order_item__order__household=household_of(request))
+    found = get_object_or_404(
+        family.select_related("child", "course__location", "order_item__order"), public_id=public_id
+    )
+    form = CancelForm(request.POST if request.method == "POST" else None)
+    if found.status != EnrollmentStatus.ACTIVE:
+        messages.info(request, f"There is no place in {found.course} to give up any more.")
+        return redirect(found.order_item.order)
+    if form.is_valid():
+        _give_up(request, found, reason=form.cleaned_data["reason"])
+        return redirect(found.order_item.order)
+    return render(request, "billing/cancel_enrollment.html", {"enrollment": found, "form": form})
+
+
+def _give_up(request: HttpRequest, enrollment: Enrollment, *, reason: str) -> None:
+    try:
+        cancel.cancel_enrollment(
+            enrollment=enrollment, by=_user(request), reason=reason or "cancelled by the family"
+        )
+    except Stale:
+        messages.warning(request, "This place changed a moment ago. Please look at the order again.")
+    else:
+        messages.success(
+            request,
+            f"{enrollment.child.first_name} is no longer enrolled in {enrollment.course}. "
+            "The office will contact you.",
+        )
+
+
 def account(request: HttpRequest) -> HttpResponse:
-    orders = household_of(request).orders.placed().with_lines()
-    return render(request, "billing/account.html", {"orders": orders})
+    household, today = household_of(request), local_date(timezone.now())
+    due = Installment.objects.open().filter(order__household=household)
+    context = {
+        "orders": household.orders.placed().with_lines(),
+        "due": due.aggregate(now=Sum("amount_cents", filter=Q(due_on__lte=today)), all=Sum("amount_cents")),
+    }
+    return render(request, "billing/account.html", context)
 
 
 def _user(request: HttpRequest) -> User:

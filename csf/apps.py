@@ -1,4 +1,6 @@
 from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
+from django.db.models.signals import post_migrate
 
 
 class CsfConfig(AppConfig):
@@ -7,3 +9,10 @@ class CsfConfig(AppConfig):
 
     def ready(self) -> None:
         from csf import checks  # noqa: F401 - registers the system checks
+        from csf.append_only import install_triggers
+
+        post_migrate.connect(install_triggers, dispatch_uid="csf.append_only")
+
+
+class StaffAdminConfig(AdminConfig):
+    default_site = "csf.staff.StaffSite"

@@ -9,6 +9,8 @@ from zoneinfo import available_timezones
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
+from csf.encryption import BadKeys, parse_keys
+
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -25,6 +27,10 @@ def configuration(**kwargs: Any) -> Iterable[CheckMessage]:
             "with a test key. Unset it to talk to Stripe.",
             id="csf.E003",
         )
+    try:
+        parse_keys(tuple(settings.FIELD_KEYS))
+    except BadKeys as error:
+        yield Error(f"FIELD_KEYS: {error}. Private text is encrypted with it.", id="csf.E011")
     if settings.IS_PRODUCTION:
         yield from _production()
 
@@ -49,7 +55,7 @@ def _production() -> Iterable[CheckMessage]:
 
 @register()
 def queue(**kwargs: Any) -> Iterable[CheckMessage]:
-    """Rules of `docs/queue.md`; each was broken once and lost or repeated work."""
+    """Each of these settings, set otherwise, was seen to lose or repeat work."""
     cluster: dict[str, Any] = settings.Q_CLUSTER
     database: dict[str, Any] = settings.DATABASES["default"]
     longest_s = 3 + cluster["timeout"] * (

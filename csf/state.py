@@ -33,6 +33,8 @@ class TransitionRow(models.Model):
     is in place.
     """
 
+    IS_APPEND_ONLY = True
+
     from_status = models.CharField(max_length=20)
     to_status = models.CharField(max_length=20)
     by = models.ForeignKey(

@@ -25,11 +25,13 @@ ROOT = Path(__file__).resolve().parent.parent
 ADDRESS = os.environ.get("DATABASE_URL", "").rsplit("/", 1)[0]
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 DATABASE = f"csf_test_{WORKER}"
+TRIGGERS = ["csf/append_only.py", "csf/state.py", "enrollments/seat_guard.py"]  # installed after each migrate
 
 
 def _template() -> str:
     """The name of a database with all migrations, made at the first use of this set of migrations."""
-    files = [*sorted(ROOT.glob("*/*migrations/*.py")), ROOT / "requirements-dev.txt"]
+    patterns = ["*/*migrations/*.py", "*/models*.py", "*/models/*.py", *TRIGGERS, "requirements-dev.txt"]
+    files = sorted(path for pattern in patterns for path in ROOT.glob(pattern))
     name = "csf_template_" + hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:10]
     with (ROOT / ".data" / "template.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -107,6 +107,8 @@ class Payment(models.Model):
     `installment` is empty for money that fits none (too late, twice, wrong amount): staff have a task for it.
     """
 
+    IS_APPEND_ONLY = True
+
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="payments")
     installment = models.OneToOneField(

@@ -11,7 +11,7 @@ def formatted(message, *args, exc_info=None):
 
 
 def test_a_record_is_one_json_object_on_one_line():
-    line = formatted("event %s failed", "evt_1\n{\"level\": \"forged\"}")
+    line = formatted("event %s failed", 'evt_1\n{"level": "forged"}')
 
     assert "\n" not in line
     parsed = json.loads(line)
@@ -21,7 +21,7 @@ def test_a_record_is_one_json_object_on_one_line():
 
 def test_an_exception_comes_along():
     try:
-        1 / 0
+        raise ZeroDivisionError
     except ZeroDivisionError:
         line = formatted("failed", exc_info=sys.exc_info())
 

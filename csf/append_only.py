@@ -1,0 +1,37 @@
+"""Facts never change: tables of models with IS_APPEND_ONLY refuse UPDATE and DELETE, whoever asks.
+
+The triggers are installed after each `migrate`, so that a database made in any way has them.
+"""
+
+from typing import Any
+
+from django.apps import AppConfig
+from django.db import connections
+
+REFUSE = """
+CREATE OR REPLACE FUNCTION csf_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% is append-only: write a new row instead', TG_TABLE_NAME
+        USING ERRCODE = 'restrict_violation';
+END $$
+"""
+GUARD = """
+CREATE OR REPLACE TRIGGER csf_append_only BEFORE UPDATE OR DELETE ON {table}
+FOR EACH ROW EXECUTE FUNCTION csf_refuse_change()
+"""
+
+
+def install_triggers(sender: AppConfig, using: str, **kwargs: Any) -> None:
+    """Receiver of `post_migrate`. Safe to repeat."""
+    tables = [
+        model._meta.db_table for model in sender.get_models() if getattr(model, "IS_APPEND_ONLY", False)
+    ]
+    if not tables:
+        return
+    connection = connections[using]
+    existing = connection.introspection.table_names()
+    with connection.cursor() as cursor:
+        cursor.execute(REFUSE)
+        for table in tables:
+            if table in existing:  # an app may be migrated backwards
+                cursor.execute(GUARD.format(table=connection.ops.quote_name(table)))
