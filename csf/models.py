@@ -3,6 +3,7 @@
 from typing import Self
 
 from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -12,6 +13,10 @@ class StaffTaskQuerySet(models.QuerySet["StaffTask"]):
     def open(self) -> Self:
         return self.filter(closed_at=None)
 
+    def close(self, *, by: AbstractBaseUser) -> int:
+        """Close those that are still open and return how many; who closed one first stays named."""
+        return self.open().update(closed_at=Now(), closed_by=by)
+
 
 class StaffTask(models.Model):
     """Something that only a person can decide. Opened by the system, closed by staff."""
@@ -20,6 +25,7 @@ class StaffTask(models.Model):
         UNMATCHED_PAYMENT = "unmatched_payment", "Money that fits no open installment"
         EVENT_PARKED = "event_parked", "A Stripe event that could not be handled"
         EMAIL_FAILED = "email_failed", "An email that could not be sent"
+        EMAIL_BOUNCED = "email_bounced", "An address that takes no mail"
         EMAIL_UNKNOWN = "email_unknown", "An email that may or may not have been sent"
         CHARGE_REJECTED = "charge_rejected", "Stripe refused our request"
 

@@ -6,6 +6,7 @@ import hashlib
 import warnings
 from pathlib import Path
 
+from django.templatetags.static import static
 from environs import Env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -288,10 +289,26 @@ UNFOLD = {
     "SITE_HEADER": SCHOOL_NAME,
     "SITE_SUBHEADER": "Office",
     "SITE_SYMBOL": "school",
+    "SITE_FAVICONS": [{"rel": "icon", "href": lambda request: static("favicon.svg")}],
+    "COLORS": {
+        "primary": {
+            "50": "#f0fafa",
+            "100": "#d6f0ef",
+            "200": "#aee0de",
+            "300": "#7bc9c7",
+            "400": "#45a9a8",
+            "500": "#208b8b",
+            "600": "#0b6464",  # of the site
+            "700": "#095454",
+            "800": "#084545",
+            "900": "#073838",
+            "950": "#042222",
+        }
+    },
     "SITE_URL": "/",
     "DASHBOARD_CALLBACK": "notifications.dashboard.start_page",
     "COMMAND": {"search_callback": "csf.staff.find"},
-    "SIDEBAR": {"command_search": True, "navigation": "csf.staff.menu"},
+    "SIDEBAR": {"show_search": True, "command_search": True, "navigation": "csf.staff.menu"},
 }
 
 # --- Logs ---------------------------------------------------------------------------------------------------

@@ -1,6 +1,12 @@
 """Who is asking: the household of the signed-in guardian."""
 
-from django.http import Http404, HttpRequest
+from collections.abc import Callable
+from functools import wraps
+
+from allauth.account.models import EmailAddress
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 
 from enrollments.models import Household, User
 
@@ -17,3 +23,28 @@ def household_of(request: HttpRequest) -> Household:
     if user is None or user.household is None:
         raise Http404("no family")
     return user.household
+
+
+def has_verified_email(user: User) -> bool:
+    found: bool = EmailAddress.objects.filter(user=user, primary=True, verified=True).exists()
+    return found
+
+
+def verified_email_to_post(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """For views that take money: receipts and reminders go to that address, and thieves try cards from
+    throwaway accounts. Sign-in asks for it already; this holds whatever way somebody got in."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        if (
+            request.method == "POST"
+            and isinstance(request.user, User)
+            and not has_verified_email(request.user)
+        ):
+            messages.error(
+                request, "Please confirm your email address before you pay: press “Send me a code”."
+            )
+            return redirect("account_email")
+        return view(request, *args, **kwargs)
+
+    return guarded

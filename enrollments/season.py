@@ -4,12 +4,13 @@ import datetime
 from random import Random
 from zoneinfo import ZoneInfo
 
+from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.db import transaction
 from django.utils.text import slugify
 
-from enrollments.models import Child, Course, Household, Location, Program, User
+from enrollments.models import Child, Course, EmergencyContact, Household, Location, Program, User
 
 PROGRAMS = {
     "Swimming": "Small groups in warm water, from first splash to the school team.",
@@ -74,9 +75,10 @@ def load_season(*, on: datetime.date, families: int, seed: int) -> None:
     places = {name: Location.objects.create(name=name, address=text) for name, text in LOCATIONS.items()}
     for row in CLASSES:
         _load_course(row, programs, places, first_monday=on + datetime.timedelta(days=21 - on.weekday()))
-    User.objects.create_superuser(
+    office = User.objects.create_superuser(
         "office@example.org", DEMO_PASSWORD, first_name="Olivia", last_name="Office"
     )
+    _verify(office)
     random = Random(seed)  # noqa: S311 - a repeatable season, not a secret
     password = make_password(DEMO_PASSWORD)  # once: each hash takes a tenth of a second by design
     for number in range(1, families + 1):
@@ -124,13 +126,21 @@ def add_family(*, email: str, on: datetime.date) -> None:
 def _load_family(email: str, ages: list[int], random: Random, on: datetime.date, password: str) -> None:
     surname = random.choice(SURNAMES)
     household = Household.objects.create(name=f"{surname} family")
-    User.objects.create(
+    parent = User.objects.create(
         email=email,
         password=password,
         first_name=random.choice(PARENT_NAMES),
         last_name=surname,
         household=household,
     )
+    _verify(parent)
     for name, age in zip(random.sample(FIRST_NAMES, k=len(ages)), ages, strict=True):
         born_on = on - datetime.timedelta(days=365 * age + random.randrange(120, 300))
-        Child.objects.create(household=household, first_name=name, last_name=surname, born_on=born_on)
+        child = Child.objects.create(household=household, first_name=name, last_name=surname, born_on=born_on)
+        EmergencyContact.objects.create(
+            child=child, name=str(parent), phone="+1 555 010 0199", relationship="Parent", is_primary=True
+        )
+
+
+def _verify(user: User) -> None:
+    EmailAddress.objects.create(user=user, email=user.email, primary=True, verified=True)

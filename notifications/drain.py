@@ -14,7 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from email.headerregistry import Address
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -40,15 +40,14 @@ GRACE_S = 15.0  # longer than the slowest post: 3 s to connect, 10 s to answer
 LONGEST_PAUSE_S = 5.0  # a gate that is closed for longer ends the drain
 LOCK_CLASS = 20_250  # names our advisory locks; any constant that nobody else uses
 
-# `posting_at` and `leased_until` tell whether a row is still ours: a drain that was stopped for long may have
-# lost it to another.
+# `leased_until` tells whether a row is still ours: a drain that stood still for long may have lost it to
+# another, and a fenced row has a new one.
 FENCE = """
 UPDATE notifications_emailmessage AS message
 SET subject = ready.subject, html = ready.html, text = ready.text,
     posting_at = now(), leased_until = now() + %s, tries = message.tries + 1
 FROM json_to_recordset(%s) AS ready(id bigint, subject text, html text, text text)
-WHERE message.id = ready.id AND message.status = 'sending' AND message.posting_at IS NULL
-      AND message.leased_until = %s
+WHERE message.id = ready.id AND message.status = 'sending' AND message.leased_until = %s
 RETURNING message.id
 """
 
@@ -93,7 +92,7 @@ def _send_due(*, deadline: float) -> None:
                 posts.finish()
                 if closed_s > LONGEST_PAUSE_S:
                     break
-                time.sleep(closed_s)
+                time.sleep(closed_s + 0.05)  # what was held back with it is then due too
             elif len(posts) >= settings.EMAIL_THREADS or (is_down and len(posts)):
                 posts.settle_some()
             elif rows := _claim(1 if is_down else CLAIM_SIZE):
@@ -133,7 +132,10 @@ class _Posts:
         for backend in self._backends:
             backend.abort()
         self._wait(1)
-        connection.close_if_unusable_or_obsolete()
+        for backend in self._backends:
+            backend.close()
+        if error and not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
         self.settle_done()
 
     def start(self, attempt: EmailAttempt, message: EmailMultiAlternatives) -> None:
@@ -189,7 +191,7 @@ def _worth_sending(rows: list[EmailMessage]) -> list[EmailMessage]:
             (stale if is_late or row.fact_id not in true else worth).append(row)
     if stale:
         EmailMessage.objects.filter(pk__in=[row.pk for row in stale], status=EmailStatus.SENDING).update(
-            status=EmailStatus.EXPIRED, leased_until=None
+            status=EmailStatus.EXPIRED, leased_until=None, secret=""
         )
     return worth
 
@@ -207,7 +209,8 @@ def _fence(rows: list[EmailMessage]) -> list[tuple[EmailAttempt, EmailMultiAlter
         ]
     )
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(FENCE, [LEASE, texts, rows[0].leased_until])
+        values: list[Any] = [LEASE, texts, rows[0].leased_until]
+        cursor.execute(FENCE, values)
         fenced = [ready[pk] for (pk,) in cursor.fetchall()]
         attempts = EmailAttempt.objects.bulk_create(EmailAttempt(message=row) for row, _ in fenced)
     return [(attempt, message) for attempt, (_, message) in zip(attempts, fenced, strict=True)]
@@ -216,10 +219,13 @@ def _fence(rows: list[EmailMessage]) -> list[tuple[EmailAttempt, EmailMultiAlter
 def _prepared(row: EmailMessage) -> EmailMultiAlternatives | None:
     """A row that cannot be rendered or addressed fails by itself; it never stops its batch."""
     try:
-        parts = render(EmailKind(row.kind), row.context)
+        parts = render(EmailKind(row.kind), row.facts)
         row.subject, row.html, row.text = parts.subject, parts.html, parts.text
         row.tries += 1
-        return _outgoing(row)
+        message = _outgoing(row)
+        if EMAILS[EmailKind(row.kind)].is_sensitive:
+            row.html = row.text = ""  # they open an account: only the message has them
+        return message
     except Exception as error:
         logger.exception("cannot render email %s (%s)", row.pk, row.kind)
         fail(row, f"{type(error).__name__}: {error}")
@@ -227,7 +233,7 @@ def _prepared(row: EmailMessage) -> EmailMultiAlternatives | None:
 
 
 def _outgoing(row: EmailMessage) -> EmailMultiAlternatives:
-    name = " ".join(row.recipient.get_full_name().split())
+    name = " ".join(row.recipient.get_full_name().split()) if row.recipient else ""
     message = EmailMultiAlternatives(
         subject=row.subject,
         body=row.text,

@@ -12,5 +12,5 @@ class EmailKind(models.TextChoices):
     WELCOME = "welcome", "Welcome"
     ACCOUNT_CONFIRM_EMAIL = "account_confirm_email", "Confirm an email address"
     ACCOUNT_LOGIN_CODE = "account_login_code", "Sign-in code"
-    ACCOUNT_PASSWORD_RESET = "account_password_reset", "Password reset"  # noqa: S105 - a name, not a password
+    ACCOUNT_PASSWORD_RESET = "account_password_reset", "Password reset"
     ACCOUNT_NOTICE = "account_notice", "News of an account"

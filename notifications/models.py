@@ -1,11 +1,13 @@
+import json
 import uuid
 from datetime import timedelta
-from typing import Self
+from typing import Any, Self
 
 from django.db import models
 from django.db.models import ExpressionWrapper, F, Q
 from django.db.models.functions import Coalesce, Greatest, Now
 
+from csf.encryption import EncryptedTextField
 from enrollments.models import User
 from notifications.kinds import EmailKind
 
@@ -18,6 +20,10 @@ class EmailStatus(models.TextChoices):
     QUEUED = "queued", "queued"
     SENDING = "sending", "sending"
     SENT = "sent", "accepted by the provider"
+    DELIVERED = "delivered", "delivered"
+    BOUNCED = "bounced", "bounced"
+    DROPPED = "dropped", "dropped by the provider"
+    COMPLAINED = "complained", "called spam"
     UNKNOWN = "unknown", "may or may not have been sent"
     FAILED = "failed", "failed"
     EXPIRED = "expired", "no longer worth sending"
@@ -67,11 +73,21 @@ class EmailMessage(models.Model):
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     kind = models.CharField(max_length=40, choices=EmailKind.choices)
-    recipient = models.ForeignKey(User, on_delete=models.PROTECT, related_name="emails")
+    recipient = models.ForeignKey(
+        User,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="emails",
+        help_text="Empty when the address has no account.",
+    )
     to = models.EmailField()
     fact_id = models.BigIntegerField(help_text="Primary key of the row that the email tells of.")
     dedupe_key = models.CharField(max_length=200, unique=True)
     context = models.JSONField()
+    secret = EncryptedTextField(
+        blank=True, help_text="The context of a sensitive kind, as JSON; blanked when the email is finished."
+    )
     status = models.CharField(max_length=20, choices=EmailStatus.choices, default=EmailStatus.QUEUED)
     priority = models.PositiveSmallIntegerField(default=5)
     next_attempt_at = models.DateTimeField(db_default=Now())
@@ -115,10 +131,18 @@ class EmailMessage(models.Model):
             models.Index(
                 fields=["posting_at"], condition=Q(status="unknown"), name="notifications_email_unknown"
             ),
+            models.Index(fields=["expires_at"], condition=~Q(secret=""), name="notifications_email_secret"),
         ]
 
     def __str__(self) -> str:
         return f"{self.kind} to {self.to}"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the email tells. Raises Unreadable for a sensitive kind whose key is lost."""
+        secret = self.secret
+        facts: dict[str, Any] = json.loads(secret) if secret else self.context
+        return facts
 
 
 class EmailAttempt(models.Model):
@@ -144,6 +168,29 @@ class EmailAttempt(models.Model):
 
     def __str__(self) -> str:
         return f"{self.message}, {self.outcome}"
+
+
+class EmailEvent(models.Model):
+    """One event as SendGrid posted it. `key` is made of what it says, because copies have ids of their own."""
+
+    key = models.CharField(max_length=64, unique=True)
+    outbox_id = models.UUIDField(null=True, db_index=True, help_text="The email's public id; empty if not ours.")
+    name = models.CharField(max_length=40)
+    bounce_type = models.CharField(max_length=40, blank=True)
+    detail = models.CharField(max_length=1000, blank=True)
+    provider_event_id = models.CharField(max_length=100, blank=True)
+    happened_at = models.DateTimeField()
+    received_at = models.DateTimeField(db_default=Now(), editable=False)
+    folded_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-pk"]
+        indexes = [
+            models.Index(fields=["id"], condition=Q(folded_at=None), name="notifications_event_unfolded")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.happened_at:%Y-%m-%d %H:%M:%S}"
 
 
 class DrainSignal(models.Model):
@@ -180,7 +227,7 @@ class DrainSignal(models.Model):
     def gate(cls) -> tuple[float, bool]:
         """Seconds for which nothing may be posted, and whether only a probe may be."""
         wait = ExpressionWrapper(F("closed_until") - Now(), models.DurationField())
-        closed_for, unanswered = cls.objects.values_list(wait, "unanswered").get(pk=1)
+        closed_for, unanswered = cls.objects.filter(pk=1).values_list(wait, "unanswered").first() or (None, 0)
         return (closed_for.total_seconds() if closed_for else 0.0), unanswered >= cls.DOWN_AFTER
 
     @classmethod

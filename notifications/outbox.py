@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
-from django.db import models, transaction
+from django.db import transaction
 from django.db.models.functions import Now
 
 from csf.jobs import enqueue
@@ -19,7 +19,7 @@ from notifications.snapshots import Snapshot
 logger = logging.getLogger(__name__)
 
 
-def notify(kind: EmailKind, facts: Iterable[models.Model]) -> None:
+def notify(kind: EmailKind, facts: Iterable[Any]) -> None:
     """Owe the `kind` email about each fact to each of its recipients, once.
 
     Writes outbox rows in the caller's transaction and sends nothing; a fact that was told already adds no

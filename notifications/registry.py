@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from django.conf import settings
 from django.db import models
+from django.urls import reverse
 from django.utils import timezone
 
 from billing.models import ChargeAttemptTransition, ChargeStatus, Payment
@@ -142,7 +143,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
     ),
     EmailKind.WELCOME: EmailSpec(
         recipients=lambda user: [user],
-        snapshot=lambda user: {},
+        snapshot=lambda user: {"children_path": reverse("children")},
         key=lambda user: f"user:{user.pk}",
         accent="blue",
         is_copy_harmless=True,

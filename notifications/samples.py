@@ -178,7 +178,7 @@ SAMPLES: dict[EmailKind, dict[str, Context]] = {
         ),
         "hostile": _cancellation(HOSTILE_CLASS, first_name=HOSTILE, child=HOSTILE, child_first_name=HOSTILE),
     },
-    EmailKind.WELCOME: _account(),
+    EmailKind.WELCOME: _account(children_path="/account/children/"),
     EmailKind.ACCOUNT_CONFIRM_EMAIL: _account(code="048213", minutes=15),
     EmailKind.ACCOUNT_LOGIN_CODE: _account(code="730915", minutes=10),
     EmailKind.ACCOUNT_PASSWORD_RESET: _account(

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -15,6 +16,7 @@ from notifications.kinds import EmailKind
 from notifications.models import (
     BACKOFF,
     MAX_CLAIMS,
+    UNFINISHED,
     DrainSignal,
     EmailAttempt,
     EmailMessage,
@@ -32,6 +34,7 @@ Settled = tuple[EmailAttempt, Result]
 SETTLE_MESSAGES = """
 UPDATE notifications_emailmessage AS message
 SET status = settled.status, error = settled.error, tries = settled.tries, claims = 0, leased_until = NULL,
+    secret = CASE WHEN settled.status IN ('sent', 'failed') THEN '' ELSE message.secret END,
     next_attempt_at = now() + make_interval(secs => settled.wait_s),
     posting_at = CASE WHEN settled.status = 'queued' THEN NULL ELSE message.posting_at END,
     sent_at = CASE WHEN settled.status = 'sent' THEN now() END
@@ -67,7 +70,7 @@ def settle(results: list[Settled]) -> None:
         [attempt.message_id for attempt, _ in results],
         [attempt.message.tries for attempt, _ in results],
         [status.value for status, _, _ in verdicts],
-        [wait_s for _, wait_s, _ in verdicts],
+        [float(wait_s) for _, wait_s, _ in verdicts],  # psycopg takes no mixed lists
         [result.error for _, result in results],
         [tries for _, _, tries in verdicts],
     ]
@@ -167,14 +170,23 @@ def resolve_unknown() -> None:
         status=EmailStatus.QUEUED, next_attempt_at=Now(), posting_at=None
     )
     for row in (row for row in rows if row.pk not in again):
+        if EMAILS[EmailKind(row.kind)].is_sensitive:  # whoever waited has asked for another since
+            EmailMessage.objects.filter(pk=row.pk).update(status=EmailStatus.EXPIRED, secret="")
+            continue
         EmailMessage.objects.filter(pk=row.pk).update(status=EmailStatus.WITHHELD)
         StaffTask.open(StaffTask.Kind.EMAIL_UNKNOWN, row, row.error)
+
+
+def forget_secrets() -> None:
+    """Blank what opened an account, whatever way its email ended: when it is too late or done."""
+    kept = EmailMessage.objects.exclude(secret="")
+    kept.filter(Q(expires_at__lt=Now()) | ~Q(status__in=UNFINISHED | {EmailStatus.UNKNOWN})).update(secret="")
 
 
 def fail(message: EmailMessage, error: str) -> None:
     """Give one email up for good and tell staff."""
     with transaction.atomic():
         EmailMessage.objects.filter(pk=message.pk, status=EmailStatus.SENDING).update(
-            status=EmailStatus.FAILED, error=error, leased_until=None
+            status=EmailStatus.FAILED, error=error, leased_until=None, secret=""
         )
         StaffTask.open(StaffTask.Kind.EMAIL_FAILED, message, error)

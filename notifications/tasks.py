@@ -1,10 +1,16 @@
 from csf.jobs import enqueue
 from notifications.drain import drain as send_due
-from notifications.settle import recover_lost, resolve_unknown
+from notifications.events import fold_events as fold
+from notifications.settle import forget_secrets, recover_lost, resolve_unknown
 
 
 def drain() -> None:
     send_due()
+
+
+def fold_events() -> None:
+    while fold():
+        pass
 
 
 def sweep_emails() -> None:
@@ -12,5 +18,7 @@ def sweep_emails() -> None:
     try:
         recover_lost()
         resolve_unknown()
+        forget_secrets()
+        fold_events()
     finally:
         enqueue("notifications.tasks.drain")

@@ -11,7 +11,7 @@ from orders.refusal import Refused
 
 def check_line(*, child: Child, course: Course, now: datetime.datetime) -> None:
     """Raises Refused unless this child may take this class: window, age at the first day, not enrolled
-    yet."""
+    yet, and somebody to call about the child."""
     if not course.is_open_at(now):
         if course.is_published and now < course.registration_opens_at:
             opens_on = local_date(course.registration_opens_at)
@@ -25,6 +25,10 @@ def check_line(*, child: Child, course: Course, now: datetime.datetime) -> None:
         )
     if child.enrollments.live().filter(course=course).exists():
         raise Refused(f"{child.first_name} already has a place in {course}.")
+    if not child.emergency_contacts.exists():
+        raise Refused(
+            f"Please add an emergency contact for {child.first_name} first: under “My account”, “Children”."
+        )
 
 
 def add_to_cart(*, household: Household, child: Child, course: Course, now: datetime.datetime) -> OrderItem:

@@ -5,8 +5,10 @@ from django import forms
 from django.db.models import Exists, OuterRef, QuerySet
 
 from enrollments.models import Child, Course, EmergencyContact, Enrollment, Household, Location, Program
+from enrollments.models.courses import CourseQuerySet
 
 OLDEST = 21  # years that the age filter takes
+BAD_AGE = f"Type the age in whole years, from 0 to {OLDEST}."
 
 
 class CatalogForm(forms.Form):
@@ -33,18 +35,16 @@ class CatalogForm(forms.Form):
         error_messages={"invalid_choice": "Choose a day from the list."},
     )
     age = forms.IntegerField(
-        label="Child’s age",
-        help_text="In years, on the first day.",
+        label="Child's age",
         min_value=0,
         max_value=OLDEST,
         required=False,
-        error_messages={"invalid": "Type the age as a number, for example 7."},
+        error_messages=dict.fromkeys(["invalid", "min_value", "max_value"], BAD_AGE),
     )
     openings = forms.BooleanField(label="Only classes with places left", required=False)
 
-    def narrow(self, courses: QuerySet[Course], *, now: datetime.datetime) -> QuerySet[Course]:
+    def narrow(self, courses: CourseQuerySet, *, now: datetime.datetime) -> CourseQuerySet:
         """The classes that fit; all of them while a field has an error."""
-        assert isinstance(courses, type(Course.objects.none()))
         if not self.is_valid():
             return courses
         wanted = self.cleaned_data
@@ -56,9 +56,9 @@ class CatalogForm(forms.Form):
         return courses.with_openings(now) if wanted["openings"] else courses
 
     @property
-    def is_narrow(self) -> bool:
-        """Whether anything is looked for, be it valid or not."""
-        return bool(self.errors) or any(value not in {None, False} for value in self.cleaned_data.values())
+    def is_used(self) -> bool:
+        """Whether anything was looked for, be it valid or not."""
+        return any(self.data.get(name) for name in self.fields)
 
 
 class PromoForm(forms.Form):
@@ -84,3 +84,26 @@ class LineForm(forms.Form):
 
     def clean_child(self) -> Child:
         return self.children[self.cleaned_data["child"]]
+
+    @property
+    def without_contact(self) -> list[Child]:
+        return [child for child in self.children.values() if not child.has_contact]  # type: ignore[attr-defined]
+
+
+def _children_for(household: Household, course: Course) -> QuerySet[Child]:
+    places = Enrollment.objects.live().filter(child=OuterRef("pk"), course=course)
+    contacts = EmergencyContact.objects.filter(child=OuterRef("pk"))
+    return household.children.annotate(has_place=Exists(places), has_contact=Exists(contacts))
+
+
+def _choice(child: Any, course: Course) -> str:
+    age = child.age_on(course.starts_on)
+    if child.has_place:
+        words = "has a place already"
+    elif not course.fits_age(age):
+        words = f"will be {age}, the class is for {course.age_min} to {course.age_max}"
+    elif not child.has_contact:
+        words = f"will be {age}, needs an emergency contact first"
+    else:
+        words = f"will be {age} on the first day"
+    return f"\u2068{child.first_name}\u2069: {words}"  # the marks keep a name from right to left in its place

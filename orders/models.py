@@ -6,7 +6,7 @@ from typing import Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Prefetch, Q
 from django.db.models.functions import Now, Upper
 from django.urls import reverse
 
@@ -36,7 +36,11 @@ class OrderQuerySet(models.QuerySet["Order"]):
         return self.exclude(status=OrderStatus.DRAFT).order_by("-placed_at", "-pk")
 
     def with_lines(self) -> Self:
-        return self.prefetch_related("items__child", "items__course__location", "items__enrollment")
+        lines = OrderItem.objects.select_related("child", "course__location", "enrollment")
+        return self.prefetch_related(Prefetch("items", lines))
+
+    def carts(self) -> Self:
+        return self.filter(status=OrderStatus.DRAFT)
 
 
 class Order(StatefulModel):

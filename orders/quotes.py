@@ -32,6 +32,10 @@ class Quote:
     def discount_cents(self) -> int:
         return self.list_cents - self.total_cents
 
+    @property
+    def promo_cents(self) -> int:
+        return sum(line.price.promo_cents for line in self.lines)
+
 
 def quote(order: Order, items: Sequence[OrderItem], *, on: datetime.date) -> Quote:
     """Price the items of a cart; each brings its child and course with it."""

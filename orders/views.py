@@ -1,7 +1,9 @@
+import datetime
 import uuid
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
+from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -9,18 +11,24 @@ from django.views.decorators.http import require_POST
 
 from csf.dates import local_date
 from enrollments.families import guardian, household_of
-from enrollments.models import Course
+from enrollments.models import Course, Household
 from orders.cart import add_to_cart, apply_promo, drop_promo, remove_from_cart
-from orders.forms import LineForm, PromoForm
-from orders.models import OrderItem, cart_of
+from orders.forms import CatalogForm, LineForm, PromoForm
+from orders.models import OrderItem, PromoCode, cart_of
 from orders.quotes import cart_lines, quote
 from orders.refusal import Refused
+
+CLASSES_ON_A_PAGE = 60
 
 
 @login_not_required
 def catalog(request: HttpRequest) -> HttpResponse:
-    courses = Course.objects.for_catalog()
-    return render(request, "orders/catalog.html", {"courses": courses, "now": timezone.now()})
+    """Classes that are not over, narrowed by the filters, a page at a time."""
+    now = timezone.now()
+    form = CatalogForm(request.GET)
+    courses = form.narrow(Course.objects.for_catalog().not_over(local_date(now)), now=now)
+    page = Paginator(courses, CLASSES_ON_A_PAGE).get_page(request.GET.get("page"))
+    return render(request, "orders/catalog.html", {"page": page, "form": form, "now": now})
 
 
 @login_not_required
@@ -28,7 +36,7 @@ def course(request: HttpRequest, slug: str) -> HttpResponse:
     """The class page, with the form that puts a child into the cart."""
     found = get_object_or_404(Course.objects.for_catalog(), slug=slug)
     parent = guardian(request)
-    form = LineForm(request.POST or None, household=household_of(request)) if parent else None
+    form = _line_form(request, found) if parent else None
     if request.method == "POST" and form and form.is_valid():
         try:
             add_to_cart(
@@ -52,40 +60,42 @@ def course(request: HttpRequest, slug: str) -> HttpResponse:
     return render(request, "orders/course.html", context)
 
 
+def _line_form(request: HttpRequest, found: Course) -> LineForm:
+    sent = request.POST if request.method == "POST" else None
+    return LineForm(sent, household=household_of(request), course=found)
+
+
 def cart(request: HttpRequest) -> HttpResponse:
     """The cart with its prices; posting puts a promo code on it, or takes it off."""
-    order = cart_of(household_of(request))
-    form = PromoForm(request.POST or None)
+    household = household_of(request)
     today = local_date(timezone.now())
-    if request.method == "POST" and "remove" in request.POST:
-        drop_promo(cart=order)
+    form = PromoForm(request.POST if request.method == "POST" else None)
+    if "remove" in request.POST:
+        drop_promo(cart=cart_of(household))
         return redirect("cart")
-    if request.method == "POST" and form.is_valid():
-        try:
-            code = apply_promo(cart=order, text=form.cleaned_data["code"], on=today)
-        except Refused as refusal:
-            form.add_error("code", refusal.message)
-        else:
-            messages.success(request, f"Promo code {code} is on your cart.")
-            return redirect("cart")
-    prices = quote(order, cart_lines(order), on=today)
-    return render(
-        request,
-        "orders/cart.html",
-        {
-            "order": order,
-            "items": [line.item for line in prices.lines],
-            "quote": prices,
-            "total_cents": prices.total_cents,
-            "form": form,
-        },
-    )
+    if code := _take_promo(form, household, on=today):
+        messages.success(request, f"Promo code {code} is on your cart.")
+        return redirect("cart")
+    order = household.orders.carts().first()
+    prices = quote(order, cart_lines(order), on=today) if order else None
+    return render(request, "orders/cart.html", {"order": order, "quote": prices, "form": form})
+
+
+def _take_promo(form: PromoForm, household: Household, *, on: datetime.date) -> PromoCode | None:
+    """The code that is on the cart now; without one the form says why."""
+    if not form.is_valid():
+        return None
+    try:
+        return apply_promo(cart=cart_of(household), text=form.cleaned_data["code"], on=on)
+    except Refused as refusal:
+        form.add_error("code", refusal.message)
+        return None
 
 
 @require_POST
 def remove_line(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
-    household = household_of(request)
-    item = get_object_or_404(OrderItem, public_id=public_id, order=cart_of(household))
+    lines = OrderItem.objects.filter(order__in=household_of(request).orders.carts())
+    item = get_object_or_404(lines.select_related("order", "course"), public_id=public_id)
     remove_from_cart(cart=item.order, item=item)
     messages.info(request, f"{item.course} was removed from the cart.")
     return redirect("cart")

@@ -5,11 +5,14 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from django.utils import timezone
 
 from billing.checkout import place_order
 from csf.dates import local_date
-from enrollments.models import Child, Course, Household, Location, Program, User
+from enrollments.models import Child, Course, EmergencyContact, Household, Location, Program, User
 from orders.cart import add_to_cart
 from orders.models import Order, cart_of
 
@@ -29,15 +32,38 @@ def create_household(
 
 def create_guardian(*, household: Household, **fields: Any) -> User:
     fields.setdefault("email", f"guardian{next(_numbers)}@example.org")
-    return User.objects.create(household=household, **{"first_name": "Pat", "last_name": "Garcia"} | fields)
+    user = User.objects.create(household=household, **{"first_name": "Pat", "last_name": "Garcia"} | fields)
+    EmailAddress.objects.create(user=user, email=user.email, primary=True, verified=True)
+    return user
 
 
-def create_child(*, household: Household, age: int = 8, **fields: Any) -> Child:
+def create_staff(**fields: Any) -> User:
+    user = User.objects.create(
+        **{"email": f"staff{next(_numbers)}@example.org", "is_staff": True, "is_superuser": True} | fields
+    )
+    EmailAddress.objects.create(user=user, email=user.email, primary=True, verified=True)
+    return user
+
+
+def create_totp(*, user: User | None = None, secret: str = "") -> Authenticator:
+    """The second step of a staff member."""
+    return TOTP.activate(user or create_staff(), secret or generate_totp_secret()).instance
+
+
+def create_child(*, household: Household, age: int = 8, contacts: int = 1, **fields: Any) -> Child:
     born_on = timezone.now().date() - datetime.timedelta(days=365 * age + 100)
-    return Child.objects.create(
+    child = Child.objects.create(
         household=household,
         **{"first_name": f"Kim{next(_numbers)}", "last_name": "Garcia", "born_on": born_on} | fields,
     )
+    for _ in range(contacts):
+        create_contact(child=child)
+    return child
+
+
+def create_contact(*, child: Child, **fields: Any) -> EmergencyContact:
+    defaults = {"name": "Gran Garcia", "phone": "+1 555 010 0123", "relationship": "Grandmother"}
+    return EmergencyContact.objects.create(child=child, **defaults | fields)
 
 
 def create_course(*, sessions: int = 0, **fields: Any) -> Course:

@@ -1,11 +1,12 @@
 from enrollments.models.courses import Course, CourseSession, Location, Program
-from enrollments.models.people import Child, Household, User
+from enrollments.models.people import Child, EmergencyContact, Household, User
 from enrollments.models.seats import Enrollment, EnrollmentStatus, EnrollmentTransition
 
 __all__ = [
     "Child",
     "Course",
     "CourseSession",
+    "EmergencyContact",
     "Enrollment",
     "EnrollmentStatus",
     "EnrollmentTransition",

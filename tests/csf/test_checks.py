@@ -3,6 +3,8 @@
 import pytest
 from django.core.checks import run_checks
 
+pytestmark = pytest.mark.django_db  # some checks of other packages look at the database
+
 PRODUCTION = {
     "CSF_MODE": "production",
     "IS_PRODUCTION": True,

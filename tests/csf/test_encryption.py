@@ -30,7 +30,12 @@ def keys(settings):
 def create_row(secret=TEXT, **fields):
     number = EmailMessage.objects.count()
     return EmailMessage.objects.create(
-        kind="account_notice", to="a@example.org", fact_id=0, dedupe_key=f"test:{number}", context={}, secret=secret
+        kind="account_notice",
+        to="a@example.org",
+        fact_id=0,
+        dedupe_key=f"test:{number}",
+        context={},
+        secret=secret,
     )
 
 
@@ -63,7 +68,14 @@ def test_the_row_gives_the_text_and_the_database_does_not(keys):
 @pytest.mark.django_db
 def test_bulk_rows_are_encrypted_too(keys):
     rows = [
-        EmailMessage(kind="account_notice", to="a@b.org", fact_id=0, dedupe_key=str(n), context={}, secret=f"{TEXT} {n}")
+        EmailMessage(
+            kind="account_notice",
+            to="a@b.org",
+            fact_id=0,
+            dedupe_key=str(n),
+            context={},
+            secret=f"{TEXT} {n}",
+        )
         for n in range(3)
     ]
     EmailMessage.objects.bulk_create(rows)
@@ -165,7 +177,9 @@ def test_rotation_goes_on_where_it_was_stopped(keys, monkeypatch):
     keys.FIELD_KEYS = [key("new"), *keys.FIELD_KEYS]
     stop_at = rows[2].public_id
     with monkeypatch.context() as broken:
-        broken.setattr("csf.encryption.seal", lambda text, *, owner: stop(owner, stop_at) or seal(text, owner=owner))
+        broken.setattr(
+            "csf.encryption.seal", lambda text, *, owner: stop(owner, stop_at) or seal(text, owner=owner)
+        )
         with pytest.raises(KeyboardInterrupt):
             call_command("rotate_keys")
 

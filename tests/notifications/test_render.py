@@ -99,7 +99,7 @@ def test_held_order_is_never_called_confirmed():
             "\u00a0EDT", " EDT"
         )
         assert "Pay to confirm" in part
-        assert "your payment of $194.00" in part
+        assert "your payment of $185.00" in part
         assert "confirmed" not in part
     assert "confirmed" not in mail.subject
 

@@ -1,0 +1,314 @@
+"""What all admins share, and the admins of the operational tables and of the queue."""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from django.contrib import admin, messages
+from django.db import models
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.urls import NoReverseMatch, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django_q.models import Failure, OrmQ, Schedule, Success
+from unfold.admin import ModelAdmin as UnfoldModelAdmin
+
+from csf.models import Canary, StaffTask
+from csf.money import money_text
+from csf.state import StatefulModel
+from csf.templatetags.csf_format import moment
+
+Column = Callable[[Any], Any]
+
+# Colours of Unfold's labels by state; a state that is not named is grey.
+BADGES = defaultdict(
+    str,
+    dict.fromkeys(["active", "paid", "confirmed", "succeeded", "sent", "delivered", "processed"], "success")
+    | dict.fromkeys(["held", "placed", "charging", "sending", "waiting", "queued", "received"], "info")
+    | dict.fromkeys(
+        ["unknown", "retry_wait", "needs_card", "needs_auth", "partly_paid", "not_sent"], "warning"
+    )
+    | dict.fromkeys(["failed", "parked", "declined", "rejected", "refused", "bounced", "unpaid"], "danger"),
+)
+
+
+# --- Columns ------------------------------------------------------------------------------------------------
+
+
+def badge(state: str, text: str) -> SafeString:
+    return render_to_string("unfold/helpers/label.html", {"type": BADGES[state], "text": text})
+
+
+def state(field: str = "status", title: str = "") -> Column:
+    """A column that shows a field with choices as a coloured label."""
+
+    @admin.display(description=title or field, ordering=field)
+    def shown(obj: Any) -> SafeString:
+        return badge(getattr(obj, field), getattr(obj, f"get_{field}_display")())
+
+    shown.__name__ = f"{field}_badge"
+    return shown
+
+
+def money(field: str, title: str = "") -> Column:
+    """A column that shows cents as an amount."""
+
+    @admin.display(description=title or field.removesuffix("_cents").replace("_", " "), ordering=field)
+    def shown(obj: Any) -> str | None:
+        cents = getattr(obj, field)
+        return None if cents is None else money_text(cents)
+
+    shown.__name__ = field
+    return shown
+
+
+def link(obj: models.Model, text: object = None) -> SafeString:
+    """The row's page in the admin; only its text if it has none."""
+    shown = text or obj
+    try:
+        url = reverse(f"admin:{obj._meta.app_label}_{obj._meta.model_name}_change", args=[obj.pk])
+    except NoReverseMatch:
+        return format_html("{}", shown)
+    return format_html('<a class="text-link" href="{}">{}</a>', url, shown)
+
+
+def preformatted(text: str) -> SafeString:
+    # Unfold's stylesheet holds only the utility classes that its own templates use.
+    return format_html(
+        '<pre class="text-xs" style="white-space: pre-wrap; overflow-wrap: anywhere">{}</pre>', text
+    )
+
+
+def pretty(data: object) -> SafeString:
+    """JSON values to read, without those whose name says that they are secret."""
+    text = json.dumps(_without_secrets(data), indent=2, ensure_ascii=False)
+    return preformatted(text.encode(errors="replace").decode())  # events may hold lone surrogates
+
+
+def _without_secrets(data: object) -> object:
+    if isinstance(data, dict):
+        return {
+            key: "(hidden)" if "secret" in key and value else _without_secrets(value)
+            for key, value in data.items()
+        }
+    return [_without_secrets(value) for value in data] if isinstance(data, list) else data
+
+
+# --- Panels -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A read-only table below the form of a row."""
+
+    title: str
+    headers: Sequence[str]
+    rows: Sequence[Sequence[object]]
+
+    def table(self) -> dict[str, object]:
+        rows = [["-" if cell in (None, "") else cell for cell in row] for row in self.rows]
+        return {"headers": self.headers, "rows": rows}
+
+
+_panels: dict[type[models.Model], list[tuple[str, Callable[[Any], Panel]]]] = defaultdict(list)
+
+
+def panel(
+    model: type[models.Model], *, permission: str
+) -> Callable[[Callable[[Any], Panel]], Callable[[Any], Panel]]:
+    """Adds a panel to the model's page, for those with the permission.
+
+    So the page of an order shows its payments and emails without `orders` knowing of either.
+    """
+
+    def add(make: Callable[[Any], Panel]) -> Callable[[Any], Panel]:
+        _panels[model].append((permission, make))
+        return make
+
+    return add
+
+
+def history(obj: StatefulModel, title: str = "Changes of status") -> Panel:
+    """Each change of state, with who made it and why."""
+    labels = dict(type(obj).status.field.choices)
+    rows = [
+        (
+            moment(row.created_at),
+            f"{labels.get(row.from_status, row.from_status)} → {labels.get(row.to_status, row.to_status)}",
+            link(row.by) if row.by else "system",
+            row.reason,
+        )
+        for row in obj.transitions.select_related("by")
+    ]
+    return Panel(title, ["When", "Change", "Who", "Why"], rows)
+
+
+# --- Admins -------------------------------------------------------------------------------------------------
+
+
+class ModelAdmin(UnfoldModelAdmin):
+    """With panels below a row's form, and no count of all rows below a list."""
+
+    show_full_result_count = False
+    list_per_page = 50
+    list_defer: ClassVar[Sequence[str]] = ()  # large columns that the list does not show
+    change_form_outer_before_template = "admin/_row_action.html"
+    change_form_outer_after_template = "admin/_panels.html"
+
+    def search_note(self, obj: Any) -> str:
+        """What tells this row from its namesakes among the results of the search box."""
+        return ""
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        rows = super().get_queryset(request)
+        page = request.resolver_match and request.resolver_match.url_name
+        return rows.defer(*self.list_defer) if page and page.endswith("_changelist") else rows
+
+    def row_action(self, request: HttpRequest, obj: Any) -> str | None:
+        """The name of the list's action that this row's page offers as a button."""
+        return None
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        if obj := kwargs.get("obj"):
+            makers = _panels[self.model]
+            context["panels"] = [
+                make(obj) for permission, make in makers if request.user.has_perm(permission)
+            ]
+            action = self.get_actions(request).get(self.row_action(request, obj))
+            context["row_action"] = action and {"name": action[1], "title": action[2]}
+        page: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        return page
+
+
+class ReadOnly:
+    """For facts, money and states: what happened stays as it was written."""
+
+    def has_add_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        return False
+
+
+class ReadOnlyAdmin(ReadOnly, ModelAdmin):
+    pass
+
+
+class TransitionAdmin(ReadOnlyAdmin):
+    """Changes of state of one model; `parent` is its foreign key."""
+
+    parent: ClassVar[str]
+    list_filter = ["to_status"]
+    date_hierarchy = "created_at"
+    ordering = ["-pk"]
+
+    def get_list_display(self, request: HttpRequest) -> list[str]:
+        return ["created_at", self.parent, "from_status", "to_status", "by", "reason"]
+
+    def get_fields(self, request: HttpRequest, obj: models.Model | None = None) -> list[str]:
+        return [self.parent, "from_status", "to_status", "by", "reason", "created_at"]
+
+
+class StaffTaskState(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [("open", "open"), ("closed", "closed")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        if self.value() in {"open", "closed"}:
+            return queryset.filter(closed_at__isnull=self.value() == "open")
+        return queryset
+
+
+@admin.register(StaffTask)
+class StaffTaskAdmin(ReadOnlyAdmin):
+    actions = ["close"]
+    list_display = ["kind", "about", "opened_at", "state", "closed_at", "closed_by"]
+    list_filter = [StaffTaskState, "kind"]
+    list_select_related = ["closed_by"]
+    search_fields = ["subject", "detail"]
+    search_help_text = "Search in what it is about and in the detail."
+    ordering = ["-pk"]
+    fields = ["kind", "about", "detail", "opened_at", "state", "closed_at", "closed_by"]
+    readonly_fields = ["about", "state"]
+
+    def has_close_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("csf.change_stafftask")
+
+    def row_action(self, request: HttpRequest, obj: StaffTask) -> str | None:
+        return None if obj.closed_at else "close"
+
+    @admin.display(description="about")
+    def about(self, task: StaffTask) -> SafeString:
+        label, _, key = task.subject.partition(":")
+        try:
+            url = reverse(f"admin:{label.replace('.', '_')}_change", args=[key])
+        except NoReverseMatch:
+            return format_html("{}", task.subject)
+        return format_html('<a class="text-link" href="{}">{}</a>', url, task.subject)
+
+    @admin.display(description="state", ordering="closed_at")
+    def state(self, task: StaffTask) -> SafeString:
+        return badge("placed", "closed") if task.closed_at else badge("needs_card", "open")
+
+    @admin.action(description="Close, decided", permissions=["close"])
+    def close(self, request: HttpRequest, queryset: Any) -> None:
+        closed = queryset.close(by=request.user)
+        messages.success(request, f"Tasks closed: {closed}.")
+
+
+@admin.register(Canary)
+class CanaryAdmin(ReadOnlyAdmin):
+    list_display = fields = ["sang_at"]
+
+
+# --- The queue ----------------------------------------------------------------------------------------------
+
+
+@admin.register(Schedule)
+class ScheduleAdmin(ModelAdmin):
+    """Only a pause (no repeats) and the next run can be set: one unreadable schedule stops all the others,
+    and `sync_schedules` restores the rest."""
+
+    list_display = ["name", "func", "cron", "next_run", "repeats"]
+    search_fields = ["name", "func"]
+    ordering = ["name"]
+    fields = ["name", "func", "args", "cron", "repeats", "next_run"]
+    readonly_fields = ["name", "func", "args", "cron"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Schedule | None = None) -> bool:
+        return False
+
+
+@admin.register(OrmQ)
+class QueuedTaskAdmin(ReadOnlyAdmin):
+    list_display = ["id", "func", "args", "key", "lock"]
+    list_filter = ["key"]
+    ordering = ["id"]
+    fields = ["key", "lock", "task_id", "name", "func", "args", "kwargs", "q_options"]
+
+
+@admin.register(Success, Failure)
+class FinishedTaskAdmin(ReadOnlyAdmin):
+    list_display = ["name", "func", "started", "stopped", "attempt_count"]
+    list_filter = ["started"]
+    search_fields = ["name", "func"]
+    search_help_text = "Search by the task's name or function."
+    fields = ["name", "func", "args", "kwargs", "started", "stopped", "attempt_count", "outcome"]
+
+    @admin.display(description="result")
+    def outcome(self, task: Success | Failure) -> SafeString:
+        return preformatted(str(task.result))

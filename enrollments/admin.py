@@ -1,0 +1,412 @@
+from typing import Any
+
+from allauth.account.models import EmailAddress
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group
+from django.db.models import Count, Max, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from unfold.admin import TabularInline
+from unfold.forms import AdminPasswordChangeForm, UserCreationForm
+
+from csf.admin import (
+    ModelAdmin,
+    Panel,
+    ReadOnlyAdmin,
+    TransitionAdmin,
+    badge,
+    history,
+    link,
+    money,
+    panel,
+    state,
+)
+from csf.money import money_text
+from csf.templatetags.csf_format import clock, day, moment
+from enrollments.models import (
+    Child,
+    Course,
+    CourseSession,
+    EmergencyContact,
+    Enrollment,
+    EnrollmentTransition,
+    Household,
+    Location,
+    Program,
+    User,
+)
+
+PANEL_ROWS = 50
+
+# --- Families -----------------------------------------------------------------------------------------------
+
+
+class UniqueEmailForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at run time
+    """Says in words what the constraint on the lower-cased email would refuse."""
+
+    def clean_email(self) -> str:
+        email: str = self.cleaned_data["email"].lower()  # as sign-in looks it up
+        if User.objects.filter(email__iexact=email).exclude(pk=self.instance.pk).exists():
+            raise forms.ValidationError("Somebody already signs in with this email.")
+        return email
+
+
+class NewUserForm(UniqueEmailForm, UserCreationForm):
+    pass
+
+
+class ChildInline(TabularInline):
+    model = Child
+    fields = ["first_name", "last_name", "born_on"]
+    extra = 0
+    show_change_link = True
+    can_delete = False
+
+
+class GuardianInline(TabularInline):
+    model = User
+    form = UniqueEmailForm
+    verbose_name = "guardian"
+    verbose_name_plural = "guardians, the first gets the family's email"
+    fields = ["email", "first_name", "last_name", "is_active"]
+    ordering = ["pk"]
+    extra = 0
+    show_change_link = True
+    can_delete = False
+
+
+@admin.register(Household)
+class HouseholdAdmin(ModelAdmin):
+    inlines = [GuardianInline, ChildInline]
+    list_display = ["name", "first_email", "number_of_children", "created_at"]
+    search_fields = [
+        "name",
+        "guardians__email",
+        "guardians__first_name",
+        "guardians__last_name",
+        "children__first_name",
+        "children__last_name",
+    ]
+    search_help_text = "Search by family, guardian, child or email."
+    date_hierarchy = "created_at"
+    ordering = ["name", "pk"]
+    fields = ["name", "created_at"]
+    readonly_fields = ["created_at"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Household]:
+        families: QuerySet[Household] = super().get_queryset(request)
+        return families.annotate(number_of_children=Count("children", distinct=True)).prefetch_related(
+            "guardians"
+        )
+
+    def has_delete_permission(self, request: HttpRequest, obj: Household | None = None) -> bool:
+        return False
+
+    def search_note(self, obj: Household) -> str:
+        return self.first_email(obj) or ""
+
+    @admin.display(description="email")
+    def first_email(self, family: Household) -> str | None:
+        return min(((user.pk, user.email) for user in family.guardians.all()), default=(0, None))[1]
+
+    @admin.display(description="children", ordering="number_of_children")
+    def number_of_children(self, family: Any) -> int:
+        number: int = family.number_of_children
+        return number
+
+
+class EmergencyContactInline(TabularInline):
+    model = EmergencyContact
+    fields = ["name", "phone", "relationship", "is_primary"]
+    extra = 0
+    max_num = EmergencyContact.MOST
+
+
+@admin.register(Child)
+class ChildAdmin(ModelAdmin):
+    inlines = [EmergencyContactInline]
+    list_display = ["__str__", "born_on", "household", "created_at"]
+    list_select_related = ["household"]
+    search_fields = ["first_name", "last_name", "household__name"]
+    search_help_text = "Search by name or family."
+    autocomplete_fields = ["household"]
+    ordering = ["last_name", "first_name", "pk"]
+    fields = ["first_name", "last_name", "born_on", "household", "created_at"]
+    readonly_fields = ["created_at"]
+
+    def search_note(self, obj: Child) -> str:
+        return f"of the {obj.household}"
+
+
+@admin.register(EmergencyContact)
+class EmergencyContactAdmin(ReadOnlyAdmin):
+    list_display = ["name", "phone", "relationship", "is_primary", "child"]
+    list_select_related = ["child"]
+    search_fields = ["name", "phone", "child__first_name", "child__last_name"]
+    search_help_text = "Search by name, phone or child."
+    fields = ["child", "name", "phone", "relationship", "is_primary"]
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg] # not generic at run time
+    """Only a superuser makes staff or touches another superuser. Nobody is deleted: what they did names
+    them."""
+
+    form = UniqueEmailForm
+    add_form = NewUserForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ["email", "get_full_name", "household", "is_staff", "is_active", "last_login"]
+    list_filter = ["is_staff", "is_active"]
+    list_select_related = ["household"]
+    search_fields = ["email", "first_name", "last_name", "household__name"]
+    search_help_text = "Search by email, name or family."
+    ordering = ["email"]
+    autocomplete_fields = ["household", "groups"]
+    filter_horizontal = []
+    readonly_fields = ["date_joined", "last_login", "change_password"]
+    fieldsets = [
+        (None, {"fields": ["email", ("first_name", "last_name"), "household", "change_password"]}),
+        ("Rights", {"fields": ["is_active", "is_staff", "is_superuser", "groups"]}),
+        ("Dates", {"fields": [("date_joined", "last_login")]}),
+    ]
+    add_fieldsets = [
+        (None, {"fields": ["email", ("first_name", "last_name"), "household", "usable_password"]}),
+        ("Password", {"fields": ["password1", "password2"]}),
+    ]
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        is_out_of_reach = isinstance(obj, User) and obj.is_superuser and not request.user.is_superuser
+        allowed: bool = super().has_change_permission(request, obj)
+        return allowed and not is_out_of_reach
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return False
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
+        rights = [] if request.user.is_superuser else ["is_staff", "is_superuser", "groups"]
+        return [*self.readonly_fields, *rights]
+
+    @admin.display(description="password")
+    def change_password(self, user: User) -> str:
+        url = reverse("admin:auth_user_password_change", args=[user.pk])
+        return format_html('<a class="text-link" href="{}">Set a new one</a>', url)
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
+    pass
+
+
+@admin.register(EmailAddress)
+class EmailAddressAdmin(ReadOnlyAdmin):
+    list_display = ["email", "user", "primary", "verified"]
+    list_filter = ["verified", "primary"]
+    list_select_related = ["user"]
+    search_fields = ["email", "user__first_name", "user__last_name"]
+    fields = ["email", "user", "primary", "verified"]
+
+
+@panel(Household, permission="enrollments.view_enrollment")
+def family_enrollments(family: Household) -> Panel:
+    return _enrollments(Enrollment.objects.filter(child__household=family))
+
+
+@panel(Child, permission="enrollments.view_enrollment")
+def child_enrollments(child: Child) -> Panel:
+    return _enrollments(Enrollment.objects.filter(child=child))
+
+
+def _enrollments(enrollments: QuerySet[Enrollment]) -> Panel:
+    rows = enrollments.select_related("child", "course").order_by("-pk")
+    return Panel(
+        "Enrollments",
+        ["Child", "Class", "Status", "Starts", "Since"],
+        [
+            (
+                link(row.child),
+                link(row, row.course),
+                badge(row.status, row.get_status_display()),
+                day(row.course.starts_on),
+                moment(row.created_at),
+            )
+            for row in rows[:PANEL_ROWS]
+        ],
+    )
+
+
+# --- Classes ------------------------------------------------------------------------------------------------
+
+
+@admin.register(Program)
+class ProgramAdmin(ModelAdmin):
+    list_display = ["name", "number_of_classes"]
+    search_fields = ["name"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Program]:
+        programs: QuerySet[Program] = super().get_queryset(request)
+        return programs.annotate(number_of_classes=Count("courses"))
+
+    @admin.display(description="classes", ordering="number_of_classes")
+    def number_of_classes(self, program: Any) -> int:
+        number: int = program.number_of_classes
+        return number
+
+
+@admin.register(Location)
+class LocationAdmin(ModelAdmin):
+    list_display = ["name", "address"]
+    search_fields = ["name", "address"]
+
+
+class CourseForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at run time
+    """Says by the field, in words, what the database's constraints would refuse."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "price_cents" in self.fields:
+            self.fields["price_cents"].label = "Price in cents"
+            self.fields["price_cents"].help_text = f"14400 means {money_text(14400)}. 0 makes it free."
+
+    def clean(self) -> dict[str, Any]:
+        data: dict[str, Any] = super().clean() or self.cleaned_data
+        self._refuse_reversed(data, "age_min", "age_max", "Must not be below the youngest age.")
+        self._refuse_reversed(data, "starts_on", "ends_on", "Must not be before the first day.")
+        self._refuse_reversed(
+            data, "registration_opens_at", "registration_closes_at", "Must not be before registration opens."
+        )
+        self._refuse_reversed(data, "start_time", "end_time", "Must be after the start.", may_be_equal=False)
+        if 0 < data.get("price_cents", 0) < 100:
+            self.add_error("price_cents", f"Must be 0 or at least 100 ({money_text(100)}).")
+        highest = self._highest_seat_taken()
+        if data.get("capacity", highest) < highest:
+            self.add_error("capacity", f"Seat {highest} is taken, so there must be at least {highest}.")
+        return data
+
+    def _refuse_reversed(
+        self, data: dict[str, Any], first: str, last: str, message: str, *, may_be_equal: bool = True
+    ) -> None:
+        low, high = data.get(first), data.get(last)
+        if low is not None and high is not None and (high < low or (high == low and not may_be_equal)):
+            self.add_error(last, message)
+
+    def _highest_seat_taken(self) -> int:
+        if not self.instance.pk:
+            return 0
+        return self.instance.enrollments.aggregate(highest=Max("seat_number"))["highest"] or 0
+
+
+class SessionInline(TabularInline):
+    model = CourseSession
+    verbose_name_plural = "sessions"
+    fields = ["held_on", "start_time", "end_time"]
+    extra = 0
+
+
+@admin.register(Course)
+class CourseAdmin(ModelAdmin):
+    form = CourseForm
+    inlines = [SessionInline]
+    list_display = [
+        "title",
+        "program",
+        "location",
+        "when",
+        "starts_on",
+        money("price_cents"),
+        "seats",
+        "is_published",
+    ]
+    list_filter = ["is_published", "program", "location", "weekday", "starts_on"]
+    list_select_related = ["program", "location"]
+    search_fields = ["title", "program__name", "location__name"]
+    search_help_text = "Search by title, program or location."
+    autocomplete_fields = ["program", "location"]
+    prepopulated_fields = {"slug": ["title"]}
+    date_hierarchy = "starts_on"
+    ordering = ["starts_on", "title", "pk"]
+    fieldsets = [
+        (None, {"fields": ["title", "slug", ("program", "location"), "description", "is_published"]}),
+        ("Who and how much", {"fields": [("age_min", "age_max"), ("price_cents", "capacity")]}),
+        ("When", {"fields": [("starts_on", "ends_on"), "weekday", ("start_time", "end_time")]}),
+        ("Registration", {"fields": ["registration_opens_at", "registration_closes_at"]}),
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Course]:
+        return super().get_queryset(request).with_places()  # type: ignore[no-any-return]
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        given: dict[str, Any] = super().get_changeform_initial_data(request)
+        return {"registration_opens_at": timezone.now()} | given
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        course: Course = form.instance
+        if not change and not course.sessions.exists():
+            written = len(course.plan_sessions())
+            messages.info(request, f"{written} weekly sessions were written; remove any that will not meet.")
+
+    @admin.display(description="when", ordering="weekday")
+    def when(self, course: Course) -> str:
+        return f"{course.get_weekday_display()}, {clock(course.start_time)}"
+
+    @admin.display(description="seats", ordering="taken")
+    def seats(self, course: Course) -> str:
+        return f"{course.taken} of {course.capacity}"
+
+
+@admin.register(CourseSession)
+class SessionAdmin(ReadOnlyAdmin):
+    list_display = ["course", "held_on", "start_time", "end_time"]
+    list_select_related = ["course"]
+    list_filter = ["held_on"]
+    search_fields = ["course__title"]
+    date_hierarchy = "held_on"
+    fields = ["course", "held_on", "start_time", "end_time"]
+
+
+@admin.register(Enrollment)
+class EnrollmentAdmin(ReadOnlyAdmin):
+    list_display = ["child", "course", state(), "seat_number", "expires_at", "created_at"]
+    list_filter = ["status", "course__program", "created_at"]
+    list_select_related = ["child", "course"]
+    search_fields = ["child__first_name", "child__last_name", "course__title", "child__household__name"]
+    search_help_text = "Search by child, family or class."
+    date_hierarchy = "created_at"
+    ordering = ["-pk"]
+    fields = ["child", "course", state(), "seat_number", "expires_at", "created_at", "public_id"]
+
+
+@admin.register(EnrollmentTransition)
+class EnrollmentTransitionAdmin(TransitionAdmin):
+    parent = "enrollment"
+    list_select_related = ["enrollment__child", "enrollment__course", "by"]
+    search_fields = ["enrollment__child__first_name", "enrollment__child__last_name", "reason"]
+
+
+@panel(Course, permission="enrollments.view_enrollment")
+def course_enrollments(course: Course) -> Panel:
+    rows = course.enrollments.select_related("child__household").order_by("seat_number", "-pk")
+    return Panel(
+        "Enrollments",
+        ["Seat", "Child", "Age at the start", "Family", "Status"],
+        [
+            (
+                row.seat_number,
+                link(row, row.child),
+                row.child.age_on(course.starts_on),
+                link(row.child.household),
+                badge(row.status, row.get_status_display()),
+            )
+            for row in rows[: 2 * PANEL_ROWS]
+        ],
+    )
+
+
+@panel(Enrollment, permission="enrollments.view_enrollmenttransition")
+def enrollment_history(enrollment: Enrollment) -> Panel:
+    return history(enrollment)

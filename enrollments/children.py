@@ -1,0 +1,39 @@
+"""The children of a family, as their parents enter them."""
+
+import datetime
+from collections.abc import Sequence
+
+from django.db import transaction
+from django.db.models import Prefetch, QuerySet
+
+from enrollments.models import Child, EmergencyContact, Enrollment, Household
+
+
+class AlreadyInFamily(Exception):
+    """A child of this name and birthday is there already."""
+
+
+@transaction.atomic
+def save_child(*, child: Child, contacts: Sequence[EmergencyContact]) -> None:
+    """Write the child with exactly these contacts. Raises AlreadyInFamily.
+
+    The household's lock puts two presses of the button, and two open windows, one after the other.
+    """
+    family = Household.objects.select_for_update(no_key=True).get(pk=child.household_id)
+    namesakes = family.children.filter(first_name__iexact=child.first_name, last_name__iexact=child.last_name)
+    if namesakes.filter(born_on=child.born_on).exclude(pk=child.pk).exists():
+        raise AlreadyInFamily
+    child.save()
+    child.emergency_contacts.all().delete()
+    for contact in contacts:
+        contact.child = child
+    EmergencyContact.objects.bulk_create(contacts)
+
+
+def children_with_classes(household: Household, *, on: datetime.date) -> QuerySet[Child]:
+    """Each child with its contacts and, as `places`, its places in classes that are not over."""
+    places = Enrollment.objects.live().filter(course__ends_on__gte=on).select_related("course")
+    return household.children.prefetch_related(
+        "emergency_contacts",
+        Prefetch("enrollments", places.order_by("course__starts_on", "pk"), to_attr="places"),
+    )

@@ -1,0 +1,98 @@
+import datetime
+import re
+from typing import Any
+
+from django import forms
+
+from enrollments.models import Child, EmergencyContact
+
+OLDEST = 19  # years; this is a school for children
+FEWEST_DIGITS = 7  # of a telephone number, without its area
+# Control characters, and marks that turn the direction of the text after them; a name needs neither.
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def one_line(text: str) -> str:
+    """A name as people read it: no line breaks, no control characters, single spaces."""
+    return " ".join(_UNSEEN.sub("", " ".join(text.split())).split())
+
+
+class LineField(forms.CharField):
+    """One line of text as people read it."""
+
+    def to_python(self, value: Any) -> Any:
+        return one_line(super().to_python(value) or "")
+
+
+class NameField(LineField):
+    """The name of a person. Mail programs make links of addresses, so a name must not hold one."""
+
+    def validate(self, value: str) -> None:
+        super().validate(value)
+        if value and "://" in value:
+            raise forms.ValidationError("A name cannot hold a web address.")
+        if value and not any(character.isalpha() for character in value):
+            raise forms.ValidationError("Type the name in letters.")
+
+
+class ChildForm(forms.Form):
+    first_name = NameField(max_length=60)
+    last_name = NameField(max_length=60)
+    born_on = forms.DateField(
+        label="Date of birth",
+        widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d"),
+        error_messages={"invalid": "Type the date as year, month and day, for example 2018-05-31."},
+    )
+
+    def __init__(self, *args: Any, child: Child, on: datetime.date, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial = {name: getattr(child, name) for name in self.fields}
+        self._earliest, self._today = datetime.date(on.year - OLDEST, 1, 1), on
+        limits = {"min": self._earliest.isoformat(), "max": on.isoformat()}
+        self.fields["born_on"].widget.attrs.update(limits)
+
+    def clean_born_on(self) -> datetime.date:
+        born_on: datetime.date = self.cleaned_data["born_on"]
+        if born_on > self._today:
+            raise forms.ValidationError("This day is still to come.")
+        if born_on < self._earliest:
+            raise forms.ValidationError("Our classes are for children. Please check the year.")
+        return born_on
+
+
+class ContactForm(forms.Form):
+    """One emergency contact. Left empty it is no contact, also where there was one."""
+
+    name = NameField(max_length=100)
+    phone = LineField(max_length=30, widget=forms.TextInput({"type": "tel"}))
+    relationship = NameField(
+        max_length=60, label="Relationship to the child", help_text="For example mother, uncle or neighbor."
+    )
+    is_primary = forms.BooleanField(label="Call this person first", required=False)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs | {"empty_permitted": True, "use_required_attribute": False})
+
+    def has_changed(self) -> bool:
+        return any((self[name].data or "").strip() for name in ("name", "phone", "relationship"))
+
+    def clean_phone(self) -> str:
+        phone: str = self.cleaned_data["phone"]
+        if sum(character.isdecimal() for character in phone) < FEWEST_DIGITS:
+            raise forms.ValidationError("Type the whole number, with its area code.")
+        return phone
+
+
+class BaseContactFormSet(forms.BaseFormSet):  # type: ignore[type-arg] # not generic at run time
+    def clean(self) -> None:
+        if not any(form.has_changed() for form in self.forms):
+            raise forms.ValidationError("Please give at least one person whom we can call.")
+
+
+ContactFormSet = forms.formset_factory(
+    ContactForm,
+    formset=BaseContactFormSet,
+    extra=EmergencyContact.MOST,
+    max_num=EmergencyContact.MOST,
+    absolute_max=EmergencyContact.MOST,
+)

@@ -1,0 +1,9 @@
+from django.urls import path
+
+from enrollments import views
+
+urlpatterns = [
+    path("account/children/", views.children, name="children"),
+    path("account/children/add/", views.add_child, name="add_child"),
+    path("account/children/<uuid:public_id>/", views.edit_child, name="edit_child"),
+]

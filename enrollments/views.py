@@ -1,0 +1,68 @@
+import uuid
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+
+from csf.dates import local_date
+from enrollments.children import AlreadyInFamily, children_with_classes, save_child
+from enrollments.families import household_of
+from enrollments.forms import ChildForm, ContactFormSet
+from enrollments.models import Child, EmergencyContact, User
+
+
+def children(request: HttpRequest) -> HttpResponse:
+    today = local_date(timezone.now())
+    found = children_with_classes(household_of(request), on=today)
+    cards = [{"child": child, "age": child.age_on(today)} for child in found]
+    return render(request, "enrollments/children.html", {"cards": cards})
+
+
+def add_child(request: HttpRequest) -> HttpResponse:
+    household = household_of(request)
+    assert isinstance(request.user, User)
+    return _child_page(request, Child(household=household, last_name=request.user.last_name))
+
+
+def edit_child(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    return _child_page(request, get_object_or_404(household_of(request).children, public_id=public_id))
+
+
+def _child_page(request: HttpRequest, child: Child) -> HttpResponse:
+    """The form of a new or known child with its contacts; afterwards back to where the parent came from."""
+    sent = request.POST if request.method == "POST" else None
+    form = ChildForm(sent, child=child, on=local_date(timezone.now()))
+    contacts = ContactFormSet(sent, prefix="contacts", initial=_known_contacts(child))
+    is_new, back = child.pk is None, _way_back(request)
+    if sent is not None and all([form.is_valid(), contacts.is_valid()]):
+        for name, value in form.cleaned_data.items():
+            setattr(child, name, value)
+        filled = [contact.cleaned_data for contact in contacts if contact.has_changed()]
+        try:
+            save_child(child=child, contacts=[EmergencyContact(**fields) for fields in filled])
+        except AlreadyInFamily:
+            form.add_error(None, f"{child} with this date of birth is in your family already.")
+        else:
+            messages.success(request, f"{child.first_name} was {'added' if is_new else 'saved'}.")
+            return redirect(back)
+    context = {"form": form, "contacts": contacts, "is_new": is_new, "child": child, "back": back}
+    return render(request, "enrollments/child.html", context)
+
+
+def _known_contacts(child: Child) -> list[Any]:
+    if child.pk is None:
+        return []
+    return list(child.emergency_contacts.values("name", "phone", "relationship", "is_primary"))
+
+
+def _way_back(request: HttpRequest) -> str:
+    """`?next=` if it stays on this site, else the list of children."""
+    wanted = request.GET.get("next", "")
+    is_ours = url_has_allowed_host_and_scheme(
+        wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    )
+    return wanted if is_ours else reverse("children")

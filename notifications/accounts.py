@@ -1,0 +1,115 @@
+"""Emails about accounts: allauth says when, our outbox sends them.
+
+Codes and links that open an account are kept encrypted until they are sent, and nowhere afterwards.
+"""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.urls import reverse
+from django.utils import timezone
+
+from csf.models import StaffTask
+from enrollments.accounts import FamilyAccountAdapter
+from enrollments.models import User
+from notifications.kinds import EmailKind
+from notifications.models import EmailMessage
+from notifications.outbox import notify
+from notifications.snapshots import Snapshot
+
+# What happened, by the name that allauth gives its email.
+NOTICES = {
+    "account/email/unknown_account": "unknown_account",
+    "account/email/account_already_exists": "account_already_exists",
+    "account/email/password_changed": "password_changed",
+    "account/email/password_reset": "password_changed",
+    "account/email/password_set": "password_changed",
+    "account/email/email_changed": "email_changed",
+    "mfa/email/totp_activated": "second_step_on",
+    "mfa/email/totp_deactivated": "second_step_off",
+    "mfa/email/recovery_codes_generated": "recovery_codes",
+}
+OTHER = "other"
+NOTICE_LIFE_S = 24 * 3600
+
+
+@dataclass(frozen=True)
+class AccountEvent:
+    """The fact behind an account email. There is no row of it: each request for a code is one of its own."""
+
+    recipient: User
+    """Unsaved if the address has no account."""
+    facts: Snapshot
+    expires_at: datetime
+    key: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    @property
+    def pk(self) -> int:
+        return self.recipient.pk or 0
+
+
+class AccountAdapter(FamilyAccountAdapter):
+    def send_mail(self, template_prefix: str, email: str, context: Mapping[str, Any]) -> None:
+        """allauth's one way out for email. Takes named values only: its context also holds the request."""
+        match template_prefix:
+            case "account/email/email_confirmation" | "account/email/email_confirmation_signup":
+                # Nobody has shown yet that the address is theirs: it gets no name that somebody else typed.
+                life_s = settings.ACCOUNT_EMAIL_VERIFICATION_BY_CODE_TIMEOUT
+                recipient = User(pk=context["user"].pk, email=email)
+                _tell(EmailKind.ACCOUNT_CONFIRM_EMAIL, recipient, life_s, code=context["code"])
+            case "account/email/login_code":
+                life_s = settings.ACCOUNT_LOGIN_BY_CODE_TIMEOUT
+                _tell(EmailKind.ACCOUNT_LOGIN_CODE, _owner_of(email), life_s, code=context["code"])
+            case "account/email/password_reset_key":
+                key = {"uidb36": context["uid"], "key": context["key"]}
+                path = reverse("account_reset_password_from_key", kwargs=key)
+                recipient, life_s = _addressed(context["user"], email), settings.PASSWORD_RESET_TIMEOUT
+                _tell(EmailKind.ACCOUNT_PASSWORD_RESET, recipient, life_s, reset_path=path)
+            case _:
+                self._notice(template_prefix, email, context)
+
+    def send_notification_mail(
+        self,
+        template_prefix: str,
+        user: User,
+        context: dict[str, Any] | None = None,
+        email: str | None = None,
+    ) -> None:
+        super().send_notification_mail(template_prefix, user, (context or {}) | {"user": user}, email)
+
+    def _notice(self, template_prefix: str, email: str, context: Mapping[str, Any]) -> None:
+        user = context.get("user")
+        told = _tell(
+            EmailKind.ACCOUNT_NOTICE,
+            _addressed(user, email) if user else _owner_of(email),
+            NOTICE_LIFE_S,
+            event=NOTICES.get(template_prefix, OTHER),
+            happened_at=timezone.now().isoformat(),
+            new_email=context.get("to_email", ""),
+        )
+        if template_prefix not in NOTICES:
+            row = EmailMessage.objects.get(dedupe_key__contains=told.key)
+            detail = (
+                f"allauth asked for {template_prefix!r}, which we have no words for; a plain notice went out."
+            )
+            StaffTask.open(StaffTask.Kind.EMAIL_FAILED, row, detail)
+
+
+def _tell(kind: EmailKind, recipient: User, life_s: int, **facts: str) -> AccountEvent:
+    expires_at = timezone.now() + timedelta(seconds=life_s)
+    event = AccountEvent(recipient, facts | {"minutes": life_s // 60}, expires_at)
+    notify(kind, [event])
+    return event
+
+
+def _owner_of(email: str) -> User:
+    return User.objects.filter(email__iexact=email).first() or User(email=email)
+
+
+def _addressed(user: User, email: str) -> User:
+    """The user at another of their addresses."""
+    return User(pk=user.pk, email=email, first_name=user.first_name)

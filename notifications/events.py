@@ -1,0 +1,102 @@
+"""What SendGrid tells of emails after it took them: stored first, then folded into the state of each email.
+
+Events come late, twice, in any order, and before the answer to the post. So storing is idempotent, and
+folding only ever moves an email up this ladder: sent, delivered, bounced or dropped, complained.
+"""
+
+import datetime
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models.functions import Coalesce, Now
+
+from csf.models import StaffTask
+from notifications.models import EmailEvent, EmailMessage, EmailStatus
+
+FOLD_SIZE = 1000
+_NOT_KNOWN_SENT = [EmailStatus.QUEUED, EmailStatus.SENDING, EmailStatus.UNKNOWN, EmailStatus.WITHHELD]
+# What each status may overtake. A late event of a first try also settles a row that was queued again.
+OVERTAKES = {
+    EmailStatus.SENT: _NOT_KNOWN_SENT,
+    EmailStatus.DELIVERED: [*_NOT_KNOWN_SENT, EmailStatus.SENT],
+    EmailStatus.DROPPED: [*_NOT_KNOWN_SENT, EmailStatus.SENT, EmailStatus.DELIVERED],
+    EmailStatus.BOUNCED: [*_NOT_KNOWN_SENT, EmailStatus.SENT, EmailStatus.DELIVERED],
+    EmailStatus.COMPLAINED: [
+        *_NOT_KNOWN_SENT,
+        EmailStatus.SENT,
+        EmailStatus.DELIVERED,
+        EmailStatus.DROPPED,
+        EmailStatus.BOUNCED,
+    ],
+}
+TELLS = {
+    "processed": EmailStatus.SENT,
+    "delivered": EmailStatus.DELIVERED,
+    "bounce": EmailStatus.BOUNCED,
+    "dropped": EmailStatus.DROPPED,
+    "spamreport": EmailStatus.COMPLAINED,
+}
+
+
+def event_row(event: Mapping[str, Any]) -> EmailEvent:
+    """The unsaved row of one event as SendGrid posts it. Raises KeyError, TypeError or ValueError if it is
+    none."""
+    name, address, at = str(event["event"]), str(event.get("email", "")), int(event["timestamp"])
+    provider_id = str(event.get("sg_message_id", ""))
+    detail = str(event.get("reason") or event.get("response") or event.get("url") or "")
+    # SendGrid gives copies of one event new ids of their own, so what it says makes the key.
+    said = "\0".join([provider_id, name, address, str(at), detail])
+    return EmailEvent(
+        key=hashlib.sha256(said.encode()).hexdigest(),
+        outbox_id=_uuid(event.get("outbox_id")),
+        name=name[:40],
+        bounce_type=str(event.get("type") or "")[:40],
+        detail=detail[:1000],
+        provider_event_id=str(event.get("sg_event_id", ""))[:100],
+        happened_at=datetime.datetime.fromtimestamp(at, datetime.UTC),
+    )
+
+
+def _uuid(value: object) -> UUID | None:
+    try:
+        return UUID(str(value))
+    except ValueError:
+        return None
+
+
+def told_status(event: EmailEvent) -> EmailStatus | None:
+    """What the event says about its email; None for what changes nothing (deferred, opens, account
+    notices)."""
+    if event.name == "dropped" and "spam" in event.detail.lower():
+        return EmailStatus.COMPLAINED
+    return TELLS.get(event.name)
+
+
+@transaction.atomic
+def fold_events() -> int:
+    """Move emails by the events that are not folded yet, and return how many events that were."""
+    events = list(
+        EmailEvent.objects.filter(folded_at=None)
+        .order_by("pk")
+        .select_for_update(skip_locked=True)[:FOLD_SIZE]
+    )
+    told: dict[EmailStatus, set[UUID]] = defaultdict(set)
+    for event in events:
+        status = told_status(event)
+        if status and event.outbox_id:
+            told[status].add(event.outbox_id)
+    for status, overtaken in OVERTAKES.items():
+        ours = EmailMessage.objects.filter(public_id__in=told[status], status__in=overtaken)
+        ours.update(status=status, secret="", leased_until=None, sent_at=Coalesce("sent_at", Now()))
+    _tell_staff(told[EmailStatus.BOUNCED] | told[EmailStatus.DROPPED])
+    EmailEvent.objects.filter(pk__in=[event.pk for event in events]).update(folded_at=Now())
+    return len(events)
+
+
+def _tell_staff(outbox_ids: Iterable[UUID]) -> None:
+    for message in EmailMessage.objects.filter(public_id__in=list(outbox_ids)):
+        StaffTask.open(StaffTask.Kind.EMAIL_BOUNCED, message, f"{message.get_kind_display()} did not arrive.")

@@ -1,0 +1,271 @@
+"""Checkout, order, account and the two ways to cancel, as a parent sees them."""
+
+import uuid
+
+import pytest
+from django.utils import timezone
+
+from billing import checkout
+from enrollments.models import Course, Enrollment
+from notifications.models import EmailMessage
+from orders.models import Order, PromoCode
+from tests.factories import create_cart, create_child, create_course, create_household, create_order
+from tests.pages import parent_of, queries, words
+from tests.shop import hear, open_page, outcome
+
+pytestmark = pytest.mark.django_db
+
+
+def form_of(page):
+    """The hidden fields of the checkout page."""
+    return {"order": str(page.context["order"].public_id), "total": str(page.context["quote"].total_cents)}
+
+
+def enrolled_order(courses=1):
+    """An order that is confirmed at once, since it costs nothing."""
+    return create_order(courses=[create_course(price_cents=0) for _ in range(courses)])
+
+
+def test_checkout_explains_the_price_and_sends_the_total_along():
+    order = create_cart(courses=[create_course(price_cents=10_000)])
+    PromoCode.objects.create(code="SPRING", percent_bps=1000)
+    client = parent_of(order.household)
+    client.post("/cart/", {"code": "SPRING"})
+
+    page = client.get("/checkout/")
+
+    assert "Promo code SPRING -$10.00 Your price $90.00" in words(page)
+    assert "Without discounts $100.00 You save -$10.00 Total $90.00" in words(page)
+    assert "We hold your places for 35 minutes" in words(page)
+    assert f'name="order" value="{order.public_id}"' in page.text
+    assert 'name="total" value="9000"' in page.text
+
+
+def test_paying_leads_to_stripe_and_the_order_keeps_its_explanation(shop):
+    order = create_cart(courses=[create_course(price_cents=10_000)])
+    PromoCode.objects.create(code="SPRING", percent_bps=1000)
+    client = parent_of(order.household)
+    client.post("/cart/", {"code": "SPRING"})
+
+    answer = client.post("/checkout/", form_of(client.get("/checkout/")))
+
+    assert answer.url.startswith(shop.server.url)
+    page = client.get(order.get_absolute_url())
+    assert "Promo code SPRING -$10.00 Your price $90.00" in words(page)
+    assert "Your places are held until" in words(page)
+    assert "Cancel this order" in words(page)
+
+
+def test_a_price_that_changed_since_the_page_was_shown_is_not_charged():
+    order = create_cart()
+    client = parent_of(order.household)
+    sent = form_of(client.get("/checkout/"))
+    Course.objects.update(price_cents=20_000)
+
+    answer = client.post("/checkout/", sent, follow=True)
+
+    assert "The price has changed since you saw it." in words(answer)
+    assert "Total $200.00" in words(answer)
+    order.refresh_from_db()
+    assert order.status == "draft"
+
+
+def test_pressing_twice_and_going_back_give_one_order(shop):
+    order = create_cart()
+    client = parent_of(order.household)
+    sent = form_of(client.get("/checkout/"))
+
+    first = client.post("/checkout/", sent)
+    second = client.post("/checkout/", sent)
+
+    assert first.url.startswith(shop.server.url)
+    assert second.url == order.get_absolute_url()
+    assert client.get("/checkout/").url == "/cart/"
+    assert "Your cart is empty" in words(client.get("/cart/"))
+    assert Order.objects.placed().count() == 1
+    assert EmailMessage.objects.count() == 1
+
+
+@pytest.mark.parametrize("order", ["", "x", "\x00", str(uuid.uuid4())])
+def test_a_crafted_order_leads_to_the_cart(order):
+    client = parent_of(create_cart().household)
+
+    assert client.post("/checkout/", {"order": order, "total": "1"}).url == "/cart/"
+    assert not Order.objects.placed().exists()
+
+
+def test_a_child_whose_contact_was_taken_away_is_refused_at_the_end():
+    order = create_cart()
+    client = parent_of(order.household)
+    sent = form_of(client.get("/checkout/"))
+    order.household.children.get().emergency_contacts.all().delete()
+
+    answer = client.post("/checkout/", sent, follow=True)
+
+    assert "Please add an emergency contact for" in words(answer)
+    assert not Order.objects.placed().exists()
+
+
+def test_after_two_hours_the_places_are_no_longer_held(monkeypatch):
+    order = create_order()
+    monkeypatch.setattr(checkout, "LONGEST_HOLD", timezone.timedelta())
+
+    answer = parent_of(order.household).post(f"{order.get_absolute_url()}pay/", follow=True)
+
+    assert "These places can no longer be held; please order again." in words(answer)
+
+
+def test_an_unpaid_order_is_cancelled_after_asking(shop):
+    order = create_order(courses=[create_course(), create_course()])
+    open_page(order)
+    client = parent_of(order.household)
+    url = f"{order.get_absolute_url()}cancel/"
+
+    assert "Cancel this order?" in words(client.get(url))
+    answer = client.post(url, follow=True)
+
+    assert "is cancelled. You have not been charged." in words(answer)
+    assert outcome(order) | {"emails": 0} == {
+        "order": "cancelled",
+        "installments": ["cancelled"],
+        "attempts": ["not_executed"],
+        "payments": [],
+        "seats": ["released", "released"],
+        "tasks": [],
+        "emails": 0,
+    }
+    again = client.post(url, follow=True)
+    assert "there is nothing to cancel" in words(again)
+    assert order.transitions.filter(to_status="cancelled").count() == 1
+
+
+def test_an_order_that_was_paid_meanwhile_is_confirmed_and_not_cancelled(shop):
+    order = create_order()
+    shop.pay(open_page(order))
+
+    answer = parent_of(order.household).post(f"{order.get_absolute_url()}cancel/", follow=True)
+
+    assert "Your payment arrived; the order is confirmed." in words(answer)
+    assert outcome(order)["order"] == "confirmed"
+
+
+def test_while_stripe_does_not_answer_nothing_is_cancelled(shop):
+    order = create_order()
+    open_page(order)
+    shop.server.control("POST", "/_faults", [{"path": "/v1/checkout/*", "kind": "error_before"}])
+
+    answer = parent_of(order.household).post(f"{order.get_absolute_url()}cancel/", follow=True)
+
+    assert "Please try again in a moment." in words(answer)
+    order.refresh_from_db()
+    assert order.status == "placed"
+
+
+def test_giving_up_a_place_says_what_will_happen_and_happens_once():
+    order = enrolled_order(courses=2)
+    client = parent_of(order.household)
+    place = Enrollment.objects.order_by("pk")[0]
+    url = f"/account/enrollments/{place.public_id}/cancel/"
+    assert f'href="{url}"' in client.get(order.get_absolute_url()).text
+    page = client.get(url)
+    assert "The office decides about refunds and will contact you." in words(page)
+
+    answer = client.post(url, {"reason": "We are moving\r\n<b>away</b>"}, follow=True)
+
+    assert answer.redirect_chain == [(order.get_absolute_url(), 302)]
+    assert f"is no longer enrolled in {place.course}" in words(answer)
+    place.refresh_from_db()
+    assert (place.status, place.seat_number) == ("cancelled", None)
+    [moved] = place.transitions.filter(to_status="cancelled")
+    assert (moved.by, moved.reason) == (order.household.guardians.get(), "We are moving\r\n<b>away</b>")
+    order.refresh_from_db()
+    assert order.status == "confirmed"
+
+    again = client.post(url, follow=True)
+    assert "There is no place in" in words(again)
+    assert client.get(url).url == order.get_absolute_url()
+    assert place.transitions.filter(to_status="cancelled").count() == 1
+
+
+def test_the_last_place_given_up_cancels_the_order():
+    order = enrolled_order()
+    place = Enrollment.objects.get()
+
+    parent_of(order.household).post(f"/account/enrollments/{place.public_id}/cancel/")
+
+    order.refresh_from_db()
+    assert order.status == "cancelled"
+    assert place.transitions.last().reason == "cancelled by the family"
+
+
+@pytest.mark.parametrize("reason", ["x" * 301, "a\x00b"])
+def test_a_reason_that_cannot_be_kept_is_told_and_nothing_happens(reason):
+    order = enrolled_order()
+    place = Enrollment.objects.get()
+
+    answer = parent_of(order.household).post(
+        f"/account/enrollments/{place.public_id}/cancel/", {"reason": reason}
+    )
+
+    assert answer.context["form"].errors["reason"]
+    place.refresh_from_db()
+    assert place.status == "active"
+
+
+def test_a_held_place_has_no_cancel_link_of_its_own():
+    order = create_order()
+    place = Enrollment.objects.get()
+    client = parent_of(order.household)
+
+    assert "/account/enrollments/" not in client.get(order.get_absolute_url()).text
+    assert client.post(f"/account/enrollments/{place.public_id}/cancel/").url == order.get_absolute_url()
+    place.refresh_from_db()
+    assert place.status == "held"
+
+
+def test_a_place_that_moved_while_the_parent_pressed_is_told(monkeypatch):
+    order = enrolled_order()
+    place = Enrollment.objects.get()
+    client = parent_of(order.household)
+    cancel = Enrollment.cancel
+
+    def too_late(self, **given):
+        Enrollment.objects.filter(pk=self.pk).update(status="completed", seat_number=None)
+        cancel(self, **given)
+
+    monkeypatch.setattr(Enrollment, "cancel", too_late)
+    answer = client.post(f"/account/enrollments/{place.public_id}/cancel/", follow=True)
+
+    assert "This place changed a moment ago." in words(answer)
+
+
+def test_the_account_shows_what_is_due_and_after_paying_that_nothing_is(shop):
+    order = create_order(courses=[create_course(price_cents=14400)])
+    client = parent_of(order.household)
+    assert "Due now $144.00 Still to pay in all $144.00" in words(client.get("/account/"))
+    assert 'href="/account/children/"' in client.get("/account/").text
+
+    shop.pay(open_page(order))
+    hear(shop, "payment_intent.succeeded")
+
+    assert "You have nothing to pay." in words(client.get("/account/"))
+
+
+def test_the_pages_take_the_same_queries_for_1_and_3_rows():
+    household = create_household()
+    client = parent_of(household)
+    create_cart(household=household, courses=[create_course()])
+    checkout_page = queries(client, "/checkout/")
+    create_cart(household=household, courses=[create_course(), create_course()])
+    assert queries(client, "/checkout/") == checkout_page <= 12
+
+    small = create_order(household=create_household())
+    small_client = parent_of(small.household)
+    order_page = queries(small_client, small.get_absolute_url())
+    account_page = queries(small_client, "/account/")
+    create_child(household=small.household)
+    big = create_order(household=small.household, courses=[create_course() for _ in range(3)])
+    create_order(household=small.household)
+
+    assert queries(small_client, big.get_absolute_url()) == order_page <= 12
+    assert queries(small_client, "/account/") == account_page <= 12

@@ -1,0 +1,579 @@
+"""What a drain makes of due emails, with the provider's books as witness; and what is left when it dies."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+from django.conf import settings as django_settings
+from django.db import OperationalError, connection
+from django.db.models.functions import Now
+from django.test.utils import CaptureQueriesContext
+from django_q.models import OrmQ
+
+from csf.models import StaffTask
+from notifications import drain as drain_module
+from notifications import tasks
+from notifications.drain import drain
+from notifications.kinds import EmailKind
+from notifications.models import DrainSignal, EmailAttempt, EmailMessage, EmailStatus
+from notifications.registry import EMAILS
+from notifications.samples import SAMPLES
+from notifications.settle import recover_lost, resolve_unknown, settle
+from notifications.transport import Outcome, Result
+from tests.factories import create_guardian, create_household
+
+ROOT = Path(__file__).resolve().parents[2]
+SECOND = timedelta(seconds=1)
+
+
+def owe(count=1, *, local="pat", kind=EmailKind.ENROLLMENT_CONFIRMATION, **fields):
+    """Due emails to `local`+1, +2, ... at example.org."""
+    guardian = create_guardian(household=create_household(), first_name="Pat", last_name="O'Neil, Jr.")
+    first = EmailMessage.objects.count()
+    return EmailMessage.objects.bulk_create(
+        EmailMessage(
+            **{
+                "kind": kind,
+                "recipient": guardian,
+                "to": f"{local}+{number}@example.org",
+                "fact_id": number,
+                "dedupe_key": f"{kind}:test:{number}",
+                "context": SAMPLES[kind]["typical"],
+            }
+            | fields
+        )
+        for number in range(first, first + count)
+    )
+
+
+def states(*fields):
+    """Rows as the database has them, by id."""
+    return list(EmailMessage.objects.order_by("pk").values_list(*fields or ("status", "tries")))
+
+
+def tasks_for_staff():
+    return Counter(StaffTask.objects.open().values_list("kind", flat=True))
+
+
+def posted(server):
+    """How often each email came to the provider and was accepted."""
+    return Counter(
+        request["custom_args"]["outbox_id"] for request in server.requests() if request["accepted"]
+    )
+
+
+def make_due():
+    EmailMessage.objects.filter(status="queued").update(next_attempt_at=Now() - SECOND)
+    DrainSignal.objects.update(closed_until=None)
+
+
+def lose_leases():
+    EmailMessage.objects.filter(status="sending").update(leased_until=Now() - SECOND)
+    recover_lost()
+
+
+def wait_until(condition, seconds=15):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.005)
+
+
+@pytest.mark.django_db
+def test_due_emails_are_sent_once_and_kept_as_they_were_sent(mail_server):
+    owe(40)
+    later = owe(next_attempt_at=Now() + 60 * SECOND)
+
+    drain()
+    drain()
+
+    rows = list(EmailMessage.objects.exclude(pk=later[0].pk))
+    assert {(row.status, row.tries, row.claims, row.leased_until, row.error) for row in rows} == {
+        ("sent", 1, 0, None, "")
+    }
+    seen = {message["custom_args"]["outbox_id"]: message for message in mail_server.messages()}
+    assert {
+        outbox_id: (m["to"], m["subject"], m["text"], m["html"], m["custom_args"]["outbox_try"], m["kind"])
+        for outbox_id, m in seen.items()
+    } == {str(row.public_id): ([row.to], row.subject, row.text, row.html, "1", row.kind) for row in rows}
+    assert {
+        (a.message.public_id.hex, a.outcome, a.http_status, a.provider_message_id)
+        for a in EmailAttempt.objects.select_related("message")
+    } == {(i.replace("-", ""), "sent", 202, m["message_id"]) for i, m in seen.items()}
+    assert len(mail_server.requests()) == EmailAttempt.objects.count() == 40
+    assert states("status")[-1:] == [("queued",)]
+
+
+@pytest.mark.django_db
+def test_a_hundred_emails_cost_fewer_statements_than_emails(mail_server):
+    owe(100)
+
+    with CaptureQueriesContext(connection) as queries:
+        drain()
+
+    assert states("status") == [("sent",)] * 100
+    statements = [query for query in queries if "SAVEPOINT" not in query["sql"]]
+    assert len(statements) < 100
+
+
+@pytest.mark.django_db
+def test_urgent_emails_go_first(mail_server, settings):
+    settings.EMAIL_THREADS = 1
+    owe(20)
+    owe(1, local="urgent", priority=1)
+
+    drain()
+
+    first, *_ = mail_server.requests()
+    assert first["to"] == ["urgent+20@example.org"]
+
+
+@pytest.mark.django_db
+def test_broken_emails_fail_beside_good_ones(mail_server, monkeypatch):
+    owe(5)
+    owe(1, context={"weekday": "Monday"})
+    owe(1, to="nobody at all")
+    owe(1, to="jos\u00e9@example.org")
+    broken = replace(EMAILS[EmailKind.PAYMENT_SUCCESS], still_true=lambda facts: 1 / 0)
+    monkeypatch.setitem(EMAILS, EmailKind.PAYMENT_SUCCESS, broken)
+    owe(1, kind=EmailKind.PAYMENT_SUCCESS)
+
+    drain()
+
+    assert states("status") == [("sent",)] * 5 + [("failed",)] * 4
+    assert all(error for (error,) in states("error")[5:])
+    assert tasks_for_staff() == {"email_failed": 4}
+    assert len(posted(mail_server)) == 5
+
+
+@pytest.mark.django_db
+def test_what_came_too_late_or_is_no_longer_true_is_not_sent(mail_server):
+    owe(1, expires_at=Now() - SECOND)
+    owe(1, kind=EmailKind.ORDER_CONFIRMATION, fact_id=0)  # no such order is alive
+    owe(1, expires_at=Now() + 60 * SECOND)
+
+    drain()
+
+    assert states("status", "leased_until") == [("expired", None), ("expired", None), ("sent", None)]
+    assert len(mail_server.requests()) == 1
+
+
+@pytest.mark.django_db
+def test_a_429_closes_the_gate_and_costs_no_try(mail_server):
+    mail_server.control(rate_reset_seconds=30)
+    owe(1, local="status429", priority=1)
+    drain()
+    owe(3)
+
+    drain()
+
+    assert states() == [("queued", 0)] * 4
+    assert len(mail_server.requests()) == 1
+    [attempt] = EmailAttempt.objects.all()
+    assert (attempt.outcome, attempt.http_status) == ("not_sent", 429)
+    assert not OrmQ.objects.exists()  # nobody is woken to find the gate closed
+
+    EmailMessage.objects.update(to="pat@example.org")
+    make_due()
+    drain()
+    assert states() == [("sent", 1)] * 4
+
+
+def test_a_short_pause_is_waited_for(mail_server, committed_db):
+    mail_server.control(rate_reset_seconds=1, next=["status429"])
+    owe(3)
+
+    drain()
+
+    assert states() == [("sent", 1)] * 3
+
+
+@pytest.mark.django_db
+def test_a_revoked_key_stops_everything_and_fails_nothing(mail_server):
+    mail_server.control(key_revoked=True)
+    owe(100)
+    drain()
+    tried = len(mail_server.requests())
+    drain()
+
+    assert tried == len(mail_server.requests()) <= 2 * django_settings.EMAIL_THREADS
+    assert states() == [("queued", 0)] * 100
+    assert tasks_for_staff() == {}
+
+
+@pytest.mark.django_db
+def test_a_503_is_tried_again_after_60_120_and_240_seconds_then_it_fails(mail_server):
+    owe(1, local="status503")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT now()")  # stands still within a test
+        [now] = cursor.fetchone()
+    seen = []
+
+    for _ in range(5):
+        drain()
+        row = EmailMessage.objects.get()
+        seen.append((row.status, row.tries, round((row.next_attempt_at - now).total_seconds())))
+        make_due()
+
+    assert seen[:3] == [("queued", 1, 60), ("queued", 2, 120), ("queued", 3, 240)]
+    assert [state[:2] for state in seen[3:]] == [("failed", 4)] * 2
+    assert tasks_for_staff() == {"email_failed": 1}
+    assert list(EmailAttempt.objects.values_list("outcome", "http_status")) == [("not_sent", 503)] * 4
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("trouble", ["share_503", "share_cut_before"])
+def test_an_outage_is_probed_and_spends_no_email(mail_server, trouble):
+    mail_server.control(**{trouble: 1.0})
+    owe(100)
+
+    drain()
+    in_the_first_drain = len(mail_server.requests())
+    assert 10 <= in_the_first_drain <= 2 * django_settings.EMAIL_THREADS
+    drain()
+    assert len(mail_server.requests()) == in_the_first_drain
+
+    for probe in range(1, 8):  # an hour of it
+        make_due()
+        drain()
+        assert len(mail_server.requests()) == in_the_first_drain + probe
+
+    mail_server.control(**{trouble: 0.0})
+    make_due()
+    drain()
+    assert tasks_for_staff() == {}
+    if trouble == "share_503":
+        assert states("status") == [("sent",)] * 100
+        assert max(states("tries")) <= (2,)
+    else:
+        unknown = in_the_first_drain + 7
+        assert Counter(states("status")) == {("unknown",): unknown, ("sent",): 100 - unknown}
+
+
+@pytest.mark.django_db
+def test_what_is_refused_for_good_goes_to_staff(mail_server):
+    [row] = owe(1, local="status400")
+
+    drain()
+    drain()
+
+    assert states() == [("failed", 1)]
+    task = StaffTask.objects.get()
+    assert (task.kind, task.subject) == ("email_failed", f"notifications.emailmessage:{row.pk}")
+    assert "Bad Request" in task.detail
+    assert len(mail_server.requests()) == 1
+
+
+@pytest.mark.django_db
+def test_without_an_answer_one_harmless_copy_is_sent_then_a_person_decides(mail_server, settings):
+    owe(1, local="cut")
+    owe(1, local="cut", kind=EmailKind.PAYMENT_SUCCESS)
+    owe(1, local="cut", expires_at=Now() + 60 * SECOND)
+    drain()
+    resolve_unknown()  # too early
+    assert states() == [("unknown", 1)] * 3
+    assert len(mail_server.requests()) == 3
+
+    EmailMessage.objects.filter(expires_at__isnull=False).update(expires_at=Now() - SECOND)
+    settings.EMAIL_UNKNOWN_WAIT_S = 0
+    resolve_unknown()
+    assert states() == [("queued", 1), ("withheld", 1), ("withheld", 1)]
+    drain()
+    resolve_unknown()
+    resolve_unknown()
+
+    assert states() == [("withheld", 2), ("withheld", 1), ("withheld", 1)]
+    assert tasks_for_staff() == {"email_unknown": 3}
+    assert sorted(posted(mail_server).values()) == [1, 1, 2]
+    copies = [m for m in mail_server.messages() if m["to"] == ["cut+0@example.org"]]
+    assert [m["custom_args"]["outbox_try"] for m in copies] == ["2", "1"]
+    assert len({m["headers"]["Message-ID"] for m in copies}) == 1
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("status", [status for status in EmailStatus if status != "sending"])
+@pytest.mark.parametrize("outcome", [Outcome.SENT, Outcome.UNKNOWN, Outcome.HELD_BACK, Outcome.REFUSED])
+def test_a_late_answer_leaves_alone_what_others_have_decided(status, outcome):
+    [row] = owe(1, status=status, tries=1)
+    attempt = EmailAttempt.objects.create(message=row)
+    before = EmailMessage.objects.values().get()
+
+    settle([(attempt, Result(outcome, retry_after_s=1))])
+
+    assert EmailMessage.objects.values().get() == before
+
+
+@pytest.mark.django_db
+def test_a_late_answer_does_not_settle_a_later_try():
+    [row] = owe(1, status="sending", tries=1)
+    attempt = EmailAttempt.objects.create(message=row)
+    EmailMessage.objects.update(tries=2)
+
+    settle([(attempt, Result(Outcome.NOT_SENT))])
+
+    assert states() == [("sending", 2)]
+
+
+@pytest.mark.django_db
+def test_a_drain_that_lost_its_rows_while_it_stood_still_posts_none_of_them():
+    owe(3)
+    lost = EmailMessage.objects.claim(16)
+    lose_leases()
+    taken = [*EmailMessage.objects.claim(1), *EmailMessage.objects.claim(1), *EmailMessage.objects.claim(1)]
+
+    assert [row.pk for row in taken] == [row.pk for row in lost]
+    assert drain_module._fence(lost) == []
+    assert [len(drain_module._fence([row])) for row in taken] == [1, 1, 1]
+    assert drain_module._fence(taken[:1]) == []
+
+
+@pytest.mark.django_db
+def test_an_email_that_came_back_unposted_is_claimed_alone():
+    first, second, back, last = owe(4)
+    EmailMessage.objects.filter(pk=back.pk).update(claims=1)
+
+    claims = [[row.pk for row in EmailMessage.objects.claim(16)] for _ in range(3)]
+
+    assert claims == [[first.pk, second.pk, last.pk], [back.pk], []]
+
+
+def test_an_email_that_somebody_has_locked_holds_up_no_other(mail_server, committed_db):
+    locked, *_ = owe(5)
+    with psycopg.connect(os.environ["DATABASE_URL"]) as staff:
+        staff.execute("SELECT FROM notifications_emailmessage WHERE id = %s FOR UPDATE", [locked.pk])
+
+        drain()
+
+    assert states() == [("queued", 0)] + [("sent", 1)] * 4
+
+
+@pytest.mark.django_db
+def test_with_all_slots_taken_a_drain_ends_at_once_and_can_be_woken_again(mail_server):
+    owe(3)
+    DrainSignal.raise_()
+    with psycopg.connect(os.environ["DATABASE_URL"]) as others:
+        for slot in range(django_settings.EMAIL_DRAINS):
+            others.execute("SELECT pg_advisory_lock(%s, %s)", [drain_module.LOCK_CLASS, slot])
+
+        drain()
+
+    assert (states(), mail_server.requests()) == ([("queued", 0)] * 3, [])
+    assert not DrainSignal.objects.get().is_pending
+
+
+def test_two_drains_share_the_work_and_double_nothing(mail_server, committed_db):
+    owe(200)
+    mail_server.control(latency_ms=20)
+    barrier = threading.Barrier(2)
+
+    def one(_):
+        barrier.wait()
+        try:
+            drain()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(one, range(2)))
+
+    assert states() == [("sent", 1)] * 200
+    assert sorted(posted(mail_server).values()) == [1] * 200
+    connections = {request["connection"] for request in mail_server.requests()}
+    assert len(connections) > django_settings.EMAIL_THREADS  # both were at it
+
+
+@pytest.mark.django_db
+def test_a_drain_wakes_the_next_one_only_for_rows_that_are_due(mail_server, monkeypatch):
+    owe(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(drain_module, "BUDGET_S", 0)
+        drain()
+    assert (OrmQ.objects.count(), DrainSignal.objects.get().is_pending) == (1, True)
+
+    owe(1, next_attempt_at=Now() + 60 * SECOND)
+    drain()
+
+    assert states() == [("sent", 1), ("queued", 0)]
+    assert (OrmQ.objects.count(), DrainSignal.objects.get().is_pending) == (1, False)
+
+
+@pytest.mark.django_db
+def test_the_sweep_wakes_a_drain_whatever_happens(monkeypatch):
+    DrainSignal.raise_()  # its task was lost
+    monkeypatch.setattr(tasks, "recover_lost", lambda: 1 / 0)
+
+    with pytest.raises(ZeroDivisionError):
+        tasks.sweep_emails()
+
+    assert OrmQ.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_the_queue_s_timeout_in_the_middle_leaves_nothing_in_doubt(mail_server, settings, monkeypatch):
+    settings.EMAIL_THREADS = 3
+    mail_server.control(latency_ms=100)
+    owe(30)
+    monkeypatch.setattr(drain_module._Posts, "settle_some", lambda self: sys.exit("timeout"))
+
+    with pytest.raises(SystemExit):
+        drain()
+
+    sent = len(mail_server.requests())
+    assert 1 <= sent <= 3
+    assert Counter(states("status", "tries", "leased_until")) == {
+        ("sent", 1, None): sent,
+        ("queued", 0, None): 30 - sent,
+    }
+
+
+@pytest.mark.django_db
+def test_a_post_that_never_ends_is_broken_off(mail_server, monkeypatch):
+    monkeypatch.setattr(drain_module, "BUDGET_S", 0.2)
+    monkeypatch.setattr(drain_module, "GRACE_S", 0.2)
+    mail_server.control(slow_ms=8000)
+    owe(1, local="slow")
+    started = time.monotonic()
+
+    drain()
+
+    assert states() == [("unknown", 1)]
+    assert time.monotonic() - started < 3
+
+
+def test_a_connection_to_the_database_that_drops_loses_no_result(mail_server, committed_db, monkeypatch):
+    owe(40)
+    mail_server.control(latency_ms=100)
+    claim = drain_module._claim
+
+    def cut_off(limit):
+        if mail_server.requests():
+            connection.cursor().execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        return claim(limit)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(drain_module, "_claim", cut_off)
+        with pytest.raises(OperationalError):
+            drain()
+    assert Counter(states()) == {("sent", 1): 16, ("queued", 0): 24}
+
+    drain()
+    assert states() == [("sent", 1)] * 40
+    assert sorted(posted(mail_server).values()) == [1] * 40
+
+
+class Drains:
+    """Real processes that drain, forked from one that has loaded the product. Rendering `poison` ends
+    them."""
+
+    CODE = """
+import os, sys, django
+django.setup()
+from notifications import drain
+render = drain.render
+def deadly(kind, context):
+    if context.get("poison"):
+        os.kill(os.getpid(), 9)
+    return render(kind, context)
+drain.render = deadly
+print("ready", flush=True)
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        drain.drain()
+        os._exit(0)
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+    def __init__(self):
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", self.CODE],
+            cwd=ROOT,
+            env=os.environ | {"DJANGO_SETTINGS_MODULE": "csf.settings_test"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
+        self.process.stdout.readline()
+
+    def start(self):
+        self.process.stdin.write("drain\n")
+        return int(self.process.stdout.readline())
+
+    def end(self):
+        """Its exit code; the number of the signal, negative, if it was killed."""
+        return int(self.process.stdout.readline())
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(30)
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def drains(committed_db):
+    drains = Drains()
+    yield drains
+    drains.close()
+
+
+@pytest.mark.processes
+def test_drains_that_are_killed_lose_nothing_and_double_nothing(mail_server, drains):
+    owe(200)
+    mail_server.control(latency_ms=60)
+    unknown = set()
+
+    for seen in (0, 1, 30, 60, 90):
+        child = drains.start()
+        wait_until(lambda seen=seen: len(mail_server.requests()) >= seen)
+        wait_until(lambda: EmailMessage.objects.filter(status="sending").exists())
+        os.kill(child, signal.SIGKILL)
+        assert drains.end() == -signal.SIGKILL
+        left = EmailMessage.objects.filter(status="sending")
+        unknown |= set(left.filter(posting_at__isnull=False).values_list("pk", flat=True))
+        lose_leases()
+        assert set(EmailMessage.objects.filter(status="unknown").values_list("pk", flat=True)) == unknown
+        assert not EmailMessage.objects.filter(status="sending").exists()
+    drains.start()
+    assert drains.end() == 0
+
+    assert Counter(states("status")) == {("sent",): 200 - len(unknown), ("unknown",): len(unknown)}
+    assert 0 < len(unknown) < 5 * 2 * django_settings.EMAIL_THREADS
+    books = posted(mail_server)
+    assert max(books.values()) == 1
+    sent = {str(row.public_id) for row in EmailMessage.objects.filter(status="sent")}
+    assert sent <= books.keys()
+    # A post that was open is unknown, all others have their answer.
+    attempts = Counter(EmailAttempt.objects.values_list("outcome", "message__status"))
+    assert attempts == {("sent", "sent"): len(sent), ("unknown", "unknown"): len(unknown)}
+
+
+@pytest.mark.processes
+def test_an_email_that_ends_its_process_spends_only_its_own_tries(mail_server, drains):
+    owe(7)
+    [poison] = owe(1, context={"poison": True})
+    owe(12)
+    exits = []
+
+    while EmailMessage.objects.filter(status__in=["queued", "sending"]).exists():
+        drains.start()
+        exits.append(drains.end())
+        lose_leases()
+
+    poison.refresh_from_db()
+    assert (poison.status, poison.claims, poison.tries) == ("failed", 5, 0)
+    assert exits == [-signal.SIGKILL] * 5 + [0] * (len(exits) - 5)
+    assert Counter(states()) == {("sent", 1): 19, ("failed", 0): 1}
+    assert sorted(posted(mail_server).values()) == [1] * 19
+    assert tasks_for_staff() == {"email_failed": 1}

@@ -1,0 +1,198 @@
+"""SendGrid's signed events: what is refused, what is stored, and how emails move by them."""
+
+import itertools
+import json
+import time
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from csf.models import StaffTask
+from csf.sandbox.sendgrid.events import load_private_key, new_keypair, signed_headers
+from notifications.drain import drain
+from notifications.events import OVERTAKES, fold_events
+from notifications.models import EmailEvent, EmailMessage
+from tests.factories import create_order
+
+PRIVATE, PUBLIC = new_keypair()
+PATH = "/anymail/sendgrid/tracking/"
+
+
+@pytest.fixture(autouse=True)
+def public_key(settings):
+    settings.ANYMAIL = settings.ANYMAIL | {"SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY": PUBLIC}
+
+
+def event(message, name, **changes):
+    return {
+        "event": name,
+        "email": message.to,
+        "timestamp": 1_790_000_000,
+        "sg_event_id": "e1",
+        "sg_message_id": "m1.filter",
+        "outbox_id": str(message.public_id),
+    } | changes
+
+
+def deliver(events, *, at=None, body=None, signature=None):
+    raw = json.dumps(events).encode() if body is None else body
+    headers = signed_headers(load_private_key(PRIVATE), raw, str(int(at or time.time())))
+    if signature is not None:
+        headers["X-Twilio-Email-Event-Webhook-Signature"] = signature
+    client = Client(raise_request_exception=False)
+    return client.post(PATH, raw, content_type="application/json", headers=headers).status_code
+
+
+def sent_message(status="sent"):
+    create_order()
+    message = EmailMessage.objects.get()
+    EmailMessage.objects.update(status=status)
+    return message
+
+
+def status(message):
+    return EmailMessage.objects.get(pk=message.pk).status
+
+
+@pytest.mark.django_db
+def test_the_path_is_the_one_that_sendgrid_is_told():
+    assert reverse("sendgrid_events") == PATH
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("changes", "answer"),
+    [
+        ({}, 200),
+        ({"at": time.time() - 25 * 3600}, 200),
+        ({"at": time.time() - 27 * 3600}, 400),
+        ({"at": time.time() + 600}, 400),
+        ({"signature": ""}, 400),
+        ({"signature": "bm9uc2Vuc2U="}, 400),
+        ({"signature": "\xe9"}, 400),
+        ({"body": b"not json"}, 400),
+        ({"body": b'{"event": "delivered"}'}, 400),
+        ({"body": b'[{"event": "delivered"}]'}, 400),
+        ({"body": b"[7]"}, 400),
+        ({"body": b'[{"event": "delivered", "timestamp": 1e400}]'}, 400),
+        ({"body": b"x" * 2_600_000}, 400),
+        ({"body": b"[]"}, 200),
+    ],
+)
+def test_only_signed_fresh_batches_are_stored(changes, answer):
+    message = sent_message()
+
+    assert deliver([event(message, "delivered")], **changes) == answer
+
+    stored = 1 if answer == 200 and "body" not in changes else 0
+    assert EmailEvent.objects.count() == stored
+
+
+@pytest.mark.django_db
+@pytest.mark.filterwarnings("ignore::anymail.exceptions.AnymailInsecureWebhookWarning")
+def test_without_a_key_nothing_is_taken(settings):
+    settings.ANYMAIL = settings.ANYMAIL | {"SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY": None}
+    message = sent_message()
+
+    assert deliver([event(message, "delivered")]) == 400
+    assert not EmailEvent.objects.exists()
+
+
+@pytest.mark.django_db
+def test_46_copies_with_new_ids_are_one_event():
+    message = sent_message()
+
+    for number in range(46):
+        assert deliver([event(message, "delivered", sg_event_id=f"e{number}")]) == 200
+    assert fold_events() == 1
+
+    assert status(message) == "delivered"
+    assert fold_events() == 0
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "names", list(itertools.permutations(["processed", "deferred", "delivered", "spamreport"]))
+)
+def test_the_order_of_events_does_not_matter(names):
+    message = sent_message()
+
+    for name in names:
+        deliver([event(message, name)])
+        fold_events()
+
+    assert status(message) == "complained"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("told", "expected", "task"),
+    [
+        ({"event": "processed"}, "sent", False),
+        ({"event": "deferred", "response": "try later"}, "unknown", False),
+        ({"event": "delivered"}, "delivered", False),
+        ({"event": "bounce", "type": "bounce", "reason": "550 no such user"}, "bounced", True),
+        ({"event": "bounce", "type": "blocked", "reason": "550 blocked"}, "bounced", True),
+        ({"event": "dropped", "reason": "Bounced Address"}, "dropped", True),
+        ({"event": "dropped", "reason": "Spam Reporting Address"}, "complained", False),
+        ({"event": "spamreport"}, "complained", False),
+        ({"event": "open"}, "unknown", False),
+        ({"event": "account_status_change"}, "unknown", False),
+        ({"event": "delivered", "outbox_id": "of somebody else"}, "unknown", False),
+    ],
+)
+def test_what_each_event_tells(told, expected, task):
+    message = sent_message(status="unknown")
+
+    deliver([event(message, "", **told)])
+    fold_events()
+
+    assert status(message) == expected
+    assert StaffTask.objects.filter(kind="email_bounced").exists() == task
+
+
+NAMES = ["processed", "deferred", "delivered", "bounce", "dropped", "spamreport", "open"]
+
+
+@pytest.mark.django_db
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    start=st.sampled_from(["queued", "sending", "sent", "unknown", "failed", "expired"]),
+    names=st.lists(st.sampled_from(NAMES), min_size=1, max_size=8),
+    sizes=st.lists(st.integers(1, 3), max_size=5),
+)
+def test_events_only_ever_move_an_email_up(start, names, sizes):
+    EmailEvent.objects.all().delete()
+    EmailMessage.objects.all().delete()
+    message = sent_message(status=start)
+    before = status(message)
+    pending = [event(message, name, timestamp=1_790_000_000 + number) for number, name in enumerate(names)]
+
+    for size in [*sizes, len(pending)]:
+        batch, pending = pending[:size], pending[size:]
+        deliver(batch)
+        fold_events()
+        after = status(message)
+        assert after == before or before in OVERTAKES[after]
+        before = after
+
+
+def test_the_whole_way_through_the_stand_in(committed_db, mail_server):
+    """Posted, accepted, delivered; with events that come before the answer to the post."""
+    mail_server.control(event_delay_ms=0, latency_ms=50)
+    create_order()
+    drain()
+    EmailMessage.objects.update(next_attempt_at=timezone.now())
+
+    [accepted] = mail_server.messages()
+    message = EmailMessage.objects.get()
+    told = [event(message, name, sg_message_id=accepted["message_id"]) for name in ("delivered", "processed")]
+    for each in told:
+        deliver([each])
+    fold_events()
+
+    assert status(message) == "delivered"
