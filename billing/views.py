@@ -16,7 +16,7 @@ from billing.models import Installment
 from csf.dates import local_date
 from csf.state import Stale
 from enrollments.families import household_of, verified_email_to_post
-from enrollments.models import Enrollment, EnrollmentStatus, User
+from enrollments.models import Enrollment, User
 from orders.models import Order, OrderStatus
 from orders.quotes import cart_lines, quote
 from orders.refusal import Refused
@@ -90,6 +90,7 @@ def order(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         "payments": found.payments.all(),
         "list_cents": list_cents,
         "discount_cents": list_cents - found.total_cents,
+        "today": local_date(timezone.now()),
         "is_waiting_for_stripe": found.status == OrderStatus.PLACED and "paid" in request.GET,
     }
     return render(request, "billing/order.html", context)
@@ -119,7 +120,7 @@ def _cancel_unpaid(request: HttpRequest, order: Order) -> None:
     except Stale:
         messages.warning(request, "This order changed a moment ago. Please look at it again.")
     else:
-        messages.success(request, f"{order} is cancelled. You have not been charged.")
+        messages.success(request, f"{order} is cancelled and its places are given back.")
 
 
 def cancel_enrollment(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
@@ -129,7 +130,7 @@ def cancel_enrollment(request: HttpRequest, public_id: uuid.UUID) -> HttpRespons
         family.select_related("child", "course__location", "order_item__order"), public_id=public_id
     )
     form = CancelForm(request.POST if request.method == "POST" else None)
-    if found.status != EnrollmentStatus.ACTIVE:
+    if not found.can_be_given_up(local_date(timezone.now())):
         messages.info(request, f"There is no place in {found.course} to give up any more.")
         return redirect(found.order_item.order)
     if form.is_valid():

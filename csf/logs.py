@@ -1,4 +1,5 @@
-"""One JSON object a line, for production. What is logged names rows by id: no names, no addresses, no secrets."""
+"""One JSON object a line, for production. What is logged names rows by id: no names, no addresses, no
+secrets."""
 
 import datetime
 import json

@@ -118,11 +118,6 @@ def _load_course(
     course.plan_sessions(skipping=[first_on + datetime.timedelta(weeks=5)])  # a week off in the middle
 
 
-def add_family(*, email: str, on: datetime.date) -> None:
-    """A family that has bought nothing yet, with children of five and eight years."""
-    _load_family(email, [5, 8], Random(email), on, make_password(DEMO_PASSWORD))  # noqa: S311 - as above
-
-
 def _load_family(email: str, ages: list[int], random: Random, on: datetime.date, password: str) -> None:
     surname = random.choice(SURNAMES)
     household = Household.objects.create(name=f"{surname} family")

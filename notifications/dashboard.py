@@ -155,7 +155,7 @@ def canary_tiles(now: datetime.datetime) -> list[Tile]:
 
 
 def upcoming_courses(now: datetime.datetime) -> list[Course]:
-    return list(Course.objects.for_catalog().filter(ends_on__gte=local_date(now)))
+    return list(Course.objects.for_catalog().not_over(local_date(now)).order_by("starts_on", "title", "pk"))
 
 
 def seats_tile(courses: Sequence[Course]) -> Tile:

@@ -55,7 +55,6 @@ def course(request: HttpRequest, slug: str) -> HttpResponse:
         "sessions": found.sessions.all(),
         "form": form,
         "is_open": found.is_open_at(timezone.now()),
-        "places_left": found.places_left,
     }
     return render(request, "orders/course.html", context)
 

@@ -1,6 +1,7 @@
 """`bin/demo`: start everything on this machine, drive the journey, then serve until Ctrl-C."""
 
 import argparse
+import base64
 import fcntl
 import json
 import os
@@ -84,13 +85,10 @@ def _run(*, once: bool, fresh: bool) -> int:
             running.enter_context(_process("web", environment, *WEB, "--bind", f"127.0.0.1:{site}"))
             running.enter_context(_process("worker", environment, "manage.py", "qcluster"))
             _wait_for(f"http://127.0.0.1:{site}/healthz")
-        email = f"family-{int(time.time())}@example.org"
-        _manage(environment, "seed_demo", "--family", email)
         complete = Journey(
             site=f"http://127.0.0.1:{site}",
             stripe=f"http://127.0.0.1:{stripe}",
             mail=f"http://127.0.0.1:{mail}",
-            email=email,
         ).run()
         if not once:
             _serve(site, stripe, mail)
@@ -119,6 +117,8 @@ def _environment(address: str, site: int, stripe: int, mail: int) -> dict[str, s
         "SENDGRID_API_KEY": kept["sendgrid_key"],
         "SENDGRID_WEBHOOK_PUBLIC_KEY": kept["event_public_key"],
         "SCHOOL_TIME_ZONE": os.environ.get("SCHOOL_TIME_ZONE", "America/New_York"),
+        "CHECKOUT_DECLINE_MAIL_DELAY_S": "3",
+        "FIELD_KEYS": kept["field_keys"],
         "Q_WORKERS": "2",
         "PYTHONUNBUFFERED": "1",
     }
@@ -127,20 +127,20 @@ def _environment(address: str, site: int, stripe: int, mail: int) -> dict[str, s
 def _secrets() -> dict[str, str]:
     """Made once for this folder; none is good for anything but the stand-ins."""
     path = DATA / "secrets.json"
-    if not path.exists():
-        private, public = new_keypair()
-        made = {
-            "secret_key": secrets.token_urlsafe(50),
-            "stripe_key": "sk_test_" + secrets.token_hex(16),
-            "sendgrid_key": "SG." + secrets.token_urlsafe(24),
-            "webhook_uuid": str(uuid.uuid4()),
-            "event_private_key": private,
-            "event_public_key": public,
-        }
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(made, indent=1))
-    found: dict[str, str] = json.loads(path.read_text())
-    return found
+    private, public = new_keypair()
+    made = {
+        "secret_key": secrets.token_urlsafe(50),
+        "stripe_key": "sk_test_" + secrets.token_hex(16),
+        "sendgrid_key": "SG." + secrets.token_urlsafe(24),
+        "webhook_uuid": str(uuid.uuid4()),
+        "field_keys": "demo:" + base64.b64encode(secrets.token_bytes(32)).decode(),
+        "event_private_key": private,
+        "event_public_key": public,
+    }
+    kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(made | kept, indent=1))
+    return made | kept
 
 
 def _free_ports(wanted: list[int]) -> list[int]:

@@ -1,3 +1,4 @@
+import datetime
 import uuid
 from typing import Self
 
@@ -82,6 +83,10 @@ class Enrollment(StatefulModel):
 
     def __str__(self) -> str:
         return f"{self.child} in {self.course}"
+
+    def can_be_given_up(self, on: datetime.date) -> bool:
+        """Whether the family may cancel it: it is paid for, and the class is not over. Needs the course."""
+        return self.status == EnrollmentStatus.ACTIVE and on <= self.course.ends_on
 
     def activate(self, *, reason: str, seat_number: int | None = None) -> None:
         """The place is paid for. A released one needs the seat number it gets back. Raises Stale."""

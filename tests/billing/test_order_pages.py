@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from billing import checkout
+from csf.dates import local_date
 from enrollments.models import Course, Enrollment
 from notifications.models import EmailMessage
 from orders.models import Order, PromoCode
@@ -124,7 +125,7 @@ def test_an_unpaid_order_is_cancelled_after_asking(shop):
     assert "Cancel this order?" in words(client.get(url))
     answer = client.post(url, follow=True)
 
-    assert "is cancelled. You have not been charged." in words(answer)
+    assert "is cancelled and its places are given back." in words(answer)
     assert outcome(order) | {"emails": 0} == {
         "order": "cancelled",
         "installments": ["cancelled"],
@@ -221,6 +222,21 @@ def test_a_held_place_has_no_cancel_link_of_its_own():
     assert client.post(f"/account/enrollments/{place.public_id}/cancel/").url == order.get_absolute_url()
     place.refresh_from_db()
     assert place.status == "held"
+
+
+def test_a_class_that_is_over_cannot_be_given_up():
+    order = enrolled_order()
+    place = Enrollment.objects.get()
+    yesterday = local_date(timezone.now()) - timezone.timedelta(days=1)
+    Course.objects.update(starts_on=yesterday, ends_on=yesterday)
+    client = parent_of(order.household)
+
+    answer = client.post(f"/account/enrollments/{place.public_id}/cancel/", follow=True)
+
+    assert "There is no place in" in words(answer)
+    assert "Cancel this class" not in words(answer)
+    place.refresh_from_db()
+    assert place.status == "active"
 
 
 def test_a_place_that_moved_while_the_parent_pressed_is_told(monkeypatch):

@@ -54,10 +54,6 @@ GOOD = json.dumps(event_body()).encode()
         pytest.param(GOOD, signature(GOOD, secret="whsec_other"), 400, id="another secret"),
         pytest.param(GOOD + b" ", signature(GOOD), 400, id="altered body"),
         pytest.param(GOOD[:-5], signature(GOOD), 400, id="cut body"),
-        pytest.param(GOOD, signature(GOOD, at=time.time() - 250), 200, id="4 minutes old"),
-        pytest.param(GOOD, signature(GOOD, at=time.time() - 400), 400, id="too old"),
-        pytest.param(GOOD, signature(GOOD, at=time.time() + 200), 200, id="a little ahead"),
-        pytest.param(GOOD, signature(GOOD, at=time.time() + 3600), 400, id="an hour ahead"),
         pytest.param(GOOD, "t=1,v1=\xe9", 400, id="not ASCII in the header"),
         pytest.param(GOOD, "t=abc,v1=def", 400, id="no time in the header"),
         pytest.param(b"[]", None, 400, id="an array"),
@@ -82,6 +78,11 @@ def test_only_signed_events_leave_a_row(body, header, status):
 
     assert StripeEvent.objects.count() == (1 if status == 200 else 0)
     assert not WebhookEventTrigger.objects.exists()
+
+
+@pytest.mark.parametrize(("age_s", "status"), [(270, 200), (330, 400), (-200, 200), (-3600, 400)])
+def test_a_signature_counts_for_five_minutes(age_s, status):
+    assert deliver(GOOD, header=signature(GOOD, at=time.time() - age_s)) == status
 
 
 def test_a_body_that_is_not_utf8_is_refused():

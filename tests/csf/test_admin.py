@@ -105,6 +105,13 @@ def create_paid_order(*, household=None):
         EmailAttempt.objects.create(
             message=email, outcome="sent", http_status=202, duration_ms=80, error=HOSTILE
         )
+        EmailEvent.objects.create(
+            key=f"key{next(_numbers)}",
+            outbox_id=email.public_id,
+            name="bounce",
+            detail=HOSTILE,
+            happened_at=now,
+        )
     return order, payment
 
 

@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from csf.dates import local_date
 from enrollments.models import Course, Household
-from enrollments.season import add_family, load_season
+from orders.season import load_season
 
 
 class Command(BaseCommand):
@@ -15,16 +15,11 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--families", type=int, default=60)
         parser.add_argument("--seed", type=int, default=1)
-        parser.add_argument("--family", metavar="EMAIL", help="only add one family, with children of 5 and 8")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if settings.IS_PRODUCTION:
             raise CommandError("The demo season has public passwords; it is only for CSF_MODE=demo or test.")
         if options["families"] < 1:
             raise CommandError("--families must be at least 1.")
-        today = local_date(timezone.now())
-        if options["family"]:
-            add_family(email=options["family"], on=today)
-            return
-        load_season(on=today, families=options["families"], seed=options["seed"])
+        load_season(on=local_date(timezone.now()), families=options["families"], seed=options["seed"])
         self.stdout.write(f"classes={Course.objects.count()} families={Household.objects.count()}")

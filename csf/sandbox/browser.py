@@ -1,0 +1,83 @@
+"""A parent's browser, as far as the journey needs one: pages, forms and their hidden fields, redirects."""
+
+from collections.abc import Mapping
+from html.parser import HTMLParser
+
+import requests
+
+
+class Browser:
+    def __init__(self, site: str) -> None:
+        self.site = site
+        self._session = requests.Session()
+
+    def get(self, path: str) -> str:
+        page = self._session.get(self.site + path, timeout=30)
+        page.raise_for_status()
+        return page.text
+
+    def submit(self, path: str, typed: Mapping[str, str], *, having: str = "") -> requests.Response:
+        """Fill in the form at `path` that has all these fields, and send it; gives the page it leads to.
+
+        What the form brings along (tokens, hidden fields) is sent too.
+        """
+        names = {*typed, having} - {""}
+        form = next(
+            form for form in forms_of(self.get(path)) if names <= form.fields.keys() | form.choices.keys()
+        )
+        page = self._session.post(
+            self.site + (form.action.partition("#")[0] or path),
+            data=form.fields | typed,
+            headers={"Referer": self.site + path},
+            timeout=30,
+        )
+        page.raise_for_status()
+        return page
+
+    def send(self, url: str, typed: Mapping[str, str]) -> requests.Response:
+        """Send a form of another site, such as a payment page."""
+        return self._session.post(url, data=dict(typed), timeout=30)
+
+
+class Form:
+    def __init__(self, action: str) -> None:
+        self.action = action
+        self.fields: dict[str, str] = {}
+        self.choices: dict[str, list[tuple[str, str]]] = {}
+        """For each group of radio buttons their values and labels."""
+
+
+class _FormParser(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.forms: list[Form] = []
+        self._radio: tuple[str, str] | None = None
+        self._label = ""
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attributes}
+        if tag == "form":
+            self.forms.append(Form(given.get("action", "")))
+        elif tag == "textarea" and self.forms:
+            self.forms[-1].fields[given["name"]] = ""
+        elif tag == "input" and self.forms and "name" in given:
+            name, kind, value = given["name"], given.get("type", "text"), given.get("value", "")
+            if kind == "radio":
+                self._radio, self._label = (name, value), ""
+            elif kind != "checkbox" or "checked" in given:
+                self.forms[-1].fields[name] = value
+
+    def handle_data(self, data: str) -> None:
+        self._label += data
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "label" and self._radio:
+            name, value = self._radio
+            self.forms[-1].choices.setdefault(name, []).append((value, " ".join(self._label.split())))
+            self._radio = None
+
+
+def forms_of(html: str) -> list[Form]:
+    parser = _FormParser()
+    parser.feed(html)
+    return parser.forms
