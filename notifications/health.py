@@ -8,6 +8,7 @@ of locked tasks, which can never be more than fit into the cluster's memory.
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db.models.functions import Now
@@ -37,7 +38,7 @@ def _queue_problems(clusters: int) -> Iterator[str]:
     waiting = OrmQ.objects.filter(lock__lt=now - TASK_MAX_WAIT).count()
     if waiting:
         yield f"{waiting} queued tasks wait for more than {TASK_MAX_WAIT}"
-    cluster = settings.Q_CLUSTER
+    cluster: dict[str, Any] = settings.Q_CLUSTER
     fit_in_memory = clusters * (cluster["workers"] + cluster["queue_limit"] + cluster["bulk"])
     taken = OrmQ.objects.filter(lock__gt=now).count()
     if taken > fit_in_memory:

@@ -27,7 +27,7 @@ class Browser:
         )
         page = self._session.post(
             self.site + (form.action.partition("#")[0] or path),
-            data=form.fields | typed,
+            data={**form.fields, **typed},
             headers={"Referer": self.site + path},
             timeout=30,
         )

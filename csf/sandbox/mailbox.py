@@ -26,7 +26,8 @@ def await_email(mail: str, address: str, kind: str, *, patience_s: float = 30) -
         lambda: [email for email in emails_to(mail, address) if email["kind"] == kind], patience_s=patience_s
     )
     assert found, f"no {kind} came to {address} within {patience_s:.0f} s"
-    return found[0]
+    email: Email = found[0]
+    return email
 
 
 def await_emails(mail: str, wanted: dict[str, Counter[str]], *, patience_s: float, quiet_s: float) -> None:
