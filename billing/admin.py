@@ -16,16 +16,31 @@ from djstripe.models import (
 )
 
 from billing.models import (
+    Card,
     ChargeAttempt,
     ChargeAttemptTransition,
+    Consent,
     Installment,
     InstallmentTransition,
     Payment,
+    PaymentPlan,
     StripeCustomer,
     StripeEvent,
     StripeEventStatus,
 )
-from csf.admin import Panel, ReadOnlyAdmin, TransitionAdmin, badge, history, link, money, panel, pretty, state
+from csf.admin import (
+    ModelAdmin,
+    Panel,
+    ReadOnlyAdmin,
+    TransitionAdmin,
+    badge,
+    history,
+    link,
+    money,
+    panel,
+    pretty,
+    state,
+)
 from csf.jobs import enqueue
 from csf.money import money_text
 from csf.templatetags.csf_format import day, moment
@@ -110,6 +125,46 @@ class ChargeAttemptTransitionAdmin(TransitionAdmin):
     parent = "chargeattempt"
     list_select_related = ["chargeattempt__installment__order", "by"]
     search_fields = ["chargeattempt__installment__order__number", "reason"]
+
+
+@admin.register(PaymentPlan)
+class PaymentPlanAdmin(ModelAdmin):
+    list_display = ["name", "parts", "interval", "deposit", "is_active"]
+    list_filter = ["is_active", "interval"]
+    search_fields = ["name"]
+    autocomplete_fields = ["courses"]
+
+    @admin.display(description="deposit", ordering="deposit_bps")
+    def deposit(self, plan: PaymentPlan) -> str:
+        return f"{plan.deposit_bps / 100:g} %" if plan.deposit_bps else "even parts"
+
+
+@admin.register(Consent)
+class ConsentAdmin(ReadOnlyAdmin):
+    list_display = ["order", "plan", "given_by", "given_at", "text_version"]
+    list_filter = ["plan", "given_at"]
+    list_select_related = ["order", "plan", "given_by"]
+    search_fields = ["order__number", "given_by__email"]
+    date_hierarchy = "given_at"
+    ordering = ["-given_at"]
+
+
+@admin.register(Card)
+class CardAdmin(ReadOnlyAdmin):
+    list_display = [
+        "household",
+        "brand",
+        "last4",
+        "exp_month",
+        "exp_year",
+        "saved_at",
+        "replaced_at",
+        "refused_at",
+    ]
+    list_filter = ["brand", "saved_at", ("refused_at", admin.EmptyFieldListFilter)]
+    list_select_related = ["household"]
+    search_fields = ["household__name", "last4"]
+    ordering = ["-pk"]
 
 
 @admin.register(Payment)

@@ -142,6 +142,7 @@ def _open_page(attempt: ChargeAttempt, customer_id: str) -> str:
 def _session_params(attempt: ChargeAttempt, customer_id: str) -> dict[str, Any]:
     """Only stored values, so that a repeat under the same key sends the same request."""
     order = attempt.installment.order
+    assert attempt.session_expires_at is not None
     metadata = {
         "order": str(order.public_id),
         "installment": str(attempt.installment.public_id),

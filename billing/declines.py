@@ -1,4 +1,53 @@
-"""Why a bank said no, in words for the parent: neutral ones, never "stolen" and never "fraud"."""
+"""What a bank's no means: whether and when the same card may be asked again, and how to say it to the parent.
+
+The tables follow Stripe's list of decline codes and advice codes. The issuer's advice counts more than its
+code; a code that is not listed counts as soft, with fewer tries.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import models
+
+
+class DeclineClass(models.TextChoices):
+    SOFT = "soft", "may work another day"
+    CARD = "card", "needs another card, or this one corrected"
+    HARD = "hard", "this card is never charged again"
+    AUTHENTICATION = "authentication", "the bank wants to see the parent"
+    LOOK = "look", "a person looks first"
+    UNLISTED = "unlisted", "a reason that we do not know"
+
+
+_CODES = {
+    DeclineClass.SOFT: """
+        insufficient_funds card_velocity_exceeded withdrawal_count_limit_exceeded generic_decline do_not_honor
+        call_issuer no_action_taken try_again_later issuer_not_available processing_error reenter_transaction
+        approve_with_id card_declined
+    """,
+    DeclineClass.CARD: """
+        expired_card incorrect_number invalid_account incorrect_cvc card_not_supported currency_not_supported
+        new_account_information_available invalid_number invalid_cvc invalid_expiry_month invalid_expiry_year
+        incorrect_zip
+    """,
+    DeclineClass.HARD: """
+        lost_card stolen_card pickup_card restricted_card fraudulent merchant_blacklist
+        revocation_of_authorization revocation_of_all_authorizations stop_payment_order
+        transaction_not_allowed service_not_allowed security_violation do_not_try_again """,
+    DeclineClass.AUTHENTICATION: """
+        authentication_required invoice_payment_intent_requires_action payment_intent_authentication_failure
+    """,
+    DeclineClass.LOOK: "duplicate_transaction",
+}
+CLASS_BY_CODE = {code: kind for kind, codes in _CODES.items() for code in codes.split()}
+CLASS_BY_ADVICE = {
+    "do_not_try_again": DeclineClass.HARD,
+    "confirm_card_data": DeclineClass.CARD,
+    "try_again_later": DeclineClass.SOFT,
+}
+# Mastercard's advice: 01 new card data, 03 and 21 never again, 24 to 30 not before so many days.
+CLASS_BY_NETWORK_ADVICE = {"01": DeclineClass.CARD, "03": DeclineClass.HARD, "21": DeclineClass.HARD}
+WAIT_DAYS_BY_NETWORK_ADVICE = {"24": 1, "25": 1, "26": 2, "27": 4, "28": 6, "29": 8, "30": 10}
 
 WORDS = {
     "insufficient_funds": "There was not enough money on the card.",
@@ -11,11 +60,50 @@ WORDS = {
     "card_not_supported": "This kind of card cannot be used here.",
     "currency_not_supported": "This card cannot pay in our currency.",
     "processing_error": "The bank could not work on the payment just then.",
-    "authentication_required": "The bank asked for a confirmation that was not completed.",
-    "payment_intent_authentication_failure": "The bank asked for a confirmation that was not completed.",
 }
+ASKED_FOR_THE_PARENT = "The bank asked for a confirmation that was not completed."
 OTHERWISE = "The bank did not accept the payment."
 
 
-def decline_words(code: str) -> str:
-    return WORDS.get(code, OTHERWISE)
+@dataclass(frozen=True)
+class Decline:
+    """A no as Stripe gives it. Every string is possible; none of them may break anything."""
+
+    code: str = ""
+    decline_code: str = ""
+    advice_code: str = ""
+    network_advice_code: str = ""
+
+    @property
+    def reason(self) -> str:
+        """The most telling of the codes."""
+        return (self.decline_code or self.code)[:100]
+
+    @property
+    def kind(self) -> DeclineClass:
+        advised = CLASS_BY_ADVICE.get(self.advice_code) or CLASS_BY_NETWORK_ADVICE.get(
+            self.network_advice_code
+        )
+        told = CLASS_BY_CODE.get(self.decline_code) or CLASS_BY_CODE.get(self.code)
+        # "Later" does not soften what is hard, and nobody but the parent can authenticate.
+        if told in {DeclineClass.HARD, DeclineClass.AUTHENTICATION} and advised == DeclineClass.SOFT:
+            return told
+        return advised or told or DeclineClass.UNLISTED
+
+    @property
+    def wait_days(self) -> int:
+        """Days for which the network wants no further try."""
+        return WAIT_DAYS_BY_NETWORK_ADVICE.get(self.network_advice_code, 0)
+
+
+def decline_of(error: Any) -> Decline:
+    """From Stripe's error object or a PaymentIntent's `last_payment_error`."""
+    names = ("code", "decline_code", "advice_code", "network_advice_code")
+    return Decline(*(str(error.get(name) or "") for name in names))
+
+
+def decline_words(reason: str) -> str:
+    """Why, in words for the parent: neutral ones, never "stolen" and never "fraud"."""
+    if CLASS_BY_CODE.get(reason) == DeclineClass.AUTHENTICATION:
+        return ASKED_FOR_THE_PARENT
+    return WORDS.get(reason, OTHERWISE)

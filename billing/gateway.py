@@ -32,6 +32,14 @@ class Refused(Exception):
         self.param: str = getattr(error, "param", None) or ""
 
 
+class Declined(Exception):
+    """The bank said no. `error` is Stripe's error object."""
+
+    def __init__(self, error: Object) -> None:
+        super().__init__(str(error.get("message") or "declined"))
+        self.error = error
+
+
 class OutcomeUnknown(Exception):
     """No usable answer: it may or may not have happened. Only the same key may be tried again."""
 
@@ -58,6 +66,9 @@ def _client() -> stripe.StripeClient:
 def _ask(call: Callable[[], stripe.StripeObject]) -> Object:
     try:
         return call().to_dict()
+    except stripe.CardError as error:
+        body: Any = error.json_body or {}
+        raise Declined(body.get("error") or {"code": error.code}) from error
     except (stripe.InvalidRequestError, stripe.IdempotencyError) as error:
         raise Refused(error) from error
     except stripe.StripeError as error:  # timeouts, cuts, 5xx, 429, 409, a revoked key
@@ -84,6 +95,83 @@ def retrieve_checkout_session(session_id: str) -> Object:
 
 def expire_checkout_session(session_id: str, *, key: str) -> Object:
     return _ask(lambda: _client().v1.checkout.sessions.expire(session_id, {}, {"idempotency_key": key}))
+
+
+def create_invoice(*, customer: str | None, currency: str, metadata: Mapping[str, str], key: str) -> Object:
+    params: Any = {
+        "customer": customer,
+        "currency": currency,
+        "collection_method": "charge_automatically",
+        "auto_advance": False,  # Stripe itself then neither finalizes, retries nor mails
+        "pending_invoice_items_behavior": "exclude",
+        "payment_settings": {"payment_method_types": ["card"]},
+        "metadata": metadata,
+    }
+    return _ask(lambda: _client().v1.invoices.create(params, {"idempotency_key": key}))
+
+
+def add_invoice_line(
+    invoice_id: str, *, customer: str | None, amount_cents: int, currency: str, text: str, key: str
+) -> Object:
+    params: Any = {
+        "invoice": invoice_id,
+        "customer": customer,
+        "amount": amount_cents,
+        "currency": currency,
+        "description": text,
+    }
+    return _ask(lambda: _client().v1.invoice_items.create(params, {"idempotency_key": key}))
+
+
+def finalize_invoice(invoice_id: str, *, key: str) -> Object:
+    params: Any = {"auto_advance": False}
+    return _ask(lambda: _client().v1.invoices.finalize_invoice(invoice_id, params, {"idempotency_key": key}))
+
+
+def pay_invoice(invoice_id: str, *, card: str, key: str) -> Object:
+    """Charge a saved card without the parent. Raises Declined too."""
+    params: Any = {"off_session": True, "payment_method": card}
+    return _ask(lambda: _client().v1.invoices.pay(invoice_id, params, {"idempotency_key": key}))
+
+
+def void_invoice(invoice_id: str, *, key: str) -> Object:
+    return _ask(lambda: _client().v1.invoices.void_invoice(invoice_id, {}, {"idempotency_key": key}))
+
+
+def retrieve_invoice(invoice_id: str) -> Object:
+    return _ask(lambda: _client().v1.invoices.retrieve(invoice_id))
+
+
+def find_invoice(*, customer: str | None, installment: str) -> Object | None:
+    """The invoice that names this installment, for when the answer to its making was lost."""
+    params: Any = {"customer": customer, "limit": 100}
+    found = _ask(lambda: _client().v1.invoices.list(params))["data"]
+    return next((invoice for invoice in found if invoice["metadata"].get("installment") == installment), None)
+
+
+def last_payment_error(invoice_id: str) -> Object | None:
+    """Why the last try to pay an invoice failed, in Stripe's words; None if there was none."""
+    params: Any = {"invoice": invoice_id, "expand": ["data.payment.payment_intent"]}
+    payments = _ask(lambda: _client().v1.invoice_payments.list(params))["data"]
+    intents = [payment["payment"].get("payment_intent") for payment in payments]
+    return next((intent["last_payment_error"] for intent in intents if isinstance(intent, dict)), None)
+
+
+def create_setup_session(
+    *, customer: str, currency: str, metadata: Mapping[str, str], back: str, key: str
+) -> Object:
+    """A page of Stripe's where a card is saved and nothing is charged."""
+    params: Any = {
+        "mode": "setup",
+        "customer": customer,
+        "currency": currency,
+        "payment_method_types": ["card"],
+        "setup_intent_data": {"metadata": metadata},
+        "metadata": metadata,
+        "success_url": f"{back}?saved=1",
+        "cancel_url": back,
+    }
+    return _ask(lambda: _client().v1.checkout.sessions.create(params, {"idempotency_key": key}))
 
 
 def list_events(*, since: datetime.datetime) -> Iterator[list[tuple[Object, str]]]:

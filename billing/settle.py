@@ -12,6 +12,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from billing.cards import save_card
 from billing.gateway import instant
 from billing.models import ChargeAttempt, ChargeStatus, Installment, InstallmentStatus, Payment
 from billing.models.charges import OPEN_CHARGE
@@ -73,6 +74,60 @@ def settle_checkout_session(session: StripeObject) -> None:
         attempt.installment.stop_charging(reason="the payment page expired")
 
 
+@transaction.atomic
+def settle_invoice(invoice: StripeObject) -> Payment | None:
+    """Record that an installment's invoice is paid: by our own charge, on Stripe's page, or in its dashboard.
+
+    Does nothing unless it is paid and names an installment of ours; a decline is told by who asked for the
+    charge.
+    """
+    installment = _locked_installment(invoice)
+    if installment is None or invoice["status"] != "paid":
+        return None
+    known = Payment.objects.filter(stripe_invoice_id=invoice["id"]).first()
+    if known is not None:
+        return known
+    order, agreed = installment.order, (installment.amount_cents, installment.order.currency)
+    alive = order.status in {OrderStatus.CONFIRMED, OrderStatus.PLACED}
+    as_agreed = (invoice["amount_paid"], invoice["currency"]) == agreed
+    fits = alive and as_agreed and installment.status in OPEN_INSTALLMENT
+    attempts = installment.attempts.on_saved_cards().filter(status__in=OPEN_CHARGE)
+    attempt = attempts.select_related("card").first()
+    card = attempt.card if attempt else None
+    if attempt:
+        attempt.move(ChargeStatus.SUCCEEDED, leased_until=None, next_look_at=None)
+    if fits:
+        installment.pay(reason=invoice["id"])
+    payment = Payment.objects.create(
+        order=order,
+        installment=installment if fits else None,
+        amount_cents=invoice["amount_paid"],
+        currency=invoice["currency"],
+        stripe_invoice_id=invoice["id"],
+        received_at=instant((invoice.get("status_transitions") or {}).get("paid_at") or invoice["created"]),
+        card_brand=card.brand if card else "",
+        card_last4=card.last4 if card else "",
+    )
+    if not fits:
+        detail = f"Invoice {invoice['id']} is paid, but the installment is {installment.status}."
+        StaffTask.open(StaffTask.Kind.UNMATCHED_PAYMENT, payment, detail)
+    return payment
+
+
+def _locked_installment(invoice: StripeObject) -> Installment | None:
+    """The installment that the invoice's metadata names, under the locks of its order and itself."""
+    try:
+        public_id = uuid.UUID((invoice.get("metadata") or {}).get("installment", ""))
+    except ValueError:
+        return None
+    found = Installment.objects.filter(public_id=public_id).first()
+    if found is None:
+        return None
+    Order.objects.select_for_update(no_key=True).get(pk=found.order_id)
+    locked = Installment.objects.select_for_update(no_key=True, of=("self",)).select_related("order")
+    return locked.get(pk=found.pk)
+
+
 def _locked_attempt(thing: StripeObject, *, lock_courses: bool = False) -> ChargeAttempt | None:
     """The attempt that the object's metadata names, under the locks of its order and installment."""
     try:
@@ -120,6 +175,9 @@ def _record_payment(attempt: ChargeAttempt, intent: StripeObject, *, courses_are
         **_card_of(intent.get("payment_method")),
     )
     # Never raise from here on: it would roll back the row of money that is really there.
+    method = intent.get("payment_method")
+    if isinstance(method, Mapping) and hasattr(order, "consent"):
+        save_card(household=order.household, method=method)
     if not fits:
         StaffTask.open(StaffTask.Kind.UNMATCHED_PAYMENT, payment, _mismatch(attempt, intent))
     elif order.status in {OrderStatus.PLACED, OrderStatus.EXPIRED}:

@@ -27,6 +27,11 @@ class StaffTask(models.Model):
         EMAIL_FAILED = "email_failed", "An email that could not be sent"
         EMAIL_BOUNCED = "email_bounced", "An address that takes no mail"
         EMAIL_UNKNOWN = "email_unknown", "An email that may or may not have been sent"
+        CHARGE_UNKNOWN = "charge_unknown", "A charge whose outcome Stripe does not tell"
+        CARD_REFUSED = "card_refused", "A card that the bank refused for good"
+        DECLINE_TO_LOOK_AT = "decline_to_look_at", "A decline that a person should look at"
+        INSTALLMENT_LATE = "installment_late", "An installment too late to be charged by itself"
+        INSTALLMENT_EXHAUSTED = "installment_exhausted", "An installment whose last try failed"
         CHARGE_REJECTED = "charge_rejected", "Stripe refused our request"
 
     kind = models.CharField(max_length=40, choices=Kind.choices)

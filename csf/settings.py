@@ -43,6 +43,11 @@ CURRENCY: str = env.str("CURRENCY", "usd").lower()
 # Basis points for the 1st, 2nd, 3rd and every later child of a household.
 SIBLING_DISCOUNT_BPS: list[int] = env.list("SIBLING_DISCOUNT_BPS", [0, 2500, 3500, 4500], subcast=int)
 MINIMUM_CHARGE_CENTS = 50  # what Stripe can charge at least, in the currencies we know
+MINIMUM_INSTALLMENT_CENTS: int = env.int("MINIMUM_INSTALLMENT_CENTS", 1000)
+# Days after the due date on which an installment is charged; later ones only after soft declines.
+DUNNING_DAYS: list[int] = env.list("DUNNING_DAYS", [0, 3, 7, 14], subcast=int)
+# Days before the due date; each reminder goes once, on any of the days from then until the day before.
+REMINDER_DAYS: list[int] = env.list("REMINDER_DAYS", [3], subcast=int)
 SEAT_HOLD_MINUTES: int = env.int("SEAT_HOLD_MINUTES", 35)
 
 # --- Django -------------------------------------------------------------------------------------------------

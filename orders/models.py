@@ -70,6 +70,9 @@ class Order(StatefulModel):
     promo_code = models.ForeignKey(
         "PromoCode", null=True, blank=True, on_delete=models.PROTECT, related_name="orders", editable=False
     )
+    charges_paused_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Since then nothing is charged automatically."
+    )
     held_until = models.DateTimeField(null=True, blank=True, editable=False, help_text="End of the hold.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 

@@ -7,16 +7,21 @@ from billing.models.money import (
     Payment,
     StripeCustomer,
 )
+from billing.models.plans import Card, Consent, PaymentPlan, PlanInterval
 
 __all__ = [
+    "Card",
     "ChargeAttempt",
     "ChargeAttemptTransition",
     "ChargeKind",
     "ChargeStatus",
+    "Consent",
     "Installment",
     "InstallmentStatus",
     "InstallmentTransition",
     "Payment",
+    "PaymentPlan",
+    "PlanInterval",
     "StripeCustomer",
     "StripeEvent",
     "StripeEventStatus",

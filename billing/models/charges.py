@@ -6,13 +6,17 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from billing.declines import DeclineClass
 from billing.models.money import Installment
+from billing.models.plans import Card
 from csf.state import StatefulModel, TransitionRow, edges, transition
 from enrollments.models import User
 
 
 class ChargeKind(models.TextChoices):
     CHECKOUT = "checkout", "Stripe's payment page"
+    AUTO = "auto", "saved card, on the due day"
+    PARENT = "parent", "saved card, asked for by the parent"
 
 
 class ChargeStatus(models.TextChoices):
@@ -22,18 +26,30 @@ class ChargeStatus(models.TextChoices):
     UNKNOWN = "unknown", "outcome not known"
     SUCCEEDED = "succeeded", "paid"
     DECLINED = "declined", "declined"
+    NEEDS_AUTH = "needs_auth", "the bank wants the parent"
     REJECTED = "rejected", "refused by Stripe"
     NOT_EXECUTED = "not_executed", "not executed"
+    PARKED = "parked", "not known after three days"
 
 
-OPEN_CHARGE = [ChargeStatus.CREATED, ChargeStatus.SENDING, ChargeStatus.WAITING, ChargeStatus.UNKNOWN]
+OPEN_CHARGE = [
+    ChargeStatus.CREATED,
+    ChargeStatus.SENDING,
+    ChargeStatus.WAITING,
+    ChargeStatus.UNKNOWN,
+    ChargeStatus.PARKED,
+]
+LEASE = datetime.timedelta(seconds=120)
 
 
 class ChargeAttemptQuerySet(models.QuerySet["ChargeAttempt"]):
     def payable(self) -> Self:
         """Those whose payment page may still take money: open ones, and declined ones with the page open."""
         still_open = Q(status=ChargeStatus.DECLINED, session_closed_at=None)
-        return self.filter(Q(status__in=OPEN_CHARGE) | still_open)
+        return self.filter(Q(status__in=OPEN_CHARGE) | still_open, kind=ChargeKind.CHECKOUT)
+
+    def on_saved_cards(self) -> Self:
+        return self.exclude(kind=ChargeKind.CHECKOUT)
 
 
 class ChargeAttempt(StatefulModel):
@@ -46,7 +62,10 @@ class ChargeAttempt(StatefulModel):
             ChargeStatus.SENDING: {
                 ChargeStatus.WAITING,
                 ChargeStatus.SUCCEEDED,
+                ChargeStatus.DECLINED,
+                ChargeStatus.NEEDS_AUTH,
                 ChargeStatus.REJECTED,
+                ChargeStatus.NOT_EXECUTED,
                 ChargeStatus.UNKNOWN,
             },
             ChargeStatus.UNKNOWN: {
@@ -54,6 +73,15 @@ class ChargeAttempt(StatefulModel):
                 ChargeStatus.WAITING,
                 ChargeStatus.SUCCEEDED,
                 ChargeStatus.DECLINED,
+                ChargeStatus.NEEDS_AUTH,
+                ChargeStatus.REJECTED,
+                ChargeStatus.NOT_EXECUTED,
+                ChargeStatus.PARKED,
+            },
+            ChargeStatus.PARKED: {
+                ChargeStatus.SUCCEEDED,
+                ChargeStatus.DECLINED,
+                ChargeStatus.NEEDS_AUTH,
                 ChargeStatus.NOT_EXECUTED,
             },
             ChargeStatus.WAITING: {
@@ -79,8 +107,18 @@ class ChargeAttempt(StatefulModel):
     currency = models.CharField(max_length=3)
     stripe_session_id = models.CharField(max_length=255, unique=True, null=True, editable=False)
     session_url = models.URLField(max_length=2000, blank=True, editable=False)
-    session_expires_at = models.DateTimeField(editable=False)
+    session_expires_at = models.DateTimeField(null=True, editable=False)
     session_closed_at = models.DateTimeField(null=True, editable=False)
+    charged_on = models.DateField(
+        null=True, editable=False, help_text="Business date of a charge on a saved card."
+    )
+    card = models.ForeignKey(Card, null=True, blank=True, on_delete=models.PROTECT, related_name="attempts")
+    tries = models.PositiveSmallIntegerField(default=0, editable=False)
+    next_look_at = models.DateTimeField(
+        null=True, editable=False, help_text="When the resolver asks Stripe again."
+    )
+    leased_until = models.DateTimeField(null=True, editable=False)
+    decline_class = models.CharField(max_length=20, choices=DeclineClass.choices, blank=True, editable=False)
     decline_code = models.CharField(max_length=100, blank=True, editable=False)
     card_brand = models.CharField(max_length=30, blank=True, editable=False)
     card_last4 = models.CharField(max_length=4, blank=True, editable=False)
@@ -101,6 +139,13 @@ class ChargeAttempt(StatefulModel):
                 condition=Q(status__in=OPEN_CHARGE),
                 name="billing_chargeattempt_one_open",
             ),
+            # However often a job runs on a day, it makes one attempt; what was not executed does not count.
+            models.UniqueConstraint(
+                fields=["installment", "charged_on"],
+                condition=Q(kind=ChargeKind.AUTO)
+                & ~Q(status__in=[ChargeStatus.NOT_EXECUTED, ChargeStatus.REJECTED]),
+                name="billing_chargeattempt_auto_once_a_day",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -111,7 +156,8 @@ class ChargeAttempt(StatefulModel):
         transition(self, to, by=by, reason=reason, **columns)
 
     def can_take_money(self, now: datetime.datetime) -> bool:
-        return bool(self.session_url) and self.session_closed_at is None and now < self.session_expires_at
+        ends_at = self.session_expires_at
+        return bool(self.session_url and ends_at and now < ends_at) and self.session_closed_at is None
 
 
 class ChargeAttemptTransition(TransitionRow):

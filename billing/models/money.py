@@ -1,3 +1,4 @@
+import datetime
 import uuid
 from typing import Self
 
@@ -7,7 +8,7 @@ from django.db.models.functions import Now
 
 from csf.state import StatefulModel, TransitionRow, edges, transition
 from enrollments.models import Household, User
-from orders.models import Order
+from orders.models import Order, OrderStatus
 
 
 class StripeCustomer(models.Model):
@@ -24,15 +25,37 @@ class InstallmentStatus(models.TextChoices):
     SCHEDULED = "scheduled", "scheduled"
     CHARGING = "charging", "being paid"
     PAID = "paid", "paid"
+    RETRY_WAIT = "retry_wait", "will be tried again"
+    NEEDS_CARD = "needs_card", "needs another card"
+    NEEDS_AUTH = "needs_auth", "needs your bank's confirmation"
+    EXHAUSTED = "exhausted", "could not be charged"
     CANCELLED = "cancelled", "cancelled"
+    WAIVED = "waived", "waived"
 
 
-OPEN_INSTALLMENT = [InstallmentStatus.SCHEDULED, InstallmentStatus.CHARGING]
+OPEN_INSTALLMENT = [
+    InstallmentStatus.SCHEDULED,
+    InstallmentStatus.CHARGING,
+    InstallmentStatus.RETRY_WAIT,
+    InstallmentStatus.NEEDS_CARD,
+    InstallmentStatus.NEEDS_AUTH,
+    InstallmentStatus.EXHAUSTED,
+]
+# Where the parent, a new card, or staff can make it be charged.
+CHARGEABLE = [status for status in OPEN_INSTALLMENT if status != InstallmentStatus.CHARGING]
 
 
 class InstallmentQuerySet(models.QuerySet["Installment"]):
     def open(self) -> Self:
         return self.filter(status__in=OPEN_INSTALLMENT)
+
+    def overdue(self, on: datetime.date) -> Self:
+        """Open and due before this day, of orders that stand."""
+        return self.open().filter(due_on__lt=on, order__status=OrderStatus.CONFIRMED)
+
+
+# Any open one but a charging one can be paid on Stripe's page or offline, waived or cancelled.
+_SETTLED = {InstallmentStatus.PAID, InstallmentStatus.WAIVED, InstallmentStatus.CANCELLED}
 
 
 class Installment(StatefulModel):
@@ -41,13 +64,36 @@ class Installment(StatefulModel):
 
     EDGES = edges(
         {
-            InstallmentStatus.SCHEDULED: {
-                InstallmentStatus.CHARGING,
+            InstallmentStatus.SCHEDULED: {InstallmentStatus.CHARGING, *_SETTLED},
+            InstallmentStatus.CHARGING: {
                 InstallmentStatus.PAID,
-                InstallmentStatus.CANCELLED,
+                InstallmentStatus.SCHEDULED,  # a payment page closed without money, or nothing was executed
+                InstallmentStatus.RETRY_WAIT,
+                InstallmentStatus.NEEDS_CARD,
+                InstallmentStatus.NEEDS_AUTH,
             },
-            # Back to scheduled when a payment page closed without money.
-            InstallmentStatus.CHARGING: {InstallmentStatus.PAID, InstallmentStatus.SCHEDULED},
+            InstallmentStatus.RETRY_WAIT: {
+                InstallmentStatus.CHARGING,
+                InstallmentStatus.EXHAUSTED,
+                InstallmentStatus.NEEDS_CARD,  # the card was refused for good on another order
+                *_SETTLED,
+            },
+            InstallmentStatus.NEEDS_CARD: {
+                InstallmentStatus.CHARGING,
+                InstallmentStatus.RETRY_WAIT,
+                *_SETTLED,
+            },
+            InstallmentStatus.NEEDS_AUTH: {
+                InstallmentStatus.CHARGING,
+                InstallmentStatus.RETRY_WAIT,
+                *_SETTLED,
+            },
+            InstallmentStatus.EXHAUSTED: {
+                InstallmentStatus.CHARGING,
+                InstallmentStatus.SCHEDULED,  # staff agreed on a new date
+                InstallmentStatus.RETRY_WAIT,
+                *_SETTLED,
+            },
             # Money that came after its order had expired, when every seat could be taken again.
             InstallmentStatus.CANCELLED: {InstallmentStatus.PAID},
         }
@@ -61,6 +107,11 @@ class Installment(StatefulModel):
     status = models.CharField(
         max_length=20, choices=InstallmentStatus.choices, default=InstallmentStatus.SCHEDULED, editable=False
     )
+    next_try_on = models.DateField(null=True, blank=True, editable=False)
+    held_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Held by staff: not charged."
+    )
+    stripe_invoice_id = models.CharField(max_length=255, unique=True, null=True, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     objects = InstallmentQuerySet.as_manager()
@@ -73,21 +124,39 @@ class Installment(StatefulModel):
             ),
             models.CheckConstraint(condition=Q(amount_cents__gt=0), name="billing_installment_amount"),
             models.UniqueConstraint(fields=["order", "number"], name="billing_installment_number"),
+            models.CheckConstraint(
+                condition=Q(status=InstallmentStatus.RETRY_WAIT, next_try_on__isnull=False)
+                | (~Q(status=InstallmentStatus.RETRY_WAIT) & Q(next_try_on=None)),
+                name="billing_installment_next_try",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["due_on"], condition=Q(status__in=OPEN_INSTALLMENT), name="billing_installment_open"
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.order}, part {self.number}"
 
-    def start_charging(self, *, by: User | None = None) -> None:
-        transition(self, InstallmentStatus.CHARGING, by=by)
+    def start_charging(self, *, by: User | None = None, reason: str = "") -> None:
+        transition(self, InstallmentStatus.CHARGING, by=by, reason=reason, next_try_on=None)
 
     def pay(self, *, reason: str) -> None:
         """Its money is here; the caller writes the Payment in the same transaction. Raises Stale."""
-        transition(self, InstallmentStatus.PAID, reason=reason)
+        transition(self, InstallmentStatus.PAID, reason=reason, next_try_on=None)
+
+    def wait_until(self, day: datetime.date, *, by: User | None = None, reason: str) -> None:
+        """A soft decline: the same card again on that local date. Raises Stale."""
+        transition(self, InstallmentStatus.RETRY_WAIT, by=by, reason=reason, next_try_on=day)
+
+    def move(self, to: InstallmentStatus, *, by: User | None = None, reason: str) -> None:
+        """Any other move; a date for the next try goes with the status that had it. Raises Stale."""
+        transition(self, to, by=by, reason=reason, next_try_on=None)
 
     def cancel(self, *, by: User | None = None, reason: str) -> None:
         """Nobody owes it any more. Raises Stale, also while a payment page for it is open."""
-        transition(self, InstallmentStatus.CANCELLED, by=by, reason=reason)
+        self.move(InstallmentStatus.CANCELLED, by=by, reason=reason)
 
     def stop_charging(self, *, reason: str) -> None:
         """The payment page closed without money; it may be tried again. Raises Stale."""
@@ -116,7 +185,8 @@ class Payment(models.Model):
     )
     amount_cents = models.PositiveIntegerField()
     currency = models.CharField(max_length=3)
-    stripe_payment_intent_id = models.CharField(max_length=255, unique=True)
+    stripe_payment_intent_id = models.CharField(max_length=255, unique=True, null=True)
+    stripe_invoice_id = models.CharField(max_length=255, unique=True, null=True)
     stripe_charge_id = models.CharField(max_length=255, blank=True)
     card_brand = models.CharField(max_length=30, blank=True)
     card_last4 = models.CharField(max_length=4, blank=True)
@@ -125,7 +195,13 @@ class Payment(models.Model):
 
     class Meta:
         ordering = ["pk"]
-        constraints = [models.CheckConstraint(condition=Q(amount_cents__gt=0), name="billing_payment_amount")]
+        constraints = [
+            models.CheckConstraint(condition=Q(amount_cents__gt=0), name="billing_payment_amount"),
+            models.CheckConstraint(
+                condition=Q(stripe_payment_intent_id__isnull=False) | Q(stripe_invoice_id__isnull=False),
+                name="billing_payment_at_stripe",
+            ),
+        ]
 
     def __str__(self) -> str:
-        return f"{self.stripe_payment_intent_id} for {self.order}"
+        return f"{self.stripe_payment_intent_id or self.stripe_invoice_id} for {self.order}"

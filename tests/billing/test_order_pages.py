@@ -1,7 +1,5 @@
 """Checkout, order, account and the two ways to cancel, as a parent sees them."""
 
-import uuid
-
 import pytest
 from django.utils import timezone
 
@@ -87,7 +85,7 @@ def test_pressing_twice_and_going_back_give_one_order(shop):
     assert EmailMessage.objects.count() == 1
 
 
-@pytest.mark.parametrize("order", ["", "x", "\x00", str(uuid.uuid4())])
+@pytest.mark.parametrize("order", ["", "x", "\x00", "5d2f4a52-0d0e-4d0b-9a86-6a4e6f0c9c11"])
 def test_a_crafted_order_leads_to_the_cart(order):
     client = parent_of(create_cart().household)
 

@@ -31,10 +31,13 @@ from djstripe.models import (
 )
 
 from billing.models import (
+    Card,
     ChargeAttempt,
     ChargeStatus,
+    Consent,
     Installment,
     Payment,
+    PaymentPlan,
     StripeCustomer,
     StripeEvent,
     StripeEventStatus,
@@ -146,6 +149,7 @@ def create_everything():
     event = create_event()
     StaffTask.open(StaffTask.Kind.EVENT_PARKED, event, HOSTILE)
     StripeCustomer.objects.create(household=household, stripe_id=f"cus_{number}")
+    create_plan_rows(order, number)
     EmailMessage.objects.create(
         kind=EmailKind.ACCOUNT_LOGIN_CODE,
         to="parent@example.org",
@@ -158,6 +162,16 @@ def create_everything():
     Group.objects.create(name=f"{HOSTILE} {number}")
     create_queue_rows(number)
     create_stripe_objects(number)
+
+
+def create_plan_rows(order, number):
+    plan = PaymentPlan.objects.create(name=f"{HOSTILE} {number}", parts=2)
+    Consent.objects.create(
+        order=order, plan=plan, given_by=order.placed_by, text=HOSTILE, schedule=[], given_at=timezone.now()
+    )
+    Card.objects.create(
+        household=order.household, stripe_payment_method_id=f"pm_{number}", brand=HOSTILE[:30]
+    )
 
 
 def create_queue_rows(number):

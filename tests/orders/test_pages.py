@@ -1,7 +1,6 @@
 """Catalog, class page and cart, as a parent sees them."""
 
 import datetime
-import uuid
 from datetime import timedelta
 
 import pytest
@@ -173,7 +172,9 @@ def test_the_class_page_says_what_is_in_each_childs_way(client):
     assert not OrderItem.objects.exists()
 
 
-@pytest.mark.parametrize("child", ["1", "x", "\x00", "' OR 1=1 --", str(uuid.uuid4()), "🙂", "A" * 10_000])
+@pytest.mark.parametrize(
+    "child", ["1", "x", "\x00", "' OR 1=1 --", "5d2f4a52-0d0e-4d0b-9a86-6a4e6f0c9c11", "🙂", "A" * 10_000]
+)
 def test_a_crafted_child_is_refused_in_words(child):
     household = create_household()
     course = create_course()

@@ -1,0 +1,298 @@
+"""When a saved card is charged, and what follows when the bank says no.
+
+`settings.DUNNING_DAYS` counts from the due date. Only soft declines are tried again by themselves; the place
+in the class is never taken away by this module.
+"""
+
+import datetime
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Count, Prefetch
+from django.utils import timezone
+
+from billing.cards import refuse_card
+from billing.declines import Decline, DeclineClass
+from billing.models import (
+    Card,
+    ChargeAttempt,
+    ChargeKind,
+    ChargeStatus,
+    Installment,
+    InstallmentStatus,
+)
+from csf.jobs import enqueue
+from csf.models import StaffTask
+from csf.report import Report
+from csf.state import Stale
+from orders.models import Order, OrderStatus
+
+LATEST_FIRST_TRY = timedelta(days=3)
+UNLISTED_TRIES = 2
+DECLINES_A_DAY = 3
+LOOK_AGAIN_MINUTES = [1, 5, 15, 60]
+PARK_AFTER = timedelta(days=3)
+BATCH = 200
+
+
+def next_try_on(*, due_on: datetime.date, on: datetime.date, wait_days: int = 0) -> datetime.date | None:
+    """The first dunning day after `on`, not before the network's wait is over; None when there is none
+    left."""
+    earliest = max(on + timedelta(days=1), on + timedelta(days=wait_days))
+    days = (due_on + timedelta(days=after) for after in settings.DUNNING_DAYS)
+    return next((day for day in days if day >= earliest), None)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An installment that a run of the job looks at; `reason` says why it is not charged, if it is not."""
+
+    installment: Installment
+    card: Card | None
+    reason: str = ""
+
+
+def candidates(statuses: Iterable[InstallmentStatus], *, on: datetime.date) -> list[Candidate]:
+    """Whom the job of that local date charges, and whom it skips, and why. Changes nothing.
+
+    The staff page, the dry run and the job itself all ask this.
+    """
+    due = Installment.objects.filter(
+        status__in=statuses, due_on__lte=on, order__status=OrderStatus.CONFIRMED
+    ).exclude(status=InstallmentStatus.RETRY_WAIT, next_try_on__gt=on)
+    current = Card.objects.filter(replaced_at=None)
+    found = list(
+        due.select_related("order__household", "order__consent")
+        .prefetch_related(Prefetch("order__household__cards", current, to_attr="current_cards"))
+        .order_by("due_on", "pk")
+    )
+    cards = {installment.pk: _current_card(installment.order.household) for installment in found}
+    declined = _declines_today({card.pk for card in cards.values() if card}, on=on)
+    return [
+        Candidate(
+            installment, cards[installment.pk], _why_not(installment, cards[installment.pk], declined, on=on)
+        )
+        for installment in found
+    ]
+
+
+def _current_card(household: Any) -> Card | None:
+    """From the prefetched list of at most one."""
+    return next(iter(household.current_cards), None)
+
+
+def _why_not(
+    installment: Installment, card: Card | None, declined: Counter[int], *, on: datetime.date
+) -> str:
+    order = installment.order
+    if installment.held_at:
+        return "held by staff"
+    if order.charges_paused_at:
+        return "the charges of this order are paused"
+    if not hasattr(order, "consent"):
+        return "no consent to later charges"
+    if installment.status == InstallmentStatus.SCHEDULED and on - installment.due_on > LATEST_FIRST_TRY:
+        return "more than 3 days late: staff decide, since the consent names the date"
+    if card is None:
+        return "no saved card"
+    if card.refused_at:
+        return "the bank refused this card for good"
+    if declined[card.pk] >= DECLINES_A_DAY:
+        return "three declines on this card today"
+    return ""
+
+
+def _declines_today(card_ids: set[int], *, on: datetime.date) -> Counter[int]:
+    rows = (
+        ChargeAttempt.objects.filter(card__in=card_ids, charged_on=on, status=ChargeStatus.DECLINED)
+        .values("card")
+        .annotate(declines=Count("pk"))
+    )
+    return Counter({row["card"]: row["declines"] for row in rows})
+
+
+def start_charges(
+    statuses: Iterable[InstallmentStatus], *, on: datetime.date, dry_run: bool = False
+) -> Report:
+    """Write an attempt for each installment that is due on that local date, and wake the workers that charge.
+
+    An installment gets one automatic attempt a day, however often this runs.
+    """
+    report = Report()
+    ready = []
+    for candidate in candidates(statuses, on=on):
+        if candidate.reason:
+            report.skip(str(candidate.installment), candidate.reason)
+            if not dry_run:
+                _leave_to_people(candidate)
+        else:
+            ready.append(candidate)
+    if dry_run:
+        report.done = len(ready)
+        return report
+    for start in range(0, len(ready), BATCH):
+        _start_batch(ready[start : start + BATCH], report, on=on)
+    return report
+
+
+def _start_batch(batch: list[Candidate], report: Report, *, on: datetime.date) -> None:
+    with transaction.atomic():
+        orders = Order.objects.filter(pk__in={candidate.installment.order_id for candidate in batch})
+        alive = {
+            order.pk
+            for order in orders.select_for_update(no_key=True).order_by("pk")
+            if order.status == OrderStatus.CONFIRMED and not order.charges_paused_at
+        }
+        for candidate in batch:
+            if candidate.installment.order_id not in alive:
+                report.skip(str(candidate.installment), "the order changed meanwhile")
+                continue
+            try:
+                start_attempt(candidate.installment, card=candidate.card, kind=ChargeKind.AUTO, on=on)
+                report.done += 1
+            except Stale:
+                report.skip(str(candidate.installment), "somebody else took it")
+    enqueue("billing.tasks.charge")
+
+
+def start_attempt(
+    installment: Installment, *, card: Card | None, kind: ChargeKind, on: datetime.date
+) -> ChargeAttempt | None:
+    """One attempt on a saved card, under the order's lock. None if today's automatic one was made already.
+
+    Raises Stale if the installment has moved.
+    """
+    made = installment.attempts.exclude(status__in=[ChargeStatus.NOT_EXECUTED, ChargeStatus.REJECTED])
+    if kind == ChargeKind.AUTO and made.filter(kind=kind, charged_on=on).exists():
+        raise Stale("charged today already")
+    installment.start_charging(reason=ChargeKind(kind).label)
+    return ChargeAttempt.objects.create(
+        installment=installment,
+        number=installment.attempts.count() + 1,
+        kind=kind,
+        amount_cents=installment.amount_cents,
+        currency=installment.order.currency,
+        charged_on=on,
+        card=card,
+    )
+
+
+def _leave_to_people(candidate: Candidate) -> None:
+    """No card, or one that was refused: the parent is asked for another. Too late for the consent: staff."""
+    installment, reason = candidate.installment, candidate.reason
+    if reason.startswith("more than 3 days late"):
+        StaffTask.open(StaffTask.Kind.INSTALLMENT_LATE, installment, reason)
+    if candidate.card is None or candidate.card.refused_at:
+        if installment.status == InstallmentStatus.SCHEDULED:
+            installment.start_charging(reason=reason)
+        installment.move(InstallmentStatus.NEEDS_CARD, reason=reason)
+
+
+@transaction.atomic
+def after_decline(attempt: ChargeAttempt, decline: Decline) -> None:
+    """The bank said no: write it down, decide what follows, and owe the email that says so.
+
+    The attempt's transition is written last: its email tells the next date. Raises Stale if the attempt was
+    settled meanwhile.
+    """
+    attempt = _locked(attempt)
+    _decide(attempt, decline)
+    to = ChargeStatus.NEEDS_AUTH if decline.kind == DeclineClass.AUTHENTICATION else ChargeStatus.DECLINED
+    attempt.move(
+        to,
+        reason=decline.reason,
+        decline_code=decline.reason,
+        decline_class=decline.kind,
+        card_brand=attempt.card.brand if attempt.card else "",
+        card_last4=attempt.card.last4 if attempt.card else "",
+        leased_until=None,
+        next_look_at=None,
+    )
+
+
+def _decide(attempt: ChargeAttempt, decline: Decline) -> None:
+    installment, reason = attempt.installment, decline.kind.label
+    if installment.order.status != OrderStatus.CONFIRMED:
+        _close(installment, reason="the order ended while it was charged")
+        return
+    match decline.kind:
+        case DeclineClass.AUTHENTICATION:
+            installment.move(InstallmentStatus.NEEDS_AUTH, reason=reason)
+        case DeclineClass.HARD:
+            if attempt.card:
+                refuse_card(attempt.card)
+            installment.move(InstallmentStatus.NEEDS_CARD, reason=reason)
+            StaffTask.open(StaffTask.Kind.CARD_REFUSED, installment, "The bank refused the card for good.")
+        case DeclineClass.CARD:
+            installment.move(InstallmentStatus.NEEDS_CARD, reason=reason)
+        case _:
+            _try_again(attempt, decline)
+
+
+def _try_again(attempt: ChargeAttempt, decline: Decline) -> None:
+    installment, on = attempt.installment, attempt.charged_on
+    assert on is not None
+    again_on = next_try_on(due_on=installment.due_on, on=on, wait_days=decline.wait_days)
+    tried = installment.attempts.filter(
+        kind=ChargeKind.AUTO, card=attempt.card, status=ChargeStatus.DECLINED
+    ).count()
+    executed = tried + (attempt.kind == ChargeKind.AUTO)
+    most = UNLISTED_TRIES if decline.kind == DeclineClass.UNLISTED else len(settings.DUNNING_DAYS)
+    installment.wait_until(again_on or on + timedelta(days=1), reason=decline.kind.label)
+    if decline.kind in {DeclineClass.UNLISTED, DeclineClass.LOOK}:
+        StaffTask.open(StaffTask.Kind.DECLINE_TO_LOOK_AT, attempt, f"Stripe's code is {decline.reason!r}.")
+    if again_on is None or executed >= most:
+        installment.move(InstallmentStatus.EXHAUSTED, reason="the last try failed")
+        StaffTask.open(StaffTask.Kind.INSTALLMENT_EXHAUSTED, installment, "New date, split, waive or cancel.")
+
+
+@transaction.atomic
+def after_nothing(installment: Installment, *, reason: str) -> None:
+    """Nothing was executed at the bank: nothing counts, nobody is mailed, the next day may try."""
+    installment.refresh_from_db()
+    if installment.status != InstallmentStatus.CHARGING:
+        return
+    order = Order.objects.get(pk=installment.order_id)
+    if order.status != OrderStatus.CONFIRMED:
+        _close(installment, reason=reason)
+        return
+    today = timezone.localdate()
+    again_on = next_try_on(due_on=installment.due_on, on=today) or today + timedelta(days=1)
+    installment.wait_until(again_on, reason=reason[:300])
+
+
+def _close(installment: Installment, *, reason: str) -> None:
+    installment.stop_charging(reason=reason[:300])
+    installment.cancel(reason=reason[:300])
+
+
+def look_later(attempt: ChargeAttempt, error: str) -> None:
+    """No usable answer: nothing is concluded, and Stripe is asked again later; after three days a person
+    is."""
+    now = timezone.now()
+    old = now - attempt.created_at > PARK_AFTER
+    minutes = dict(enumerate(LOOK_AGAIN_MINUTES, start=1)).get(attempt.tries, 24 * 60)
+    with transaction.atomic():
+        attempt.move(
+            ChargeStatus.UNKNOWN,
+            reason="no answer",
+            error=error,
+            leased_until=None,
+            next_look_at=now + timedelta(minutes=minutes),
+        )
+        if old:
+            attempt.move(ChargeStatus.PARKED, reason="not known after three days", next_look_at=None)
+        if old or attempt.tries > len(LOOK_AGAIN_MINUTES):
+            StaffTask.open(StaffTask.Kind.CHARGE_UNKNOWN, attempt, error)
+
+
+def _locked(attempt: ChargeAttempt) -> ChargeAttempt:
+    """The attempt as it is under the locks of its order and installment."""
+    Order.objects.select_for_update(no_key=True).get(pk=attempt.installment.order_id)
+    Installment.objects.select_for_update(no_key=True).get(pk=attempt.installment_id)
+    return ChargeAttempt.objects.select_related("installment__order__household", "card").get(pk=attempt.pk)

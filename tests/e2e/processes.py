@@ -1,0 +1,54 @@
+"""The site and its queue cluster as processes of their own, on this worker's database and stand-ins."""
+
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.conf import settings
+
+from csf.sandbox.demo import WEB
+from tests.conftest import ROOT
+
+ENVIRONMENT = {"CHECKOUT_DECLINE_MAIL_DELAY_S": "3", "Q_WORKERS": "2"}
+
+
+@contextmanager
+def web() -> Iterator[str]:
+    """gunicorn; gives the site's address once it answers."""
+    address = f"http://127.0.0.1:{settings.SITE_PORT}"
+    with _process(*WEB, "--bind", f"127.0.0.1:{settings.SITE_PORT}"):
+        _wait_for(f"{address}/healthz")
+        yield address
+
+
+@contextmanager
+def cluster() -> Iterator[None]:
+    with _process("manage.py", "qcluster"):
+        yield
+
+
+@contextmanager
+def _process(*arguments: str) -> Iterator[None]:
+    """In a session of its own: a Ctrl-C must not reach the workers of the cluster."""
+    started = subprocess.Popen(
+        [sys.executable, *arguments], cwd=ROOT, env=os.environ | ENVIRONMENT, start_new_session=True
+    )
+    try:
+        yield
+    finally:
+        started.terminate()
+        started.wait(30)
+
+
+def _wait_for(url: str) -> None:
+    for _ in range(300):
+        try:
+            with urllib.request.urlopen(url):
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"{url} does not answer")
