@@ -1,6 +1,7 @@
 """Placing an order, and leading the parent to Stripe's page for the part that is due at once."""
 
 import datetime
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -8,22 +9,26 @@ from django.conf import settings
 from django.db import transaction
 
 from billing import gateway
+from billing.consent import record_consent
 from billing.models import (
     ChargeAttempt,
     ChargeKind,
     ChargeStatus,
     Installment,
     InstallmentStatus,
+    PaymentPlan,
     StripeCustomer,
 )
 from billing.models.charges import OPEN_CHARGE
+from billing.plans import Part
 from billing.settle import settle_checkout_session, settle_payment_intent
 from csf.dates import local_date
 from csf.models import StaffTask
 from csf.state import Stale
 from enrollments.models import Enrollment, Household, User
 from orders.checkout import hold_lines
-from orders.models import Order, OrderStatus
+from orders.models import Order, OrderItem, OrderStatus
+from orders.refusal import Refused
 
 # Stripe wants a payment page to live 30 minutes at least; two more are for the way there.
 SESSION_LIFE = timedelta(minutes=32)
@@ -40,21 +45,53 @@ class StripeUnavailable(Exception):
 
 
 @transaction.atomic
-def place_order(*, order: Order, by: User, now: datetime.datetime, expected_cents: int | None = None) -> None:
-    """Turn the cart into an order: hold its seats, freeze its prices, write what is due.
+def place_order(
+    *,
+    order: Order,
+    by: User,
+    now: datetime.datetime,
+    expected_cents: int | None = None,
+    plan: PaymentPlan | None = None,
+    address: str | None = None,
+) -> None:
+    """Turn the cart into an order: hold its seats, freeze its prices, write what is due and when.
 
-    `expected_cents` is the total that the parent agreed to.
-
-    All or nothing. Raises `orders.cart.Refused` in words for the parent. An order that costs nothing is
-    confirmed at once.
+    `expected_cents` is the total that the parent agreed to. With a plan, placing is the consent to its later
+    charges, given from `address`. All or nothing: raises `orders.refusal.Refused` in words for the parent. An
+    order that costs nothing is confirmed at once.
     """
     held_until = now + timedelta(minutes=settings.SEAT_HOLD_MINUTES)
     total_cents = hold_lines(order=order, now=now, held_until=held_until, expected_cents=expected_cents)
-    if total_cents:
-        Installment.objects.create(order=order, number=1, due_on=local_date(now), amount_cents=total_cents)
+    today = local_date(now)
+    parts = [Part(1, today, total_cents)] if total_cents else []
+    if plan is not None:
+        parts = _parts_of(plan, order=order, total_cents=total_cents, on=today)
+        record_consent(order=order, plan=plan, parts=parts, by=by, at=now, address=address)
+    Installment.objects.bulk_create(
+        Installment(order=order, number=part.number, due_on=part.due_on, amount_cents=part.amount_cents)
+        for part in parts
+    )
     order.place(by=by, at=now, held_until=held_until, total_cents=total_cents)
     if not total_cents:
         order.confirm(reason="nothing to pay")
+
+
+def plans_for(
+    items: Sequence[OrderItem], *, total_cents: int, on: datetime.date
+) -> list[tuple[PaymentPlan, list[Part]]]:
+    """The plans that these lines may be paid by, each with its dates and amounts."""
+    offered = PaymentPlan.objects.offered_for({item.course_id for item in items})
+    ends_on = min((item.course.ends_on for item in items), default=on)
+    schedules = [(plan, plan.schedule(total_cents, first_on=on, ends_on=ends_on)) for plan in offered]
+    return [(plan, parts) for plan, parts in schedules if parts]
+
+
+def _parts_of(plan: PaymentPlan, *, order: Order, total_cents: int, on: datetime.date) -> list[Part]:
+    items = list(order.items.select_related("course"))
+    for offered, parts in plans_for(items, total_cents=total_cents, on=on):
+        if offered == plan:
+            return parts
+    raise Refused("This order can no longer be paid in these parts. Please choose again.")
 
 
 def payment_page(*, order: Order, by: User, now: datetime.datetime) -> str:
@@ -156,12 +193,17 @@ def _session_params(attempt: ChargeAttempt, customer_id: str) -> dict[str, Any]:
         "payment_method_types": ["card"],  # else the account may add methods that settle days later
         "adaptive_pricing": {"enabled": False},  # else the page may show another currency
         "line_items": [_line(attempt, order)],
-        "payment_intent_data": {"metadata": metadata},
+        "payment_intent_data": {"metadata": metadata, **_saving_the_card(order)},
         "metadata": metadata,
         "expires_at": int(attempt.session_expires_at.timestamp()),
         "success_url": f"{page}?paid=1",
         "cancel_url": page,
     }
+
+
+def _saving_the_card(order: Order) -> dict[str, str]:
+    """Only with a consent to later charges is the card kept for them."""
+    return {"setup_future_usage": "off_session"} if hasattr(order, "consent") else {}
 
 
 def _line(attempt: ChargeAttempt, order: Order) -> dict[str, Any]:

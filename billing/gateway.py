@@ -65,7 +65,7 @@ def _client() -> stripe.StripeClient:
 
 def _ask(call: Callable[[], stripe.StripeObject]) -> Object:
     try:
-        return call().to_dict()
+        return call().to_dict(for_json=True)  # amounts stay integers, nothing is a Decimal
     except stripe.CardError as error:
         body: Any = error.json_body or {}
         raise Declined(body.get("error") or {"code": error.code}) from error

@@ -9,10 +9,11 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from billing import cancel
-from billing.checkout import NothingToPay, StripeUnavailable, payment_page, place_order
+from billing.checkout import NothingToPay, StripeUnavailable, payment_page, place_order, plans_for
+from billing.consent import consent_text
 from billing.expiry import Paid, end_unpaid_order
 from billing.forms import CancelForm
-from billing.models import Installment
+from billing.models import Installment, PaymentPlan
 from csf.dates import local_date
 from csf.state import Stale
 from enrollments.families import household_of, verified_email_to_post
@@ -32,8 +33,17 @@ def checkout(request: HttpRequest) -> HttpResponse:
     items = cart_lines(order) if order else []
     if order is None or not items:
         return redirect("cart")
-    prices = quote(order, items, on=local_date(timezone.now()))
-    context = {"order": order, "quote": prices, "hold_minutes": settings.SEAT_HOLD_MINUTES}
+    today = local_date(timezone.now())
+    prices = quote(order, items, on=today)
+    context = {
+        "order": order,
+        "quote": prices,
+        "plans": [
+            {"plan": plan, "parts": parts, "consent": consent_text(parts)}
+            for plan, parts in plans_for(items, total_cents=prices.total_cents, on=today)
+        ],
+        "hold_minutes": settings.SEAT_HOLD_MINUTES,
+    }
     return render(request, "billing/checkout.html", context)
 
 
@@ -44,7 +54,12 @@ def _place(request: HttpRequest, order: Order | None) -> HttpResponse:
         return redirect(order)
     try:
         place_order(
-            order=order, by=_user(request), now=timezone.now(), expected_cents=_expected_cents(request)
+            order=order,
+            by=_user(request),
+            now=timezone.now(),
+            expected_cents=_expected_cents(request),
+            plan=_chosen_plan(request),
+            address=request.META.get("REMOTE_ADDR"),
         )
     except Refused as refusal:
         order.refresh_from_db()
@@ -167,6 +182,17 @@ def account(request: HttpRequest) -> HttpResponse:
 def _user(request: HttpRequest) -> User:
     assert isinstance(request.user, User)
     return request.user
+
+
+def _chosen_plan(request: HttpRequest) -> PaymentPlan | None:
+    """None is "pay in full". Raises Refused for a plan that is not offered."""
+    chosen = request.POST.get("plan", "")
+    if not chosen:
+        return None
+    plans = {str(plan.pk): plan for plan in PaymentPlan.objects.filter(is_active=True)}
+    if chosen not in plans:
+        raise Refused("This payment plan is not offered any more. Please choose again.")
+    return plans[chosen]
 
 
 def _expected_cents(request: HttpRequest) -> int | None:

@@ -55,7 +55,7 @@ OURS = ["csf", "enrollments", "orders", "billing", "notifications"]
 HOSTILE = "<script>alert(1)</script> 🤸"
 SECRETS = ["whsec_canary_canary", "sk_test_canary_canary", "pi_secret_canary", "code-canary-493811"]
 ODD_SEARCH = "x' %_\""
-EDITABLE = {"Course", "Child", "Group", "Household", "Location", "Program", "PromoCode", "User"}
+EDITABLE = {"Course", "Child", "Group", "Household", "Location", "PaymentPlan", "Program", "PromoCode", "User"}
 
 _numbers = itertools.count(1)
 

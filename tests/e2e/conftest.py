@@ -1,8 +1,8 @@
-"""A real browser before a real site. Both live for a whole module of tests; each test gets windows of its own."""
+"""A real browser before a real site. Both live for a module of tests; each test opens windows of its own."""
 
 import os
-import shutil
 import uuid
+from types import SimpleNamespace
 
 import pytest
 from django.conf import settings
@@ -11,17 +11,10 @@ from django.test import Client
 from playwright.sync_api import sync_playwright
 
 from billing.endpoint import register_endpoint
+from csf.sandbox.pictures import CHROMIUM, MISSING, launch
 from tests.conftest import _clone
 from tests.e2e import processes
 
-CHROMIUM = shutil.which("chromium")
-CHROMIUM_FLAGS = [
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    *(["--no-sandbox"] if os.geteuid() == 0 else []),
-]
 PHONE = {"width": 390, "height": 844}
 
 
@@ -29,11 +22,10 @@ PHONE = {"width": 390, "height": 844}
 def browser():
     """Not for the whole session: Playwright keeps an event loop running, which async tests would run into."""
     if not CHROMIUM:
-        missing = "Chromium is missing: apt-get install chromium"
-        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+        pytest.fail(MISSING) if os.environ.get("CI") else pytest.skip(MISSING)
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")  # that same loop; nothing of ours runs in it
-        yield playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+        yield launch(playwright)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +37,7 @@ def site(browser, django_db_setup, django_db_blocker, template, _stripe_server, 
         call_command("seed_demo", families=3)
         register_endpoint(identity=uuid.uuid4(), remote=True)
         with processes.web() as address, processes.cluster():
-            yield address
+            yield SimpleNamespace(url=address, stripe=_stripe_server.url, mail=_mail_server.url)
         _clone(template)
 
 
@@ -56,10 +48,10 @@ def open_window(browser, site):
     contexts = []
 
     def open_window(*, user=None, viewport=PHONE, **options):
-        context = browser.new_context(base_url=site, viewport=viewport, **options)
+        context = browser.new_context(base_url=site.url, viewport=viewport, **options)
         contexts.append(context)
         if user:
-            context.add_cookies([{"name": "session", "value": _session_of(user), "url": site}])
+            context.add_cookies([{"name": "session", "value": _session_of(user), "url": site.url}])
         page = context.new_page()
         page.set_default_timeout(15_000)
         page.problems = []

@@ -20,6 +20,8 @@ def test_all_is_there_after_a_restart(tmp_path: Path, hook: Receiver):
         paid, waiting = shop.session("co:1"), shop.session("co:2")
         shop.pay(paid.id, "4000000000000002")
         shop.pay(paid.id)
+        card, invoice = shop.saved_card(paid.customer), shop.invoice(paid.customer)
+        shop.server.control("POST", f"/_cards/{card}", {"next": ["lost_card"]})
         shop.server.control("POST", "/_clock", {"advance": 600})
         before = server.books()
         tables = {name: dict(rows) for name, rows in server.state.store.tables.items()}
@@ -30,13 +32,24 @@ def test_all_is_there_after_a_restart(tmp_path: Path, hook: Receiver):
     with StripeServer(data_dir=tmp_path) as server:
         shop = Shop(server)
         after = server.books()
-        for name in ("posts", "charges", "balance_cents"):
+        for name in ("posts", "charges", "invoices", "balance_cents"):
             assert after[name] == before[name]
-        for name in ("customer", "payment_intent", "charge", "idempotency_key", "webhook_secret"):
+        for name in (
+            "customer",
+            "payment_intent",
+            "payment_method",
+            "card",
+            "charge",
+            "idempotency_key",
+            "webhook_secret",
+        ):
             assert server.state.store.tables[name] == tables[name]
         assert after["now"] - before["now"] <= 2
         assert shop.customer().id == paid.customer
         assert shop.v.checkout.sessions.retrieve(waiting.id).url == f"{server.url}/pay/{waiting.id}"
+        renewed = shop.v.invoices.retrieve(invoice.id)
+        assert renewed.hosted_invoice_url == f"{server.url}/invoice/{invoice.id}"
+        assert shop.decline(invoice.id, card)["decline_code"] == "lost_card"
         hook.wait_for(4)
         assert sorted(set(hook.types)) == [
             "charge.succeeded",

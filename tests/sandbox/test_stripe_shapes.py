@@ -13,18 +13,25 @@ from stripe._stripe_object import UntypedStripeObject
 from typing_extensions import get_type_hints
 
 from csf.sandbox.stripe.serve import StripeServer
-from tests.sandbox.stripe_shop import Shop, receiver
+from tests.sandbox.stripe_shop import Shop, play_everything, receiver
 
 CLASSES = {
     "account": stripe.Account,
     "charge": stripe.Charge,
     "checkout.session": stripe.checkout.Session,
     "customer": stripe.Customer,
+    "dispute": stripe.Dispute,
     "event": stripe.Event,
+    "invoice": stripe.Invoice,
+    "invoice_payment": stripe.InvoicePayment,
+    "invoiceitem": stripe.InvoiceItem,
     "item": stripe.LineItem,
+    "line_item": stripe.InvoiceLineItem,
     "list": stripe.ListObject,
     "payment_intent": stripe.PaymentIntent,
     "payment_method": stripe.PaymentMethod,
+    "refund": stripe.Refund,
+    "setup_intent": stripe.SetupIntent,
     "webhook_endpoint": stripe.WebhookEndpoint,
 }
 
@@ -87,24 +94,22 @@ def objects() -> list[dict[str, Any]]:
     with receiver() as hook, StripeServer() as server:
         shop = Shop(server)
         shop.listen(hook, ["*"])
-        paid, expired, open_ = shop.session("co:1"), shop.session("co:2"), shop.session("co:3")
-        for card in ("4000000000000002", "4000000000000069", "4000002760003184"):
-            shop.pay(paid.id, card)
-        shop.click(f"/pay/{paid.id}/authenticate", result="fail")
-        shop.pay(open_.id, "4000002760003184")
-        shop.pay(paid.id)
-        shop.pay(expired.id, "4000000000000002")
-        shop.v.checkout.sessions.expire(expired.id)
-        shop.v.customers.update(paid.customer, {"name": "Ada B"})
-        return [*_answers(shop), *(event for event in hook.wait_for(15))]
+        play_everything(shop)
+        return [*_answers(shop), *(event for event in hook.wait_for(len(shop.event_types())))]
 
 
 def _answers(shop: Shop) -> Iterator[dict[str, Any]]:
     v = shop.v
     yield v.accounts.retrieve_current().to_dict()
-    lists = (v.customers, v.payment_intents, v.charges, v.events, v.webhook_endpoints)
+    lists = (
+        *(v.customers, v.payment_intents, v.charges, v.events, v.webhook_endpoints, v.setup_intents),
+        *(v.invoices, v.invoice_items, v.invoice_payments, v.refunds, v.disputes),
+    )
     for resource in lists:
         yield from (obj.to_dict() for obj in resource.list({"limit": 100}).data)
+    invoices = v.invoices.list({"expand": ["data.payments.data.payment.payment_intent"]}).data
+    yield from (obj.to_dict() for obj in invoices)
+    yield from (line.to_dict() for line in v.invoices.line_items.list(invoices[-1].id).data)
     expand = {
         "limit": 100,
         "expand": ["data.line_items", "data.payment_intent.latest_charge", "data.customer"],

@@ -15,11 +15,18 @@ from csf.sandbox.stripe import (
     books,
     checkout,
     customers,
+    disputes,
     errors,
     events,
     forms,
     idempotency,
+    invoice_items,
+    invoice_payments,
+    invoices,
+    payment_methods,
     payments,
+    refunds,
+    setups,
 )
 from csf.sandbox.stripe.errors import StripeError
 from csf.sandbox.stripe.faults import Fault
@@ -29,7 +36,20 @@ from csf.sandbox.stripe.store import Obj, new_id
 from csf.sandbox.stripe.validation import check
 from csf.sandbox.stripe.webhooks import Deliveries
 
-ROUTES = [*accounts.ROUTES, *customers.ROUTES, *checkout.ROUTES, *payments.ROUTES, *events.ROUTES]
+ROUTES = [
+    *accounts.ROUTES,
+    *customers.ROUTES,
+    *payment_methods.ROUTES,
+    *checkout.ROUTES,
+    *setups.ROUTES,
+    *payments.ROUTES,
+    *invoices.ROUTES,
+    *invoice_items.ROUTES,
+    *invoice_payments.ROUTES,
+    *refunds.ROUTES,
+    *disputes.ROUTES,
+    *events.ROUTES,
+]
 TEST_KEY = re.compile(r"sk_test_\w+", re.ASCII)
 LONGEST_KEY = 255
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from csf.sandbox.stripe import checkout, control, pages
+from csf.sandbox.stripe import checkout, control, due, invoice_pages, invoices, pages
 from csf.sandbox.stripe.api import Api, BeforeRequest
 from csf.sandbox.stripe.state import State
 from csf.sandbox.stripe.store import Store
@@ -43,6 +43,7 @@ def create_app(
     api.add_routes(app)
     app.on_shutdown.append(api.stop)
     pages.add_routes(app)
+    invoice_pages.add_routes(app)
     control.add_routes(app)
     return app
 
@@ -70,6 +71,7 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
     deliveries.start()
     state.event_listeners.append(deliveries.schedule)
     checkout.renew_urls(state)
+    invoices.renew_urls(state)
     ticking = asyncio.create_task(_tick(state))
     yield
     ticking.cancel()
@@ -81,6 +83,6 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
 
 async def _tick(state: State) -> None:
     while True:
-        checkout.expire_due(state)
+        due.work_off(state)
         state.store.commit()
         await asyncio.sleep(TICK_SECONDS)

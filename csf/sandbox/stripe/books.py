@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import defaultdict
+from typing import Any
 
 from csf.sandbox.stripe.store import Obj, Store, new_id
 
@@ -45,13 +46,33 @@ def record_charge(store: Store, charge: Obj) -> None:
     store.put("book_charge", charge["id"], row)
 
 
+def record(store: Store, kind: str, obj: Obj, **facts: Any) -> None:
+    """The latest state of an invoice, refund or dispute."""
+    row = {"at": store.now(), "id": obj["id"], "status": obj["status"], "currency": obj["currency"], **facts}
+    store.put(f"book_{kind}", obj["id"], row)
+
+
 def balance_cents_by_customer(store: Store) -> dict[str, int]:
-    """What each customer has paid; money of no customer stands under ''."""
+    """What each customer has paid and not got back; money of no customer stands under ''."""
     balances: defaultdict[str, int] = defaultdict(int)
     for row in store.tables["book_charge"].values():
         if row["succeeded"]:
             balances[row["customer"] or ""] += row["amount_cents"]
+    returned = [
+        row for row in store.tables["book_refund"].values() if row["status"] in ("pending", "succeeded")
+    ]
+    taken = [row for row in store.tables["book_dispute"].values() if row["status"] == "lost"]
+    for row in (*returned, *taken):
+        balances[row["customer"] or ""] -= row["amount_cents"]
     return dict(balances)
+
+
+def invoices_by_installment(store: Store) -> dict[str, list[Obj]]:
+    """Invoices that name no installment stand under ''."""
+    found: defaultdict[str, list[Obj]] = defaultdict(list)
+    for row in store.tables["book_invoice"].values():
+        found[row["metadata"].get("installment", "")].append(row)
+    return dict(found)
 
 
 def events(store: Store) -> list[Obj]:
@@ -73,6 +94,9 @@ def summary(store: Store) -> Obj:
         "now": store.now(),
         "posts": list(store.tables["book_post"].values()),
         "charges": list(store.tables["book_charge"].values()),
+        "invoices": invoices_by_installment(store),
+        "refunds": list(store.tables["book_refund"].values()),
+        "disputes": list(store.tables["book_dispute"].values()),
         "balance_cents": balance_cents_by_customer(store),
         "events": events(store),
     }

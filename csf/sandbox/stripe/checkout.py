@@ -1,5 +1,6 @@
-"""Checkout Sessions in payment mode, from the API call to the last click on the page."""
+"""Checkout Sessions that take a payment or save a card, from the API call to the last click on the page."""
 
+from collections.abc import Callable
 from typing import Any
 
 from stripe.params.checkout import (
@@ -10,7 +11,7 @@ from stripe.params.checkout import (
     SessionRetrieveParams,
 )
 
-from csf.sandbox.stripe import payments
+from csf.sandbox.stripe import payments, setups
 from csf.sandbox.stripe.cards import Card, new_payment_method
 from csf.sandbox.stripe.errors import invalid_request, no_such, wrong_state
 from csf.sandbox.stripe.events import emit
@@ -31,55 +32,58 @@ from csf.sandbox.stripe.validation import missing
 MINUTE, HOUR = 60, 3600
 MINIMUM_CENTS = 50
 SUPPORTED = (
-    "adaptive_pricing",
     "cancel_url",
     "client_reference_id",
     "customer",
     "customer_email",
     "expand",
     "expires_at",
-    "line_items",
     "locale",
     "metadata",
     "mode",
-    "payment_intent_data",
     "payment_method_types",
-    "submit_type",
     "success_url",
 )
-SUPPORTED_INTENT_DATA = (
-    "description",
-    "metadata",
-    "receipt_email",
-    "setup_future_usage",
-    "statement_descriptor",
-)
+SUPPORTED_IN_MODE = {
+    "payment": ("adaptive_pricing", "line_items", "payment_intent_data", "submit_type"),
+    "setup": ("currency", "setup_intent_data"),
+}
+SUPPORTED_INTENT_DATA = {
+    "payment_intent_data": (
+        "description",
+        "metadata",
+        "receipt_email",
+        "setup_future_usage",
+        "statement_descriptor",
+    ),
+    "setup_intent_data": ("description", "metadata"),
+}
+ATTEMPT: dict[str, Callable[..., None]] = {"payment": payments.attempt, "setup": setups.attempt}
+AUTHENTICATE: dict[str, Callable[..., None]] = {
+    "payment": payments.authenticate,
+    "setup": setups.authenticate,
+}
 
 
 def create(state: State, call: Call) -> Obj:
     params = call.params
     _check(state, params)
     session_id = new_id("cs_test", 58)
-    items = [_line_item(state, n, item) for n, item in enumerate(params["line_items"])]
-    total_cents = _total_cents(items)
+    for_mode = _payment_values if params["mode"] == "payment" else _setup_values
     session = build(
         state,
         "checkout.session",
         session_id,
-        amount_subtotal=total_cents,
-        amount_total=total_cents,
-        currency=items[0]["currency"],
         customer_details=_customer_details(state, params),
         expires_at=_expires_at(state, params),
         metadata=merge_metadata({}, params.get("metadata", {})),
-        mode="payment",
+        mode=params["mode"],
         payment_method_options={"card": {"request_three_d_secure": "automatic"}},
         url=_page_url(state, session_id),
         **{name: params.get(name) for name in ("cancel_url", "client_reference_id", "customer")},
         **{name: params.get(name) for name in ("customer_email", "locale", "submit_type", "success_url")},
+        **for_mode(state, call, session_id),
     )
-    intent_data = {"metadata": {}, **params.get("payment_intent_data", {})}
-    state.store.put("session_plan", session_id, {"line_items": items, "payment_intent_data": intent_data})
     return save(state, session)
 
 
@@ -123,29 +127,25 @@ def line_items(state: State, session_id: str) -> list[Obj]:
 
 
 def pay(state: State, call: Call, session: Obj, card: Card) -> Obj:
-    """The click on "Pay" of an open session. Answers the PaymentIntent; declined, the session stays open."""
+    """The click on "Pay" or "Save". Answers the session's intent; declined, the session stays open."""
     intent = _intent(state, call, session)
     billing = {name: session["customer_details"][name] for name in ("address", "email", "name", "phone")}
-    method = new_payment_method(state, call, card, {**billing, "tax_id": None})
-    payments.attempt(state, call, intent, method)
-    _complete_if_paid(state, call, session, intent)
+    method = new_payment_method(state, card, {**billing, "tax_id": None})
+    ATTEMPT[session["mode"]](state, call, intent, method)
+    _complete_if_done(state, call, session, intent)
     return intent
 
 
 def authenticate(state: State, call: Call, session: Obj, *, passed: bool) -> Obj:
     """The answer on the 3-D Secure page."""
-    intent = require(state, "payment_intent", session["payment_intent"])
-    if passed:
-        method = require(state, "payment_method", intent["payment_method"])
-        payments.attempt(state, call, intent, method, authenticated=True)
-    else:
-        payments.fail_authentication(state, call, intent)
-    _complete_if_paid(state, call, session, intent)
+    intent = _intent(state, call, session)
+    AUTHENTICATE[session["mode"]](state, call, intent, passed=passed)
+    _complete_if_done(state, call, session, intent)
     return intent
 
 
 def awaits_authentication(state: State, session: Obj) -> bool:
-    intent = state.store.get("payment_intent", session["payment_intent"] or "")
+    intent = _existing_intent(state, session)
     return session["status"] == "open" and intent is not None and intent["status"] == "requires_action"
 
 
@@ -166,15 +166,17 @@ def _page_url(state: State, session_id: str) -> str:
 
 
 def _check(state: State, params: Obj) -> None:
-    refuse_unsupported(params, SUPPORTED)
-    refuse_unsupported(
-        params.get("payment_intent_data", {}), SUPPORTED_INTENT_DATA, inside="payment_intent_data"
-    )
-    for name in ("mode", "line_items", "success_url"):
+    mode = params.get("mode")
+    if mode is None:
+        raise missing("mode")
+    if mode not in SUPPORTED_IN_MODE:
+        raise invalid_request("The stand-in knows Checkout in payment and setup mode only", "mode")
+    refuse_unsupported(params, (*SUPPORTED, *SUPPORTED_IN_MODE[mode]))
+    for name, supported in SUPPORTED_INTENT_DATA.items():
+        refuse_unsupported(params.get(name, {}), supported, inside=name)
+    for name in ("line_items", "success_url") if mode == "payment" else ("success_url",):
         if not params.get(name):
             raise missing(name)
-    if params["mode"] != "payment":
-        raise invalid_request("The stand-in knows Checkout in payment mode only", "mode")
     if params.get("payment_method_types", ["card"]) != ["card"]:
         raise invalid_request("The stand-in takes cards only", "payment_method_types")
     for name in ("success_url", "cancel_url"):
@@ -196,6 +198,33 @@ def _expires_at(state: State, params: Obj) -> int:
             "expires_at",
         )
     return expires_at
+
+
+def _payment_values(state: State, call: Call, session_id: str) -> Obj:
+    items = [_line_item(state, n, item) for n, item in enumerate(call.params["line_items"])]
+    total_cents = _total_cents(items)
+    intent_data = {"metadata": {}, **call.params.get("payment_intent_data", {})}
+    state.store.put("session_plan", session_id, {"line_items": items, "payment_intent_data": intent_data})
+    return {"amount_subtotal": total_cents, "amount_total": total_cents, "currency": items[0]["currency"]}
+
+
+def _setup_values(state: State, call: Call, session_id: str) -> Obj:
+    given = call.params.get("setup_intent_data", {})
+    intent = setups.create_intent(
+        state,
+        call,
+        customer=call.params.get("customer"),
+        description=given.get("description"),
+        metadata=merge_metadata({}, given.get("metadata", {})),
+    )
+    state.store.put("session_plan", session_id, {"line_items": []})
+    return {
+        "amount_subtotal": None,
+        "amount_total": None,
+        "currency": call.params.get("currency"),
+        "payment_status": "no_payment_required",
+        "setup_intent": intent["id"],
+    }
 
 
 def _line_item(state: State, position: int, given: Obj) -> Obj:
@@ -226,7 +255,7 @@ def _item(state: State, price_data: Obj, unit_cents: int, quantity: int) -> Obj:
         description=price_data["product_data"]["name"],
         quantity=quantity,
     )
-    del item["created"], item["metadata"]
+    del item["metadata"]
     item["price"] |= _price(state, currency, unit_cents)
     return item
 
@@ -273,9 +302,10 @@ def _customer_details(state: State, params: Obj) -> Obj:
 
 
 def _intent(state: State, call: Call, session: Obj) -> Obj:
-    """The session's PaymentIntent, which Stripe makes at the first attempt to pay."""
-    if session["payment_intent"] is not None:
-        return require(state, "payment_intent", session["payment_intent"])
+    """Stripe makes a session's SetupIntent with it, but its PaymentIntent at the first attempt to pay."""
+    existing = _existing_intent(state, session)
+    if existing is not None:
+        return existing
     given: dict[str, Any] = state.store.tables["session_plan"][session["id"]]["payment_intent_data"]
     intent = payments.create_intent(
         state,
@@ -291,16 +321,24 @@ def _intent(state: State, call: Call, session: Obj) -> Obj:
     return intent
 
 
-def _complete_if_paid(state: State, call: Call, session: Obj, intent: Obj) -> None:
+def _existing_intent(state: State, session: Obj) -> Obj | None:
+    kind = f"{session['mode']}_intent"
+    return state.store.get(kind, session[kind] or "")
+
+
+def _complete_if_done(state: State, call: Call, session: Obj, intent: Obj) -> None:
     if intent["status"] == "succeeded":
-        session.update(status="complete", payment_status="paid", url=None)
+        paid = "paid" if session["mode"] == "payment" else session["payment_status"]
+        session.update(status="complete", payment_status=paid, url=None)
         emit(state, call, "checkout.session.completed", save(state, session))
 
 
 def _close_unpaid(state: State, call: Call, session: Obj) -> None:
     session.update(status="expired", url=None)
-    intent = state.store.get("payment_intent", session["payment_intent"] or "")
-    if intent is not None:
+    intent = _existing_intent(state, session)
+    if intent is not None and session["mode"] == "setup":
+        setups.cancel(state, call, intent)
+    elif intent is not None:
         payments.cancel(state, call, intent, "expired")
     emit(state, call, "checkout.session.expired", save(state, session))
 

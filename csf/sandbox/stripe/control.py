@@ -1,4 +1,5 @@
-"""What Stripe does not have: the clock, faults, books and event switches under `/_...`."""
+"""What Stripe's API does not have, under `/_...`: the clock, faults, books and event switches; what banks
+do, and what the owner does in Stripe's dashboard."""
 
 import json
 import time
@@ -8,10 +9,14 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from csf.sandbox.stripe import books, checkout
+from csf.sandbox.stripe import books, declines, disputes, due, payment_methods, refunds
+from csf.sandbox.stripe.cards import find_card
+from csf.sandbox.stripe.errors import StripeError
 from csf.sandbox.stripe.events import new_event
 from csf.sandbox.stripe.faults import REQUEST_KINDS, Fault
 from csf.sandbox.stripe.pages import DELIVERIES, STATE
+from csf.sandbox.stripe.resources import require
+from csf.sandbox.stripe.state import Call
 from csf.sandbox.stripe.store import Obj
 
 Control: TypeAlias = Callable[[web.Request, Any], Awaitable[Any] | Any]
@@ -28,7 +33,7 @@ def _handler(control: Control) -> Callable[[web.Request], Awaitable[web.StreamRe
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
             answer = control(request, await _given(request))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, StripeError) as error:
             return web.json_response({"error": f"{type(error).__name__}: {error}"}, status=400)
         request.app[STATE].store.commit()
         if "text/html" in request.headers.get("Accept", ""):
@@ -53,7 +58,7 @@ def set_clock(request: web.Request, given: Any) -> Obj:
     if now is not None and not (type(now) is int and 0 <= now <= LATEST):
         raise ValueError("now is a number of seconds, or null")
     state.store.set_now(now)
-    checkout.expire_due(state)
+    due.work_off(state)
     return clock(request, given)
 
 
@@ -107,6 +112,48 @@ def inject(request: web.Request, given: Any) -> Obj:
     return {"id": event["id"], "deliveries": request.app[DELIVERIES].inject(event)}
 
 
+def script_card(request: web.Request, given: Any) -> Obj:
+    """`{"next": [...]}`: the outcomes of the next charges, each "ok", a code, or an object with `code`,
+    `decline_code`, `advice_code`, `network_advice_code`, `network_decline_code`, `message`."""
+    state = request.app[STATE]
+    method = require(state, "payment_method", request.match_info["id"])
+    if not isinstance(given["next"], list):
+        raise ValueError("next is a list")
+    declines.script(state, method, given["next"])
+    return {"id": method["id"], "next": given["next"]}
+
+
+def update_card(request: web.Request, given: Any) -> Obj:
+    """The bank replaces a saved card: any of `exp_month`, `exp_year`, and `card`, a test card's number."""
+    changes = {name: int(value) for name, value in given.items() if name != "card"}
+    card = find_card(given["card"]) if "card" in given else None
+    if changes.keys() - {"exp_month", "exp_year"} or ("card" in given and card is None):
+        raise ValueError("a card has exp_month, exp_year, and one of the test cards' numbers")
+    return payment_methods.automatically_update(request.app[STATE], request.match_info["id"], card, changes)
+
+
+def add_refund(request: web.Request, given: Any) -> Obj:
+    """As by hand in the dashboard: `payment_intent` or `charge`, and maybe `amount`, `reason`, `metadata`."""
+    return refunds.create(request.app[STATE], Call(request.path, dict(given)))
+
+
+def turn_refund(request: web.Request, given: Any) -> Obj:
+    """`{"status": "pending" | "succeeded" | "failed" | "canceled"}`."""
+    return refunds.turn(request.app[STATE], Call(request.path), request.match_info["id"], given["status"])
+
+
+def add_dispute(request: web.Request, given: Any) -> Obj:
+    """`{"charge": "ch_...", "reason": "fraudulent"}`; without a reason, that one."""
+    state = request.app[STATE]
+    charge = require(state, "charge", given["charge"], param="charge")
+    return disputes.open_dispute(state, Call(request.path), charge, given.get("reason", "fraudulent"))
+
+
+def close_dispute(request: web.Request, given: Any) -> Obj:
+    """`{"status": "won" | "lost"}`."""
+    return disputes.close(request.app[STATE], Call(request.path), request.match_info["id"], given["status"])
+
+
 def show_books(request: web.Request, given: Any) -> Obj:
     return books.summary(request.app[STATE].store)
 
@@ -129,6 +176,12 @@ ROUTES: list[tuple[str, str, Control]] = [
     ("POST", "/_webhooks/release", release),
     ("POST", "/_events", inject),
     ("POST", "/_events/{id}/resend", resend),
+    ("POST", "/_cards/{id}", script_card),
+    ("POST", "/_cards/{id}/update", update_card),
+    ("POST", "/_refunds", add_refund),
+    ("POST", "/_refunds/{id}", turn_refund),
+    ("POST", "/_disputes", add_dispute),
+    ("POST", "/_disputes/{id}", close_dispute),
     ("GET", "/_books", show_books),
     ("POST", "/_reset", reset),
 ]

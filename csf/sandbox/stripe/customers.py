@@ -6,10 +6,8 @@ from typing import Any
 from stripe.params import (
     CustomerCreateParams,
     CustomerListParams,
-    CustomerPaymentMethodListParams,
     CustomerRetrieveParams,
     CustomerUpdateParams,
-    PaymentMethodRetrieveParams,
 )
 
 from csf.sandbox.stripe.errors import invalid_request
@@ -68,17 +66,6 @@ def list_all(state: State, call: Call) -> Obj:
     return list_answer(call, "/v1/customers", filtered(state, call, "customer", ["email"]))
 
 
-def list_payment_methods(state: State, call: Call, customer_id: str) -> Obj:
-    require(state, "customer", customer_id, param="customer")
-    call.params["customer"] = customer_id
-    methods = filtered(state, call, "payment_method", ["customer", "type", "allow_redisplay"])
-    return list_answer(call, f"/v1/customers/{customer_id}/payment_methods", methods)
-
-
-def retrieve_payment_method(state: State, call: Call, method_id: str) -> Obj:
-    return require(state, "payment_method", method_id, name="PaymentMethod", param="payment_method")
-
-
 def _apply(state: State, customer: Obj, params: Obj) -> Obj:
     """Set what was given; answer the old values."""
     refuse_unsupported(params, SETTABLE)
@@ -129,6 +116,4 @@ ROUTES = [
     Route("GET", "/v1/customers", CustomerListParams, list_all),
     Route("GET", "/v1/customers/{id}", CustomerRetrieveParams, retrieve),
     Route("POST", "/v1/customers/{id}", CustomerUpdateParams, update),
-    Route("GET", "/v1/customers/{id}/payment_methods", CustomerPaymentMethodListParams, list_payment_methods),
-    Route("GET", "/v1/payment_methods/{id}", PaymentMethodRetrieveParams, retrieve_payment_method),
 ]

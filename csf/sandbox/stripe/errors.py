@@ -20,9 +20,14 @@ def invalid_request(
     return StripeError(status, _error("invalid_request_error", message, param=param, code=code))
 
 
-def wrong_state(message: str, code: str | None = None) -> StripeError:
+def wrong_state(message: str, code: str | None = None, *, param: str | None = None) -> StripeError:
     """Well-formed, but the object does not allow it now: the endpoint ran, so the answer is stored."""
-    return StripeError(400, _error("invalid_request_error", message, code=code), stored=True)
+    return StripeError(400, _error("invalid_request_error", message, param=param, code=code), stored=True)
+
+
+def card_error(error: Obj, **objects: Obj) -> StripeError:
+    """A decline; `objects` are what the endpoint worked on, which Stripe shows inside the error."""
+    return StripeError(402, {**error, **objects, "type": "card_error"}, stored=True)
 
 
 def no_such(kind: str, object_id: str, param: str = "id", *, status: int = 404) -> StripeError:

@@ -33,9 +33,7 @@ def emit(state: State, call: Call, event_type: str, obj: Obj, *, previous: Obj |
 
 
 def new_event(state: State, event_type: str, data: Obj) -> Obj:
-    event = build(state, "event", new_id("evt"), api_version=API_VERSION, type=event_type, data=data)
-    del event["metadata"]
-    return event
+    return build(state, "event", new_id("evt"), api_version=API_VERSION, type=event_type, data=data)
 
 
 def announce(state: State, event: Obj) -> None:

@@ -10,30 +10,65 @@ from csf.sandbox.stripe.store import Obj, Store
 
 STYLE = Path(__file__).with_name("style.css").read_text()
 SHOWN_ROWS = 50
+AMOUNTS = ("amount", "amount_total", "amount_due", "amount_requested")
 
 
 def checkout(session: Obj, items: list[Obj], problem: str = "") -> str:
+    end = f'<p class="soft">This page ends at {_moment(session["expires_at"])}.</p>'
+    if session["mode"] == "setup":
+        top = "<section><h1>Save a card</h1><p>Nothing is charged now.</p></section>"
+        return _document("Checkout", f"{top}{_card_form('Save card', problem)}{_leave(session)}{end}")
     total = money(session["amount_total"], session["currency"])
-    trouble = f'<p class="problem" role="alert">{escape(problem)}</p>' if problem else ""
+    top = f"""<section><h1>Pay {total}</h1><table>{"".join(_item_row(item) for item in items)}
+<tr class="total"><td>Total</td><td class="money">{total}</td></tr></table></section>"""
+    return _document("Checkout", f"{top}{_card_form(f'Pay {total}', problem)}{_leave(session)}{end}")
+
+
+def invoice(invoice: Obj, saved: list[Obj], problem: str = "") -> str:
+    """`saved`: the payment methods of the customer."""
+    total = money(invoice["amount_due"], invoice["currency"])
+    rows = "".join(
+        f"<tr><td>{escape(line['description'] or '')}</td>"
+        f'<td class="money">{money(line["amount"], line["currency"])}</td></tr>'
+        for line in invoice["lines"]["data"]
+    )
+    top = f"""<section><h1>Invoice {escape(invoice["number"])}: {total}</h1>
+<p>State: <b>{escape(invoice["status"])}</b></p><table>{rows}
+<tr class="total"><td>Total</td><td class="money">{total}</td></tr></table></section>"""
+    if invoice["status"] in ("paid", "void"):
+        return _document("Invoice", top)
+    return _document("Invoice", f"{top}{_saved_cards(saved, total)}{_card_form(f'Pay {total}', problem)}")
+
+
+def _saved_cards(saved: list[Obj], total: str) -> str:
+    buttons = "".join(
+        f'<form method="post"><button class="main" name="saved" value="{escape(method["id"])}">'
+        f"Pay {total} with the saved card ending in {escape(method['card']['last4'])}</button></form>"
+        for method in saved
+    )
+    return f"<section>{buttons}</section>" if saved else ""
+
+
+def _leave(session: Obj) -> str:
     back = session["cancel_url"]
-    leave = f'<p><a href="{escape(back)}">Back to the shop without paying</a></p>' if back else ""
-    body = f"""
-<section><h1>Pay {total}</h1><table>{"".join(_item_row(item) for item in items)}
-<tr class="total"><td>Total</td><td class="money">{total}</td></tr></table></section>
+    return f'<p><a href="{escape(back)}">Back to the shop</a></p>' if back else ""
+
+
+def _card_form(action: str, problem: str) -> str:
+    trouble = f'<p class="problem" role="alert">{escape(problem)}</p>' if problem else ""
+    return f"""
 <section>{trouble}<form method="post">
 <label for="card">Card number</label>
 <input id="card" name="card" inputmode="numeric" autocomplete="off"
  placeholder="4242 4242 4242 4242" required>
-<button class="main">Pay {total}</button></form></section>
-<section><h2>Or pay with a test card</h2><div class="cards">{"".join(_card_buttons())}</div></section>
-{leave}<p class="soft">This page ends at {_moment(session["expires_at"])}.</p>"""
-    return _document("Checkout", body)
+<button class="main">{action}</button></form></section>
+<section><h2>Or a test card</h2><div class="cards">{"".join(_card_buttons())}</div></section>"""
 
 
-def authentication(session: Obj) -> str:
-    total = money(session["amount_total"], session["currency"])
+def authentication(amount: str | None) -> str:
+    what = f"a payment of <b>{amount}</b>" if amount else "your card"
     body = f"""
-<section><h1>3-D Secure</h1><p>The bank asks for your confirmation of a payment of <b>{total}</b>.</p>
+<section><h1>3-D Secure</h1><p>The bank asks for your confirmation of {what}.</p>
 <form method="post" class="row">
 <button name="result" value="pass">Complete authentication</button>
 <button name="result" value="fail">Fail authentication</button></form></section>"""
@@ -138,10 +173,10 @@ def _object_rows(store: Store) -> list[str]:
         for row in rows.values()
         if row.get("object", "event") != "event"
     ]
-    newest = sorted(objects, key=lambda obj: int(obj["created"]), reverse=True)[:SHOWN_ROWS]
+    newest = sorted(objects, key=_created, reverse=True)[:SHOWN_ROWS]
     return [
         _row(
-            _moment(obj["created"]),
+            _moment(_created(obj)),
             escape(obj["object"]),
             f"<code>{escape(obj['id'])}</code>",
             escape(str(obj.get("status", ""))),
@@ -151,8 +186,12 @@ def _object_rows(store: Store) -> list[str]:
     ]
 
 
+def _created(obj: Obj) -> int:
+    return int(obj["date"] if obj["object"] == "invoiceitem" else obj["created"])
+
+
 def _amount(obj: Obj) -> str:
-    cents = obj.get("amount", obj.get("amount_total"))
+    cents = next((obj[name] for name in AMOUNTS if obj.get(name) is not None), None)
     return money(cents, obj["currency"]) if cents is not None else ""
 
 

@@ -25,7 +25,7 @@ def add_routes(app: web.Application) -> None:
 
 async def show_index(request: web.Request) -> web.Response:
     state = request.app[STATE]
-    return _page(markup.index(state.store, [fault.as_json() for fault in state.faults.active]))
+    return page(markup.index(state.store, [fault.as_json() for fault in state.faults.active]))
 
 
 async def show_checkout(request: web.Request) -> web.Response:
@@ -46,7 +46,9 @@ async def pay(request: web.Request) -> web.Response:
 
 async def show_authentication(request: web.Request) -> web.Response:
     session = _authenticating_session(request)
-    return _page(markup.authentication(session))
+    cents = session["amount_total"]
+    amount = None if cents is None else markup.money(cents, session["currency"])
+    return page(markup.authentication(amount))
 
 
 async def authenticate(request: web.Request) -> web.Response:
@@ -65,7 +67,8 @@ async def _after_attempt(request: web.Request, session: Obj, intent: Obj) -> web
         raise web.HTTPSeeOther(_success_url(session))
     if intent["status"] == "requires_action":
         raise web.HTTPSeeOther(f"/pay/{session['id']}/authenticate")
-    return _checkout_page(request, session, intent["last_payment_error"]["message"], status=402)
+    error = intent.get("last_payment_error") or intent["last_setup_error"]
+    return _checkout_page(request, session, error["message"], status=402)
 
 
 def _open_session(request: web.Request) -> Obj:
@@ -96,9 +99,9 @@ def _success_url(session: Obj) -> str:
 
 def _checkout_page(request: web.Request, session: Obj, problem: str = "", status: int = 200) -> web.Response:
     items = checkout.line_items(request.app[STATE], session["id"])
-    return _page(markup.checkout(session, items, problem), status)
+    return page(markup.checkout(session, items, problem), status)
 
 
-def _page(text: str, status: int = 200) -> web.Response:
+def page(text: str, status: int = 200) -> web.Response:
     headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Cache-Control": "no-store"}
     return web.Response(text=text, status=status, content_type="text/html", headers=headers)

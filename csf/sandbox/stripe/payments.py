@@ -9,20 +9,13 @@ from stripe.params import (
     PaymentIntentRetrieveParams,
 )
 
-from csf.sandbox.stripe import books
-from csf.sandbox.stripe.cards import Decline, card_of, decline_for
+from csf.sandbox.stripe import books, disputes, payment_methods
+from csf.sandbox.stripe.cards import card_of
+from csf.sandbox.stripe.declines import PAYMENT_AUTHENTICATION_FAILED, Decline, coming_decline
 from csf.sandbox.stripe.events import emit
 from csf.sandbox.stripe.resources import build, client_secret, filtered, list_answer, require, save
 from csf.sandbox.stripe.state import Call, Route, State
 from csf.sandbox.stripe.store import Obj, new_id
-
-AUTHENTICATION_FAILED = Decline(
-    "payment_intent_authentication_failure",
-    None,
-    None,
-    "The provided PaymentMethod has failed authentication. You can provide payment_method_data or a new "
-    "PaymentMethod to attempt to fulfill this PaymentIntent again.",
-)
 
 
 def create_intent(state: State, call: Call, *, amount: int, currency: str, **values: object) -> Obj:
@@ -38,23 +31,33 @@ def create_intent(state: State, call: Call, *, amount: int, currency: str, **val
     return intent
 
 
-def attempt(state: State, call: Call, intent: Obj, method: Obj, *, authenticated: bool = False) -> None:
+def attempt(
+    state: State,
+    call: Call,
+    intent: Obj,
+    method: Obj,
+    *,
+    authenticated: bool = False,
+    off_session: bool = False,
+) -> None:
     """Try to collect with this card. `intent["status"]` tells what came of it."""
-    card = card_of(state, method)
-    forced = state.faults.for_payment(call.path)
-    decline = forced.code if forced is not None else card.decline
+    decline = coming_decline(state, call, method, authenticated=authenticated)
     intent.update(payment_method=method["id"], next_action=None, last_payment_error=None)
-    if card.authenticates and not authenticated and forced is None:
-        _ask_authentication(state, call, intent)
-    elif decline is not None:
-        _decline(state, call, intent, method, decline_for(decline))
-    else:
+    if decline is None:
         _succeed(state, call, intent, method)
+    elif decline.code == "authentication_required" and not off_session:
+        _ask_authentication(state, call, intent)
+    else:
+        _decline(state, call, intent, method, decline)
 
 
-def fail_authentication(state: State, call: Call, intent: Obj) -> None:
+def authenticate(state: State, call: Call, intent: Obj, *, passed: bool) -> None:
+    """The answer on the 3-D Secure page."""
     method = require(state, "payment_method", intent["payment_method"])
-    _refuse(state, call, intent, method, AUTHENTICATION_FAILED, charge_id=None)
+    if passed:
+        attempt(state, call, intent, method, authenticated=True)
+    else:
+        _refuse(state, call, intent, method, PAYMENT_AUTHENTICATION_FAILED, charge_id=None)
 
 
 def cancel(state: State, call: Call, intent: Obj, reason: str) -> None:
@@ -79,9 +82,11 @@ def _succeed(state: State, call: Call, intent: Obj, method: Obj) -> None:
         last_payment_error=None,
     )
     if intent["setup_future_usage"] and intent["customer"]:
-        _attach(state, call, method, intent["customer"])
+        payment_methods.keep_for_later(state, call, method, intent["customer"])
     emit(state, call, "charge.succeeded", charge)
     emit(state, call, "payment_intent.succeeded", save(state, intent))
+    if card_of(state, method).disputed:
+        disputes.open_dispute(state, Call(), charge)
 
 
 def _decline(state: State, call: Call, intent: Obj, method: Obj, decline: Decline) -> None:
@@ -94,21 +99,9 @@ def _decline(state: State, call: Call, intent: Obj, method: Obj, decline: Declin
 def _refuse(
     state: State, call: Call, intent: Obj, method: Obj, decline: Decline, *, charge_id: str | None
 ) -> None:
-    error = {
-        "advice_code": decline.advice_code,
-        "charge": charge_id,
-        "code": decline.code,
-        "decline_code": decline.decline_code,
-        "doc_url": f"https://stripe.com/docs/error-codes/{decline.code.replace('_', '-')}",
-        "message": decline.message,
-        "payment_method": copy.deepcopy(method),
-        "type": "card_error",
-    }
+    error = decline.as_error(charge=charge_id, payment_method=copy.deepcopy(method))
     intent.update(
-        status="requires_payment_method",
-        payment_method=None,
-        next_action=None,
-        last_payment_error={name: value for name, value in error.items() if value is not None},
+        status="requires_payment_method", payment_method=None, next_action=None, last_payment_error=error
     )
     emit(state, call, "payment_intent.payment_failed", save(state, intent))
 
@@ -161,8 +154,8 @@ def _describe_card(charge: Obj, intent: Obj, method: Obj) -> None:
 def _outcome(decline: Decline | None) -> Obj:
     return {
         "advice_code": decline and decline.advice_code,
-        "network_advice_code": None,
-        "network_decline_code": None,
+        "network_advice_code": decline and decline.network_advice_code,
+        "network_decline_code": decline and decline.network_decline_code,
         "network_status": "declined_by_network" if decline else "approved_by_network",
         "reason": decline and (decline.decline_code or decline.code),
         "risk_level": "normal",
@@ -170,12 +163,6 @@ def _outcome(decline: Decline | None) -> Obj:
         "seller_message": "The bank declined the payment." if decline else "Payment complete.",
         "type": "issuer_declined" if decline else "authorized",
     }
-
-
-def _attach(state: State, call: Call, method: Obj, customer_id: str) -> None:
-    if method["customer"] != customer_id:
-        method.update(customer=customer_id, allow_redisplay="limited")
-        emit(state, call, "payment_method.attached", save(state, method))
 
 
 def retrieve_intent(state: State, call: Call, intent_id: str) -> Obj:

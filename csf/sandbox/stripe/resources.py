@@ -51,6 +51,43 @@ PLAIN: dict[str, Obj] = {
         "wallet_options": None,
     },
     "customer": {"discount": None, "shipping": None},
+    "dispute": {
+        "is_charge_refundable": False,
+        "payment_method_details": {
+            "type": "card",
+            "card": {
+                "brand": "visa",
+                "case_type": "chargeback",
+                "network": "visa",
+                "network_reason_code": "10.4",
+            },
+        },
+        "reason": "fraudulent",
+        "status": "needs_response",
+    },
+    "invoice": {
+        "amount_overpaid": 0,
+        "automatic_tax": {
+            "disabled_reason": None,
+            "enabled": False,
+            "liability": None,
+            "provider": None,
+            "status": None,
+        },
+        "customer_shipping": None,
+        "due_date": None,
+        "effective_at": None,
+        "from_invoice": None,
+        "last_finalization_error": None,
+        "next_payment_attempt": None,
+        "parent": None,
+        "rendering": None,
+        "shipping_cost": None,
+        "shipping_details": None,
+        "webhooks_delivered_at": None,
+    },
+    "invoice_payment": {"livemode": False},
+    "invoiceitem": {"parent": None, "quantity_decimal": "1"},
     "payment_intent": {
         "amount_details": {"tip": {}},
         "automatic_payment_methods": None,
@@ -63,8 +100,14 @@ PLAIN: dict[str, Obj] = {
         "shipping": None,
         "transfer_data": None,
     },
+    "setup_intent": {
+        "automatic_payment_methods": None,
+        "last_setup_error": None,
+        "next_action": None,
+        "payment_method_configuration_details": None,
+    },
 }
-DROPPED = {"account": ("settings",), "charge": ("refunds",)}
+DROPPED = {"account": ("settings",), "charge": ("refunds",), "invoice": ("subscription",)}
 
 # Properties that only `expand` brings in: (kind of object, or path to a part of one; name) -> reader.
 INCLUDABLE: dict[tuple[str, str], Callable[[State, Obj], Any]] = {}
@@ -84,8 +127,9 @@ def _blank(kind: str) -> Obj:
 
 def build(state: State, kind: str, object_id: str, **values: Any) -> Obj:
     """A new object, not yet stored."""
-    created = {"created": state.store.now()}
-    return {**copy.deepcopy(_blank(kind)), **created, "metadata": {}, **values, "id": object_id}
+    blank = copy.deepcopy(_blank(kind))
+    own = {"created": state.store.now(), "metadata": {}}
+    return {**blank, **{name: own[name] for name in own.keys() & blank.keys()}, **values, "id": object_id}
 
 
 def save(state: State, obj: Obj) -> Obj:
@@ -132,10 +176,11 @@ def _position(rows: list[Obj], object_id: str, param: str) -> int:
 def filtered(state: State, call: Call, kind: str, names: Sequence[str]) -> Iterable[Obj]:
     """All objects of a kind that agree with the parameters named, and with `created`."""
     wanted = {name: call.params[name] for name in names if name in call.params}
-    created = call.params.get("created", {})
+    created = call.params.get("created")
 
     def keep(row: Obj) -> bool:
-        return all(row[name] == value for name, value in wanted.items()) and in_range(row["created"], created)
+        agrees = all(row[name] == value for name, value in wanted.items())
+        return agrees and (created is None or in_range(row["created"], created))
 
     return state.store.newest_first(kind, keep)
 

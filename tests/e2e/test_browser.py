@@ -1,0 +1,408 @@
+"""What only a real browser can tell: a family's whole way on a phone, and how every page and email looks to
+axe, to a narrow screen and to the console.
+
+With CSF_PICTURES=DIRECTORY each page and email is kept as a picture there, to look through.
+"""
+
+import os
+import re
+import time
+from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import requests
+from axe_playwright_python.sync_playwright import Axe
+from django.contrib import admin
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone
+from playwright.sync_api import expect
+
+from billing.cancel import cancel_enrollment
+from billing.checkout import payment_page
+from billing.expiry import end_unpaid_order
+from billing.models import Payment
+from csf.sandbox.mailbox import await_email
+from enrollments.models import Course, Enrollment
+from notifications.models import EmailMessage
+from notifications.render import render
+from notifications.samples import SAMPLES
+from orders.models import Order, OrderStatus
+from tests.factories import create_cart, create_household, create_order, create_staff
+from tests.shop import NO_MONEY, VISA
+
+pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("browser")]
+
+PASSWORD = "a-long-sentence-of-mine"
+SCHEMES = ["light", "dark"]
+PICTURES = os.environ.get("CSF_PICTURES")
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+axe = Axe()
+
+
+# --- A family's way -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
+def test_family_registers_pays_and_cancels_on_a_phone(open_window, _mail_server, _stripe_server, scripts):
+    page = open_window(java_script_enabled=scripts, is_mobile=True, has_touch=True)
+    family = f"Moreau{'' if scripts else 'x'}"
+
+    page.goto("/")
+    page.get_by_role("link", name="Sign in").click()
+    page.get_by_role("link", name="Make an account").click()
+    sign_up(page, _mail_server, family)
+    add_child(page, "Lina", family)
+    choose_class(page, "Lina")
+    use_promo_code(page)
+    page.get_by_role("link", name="Continue to checkout").click()
+    page.get_by_role("button", name=re.compile("Place order and pay")).dblclick()
+    page.wait_for_url(f"{_stripe_server.url}/pay/**")
+
+    order = Order.objects.placed().get(household__name=f"{family} family")
+    page.go_back()
+    assert not page.url.startswith(_stripe_server.url)
+    if "/checkout/" in page.url:
+        page.get_by_role("button", name=re.compile("Place order")).click()
+    else:
+        page.goto(order.get_absolute_url())
+    page.get_by_role("button", name=re.compile("Pay now")).click()
+    pay(page, NO_MONEY)
+    expect(page.get_by_role("alert")).to_contain_text("insufficient funds")
+    pay(page, VISA)
+    expect(page.get_by_text("Your order is confirmed and the places are yours")).to_be_visible()
+
+    page.get_by_role("link", name="Cancel Lina in").click()
+    page.get_by_role("button", name="Give up the place").click()
+    expect(page.get_by_role("status")).to_contain_text("Lina is no longer enrolled")
+
+    order.refresh_from_db()
+    assert Order.objects.filter(household=order.household).exclude(status=OrderStatus.DRAFT).get() == order
+    assert order.status == OrderStatus.CANCELLED
+    assert [payment.amount_cents for payment in Payment.objects.filter(order=order)] == [order.total_cents]
+    assert page.problems == []
+
+
+def sign_up(page, mail, family):
+    email = f"{family.lower()}@example.org"
+    page.get_by_label("First name").fill("Camille")
+    page.get_by_label("Last name").fill(family)
+    page.get_by_label("Email").fill(email)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Make my account").click()
+    expect(page.get_by_role("heading", name="Check your email")).to_be_visible()
+    [code] = re.findall(r"\b\d{6}\b", await_email(mail.url, email, "account_confirm_email")["text"])
+    page.get_by_label("Code").fill(code)
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+
+
+def add_child(page, first_name, family):
+    page.get_by_role("link", name="My account").click()
+    page.get_by_role("link", name=re.compile("^Children")).click()
+    page.get_by_role("link", name="Add a child").click()
+    page.get_by_label("First name").fill(first_name)
+    page.get_by_label("Last name").fill(family)
+    page.get_by_label("Date of birth").fill(f"{date.today().year - 9}-01-15")
+    page.get_by_label("Name", exact=True).first.fill("Robin Neighbor")
+    page.get_by_label("Phone").first.fill("+1 555 010 0199")
+    page.get_by_label("Relationship to the child").first.fill("neighbor")
+    page.get_by_role("button", name="Add the child").click()
+    expect(page.get_by_role("heading", name=first_name)).to_be_visible()
+
+
+def choose_class(page, first_name):
+    """By the filters of the catalog, which start folded on a phone."""
+    page.get_by_role("link", name="Classes", exact=True).click()
+    everything = page.locator(".class").count()
+    page.get_by_text("Filter classes").click()
+    page.get_by_label("Child's age").fill("9")
+    page.get_by_label("Only classes with places left").check()
+    page.get_by_role("button", name="Show classes").click()
+    page.wait_for_url("**age=9**")
+    assert 0 < page.locator(".class").count() < everything
+    page.get_by_role("link", name="Football Foundations").click()
+    page.get_by_role("radio", name=re.compile(first_name)).check()
+    page.get_by_role("button", name="Add to cart").click()
+    expect(page.get_by_role("heading", name="Cart")).to_be_visible()
+
+
+def use_promo_code(page):
+    page.get_by_label("Promo code").fill("NOPE")
+    page.get_by_role("button", name="Apply").click()
+    expect(page.get_by_label("Promo code")).to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_label("Promo code")).to_have_value("NOPE")
+    page.get_by_label("Promo code").fill("WELCOME10")
+    page.get_by_role("button", name="Apply").click()
+    expect(page.get_by_text("You save")).to_be_visible()
+
+
+def pay(page, card):
+    page.get_by_label("Card number").fill(card)
+    page.get_by_role("button", name=re.compile(r"^Pay \d")).first.click()
+
+
+# --- Every page ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def family(site):
+    """Families in every state that a page can show."""
+    now = timezone.now()
+    household = create_household(children=2, name="Lindqvist")
+    parent = household.guardians.get()
+    slugs = ["football-foundations", "dolphin-swim", "street-dance", "clay-club"]
+    football, swim, dance, clay = (Course.objects.get(slug=slug) for slug in slugs)
+    paid = create_order(household=household, courses=[football, swim])
+    requests.post(
+        payment_page(order=paid, by=parent, now=now), data={"card": VISA}, timeout=10
+    ).raise_for_status()
+    ended = create_order(household=household, courses=[dance])
+    end_unpaid_order(order=ended, to=OrderStatus.CANCELLED, by=parent, reason="changed plans")
+    placed = create_order(household=household, courses=[dance])
+    wait_until(lambda: Order.objects.get(pk=paid.pk).status == OrderStatus.CONFIRMED)
+    given_up, kept = Enrollment.objects.filter(order_item__order=paid)
+    cancel_enrollment(enrollment=given_up, by=parent, reason="too far away")
+    sibling = household.children.last()  # who gets the discount
+    create_cart(household=household, courses=[clay]).items.update(child=sibling)
+    return SimpleNamespace(
+        parent=parent,
+        newcomer=create_household(children=0, name="Empty").guardians.get(),
+        child=sibling,
+        kept=kept,
+        orders={"placed": placed, "confirmed": paid, "cancelled": ended},
+        course=swim,
+    )
+
+
+def wait_until(is_so):
+    deadline = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.1)
+
+
+def at(name, *arguments, query=""):
+    return lambda page, family: page.goto(reverse(name, args=arguments) + query)
+
+
+def at_order(state):
+    return lambda page, family: page.goto(family.orders[state].get_absolute_url())
+
+
+def at_paying(page, family):
+    """The page loads itself again and again; here it gets no answer, so that it can be looked at in peace."""
+    page.goto(family.orders["placed"].get_absolute_url() + "?paid")
+    page.route("**/*paid", lambda route: route.fulfill(status=204))
+
+
+def at_child(page, family):
+    page.goto(reverse("edit_child", args=[family.child.public_id]))
+
+
+def at_course(page, family):
+    page.goto(family.course.get_absolute_url())
+
+
+def at_cancel_order(page, family):
+    page.goto(reverse("cancel_order", args=[family.orders["placed"].public_id]))
+
+
+def at_cancel_enrollment(page, family):
+    page.goto(reverse("cancel_enrollment", args=[family.kept.public_id]))
+
+
+def sent(name, button, **typed):
+    """The page that answers a form, by default left empty."""
+
+    def send(page, family):
+        page.goto(reverse(name))
+        for label, text in typed.items():
+            page.get_by_label(label.replace("_", " ")).first.fill(text)
+        with page.expect_navigation():
+            page.get_by_role("button", name=button).click()
+
+    return send
+
+
+def at_lost_cookies(page, family):
+    page.goto(reverse("account_login"))
+    page.context.clear_cookies()
+    page.get_by_role("button", name="Sign in").click()
+
+
+def at_template(status, name):
+    """An answer that a site in order does not give, or not to a few tests."""
+
+    def show(page, family):
+        body = render_to_string(name)
+        page.route(
+            "**/out-of-order", lambda route: route.fulfill(status=status, body=body, content_type="text/html")
+        )
+        page.goto("/out-of-order")
+
+    return show
+
+
+ANYBODY, NEWCOMER, PARENT = None, "newcomer", "parent"
+PAGES = {
+    "catalog": (ANYBODY, at("catalog"), "Find a class"),
+    "catalog, nothing fits": (ANYBODY, at("catalog", query="?age=0&openings=on"), "No class fits"),
+    "catalog, bad filter": (ANYBODY, at("catalog", query="?age=99"), "Type the age"),
+    "class, signed out": (ANYBODY, at_course, "Sign in to register"),
+    "sign in": (ANYBODY, at("account_login"), "Sign in"),
+    "sign in, refused": (
+        ANYBODY,
+        sent("account_login", "Sign in", Email="nobody@example.org", Password="wrong-password"),
+        "not correct",
+    ),
+    "sign in by code": (ANYBODY, at("account_request_login_code"), "Sign in with a code"),
+    "sign in by code, typed wrong": (
+        ANYBODY,
+        lambda page, family: [
+            sent("account_request_login_code", "Send me the code", Email=family.parent.email)(page, family),
+            page.get_by_label("Code").fill("000000"),
+            page.get_by_role("button", name="Go on").click(),
+        ],
+        "Check your email",
+    ),
+    "sign up": (ANYBODY, at("account_signup"), "Make an account"),
+    "sign up, errors": (ANYBODY, sent("account_signup", "Make my account", Email="no address"), "required"),
+    "sign up, code": (
+        ANYBODY,
+        sent(
+            "account_signup",
+            "Make my account",
+            First_name="A",
+            Last_name="B",
+            Email="a.new.parent.with.a.long.address@subdomain.of.some.example.org",
+            Password=PASSWORD,
+        ),
+        "type the code",
+    ),
+    "reset password": (ANYBODY, at("account_reset_password"), "Forgot your password"),
+    "reset password, asked": (
+        ANYBODY,
+        sent("account_reset_password", "Send me the link", Email="nobody@example.org"),
+        "Check your email",
+    ),
+    "not found": (ANYBODY, at("course", "no-such-class"), "cannot find that page"),
+    "too many tries": (ANYBODY, at_template(429, "429.html"), "too often"),
+    "lost cookies": (ANYBODY, at_lost_cookies, "Please try once more"),
+    "bad request": (ANYBODY, at_template(400, "400.html"), "We did not understand"),
+    "out of order": (ANYBODY, at_template(500, "500.html"), "It is our fault"),
+    "children, none": (NEWCOMER, at("children"), "Add your children here"),
+    "cart, empty": (NEWCOMER, at("cart"), "Your cart is empty"),
+    "account, no orders": (NEWCOMER, at("account"), "You have no orders yet"),
+    "class, no children": (NEWCOMER, at_course, "Tell us who takes this class"),
+    "not for parents": (NEWCOMER, at("admin:index"), ""),
+    "add a child": (PARENT, at("add_child"), "Emergency contacts"),
+    "add a child, errors": (
+        PARENT,
+        sent("add_child", "Add the child", Date_of_birth="2999-01-01"),
+        "still to come",
+    ),
+    "children": (PARENT, at("children"), "Emergency contacts"),
+    "child": (PARENT, at_child, "Save"),
+    "class, signed in": (PARENT, at_course, "Who takes this class?"),
+    "cart": (PARENT, at("cart"), "Continue to checkout"),
+    "cart, bad code": (PARENT, sent("cart", "Apply", Promo_code="NOPE"), "This code is not valid"),
+    "checkout": (PARENT, at("checkout"), "Check and place your order"),
+    "order placed": (PARENT, at_order("placed"), "Pay now"),
+    "order being paid": (PARENT, at_paying, "being confirmed"),
+    "order confirmed": (PARENT, at_order("confirmed"), "the places are yours"),
+    "order cancelled": (PARENT, at_order("cancelled"), "This order was cancelled"),
+    "cancel an order": (PARENT, at_cancel_order, "Cancel this order?"),
+    "cancel a class": (PARENT, at_cancel_enrollment, "What will happen"),
+    "account": (PARENT, at("account"), "Orders"),
+    "change password": (PARENT, at("account_change_password"), "Change your password"),
+    "change address": (PARENT, at("account_email"), "Your email address"),
+    "second step": (PARENT, at("mfa_index"), "Second step to sign in"),
+    "sign out": (PARENT, at("account_logout"), "Sign out?"),
+}
+
+
+# axe cannot see that the page offers a link to the order without the reloading.
+RELOADING = {"meta-refresh": {"enabled": False}}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_is_accessible_narrow_and_quiet(open_window, family, name):
+    who, go, words = PAGES[name]
+    page = open_window(user=getattr(family, who) if who else None)
+
+    go(page, family)
+
+    expect(page.locator("body")).to_contain_text(words)
+    assert look(page, name, widths=[320, 1200], rules=RELOADING if name == "order being paid" else None) == []
+
+
+def look(page, name, *, widths, rules=None):
+    """All that is wrong with a page, at each width, in light and dark."""
+    wrong = []
+    for width in widths:
+        page.set_viewport_size({"width": width, "height": 800})
+        if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            wrong.append(f"scrolls sideways at {width}")
+        for scheme in SCHEMES:
+            page.emulate_media(color_scheme=scheme)
+            found = axe.run(
+                page, options={"runOnly": WCAG, "resultTypes": ["violations"], "rules": rules or {}}
+            )
+            wrong += [
+                f"{width} {scheme}: {violation['id']} {node['html'][:200]} {node['failureSummary']}"
+                for violation in found.response["violations"]
+                for node in violation["nodes"]
+            ]
+            if PICTURES:
+                page.screenshot(path=Path(PICTURES) / f"{name}, {width} {scheme}.png", full_page=True)
+    return wrong + page.problems
+
+
+# --- The office ---------------------------------------------------------------------------------------------
+
+
+def test_office_pages_are_quiet(open_window, family):
+    page = open_window(user=create_staff(), viewport={"width": 1200, "height": 900})
+    email = EmailMessage.objects.filter(kind="payment_success").latest("pk")
+    rows = [family.orders["confirmed"], family.parent.household, family.child, family.course, email]
+    addresses = [
+        reverse("admin:index"),
+        *(
+            reverse(f"admin:{model._meta.label_lower.replace('.', '_')}_changelist")
+            for model in admin.site._registry
+        ),
+        *(reverse(f"admin:{row._meta.label_lower.replace('.', '_')}_change", args=[row.pk]) for row in rows),
+    ]
+    wrong = {}
+
+    for number, address in enumerate(addresses):
+        answer = page.goto(address)
+        if answer.status != 200 or page.problems:
+            wrong[address] = [answer.status, *page.problems]
+            page.problems.clear()
+        if PICTURES:
+            page.screenshot(path=Path(PICTURES) / f"office {number}.png", full_page=True)
+
+    assert wrong == {}
+
+
+# --- Every email --------------------------------------------------------------------------------------------
+
+# A mail program shows the mail within its own page, which has the one main landmark.
+EMBEDDED = {"landmark-one-main": {"enabled": False}, "region": {"enabled": False}}
+
+
+@pytest.mark.parametrize("kind", SAMPLES, ids=lambda kind: kind.value)
+def test_email_is_accessible_and_narrow(open_window, kind):
+    page = open_window()
+    wrong = {}
+
+    for sample in ("typical", "huge", "hostile"):
+        page.set_content(render(kind, SAMPLES[kind][sample]).html)
+        if found := look(page, f"email {kind.value} {sample}", widths=[320, 600], rules=EMBEDDED):
+            wrong[sample] = found
+
+    assert wrong == {}
