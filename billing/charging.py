@@ -6,12 +6,17 @@ the attempt.
 """
 
 import logging
-from typing import Any
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import timedelta
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from billing import gateway
 from billing.declines import decline_of
@@ -26,6 +31,12 @@ from orders.models import OrderStatus
 logger = logging.getLogger(__name__)
 
 
+# A key is good for a day at Stripe; a little less, and only reading is safe.
+KEY_LIFE = timedelta(hours=23)
+BUDGET_S = 30.0
+CLAIM_SIZE = 100
+
+
 class _Unwanted(Exception):
     """The charge is no longer wanted: the order ended, was paused, or the installment was settled
     otherwise."""
@@ -33,6 +44,60 @@ class _Unwanted(Exception):
 
 class _Mismatch(Exception):
     """Stripe would charge another amount than we asked for."""
+
+
+def charge_waiting() -> bool:
+    """Carry out the attempts that wait, STRIPE_CHARGE_THREADS at once and not above STRIPE_CHARGES_PER_S.
+
+    Stops after BUDGET_S; True if some are left. Each thread has a database connection of its own.
+    """
+    deadline = time.monotonic() + BUDGET_S
+    pace = Pace(settings.STRIPE_CHARGES_PER_S)
+    with ThreadPoolExecutor(settings.STRIPE_CHARGE_THREADS) as pool:
+        while time.monotonic() < deadline:
+            waiting = ChargeAttempt.objects.on_saved_cards().waiting().order_by("pk")
+            ids = list(waiting.values_list("pk", flat=True)[:CLAIM_SIZE])
+            if not ids:
+                return False
+            list(pool.map(lambda attempt_id: _run_in_thread(attempt_id, pace, deadline), ids))
+    return ChargeAttempt.objects.on_saved_cards().waiting().exists()
+
+
+def _run_in_thread(attempt_id: int, pace: "Pace", deadline: float) -> None:
+    if time.monotonic() > deadline:
+        return
+    pace.wait()
+    try:
+        run_attempt(attempt_id)
+    except Exception:  # one bad row must not stop the others; its lease ends and the sweep takes it up
+        logger.exception("charge attempt %s failed", attempt_id)
+    finally:
+        connection.close()
+
+
+class Pace:
+    """At most so many a second, over all threads that share it; zero is no limit."""
+
+    def __init__(self, per_second: float) -> None:
+        self._gap_s = 1 / per_second if per_second else 0.0
+        self._next = time.monotonic()
+        self._lock = threading.Lock()
+
+    def wait(self) -> None:
+        with self._lock:
+            now = time.monotonic()
+            mine = max(self._next, now)
+            self._next = mine + self._gap_s
+        time.sleep(mine - now)
+
+
+def recover_charges() -> None:
+    """Each minute: attempts whose worker was lost are unknown, and unknown ones that are due are looked
+    at."""
+    lost = ChargeAttempt.objects.on_saved_cards().filter(status=ChargeStatus.SENDING, leased_until__lt=Now())
+    for attempt in lost.select_related("installment"):
+        with suppress(Stale):
+            look_later(attempt, "the worker was lost")
 
 
 def run_attempt(attempt_id: int) -> None:
@@ -43,14 +108,7 @@ def run_attempt(attempt_id: int) -> None:
         return
     installment = attempt.installment
     try:
-        _still_wanted(attempt)
-        invoice = _payable_invoice(attempt)
-        if invoice["status"] == "open":
-            assert attempt.card is not None
-            invoice = gateway.pay_invoice(
-                invoice["id"], card=attempt.card.stripe_payment_method_id, key=f"pay:{attempt.public_id}"
-            )
-        settle_invoice(invoice)
+        settle_invoice(_paid_invoice(attempt))
     except gateway.Declined as declined:
         after_decline(attempt, decline_of(declined.error))
     except gateway.OutcomeUnknown as error:
@@ -65,10 +123,7 @@ def run_attempt(attempt_id: int) -> None:
 
 def _claim(attempt_id: int) -> ChargeAttempt | None:
     """Take the attempt for LEASE, so that no two workers ask Stripe at once."""
-    ready = ChargeAttempt.objects.on_saved_cards().filter(
-        pk=attempt_id, status__in=[ChargeStatus.CREATED, ChargeStatus.UNKNOWN]
-    )
-    free = ready.filter(leased_until=None) | ready.filter(leased_until__lt=Now())
+    free = ChargeAttempt.objects.on_saved_cards().waiting().filter(pk=attempt_id)
     with transaction.atomic():
         if not free.update(leased_until=Now() + LEASE, tries=F("tries") + 1):
             return None
@@ -77,6 +132,35 @@ def _claim(attempt_id: int) -> ChargeAttempt | None:
         )
         attempt.move(ChargeStatus.SENDING)
     return attempt
+
+
+def _paid_invoice(attempt: ChargeAttempt) -> gateway.Object:
+    """The installment's invoice after the attempt's one charge. Raises what happened instead."""
+    if timezone.now() - attempt.created_at > KEY_LIFE:
+        return _read_old(attempt)
+    if attempt.tries == 1:  # a repeat must learn what the first try did, wanted or not
+        _still_wanted(attempt)
+    invoice = _payable_invoice(attempt)
+    if invoice["status"] != "open":
+        return invoice
+    if attempt.tries > 1:
+        _still_wanted(attempt)
+    assert attempt.card is not None
+    return gateway.pay_invoice(
+        invoice["id"], card=attempt.card.stripe_payment_method_id, key=f"pay:{attempt.public_id}"
+    )
+
+
+def _read_old(attempt: ChargeAttempt) -> gateway.Object:
+    """Too old for its key: what happened is only read."""
+    if not attempt.installment.stripe_invoice_id:
+        raise _Unwanted("it never reached Stripe")
+    invoice = gateway.retrieve_invoice(attempt.installment.stripe_invoice_id)
+    if invoice["status"] == "open":
+        if error := gateway.last_payment_error(invoice["id"]):
+            raise gateway.Declined(error)
+        raise _Unwanted("the invoice is open and nothing was charged")
+    return invoice
 
 
 def _still_wanted(attempt: ChargeAttempt) -> None:
@@ -91,7 +175,7 @@ def _still_wanted(attempt: ChargeAttempt) -> None:
         raise _Unwanted("the card cannot be used")
 
 
-def _payable_invoice(attempt: ChargeAttempt) -> dict[str, Any]:
+def _payable_invoice(attempt: ChargeAttempt) -> gateway.Object:
     """The installment's invoice, finalized and for the right amount."""
     invoice = ensure_invoice(attempt.installment)
     agreed = (attempt.amount_cents, attempt.currency)
@@ -100,16 +184,19 @@ def _payable_invoice(attempt: ChargeAttempt) -> dict[str, Any]:
     return invoice
 
 
-def ensure_invoice(installment: Installment) -> dict[str, Any]:
+def ensure_invoice(installment: Installment) -> gateway.Object:
     """Make, find or read the one invoice of an installment, and finalize it. Raises what the gateway
     raises."""
     order = installment.order
     customer = order.household.stripe_customer.stripe_id
     uuid = installment.public_id
+    was_tried = installment.attempts.on_saved_cards().exclude(status=ChargeStatus.CREATED).count() > 1
     if installment.stripe_invoice_id:
         invoice = gateway.retrieve_invoice(installment.stripe_invoice_id)
     else:
-        invoice = gateway.create_invoice(
+        # The answer to its making may have been lost long ago, when the key had not been used up yet.
+        found = gateway.find_invoice(customer=customer, installment=str(uuid)) if was_tried else None
+        invoice = found or gateway.create_invoice(
             customer=customer, currency=order.currency, metadata={"installment": str(uuid)}, key=f"inv:{uuid}"
         )
         Installment.objects.filter(pk=installment.pk, stripe_invoice_id=None).update(

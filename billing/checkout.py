@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.utils import timezone
 
 from billing import gateway
 from billing.consent import record_consent
@@ -161,6 +162,7 @@ def _customer_id(household: Household) -> str:
 
 
 def _open_page(attempt: ChargeAttempt, customer_id: str) -> str:
+    is_repeat = attempt.status == ChargeStatus.UNKNOWN
     _try_to_move(attempt, ChargeStatus.SENDING)
     try:
         session = gateway.create_checkout_session(
@@ -171,9 +173,29 @@ def _open_page(attempt: ChargeAttempt, customer_id: str) -> str:
         raise StripeUnavailable from error
     except gateway.OutcomeUnknown as error:
         _try_to_move(attempt, ChargeStatus.UNKNOWN, reason="no answer", error=str(error))
+        if not is_repeat:
+            raise StripeUnavailable from error
+        session = _page_without_answer(attempt, customer_id)
+    page = {"stripe_session_id": session["id"], "session_url": session["url"] or ""}
+    while attempt.status in {ChargeStatus.SENDING, ChargeStatus.UNKNOWN}:  # also if another click got no answer
+        _try_to_move(attempt, ChargeStatus.WAITING, **page)
+    if not page["session_url"]:  # found closed: the next press makes another
+        raise StripeUnavailable
+    return str(page["session_url"])
+
+
+def _page_without_answer(attempt: ChargeAttempt, customer_id: str) -> gateway.Object:
+    """The page of an attempt that Stripe answers with an error again and again: a stored 500 is repeated
+    for a day, whether or not a page was made. Raises StripeUnavailable."""
+    try:
+        session = gateway.find_checkout_session(customer=customer_id, attempt=str(attempt.public_id))
+    except (gateway.Refused, gateway.OutcomeUnknown) as error:
         raise StripeUnavailable from error
-    _try_to_move(attempt, ChargeStatus.WAITING, stripe_session_id=session["id"], session_url=session["url"])
-    return str(session["url"])
+    if session is None:
+        if attempt.session_expires_at and attempt.session_expires_at <= timezone.now():
+            _no_page(attempt, ChargeStatus.NOT_EXECUTED, reason="no payment page was made in time")
+        raise StripeUnavailable
+    return session
 
 
 def _session_params(attempt: ChargeAttempt, customer_id: str) -> dict[str, Any]:
@@ -221,12 +243,17 @@ def _page_refused(attempt: ChargeAttempt, error: gateway.Refused) -> None:
     late = error.param == "expires_at"
     with transaction.atomic():
         to = ChargeStatus.NOT_EXECUTED if late else ChargeStatus.REJECTED
-        _try_to_move(attempt, to, reason=str(error)[:300], error=str(error))
-        attempt.installment.refresh_from_db()
-        if attempt.installment.status == InstallmentStatus.CHARGING:
-            attempt.installment.stop_charging(reason="no payment page was made")
+        _no_page(attempt, to, reason=str(error)[:300], error=str(error))
         if not late:
             StaffTask.open(StaffTask.Kind.CHARGE_REJECTED, attempt, str(error))
+
+
+@transaction.atomic
+def _no_page(attempt: ChargeAttempt, to: ChargeStatus, **columns: str) -> None:
+    _try_to_move(attempt, to, **columns)
+    attempt.installment.refresh_from_db()
+    if attempt.installment.status == InstallmentStatus.CHARGING:
+        attempt.installment.stop_charging(reason="no payment page was made")
 
 
 def close_payment_page(order: Order) -> None:
@@ -247,7 +274,7 @@ def _learn_page(attempt: ChargeAttempt, order: Order) -> None:
         _open_page(attempt, _customer_id(order.household))
     except StripeUnavailable:
         attempt.refresh_from_db()
-        if attempt.status in OPEN_CHARGE:
+        if attempt.status in OPEN_CHARGE and not attempt.stripe_session_id:
             raise
 
 

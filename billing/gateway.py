@@ -20,6 +20,10 @@ EVENT_TYPES = [
     "checkout.session.expired",
     "payment_intent.succeeded",
     "payment_intent.payment_failed",
+    "invoice.paid",
+    "invoice.payment_failed",
+    "invoice.payment_action_required",
+    "setup_intent.succeeded",
 ]
 
 
@@ -91,6 +95,13 @@ def retrieve_checkout_session(session_id: str) -> Object:
             session_id, {"expand": ["payment_intent.payment_method"]}
         )
     )
+
+
+def find_checkout_session(*, customer: str, attempt: str) -> Object | None:
+    """The page that names this attempt, for when the answer to its making was lost."""
+    params: Any = {"customer": customer, "limit": 100}
+    found = _ask(lambda: _client().v1.checkout.sessions.list(params))["data"]
+    return next((session for session in found if session["metadata"].get("attempt") == attempt), None)
 
 
 def expire_checkout_session(session_id: str, *, key: str) -> Object:

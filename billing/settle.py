@@ -7,6 +7,7 @@ failure closes only the attempt it belongs to, and nothing undoes a payment.
 
 import uuid
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
@@ -14,11 +15,11 @@ from django.utils import timezone
 
 from billing.cards import save_card
 from billing.gateway import instant
-from billing.models import ChargeAttempt, ChargeStatus, Installment, InstallmentStatus, Payment
+from billing.models import Card, ChargeAttempt, ChargeStatus, Installment, InstallmentStatus, Payment
 from billing.models.charges import OPEN_CHARGE
 from billing.models.money import OPEN_INSTALLMENT
 from csf.models import StaffTask
-from enrollments.models import Course
+from enrollments.models import Course, Household
 from orders.models import Order, OrderStatus
 from orders.release import seats_again
 
@@ -112,6 +113,33 @@ def settle_invoice(invoice: StripeObject) -> Payment | None:
         detail = f"Invoice {invoice['id']} is paid, but the installment is {installment.status}."
         StaffTask.open(StaffTask.Kind.UNMATCHED_PAYMENT, payment, detail)
     return payment
+
+
+@transaction.atomic
+def settle_setup_intent(intent: StripeObject) -> Card | None:
+    """A parent saved another card on Stripe's page: it pays the household's open installments from now on.
+
+    What waits for another card is tried again on the next day of the job, without counting the old card's
+    tries.
+    """
+    metadata = intent.get("metadata") or {}
+    household = _household(metadata.get("household")) if metadata.get("purpose") == "card_update" else None
+    if household is None or intent["status"] != "succeeded":
+        return None
+    card = save_card(household=household, method=intent["payment_method"])
+    if card.refused_at is None and card.replaced_at is None:
+        tomorrow = timezone.localdate() + timedelta(days=1)
+        stuck = [InstallmentStatus.NEEDS_CARD, InstallmentStatus.EXHAUSTED]
+        for installment in Installment.objects.filter(order__household=household, status__in=stuck):
+            installment.wait_until(max(tomorrow, installment.due_on), reason="another card was saved")
+    return card
+
+
+def _household(public_id: Any) -> Household | None:
+    try:
+        return Household.objects.filter(public_id=uuid.UUID(str(public_id))).first()
+    except ValueError:
+        return None
 
 
 def _locked_installment(invoice: StripeObject) -> Installment | None:

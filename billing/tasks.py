@@ -2,16 +2,44 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from billing.charging import charge_waiting, recover_charges
+from billing.dunning import start_charges
 from billing.expiry import expire_holds
 from billing.inbox import process_event as process
-from billing.models import StripeEvent
+from billing.models import InstallmentStatus, StripeEvent
 from billing.reconcile import pull_events, settle_finished_pages
+from csf.dates import local_date
 from csf.jobs import enqueue
+from csf.runs import run_job
 
 
 def process_event(stripe_id: str) -> None:
     for event in StripeEvent.objects.filter(stripe_id=stripe_id):
         process(event)
+
+
+def charge_due_installments() -> None:
+    _charge_once_a_day("charge_due_installments", InstallmentStatus.SCHEDULED)
+
+
+def retry_failed_payments() -> None:
+    _charge_once_a_day("retry_failed_payments", InstallmentStatus.RETRY_WAIT)
+
+
+def _charge_once_a_day(job: str, status: InstallmentStatus) -> None:
+    today = local_date(timezone.now())
+    run_job(job, lambda: start_charges([status], on=today), on=today)
+
+
+def charge() -> None:
+    if charge_waiting():
+        enqueue("billing.tasks.charge")
+
+
+def sweep_charges() -> None:
+    """Each minute: repair what lost workers left, and charge what waits whether or not a task came for it."""
+    recover_charges()
+    enqueue("billing.tasks.charge")
 
 
 def sweep_holds() -> None:

@@ -17,10 +17,15 @@ from django.shortcuts import get_object_or_404
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 from djstripe.event_handlers import djstripe_receiver
-from djstripe.models import Event, PaymentIntent, Session, WebhookEndpoint
+from djstripe.models import Event, Invoice, PaymentIntent, Session, SetupIntent, WebhookEndpoint
 
 from billing.models import StripeEvent
-from billing.settle import settle_checkout_session, settle_payment_intent
+from billing.settle import (
+    settle_checkout_session,
+    settle_invoice,
+    settle_payment_intent,
+    settle_setup_intent,
+)
 from csf.jobs import enqueue
 
 MAX_BODY_BYTES = 512 * 1024
@@ -97,6 +102,19 @@ def checkout_session_completed(event: Event, **kwargs: Any) -> None:
 @djstripe_receiver("checkout.session.expired")
 def checkout_session_expired(event: Event, **kwargs: Any) -> None:
     _settle_session_of(event)
+
+
+@djstripe_receiver("invoice.paid")
+def invoice_paid(event: Event, **kwargs: Any) -> None:
+    for invoice in Invoice.objects.filter(id=event.data["object"]["id"]):
+        settle_invoice(invoice.stripe_data)
+
+
+@djstripe_receiver("setup_intent.succeeded")
+def setup_intent_succeeded(event: Event, **kwargs: Any) -> None:
+    for intent in SetupIntent.objects.filter(id=event.data["object"]["id"]).select_related("payment_method"):
+        if intent.payment_method:
+            settle_setup_intent(intent.stripe_data | {"payment_method": intent.payment_method.stripe_data})
 
 
 def _settle_intent_of(event: Event) -> None:

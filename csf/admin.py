@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from django_q.models import Failure, OrmQ, Schedule, Success
 from unfold.admin import ModelAdmin as UnfoldModelAdmin
 
-from csf.models import Canary, StaffTask
+from csf.models import Canary, Instance, JobRun, StaffTask
 from csf.money import money_text
 from csf.state import StatefulModel
 from csf.templatetags.csf_format import moment
@@ -250,9 +250,11 @@ class StaffTaskAdmin(ReadOnlyAdmin):
 
     @admin.display(description="about")
     def about(self, task: StaffTask) -> SafeString:
-        label, _, key = task.subject.partition(":")
+        label, _, filters = task.subject.partition("?")
+        label, _, key = label.partition(":")
+        page = f"admin:{label.replace('.', '_')}"
         try:
-            url = reverse(f"admin:{label.replace('.', '_')}_change", args=[key])
+            url = f"{reverse(f'{page}_changelist')}?{filters}" if filters else reverse(f"{page}_change", args=[key])
         except NoReverseMatch:
             return format_html("{}", task.subject)
         return format_html('<a class="text-link" href="{}">{}</a>', url, task.subject)
@@ -265,6 +267,21 @@ class StaffTaskAdmin(ReadOnlyAdmin):
     def close(self, request: HttpRequest, queryset: Any) -> None:
         closed = queryset.close(by=request.user)
         messages.success(request, f"Tasks closed: {closed}.")
+
+
+@admin.register(JobRun)
+class JobRunAdmin(ReadOnlyAdmin):
+    list_display = ["on", "job", state(), "summary_line", "started_at", "finished_at", "covered_by"]
+    list_filter = ["job", "status"]
+    list_select_related = ["covered_by"]
+    search_fields = ["job"]
+    date_hierarchy = "on"
+    ordering = ["-on", "job"]
+
+
+@admin.register(Instance)
+class InstanceAdmin(ReadOnlyAdmin):
+    list_display = fields = ["id", "created_at", "quarantined_at", "released_at"]
 
 
 @admin.register(Canary)

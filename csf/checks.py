@@ -49,6 +49,12 @@ def _production() -> Iterable[CheckMessage]:
         yield Error("SENDGRID_API_URL points to this machine; unset it.", id="csf.E007")
     if not settings.SITE_URL.startswith("https://"):
         yield Error("Set SITE_URL to the https address of the site: emails link to it.", id="csf.E008")
+    if not settings.INSTANCE_ID:
+        yield Error(
+            "Set INSTANCE_ID to the name of this installation, another one for each: a copy of its database "
+            "under another name sends and charges nothing.",
+            id="csf.E013",
+        )
     if len(settings.SECRET_KEY) < 50:
         yield Error("Set SECRET_KEY to at least 50 random characters.", id="csf.E009")
 

@@ -13,10 +13,14 @@ OWN = "csf:"
 # Schedules by name: the task and its cron line, in SCHOOL_TIME_ZONE. Nothing daily from 00:00 to 03:59, where
 # clock changes make an hour happen twice or never.
 JOBS: dict[str, tuple[str, str]] = {
+    "charge_due_installments": ("billing.tasks.charge_due_installments", "0 10 * * *"),
+    "retry_failed_payments": ("billing.tasks.retry_failed_payments", "0 10 * * *"),
+    "sweep_charges": ("billing.tasks.sweep_charges", "* * * * *"),
     "sweep_holds": ("billing.tasks.sweep_holds", "* * * * *"),
     "sweep_events": ("billing.tasks.sweep_events", "* * * * *"),
     "sweep_emails": ("notifications.tasks.sweep_emails", "* * * * *"),
     "reconcile_stripe": ("billing.tasks.reconcile", "7 * * * *"),
+    "purge": ("notifications.tasks.purge", "30 4 * * *"),
     "canary": ("csf.tasks.canary", "* * * * *"),
 }
 

@@ -1,11 +1,13 @@
 """Operational tables: what a person must decide."""
 
+from collections.abc import Mapping
 from typing import Self
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 from django.db.models.functions import Now
 
 
@@ -26,16 +28,20 @@ class StaffTask(models.Model):
         EVENT_PARKED = "event_parked", "A Stripe event that could not be handled"
         EMAIL_FAILED = "email_failed", "An email that could not be sent"
         EMAIL_BOUNCED = "email_bounced", "An address that takes no mail"
+        EMAIL_SENDER_BLOCKED = "email_sender_blocked", "SendGrid takes no email from this account"
         EMAIL_UNKNOWN = "email_unknown", "An email that may or may not have been sent"
         CHARGE_UNKNOWN = "charge_unknown", "A charge whose outcome Stripe does not tell"
         CARD_REFUSED = "card_refused", "A card that the bank refused for good"
         DECLINE_TO_LOOK_AT = "decline_to_look_at", "A decline that a person should look at"
         INSTALLMENT_LATE = "installment_late", "An installment too late to be charged by itself"
         INSTALLMENT_EXHAUSTED = "installment_exhausted", "An installment whose last try failed"
+        JOB_SILENT = "job_silent", "A daily job that did not run for long"
         CHARGE_REJECTED = "charge_rejected", "Stripe refused our request"
 
     kind = models.CharField(max_length=40, choices=Kind.choices)
-    subject = models.CharField(max_length=100, help_text="The row this is about, as app.model:id.")
+    subject = models.CharField(
+        max_length=200, help_text="The row this is about, as app.model:id; or rows, as app.model?filter."
+    )
     detail = models.TextField(blank=True)
     opened_at = models.DateTimeField(db_default=Now(), editable=False)
     closed_at = models.DateTimeField(null=True, blank=True)
@@ -58,8 +64,103 @@ class StaffTask(models.Model):
     @classmethod
     def open(cls, kind: "StaffTask.Kind", about: models.Model, detail: str = "") -> None:
         """Ask staff to decide about a row. A second call while the first is open changes nothing."""
-        task = StaffTask(kind=kind, subject=f"{about._meta.label_lower}:{about.pk}", detail=detail)
+        cls._open(kind, f"{about._meta.label_lower}:{about.pk}", detail)
+
+    @classmethod
+    def open_for_many(
+        cls, kind: "StaffTask.Kind", model: type[models.Model], filters: Mapping[str, str], detail: str = ""
+    ) -> None:
+        """Ask staff once about all rows with the same trouble; `filters` are those of the model's list."""
+        cls._open(kind, f"{model._meta.label_lower}?{urlencode(filters)}", detail)
+
+    @classmethod
+    def _open(cls, kind: "StaffTask.Kind", subject: str, detail: str) -> None:
+        task = StaffTask(kind=kind, subject=subject, detail=detail)
         StaffTask.objects.bulk_create([task], ignore_conflicts=True)
+
+
+class JobRun(models.Model):
+    """One run of a daily job for a local date. That a row is missing is the alarm."""
+
+    class Status(models.TextChoices):
+        RUNNING = "running", "running"
+        DONE = "done", "done"
+        FAILED = "failed", "failed"
+
+    job = models.CharField(max_length=60)
+    on = models.DateField()
+    status = models.CharField(max_length=20, choices=Status.choices, default=Status.RUNNING)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True, blank=True)
+    covered_by = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        help_text="The later run that did this day's work.",
+    )
+    report = models.JSONField(
+        default=dict, help_text="Counts, and each row that was skipped with the reason."
+    )
+
+    class Meta:
+        ordering = ["-on", "job"]
+        constraints = [models.UniqueConstraint(fields=["job", "on"], name="csf_jobrun_once_a_day")]
+
+    def __str__(self) -> str:
+        return f"{self.job} {self.on}"
+
+    @property
+    def summary_line(self) -> str:
+        done, failed = self.report.get("done", 0), self.report.get("failed", 0)
+        return f"done={done} skipped={len(self.report.get('skipped', []))} failed={failed}"
+
+
+class Instance(models.Model):
+    """One row: the name of the installation that this database belongs to, and whether it may act outside.
+
+    A copy of production carries production's name, so wherever INSTANCE_ID is another, nothing is mailed,
+    charged or answered to Stripe's events. Without a row only production is held back.
+    """
+
+    id = models.TextField(primary_key=True)
+    quarantined_at = models.DateTimeField(null=True, blank=True, help_text="Empty while it may act outside.")
+    released_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(Value(1), name="csf_instance_one_row")]
+
+    def __str__(self) -> str:
+        return self.id
+
+    @classmethod
+    def begin(cls) -> None:
+        """Name the database at its first use; a name that it has is never changed."""
+        cls.objects.bulk_create([cls(id=settings.INSTANCE_ID)], ignore_conflicts=True)
+
+    @classmethod
+    def why_quarantined(cls) -> str:
+        """Why nothing may leave this installation, in words; empty if all may."""
+        instance = cls.objects.first()
+        if instance is None:
+            return "the database has no name yet: run `manage.py prepare`" if settings.IS_PRODUCTION else ""
+        if instance.id != settings.INSTANCE_ID:
+            return f"the database belongs to {instance.id!r}, but INSTANCE_ID is {settings.INSTANCE_ID!r}"
+        return f"in quarantine since {instance.quarantined_at:%Y-%m-%d %H:%M %Z}" if instance.quarantined_at else ""
+
+    @classmethod
+    def quarantine(cls) -> None:
+        """Let nothing leave from now on; a second call keeps the first moment."""
+        cls.begin()
+        cls.objects.filter(quarantined_at=None).update(quarantined_at=Now())
+
+    @classmethod
+    def release(cls) -> None:
+        """Take the configured name and act again."""
+        cls.begin()
+        cls.objects.update(id=settings.INSTANCE_ID, quarantined_at=None, released_at=Now())
 
 
 class Canary(models.Model):

@@ -19,6 +19,8 @@ if (BASE_DIR / ".env").exists():
 
 CSF_MODE: str = env.str("CSF_MODE", "production")  # production, demo or test
 IS_PRODUCTION = CSF_MODE == "production"
+# The name of this installation. A restored copy of its database acts on nothing under another name.
+INSTANCE_ID: str = env.str("INSTANCE_ID", "" if IS_PRODUCTION else "local")
 DEBUG = False
 SECRET_KEY: str = env.str("SECRET_KEY")
 SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [])
@@ -76,6 +78,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "csf.contention.BusyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -112,6 +115,9 @@ TEMPLATES = [
 
 DATABASES = {"default": env.dj_db_url("DATABASE_URL", conn_max_age=600)}
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+# For web processes only, whose visitors wait; gunicorn's --env gives it to them (Dockerfile).
+if _lock_timeout_ms := env.int("DB_LOCK_TIMEOUT_MS", 0):
+    DATABASES["default"].setdefault("OPTIONS", {})["options"] = f"-c lock_timeout={_lock_timeout_ms}"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # The counters of the sign-in limits live here: the default of 300 entries would throw counters away under
 # load.
@@ -229,6 +235,9 @@ STRIPE_TIMEOUT_S: float = env.float("STRIPE_TIMEOUT_S", 10.0)
 if _stripe_api_host := env.str("STRIPE_API_HOST", ""):
     STRIPE_API_HOST: str = _stripe_api_host
     CONTENT_SECURITY_POLICY["DIRECTIVES"]["form-action"].append(_stripe_api_host)
+# Four calls a charge, and Stripe allows 25 a second for one endpoint: 20 charges a second stay below it.
+STRIPE_CHARGES_PER_S: float = env.float("STRIPE_CHARGES_PER_S", 20.0)
+STRIPE_CHARGE_THREADS: int = env.int("STRIPE_CHARGE_THREADS", 16)
 STRIPE_WEBHOOK_SECRET: str = env.str("STRIPE_WEBHOOK_SECRET", "")
 STRIPE_WEBHOOK_UUID: str = env.str("STRIPE_WEBHOOK_UUID", "")
 DJSTRIPE_FOREIGN_KEY_TO_FIELD = "id"

@@ -51,6 +51,12 @@ class ChargeAttemptQuerySet(models.QuerySet["ChargeAttempt"]):
     def on_saved_cards(self) -> Self:
         return self.exclude(kind=ChargeKind.CHECKOUT)
 
+    def waiting(self) -> Self:
+        """Those that a worker may take: new ones, and unknown ones that are to be looked at again."""
+        look = Q(status=ChargeStatus.UNKNOWN, next_look_at__lte=Now())
+        free = Q(leased_until=None) | Q(leased_until__lt=Now())
+        return self.filter(free, Q(status=ChargeStatus.CREATED) | look)
+
 
 class ChargeAttempt(StatefulModel):
     """One try to get an installment's money. The row is committed before Stripe is asked, and its public id

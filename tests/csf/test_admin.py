@@ -42,7 +42,7 @@ from billing.models import (
     StripeEvent,
     StripeEventStatus,
 )
-from csf.models import Canary, StaffTask
+from csf.models import Canary, JobRun, StaffTask
 from enrollments.models import Course, Enrollment, Household, Program, User
 from notifications.kinds import EmailKind
 from notifications.models import DrainSignal, EmailAttempt, EmailEvent, EmailMessage, EmailStatus
@@ -55,7 +55,17 @@ OURS = ["csf", "enrollments", "orders", "billing", "notifications"]
 HOSTILE = "<script>alert(1)</script> 🤸"
 SECRETS = ["whsec_canary_canary", "sk_test_canary_canary", "pi_secret_canary", "code-canary-493811"]
 ODD_SEARCH = "x' %_\""
-EDITABLE = {"Course", "Child", "Group", "Household", "Location", "PaymentPlan", "Program", "PromoCode", "User"}
+EDITABLE = {
+    "Course",
+    "Child",
+    "Group",
+    "Household",
+    "Location",
+    "PaymentPlan",
+    "Program",
+    "PromoCode",
+    "User",
+}
 
 _numbers = itertools.count(1)
 
@@ -159,6 +169,7 @@ def create_everything():
         secret=json.dumps({"code": SECRETS[3]}),
     )
     Canary.sing()
+    JobRun.objects.create(job=HOSTILE[:60], on=timezone.now().date() - timedelta(days=number))
     Group.objects.create(name=f"{HOSTILE} {number}")
     create_queue_rows(number)
     create_stripe_objects(number)

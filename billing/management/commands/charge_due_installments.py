@@ -1,0 +1,14 @@
+import datetime
+
+from billing.dunning import start_charges
+from billing.models import InstallmentStatus
+from csf.job_command import JobCommand
+from csf.report import Report
+
+
+class Command(JobCommand):
+    help = "Charge the saved cards of the installments that are due. Safe to repeat."
+    job = "charge_due_installments"
+
+    def work(self, on: datetime.date, *, dry_run: bool) -> Report:
+        return start_charges([InstallmentStatus.SCHEDULED], on=on, dry_run=dry_run)

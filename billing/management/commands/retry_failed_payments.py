@@ -1,0 +1,14 @@
+import datetime
+
+from billing.dunning import start_charges
+from billing.models import InstallmentStatus
+from csf.job_command import JobCommand
+from csf.report import Report
+
+
+class Command(JobCommand):
+    help = "Charge again what a bank declined softly, on its dunning day. Safe to repeat."
+    job = "retry_failed_payments"
+
+    def work(self, on: datetime.date, *, dry_run: bool) -> Report:
+        return start_charges([InstallmentStatus.RETRY_WAIT], on=on, dry_run=dry_run)

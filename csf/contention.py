@@ -1,0 +1,68 @@
+"""Two transactions that want the same rows: what the database breaks off is run again, or said in words."""
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from django.db import OperationalError, connection, models
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+DEADLOCK, SERIALIZATION_FAILURE, LOCK_TIMEOUT = "40P01", "40001", "55P03"
+RUNS = 3
+RETRY_AFTER_S = 5
+
+
+def sqlstate(error: BaseException) -> str:
+    return getattr(error.__cause__, "sqlstate", None) or ""
+
+
+def again_after_deadlock(function: Callable[P, R]) -> Callable[P, R]:
+    """Run the function up to RUNS times if the database breaks its transaction off in favour of another.
+
+    Goes outside `transaction.atomic`. Inside a caller's transaction nothing is repeated: all of that is lost,
+    so the outermost must decide.
+    """
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        for left in reversed(range(RUNS)):
+            try:
+                return function(*args, **kwargs)
+            except OperationalError as error:
+                again = sqlstate(error) in {DEADLOCK, SERIALIZATION_FAILURE}
+                if connection.in_atomic_block or not again or not left:
+                    raise
+                logger.warning("%s is run again: %s", function.__qualname__, error)
+            time.sleep(random.uniform(0.01, 0.1))  # noqa: S311 - so that the two do not meet again
+            for value in (*args, *kwargs.values()):
+                if isinstance(value, models.Model):
+                    value.refresh_from_db()  # what the lost run had set on it was rolled back
+        raise AssertionError("unreachable")
+
+    return run
+
+
+class BusyMiddleware:
+    """A page that could not get its rows in time says so: its transaction was rolled back, so nothing is half
+    done and the same button may be pressed again."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if sqlstate(error) not in {DEADLOCK, SERIALIZATION_FAILURE, LOCK_TIMEOUT}:
+            return None
+        logger.warning("busy: %s %s: %s", request.method, request.path, error)
+        return render(request, "busy.html", status=503, headers={"Retry-After": str(RETRY_AFTER_S)})

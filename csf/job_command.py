@@ -1,0 +1,44 @@
+"""What the commands of the daily jobs share: a date, a dry run, one summary line, and no second run a day."""
+
+import datetime
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from csf.dates import local_date
+from csf.report import Report
+from csf.runs import run_job
+
+
+class JobCommand(BaseCommand, ABC):
+    job: ClassVar[str]
+
+    @abstractmethod
+    def work(self, on: datetime.date, *, dry_run: bool) -> Report:
+        """Do the job for everything that is due by that local date."""
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--date", type=datetime.date.fromisoformat, metavar="YYYY-MM-DD")
+        parser.add_argument("--dry-run", action="store_true", help="change nothing, say what would be done")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        today = local_date(timezone.now())
+        on = options["date"] or today
+        if on > today and not getattr(settings, "STRIPE_API_HOST", ""):
+            raise CommandError(f"{on} is still to come: with the real Stripe this would act too early.")
+        if options["dry_run"]:
+            self._show(self.work(on, dry_run=True), "would do: ")
+            return
+        run, is_new = run_job(self.job, lambda: self.work(on, dry_run=False), on=on)
+        if not is_new:
+            self.stdout.write(f"{self.job} {on}: {run.get_status_display()} already, nothing done")
+            return
+        self.stdout.write(f"{self.job} {on}: {run.summary_line}")
+
+    def _show(self, report: Report, prefix: str) -> None:
+        for skip in report.skipped:
+            self.stdout.write(f"  skip {skip.subject}: {skip.reason}")
+        self.stdout.write(f"{prefix}{report.summary_line}")
