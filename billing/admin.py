@@ -239,8 +239,8 @@ class StripeEventAdmin(ReadOnlyAdmin):
         return "try_again" if obj.status == StripeEventStatus.PARKED else None
 
     @admin.display(description="body")
-    def content(self, event: StripeEvent) -> SafeString:
-        return pretty(json.loads(event.body))
+    def content(self, event: StripeEvent) -> SafeString | str:
+        return pretty(json.loads(event.body)) if event.body else "(purged)"
 
     @admin.action(description="Try again", permissions=["try_again"])
     def try_again(self, request: HttpRequest, queryset: Any) -> None:

@@ -2,10 +2,12 @@
 
 from django.db import transaction
 
+from csf.contention import again_after_deadlock
 from enrollments.models import Enrollment, User
 from orders.models import Order, OrderStatus
 
 
+@again_after_deadlock
 @transaction.atomic
 def cancel_enrollment(*, enrollment: Enrollment, by: User, reason: str) -> None:
     """Free the seat for good; the family gets its cancellation email, whoever pressed the button.

@@ -24,7 +24,7 @@ from billing.dunning import after_decline, after_nothing, look_later
 from billing.models import ChargeAttempt, ChargeStatus, Installment, InstallmentStatus
 from billing.models.charges import LEASE
 from billing.settle import settle_invoice
-from csf.models import StaffTask
+from csf.models import Instance, StaffTask
 from csf.state import Stale
 from orders.models import OrderStatus
 
@@ -49,8 +49,11 @@ class _Mismatch(Exception):
 def charge_waiting() -> bool:
     """Carry out the attempts that wait, STRIPE_CHARGE_THREADS at once and not above STRIPE_CHARGES_PER_S.
 
-    Stops after BUDGET_S; True if some are left. Each thread has a database connection of its own.
+    Stops after BUDGET_S; True if some are left. Each thread has a database connection of its own. In quarantine
+    all wait, and none counts a try.
     """
+    if Instance.why_quarantined():
+        return False
     deadline = time.monotonic() + BUDGET_S
     pace = Pace(settings.STRIPE_CHARGES_PER_S)
     with ThreadPoolExecutor(settings.STRIPE_CHARGE_THREADS) as pool:

@@ -23,6 +23,7 @@ from billing.models import (
 from billing.models.charges import OPEN_CHARGE
 from billing.plans import Part
 from billing.settle import settle_checkout_session, settle_payment_intent
+from csf.contention import again_after_deadlock
 from csf.dates import local_date
 from csf.models import StaffTask
 from csf.state import Stale
@@ -45,6 +46,7 @@ class StripeUnavailable(Exception):
     """Stripe did not answer, or refused; nothing is lost, and the same button may be pressed again."""
 
 
+@again_after_deadlock
 @transaction.atomic
 def place_order(
     *,

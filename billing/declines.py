@@ -84,7 +84,7 @@ class Decline:
         advised = CLASS_BY_ADVICE.get(self.advice_code) or CLASS_BY_NETWORK_ADVICE.get(
             self.network_advice_code
         )
-        told = CLASS_BY_CODE.get(self.decline_code) or CLASS_BY_CODE.get(self.code)
+        told = CLASS_BY_CODE.get(self.decline_code or self.code)
         # "Later" does not soften what is hard, and nobody but the parent can authenticate.
         if told in {DeclineClass.HARD, DeclineClass.AUTHENTICATION} and advised == DeclineClass.SOFT:
             return told

@@ -8,6 +8,7 @@ from django.db import transaction
 
 from billing.checkout import StripeUnavailable, close_payment_page
 from billing.models import ChargeAttempt, Installment
+from csf.contention import again_after_deadlock
 from csf.state import Stale
 from enrollments.models import User
 from orders.models import Order, OrderStatus
@@ -40,6 +41,7 @@ def expire_holds(*, now: datetime.datetime) -> Counter[str]:
     return outcomes
 
 
+@again_after_deadlock
 def end_unpaid_order(*, order: Order, to: OrderStatus, by: User | None = None, reason: str) -> None:
     """Expire or cancel a placed order. Its payment page is closed at Stripe first, and seen closed.
 

@@ -13,6 +13,8 @@ from typing import Any
 import stripe
 from django.conf import settings
 
+from csf.models import Instance
+
 Object = dict[str, Any]
 
 EVENT_TYPES = [
@@ -48,9 +50,22 @@ class OutcomeUnknown(Exception):
     """No usable answer: it may or may not have happened. Only the same key may be tried again."""
 
 
+class Quarantined(OutcomeUnknown):
+    """Stripe was not asked: this installation may change nothing there."""
+
+
+class _Client(stripe.RequestsClient):
+    """The one place that every call passes. Reading is always allowed."""
+
+    def request(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        if method != "get" and (why := Instance.why_quarantined()):
+            raise Quarantined(why)
+        return super().request(method, *args, **kwargs)
+
+
 def limit_djstripe_calls() -> None:
     """dj-stripe uses the SDK's globals, which would let a hung Stripe hold a worker for four minutes."""
-    stripe.default_http_client = stripe.RequestsClient(timeout=settings.STRIPE_TIMEOUT_S)
+    stripe.default_http_client = _Client(timeout=settings.STRIPE_TIMEOUT_S)
     stripe.max_network_retries = 1
 
 
@@ -62,7 +77,7 @@ def _client() -> stripe.StripeClient:
         settings.STRIPE_SECRET_KEY,
         stripe_version=settings.STRIPE_API_VERSION,
         max_network_retries=1,
-        http_client=stripe.RequestsClient(timeout=settings.STRIPE_TIMEOUT_S),
+        http_client=_Client(timeout=settings.STRIPE_TIMEOUT_S),
         base_addresses={"api": host} if host else None,
     )
 

@@ -11,7 +11,7 @@ from djstripe.models import Event
 
 from billing.gateway import EVENT_TYPES
 from billing.models import StripeEvent, StripeEventStatus
-from csf.models import StaffTask
+from csf.models import Instance, StaffTask
 
 logger = logging.getLogger(__name__)
 
@@ -28,10 +28,12 @@ STRIPE_AWAY = (
 def process_event(event: StripeEvent) -> None:
     """Handle one event of the inbox unless it is handled, not due, or with another worker. Safe to repeat.
 
+    In quarantine it stays in the inbox.
+
     dj-stripe's `Event.process` fetches the object, stores it and calls our receivers in one transaction; its
     `Event` row commits with their work, so a second pass over the same event does nothing.
     """
-    if not event.claim():
+    if Instance.why_quarantined() or not event.claim():
         return
     data = json.loads(event.body)
     if reason := _why_ignored(event, data):

@@ -18,6 +18,7 @@ from billing.gateway import instant
 from billing.models import Card, ChargeAttempt, ChargeStatus, Installment, InstallmentStatus, Payment
 from billing.models.charges import OPEN_CHARGE
 from billing.models.money import OPEN_INSTALLMENT
+from csf.contention import again_after_deadlock
 from csf.models import StaffTask
 from enrollments.models import Course, Household
 from orders.models import Order, OrderStatus
@@ -30,6 +31,7 @@ class _CoursesNeeded(Exception):
     """The order has expired: its seats can only be taken again under the locks of its courses."""
 
 
+@again_after_deadlock
 def settle_payment_intent(intent: StripeObject) -> Payment | None:
     """Record what became of a PaymentIntent; gives the Payment if its money is here.
 
@@ -57,6 +59,7 @@ def _settle_intent(intent: StripeObject, *, lock_courses: bool) -> Payment | Non
     return None
 
 
+@again_after_deadlock
 @transaction.atomic
 def settle_checkout_session(session: StripeObject) -> None:
     """Note that a payment page is finished. An expired page without money makes its installment payable
@@ -75,6 +78,7 @@ def settle_checkout_session(session: StripeObject) -> None:
         attempt.installment.stop_charging(reason="the payment page expired")
 
 
+@again_after_deadlock
 @transaction.atomic
 def settle_invoice(invoice: StripeObject) -> Payment | None:
     """Record that an installment's invoice is paid: by our own charge, on Stripe's page, or in its dashboard.
@@ -115,6 +119,7 @@ def settle_invoice(invoice: StripeObject) -> Payment | None:
     return payment
 
 
+@again_after_deadlock
 @transaction.atomic
 def settle_setup_intent(intent: StripeObject) -> Card | None:
     """A parent saved another card on Stripe's page: it pays the household's open installments from now on.

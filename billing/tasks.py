@@ -10,6 +10,7 @@ from billing.models import InstallmentStatus, StripeEvent
 from billing.reconcile import pull_events, settle_finished_pages
 from csf.dates import local_date
 from csf.jobs import enqueue
+from csf.models import Instance
 from csf.runs import run_job
 
 
@@ -55,6 +56,8 @@ def reconcile() -> None:
 
 def sweep_events() -> None:
     """Wake a worker for each event that is due; its own task may have been lost."""
+    if Instance.why_quarantined():
+        return
     for stripe_id in (
         StripeEvent.objects.due().order_by("next_try_at").values_list("stripe_id", flat=True)[:200]
     ):

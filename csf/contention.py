@@ -16,7 +16,8 @@ logger = logging.getLogger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
 
-DEADLOCK, SERIALIZATION_FAILURE, LOCK_TIMEOUT = "40P01", "40001", "55P03"
+BROKEN_OFF = {"40P01", "40001"}  # a deadlock, a serialization failure
+LOCK_TIMEOUT = "55P03"
 RUNS = 3
 RETRY_AFTER_S = 5
 
@@ -34,26 +35,25 @@ def again_after_deadlock(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        for left in reversed(range(RUNS)):
+        for _ in range(RUNS - 1):
             try:
                 return function(*args, **kwargs)
             except OperationalError as error:
-                again = sqlstate(error) in {DEADLOCK, SERIALIZATION_FAILURE}
-                if connection.in_atomic_block or not again or not left:
+                if connection.in_atomic_block or sqlstate(error) not in BROKEN_OFF:
                     raise
                 logger.warning("%s is run again: %s", function.__qualname__, error)
             time.sleep(random.uniform(0.01, 0.1))  # noqa: S311 - so that the two do not meet again
             for value in (*args, *kwargs.values()):
                 if isinstance(value, models.Model):
                     value.refresh_from_db()  # what the lost run had set on it was rolled back
-        raise AssertionError("unreachable")
+        return function(*args, **kwargs)
 
     return run
 
 
 class BusyMiddleware:
     """A page that could not get its rows in time says so: its transaction was rolled back, so nothing is half
-    done and the same button may be pressed again."""
+    written and the same button may be pressed again."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -62,7 +62,9 @@ class BusyMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        if sqlstate(error) not in {DEADLOCK, SERIALIZATION_FAILURE, LOCK_TIMEOUT}:
+        if sqlstate(error) not in BROKEN_OFF | {LOCK_TIMEOUT}:
             return None
         logger.warning("busy: %s %s: %s", request.method, request.path, error)
-        return render(request, "busy.html", status=503, headers={"Retry-After": str(RETRY_AFTER_S)})
+        page = render(request, "busy.html", status=503)
+        page["Retry-After"] = str(RETRY_AFTER_S)
+        return page

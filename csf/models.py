@@ -40,7 +40,7 @@ class StaffTask(models.Model):
 
     kind = models.CharField(max_length=40, choices=Kind.choices)
     subject = models.CharField(
-        max_length=200, help_text="The row this is about, as app.model:id; or rows, as app.model?filter."
+        max_length=100, help_text="The row this is about, as app.model:id; or rows, as app.model?filter."
     )
     detail = models.TextField(blank=True)
     opened_at = models.DateTimeField(db_default=Now(), editable=False)

@@ -22,6 +22,7 @@ from django.core.mail import EmailMultiAlternatives
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
+from csf.models import Instance
 from notifications.kinds import EmailKind
 from notifications.models import LEASE, DrainSignal, EmailAttempt, EmailMessage, EmailStatus
 from notifications.outbox import kick_drain
@@ -54,8 +55,10 @@ RETURNING message.id
 
 def drain() -> None:
     """Send due emails for up to BUDGET_S, in one of EMAIL_DRAINS slots; wakes the next drain if rows are
-    left."""
+    left. In quarantine all stay queued."""
     DrainSignal.clear()  # even without a free slot: else no later email could wake a drain
+    if Instance.why_quarantined():
+        return
     with _slot() as free:
         if not free:
             return

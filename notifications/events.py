@@ -15,9 +15,10 @@ from django.db import transaction
 from django.db.models.functions import Coalesce, Now
 
 from csf.models import StaffTask
-from notifications.models import EmailEvent, EmailMessage, EmailStatus
+from notifications.models import DrainSignal, EmailEvent, EmailMessage, EmailStatus
 
 FOLD_SIZE = 1000
+ACCOUNT_STATUS_CHANGE = "account_status_change"
 _NOT_KNOWN_SENT = [EmailStatus.QUEUED, EmailStatus.SENDING, EmailStatus.UNKNOWN, EmailStatus.WITHHELD]
 # What each status may overtake. A late event of a first try also settles a row that was queued again.
 OVERTAKES = {
@@ -92,6 +93,9 @@ def fold_events() -> int:
     for status, overtaken in OVERTAKES.items():
         ours = EmailMessage.objects.filter(public_id__in=told[status], status__in=overtaken)
         ours.update(status=status, secret="", leased_until=None, sent_at=Coalesce("sent_at", Now()))
+    for event in events:
+        if event.name == ACCOUNT_STATUS_CHANGE:
+            DrainSignal.tell_blocked(f"SendGrid's compliance tells of our account: {event.bounce_type}")
     _tell_staff(told[EmailStatus.BOUNCED] | told[EmailStatus.DROPPED])
     EmailEvent.objects.filter(pk__in=[event.pk for event in events]).update(folded_at=Now())
     return len(events)

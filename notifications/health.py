@@ -16,7 +16,7 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from billing.models import StripeEvent, StripeEventStatus
-from csf.models import Canary
+from csf.models import Canary, Instance
 from notifications.models import EmailMessage
 
 CANARY_MAX_AGE = timedelta(minutes=3)
@@ -27,6 +27,8 @@ EVENT_MAX_WAIT = timedelta(minutes=15)
 
 def problems(*, clusters: int = 1) -> list[str]:
     """What is wrong, in words; empty if all is well. `clusters` is how many run on this database."""
+    if why := Instance.why_quarantined():  # then a backlog is no news
+        return [f"nothing is sent or charged: {why}", *_queue_problems(clusters)]
     return [*_queue_problems(clusters), *_backlog_problems()]
 
 

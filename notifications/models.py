@@ -8,6 +8,7 @@ from django.db.models import ExpressionWrapper, F, Q
 from django.db.models.functions import Coalesce, Greatest, Now
 
 from csf.encryption import EncryptedTextField
+from csf.models import StaffTask
 from enrollments.models import User
 from notifications.kinds import EmailKind
 
@@ -30,6 +31,17 @@ class EmailStatus(models.TextChoices):
     WITHHELD = "withheld", "withheld"
 
 
+# The provider had it or nobody will send it: only its events may still move it.
+FINAL = {
+    EmailStatus.SENT,
+    EmailStatus.DELIVERED,
+    EmailStatus.BOUNCED,
+    EmailStatus.DROPPED,
+    EmailStatus.COMPLAINED,
+    EmailStatus.FAILED,
+    EmailStatus.EXPIRED,
+    EmailStatus.WITHHELD,
+}
 UNFINISHED = {EmailStatus.QUEUED, EmailStatus.SENDING}
 
 
@@ -144,6 +156,13 @@ class EmailMessage(models.Model):
         facts: dict[str, Any] = json.loads(secret) if secret else self.context
         return facts
 
+    @classmethod
+    def tell_failed(cls, kind: str, error: str) -> None:
+        """One open task a kind, however many of its emails fail: a broken template would open thousands."""
+        filters = {"kind__exact": kind, "status__exact": EmailStatus.FAILED.value}
+        detail = f"{EmailKind(kind).label}: {error}"
+        StaffTask.open_for_many(StaffTask.Kind.EMAIL_FAILED, cls, filters, detail)
+
 
 class EmailAttempt(models.Model):
     """One post to the provider, committed before it is made."""
@@ -247,3 +266,8 @@ class DrainSignal(models.Model):
     def close_for(cls, seconds: float) -> None:
         until = Now() + timedelta(seconds=seconds)
         cls.objects.filter(pk=1).update(closed_until=Greatest(Coalesce("closed_until", until), until))
+
+    @classmethod
+    def tell_blocked(cls, detail: str) -> None:
+        """The key is revoked or the account suspended: no email waits in vain without a person knowing."""
+        StaffTask.open(StaffTask.Kind.EMAIL_SENDER_BLOCKED, cls(pk=1), detail)

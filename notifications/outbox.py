@@ -9,7 +9,6 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from csf.jobs import enqueue
-from csf.models import StaffTask
 from enrollments.models import User
 from notifications.kinds import EmailKind
 from notifications.models import DrainSignal, EmailMessage, EmailStatus
@@ -59,7 +58,7 @@ def _owed_or_failed(kind: EmailKind, fact: Any) -> list[EmailMessage]:
             return _owed(kind, fact)
     except Exception:
         logger.exception("no snapshot for %s of fact %s", kind, fact.pk)
-    StaffTask.open(StaffTask.Kind.EMAIL_FAILED, fact, f"{kind.label}: the snapshot failed")
+    EmailMessage.tell_failed(kind, "the snapshot failed; see the log")
     failed = {"context": {}, "status": EmailStatus.FAILED, "error": "the snapshot failed; see the log"}
     try:
         with transaction.atomic():

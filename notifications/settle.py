@@ -85,9 +85,13 @@ def settle(results: list[Settled]) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(SETTLE_MESSAGES, messages)
         cursor.execute(SETTLE_ATTEMPTS, attempts)
-        for (attempt, result), (status, _, _) in zip(results, verdicts, strict=True):
-            if status == EmailStatus.FAILED:
-                StaffTask.open(StaffTask.Kind.EMAIL_FAILED, attempt.message, result.error)
+        failed = {
+            attempt.message.kind: result.error
+            for (attempt, result), (status, _, _) in zip(results, verdicts, strict=True)
+            if status == EmailStatus.FAILED
+        }
+        for kind, error in failed.items():
+            EmailMessage.tell_failed(kind, error)
 
 
 def _watch_gate(results: list[Result]) -> bool:
@@ -98,6 +102,9 @@ def _watch_gate(results: list[Result]) -> bool:
     if held_back:
         DrainSignal.close_for(max(result.retry_after_s for result in held_back))
         logger.warning("the provider takes no mail: HTTP %s", held_back[0].http_status)
+    blocked = next((result for result in held_back if result.http_status in {401, 403}), None)
+    if blocked:
+        DrainSignal.tell_blocked(f"HTTP {blocked.http_status}: {blocked.error}")
     if any(result.outcome in {Outcome.SENT, Outcome.REFUSED} for result in posted):
         DrainSignal.answered()
         return False
@@ -189,4 +196,4 @@ def fail(message: EmailMessage, error: str) -> None:
         EmailMessage.objects.filter(pk=message.pk, status=EmailStatus.SENDING).update(
             status=EmailStatus.FAILED, error=error, leased_until=None, secret=""
         )
-        StaffTask.open(StaffTask.Kind.EMAIL_FAILED, message, error)
+        EmailMessage.tell_failed(message.kind, error)

@@ -1,6 +1,10 @@
+from django.utils import timezone
+
+from csf.dates import local_date
 from csf.jobs import enqueue
 from notifications.drain import drain as send_due
 from notifications.events import fold_events as fold
+from notifications.purge import forget_old_data
 from notifications.settle import forget_secrets, recover_lost, resolve_unknown
 
 
@@ -11,6 +15,10 @@ def drain() -> None:
 def fold_events() -> None:
     while fold():
         pass
+
+
+def purge() -> None:
+    forget_old_data(on=local_date(timezone.now()))
 
 
 def sweep_emails() -> None:
