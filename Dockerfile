@@ -19,6 +19,6 @@ RUN CSF_MODE=demo SECRET_KEY=build DATABASE_URL=postgresql://build@localhost/bui
 USER csf
 EXPOSE 8000
 ENTRYPOINT ["tini", "--"]
-CMD ["gunicorn", "csf.wsgi", "--bind", "0.0.0.0:8000", "--worker-class", "gthread", "--workers", "2", "--threads", "8", "--no-control-socket", "--max-requests", "5000", "--max-requests-jitter", "500"]
+CMD ["gunicorn", "csf.wsgi", "--env", "DB_LOCK_TIMEOUT_MS=3000", "--bind", "0.0.0.0:8000", "--worker-class", "gthread", "--workers", "2", "--threads", "8", "--no-control-socket", "--max-requests", "5000", "--max-requests-jitter", "500"]
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s \
     CMD python -c "import urllib.request as u; r = u.Request('http://127.0.0.1:8000/healthz', headers={'X-Forwarded-Proto': 'https'}); u.urlopen(r, timeout=4)"

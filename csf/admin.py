@@ -254,7 +254,11 @@ class StaffTaskAdmin(ReadOnlyAdmin):
         label, _, key = label.partition(":")
         page = f"admin:{label.replace('.', '_')}"
         try:
-            url = f"{reverse(f'{page}_changelist')}?{filters}" if filters else reverse(f"{page}_change", args=[key])
+            url = (
+                f"{reverse(f'{page}_changelist')}?{filters}"
+                if filters
+                else reverse(f"{page}_change", args=[key])
+            )
         except NoReverseMatch:
             return format_html("{}", task.subject)
         return format_html('<a class="text-link" href="{}">{}</a>', url, task.subject)

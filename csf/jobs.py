@@ -1,12 +1,13 @@
 """The one seam to the queue: nothing but this module (and the admin) knows that it is Django-Q2."""
 
 import ast
-from datetime import date
+from datetime import date, datetime
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
-from django_q.models import Schedule
+from django_q.models import Schedule, Task
 from django_q.tasks import async_task
 
 OWN = "csf:"
@@ -32,6 +33,11 @@ def enqueue(task: str, *args: int | str | UUID | date) -> None:
     are ids, and a sweep finds whatever no task came for.
     """
     async_task(task, *args)
+
+
+def tasks_stopped_before(moment: datetime) -> "QuerySet[Task]":
+    """The queue's records of finished tasks, which say nothing that our own rows do not."""
+    return Task.objects.filter(stopped__lt=moment)
 
 
 @transaction.atomic

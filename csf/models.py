@@ -148,7 +148,11 @@ class Instance(models.Model):
             return "the database has no name yet: run `manage.py prepare`" if settings.IS_PRODUCTION else ""
         if instance.id != settings.INSTANCE_ID:
             return f"the database belongs to {instance.id!r}, but INSTANCE_ID is {settings.INSTANCE_ID!r}"
-        return f"in quarantine since {instance.quarantined_at:%Y-%m-%d %H:%M %Z}" if instance.quarantined_at else ""
+        return (
+            f"in quarantine since {instance.quarantined_at:%Y-%m-%d %H:%M %Z}"
+            if instance.quarantined_at
+            else ""
+        )
 
     @classmethod
     def quarantine(cls) -> None:

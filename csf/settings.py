@@ -20,7 +20,7 @@ if (BASE_DIR / ".env").exists():
 CSF_MODE: str = env.str("CSF_MODE", "production")  # production, demo or test
 IS_PRODUCTION = CSF_MODE == "production"
 # The name of this installation. A restored copy of its database acts on nothing under another name.
-INSTANCE_ID: str = env.str("INSTANCE_ID", "" if IS_PRODUCTION else "local")
+INSTANCE_ID: str = env.str("INSTANCE_ID", "") or ("" if IS_PRODUCTION else "local")
 DEBUG = False
 SECRET_KEY: str = env.str("SECRET_KEY")
 SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [])

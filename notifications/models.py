@@ -193,7 +193,9 @@ class EmailEvent(models.Model):
     """One event as SendGrid posted it. `key` is made of what it says, because copies have ids of their own."""
 
     key = models.CharField(max_length=64, unique=True)
-    outbox_id = models.UUIDField(null=True, db_index=True, help_text="The email's public id; empty if not ours.")
+    outbox_id = models.UUIDField(
+        null=True, db_index=True, help_text="The email's public id; empty if not ours."
+    )
     name = models.CharField(max_length=40)
     bounce_type = models.CharField(max_length=40, blank=True)
     detail = models.CharField(max_length=1000, blank=True)

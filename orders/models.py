@@ -149,6 +149,7 @@ class OrderItem(models.Model):
     explanation = models.JSONField(
         default=list, editable=False, help_text="Each reduction, in words and cents."
     )
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
         ordering = ["pk"]

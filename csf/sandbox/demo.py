@@ -25,7 +25,10 @@ from csf.sandbox.sendgrid.events import new_keypair
 ROOT = Path(__file__).resolve().parent.parent.parent
 DATA = ROOT / ".data"
 PATIENCE_S = 60
-WEB = "-m gunicorn csf.wsgi --worker-class gthread --workers 2 --threads 4 --no-control-socket".split()
+WEB = [
+    *"-m gunicorn csf.wsgi --worker-class gthread --workers 2 --threads 4 --no-control-socket".split(),
+    *"--env DB_LOCK_TIMEOUT_MS=3000".split(),
+]
 
 
 def main() -> int:

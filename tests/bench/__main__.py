@@ -31,7 +31,7 @@ def main() -> int:
     bench = importlib.import_module(BENCHES[options.name])
     with _nothing_else_on_stdout():
         cases = list(bench.run(options.count or bench.COUNT))
-    print("\n".join(map(json.dumps, cases)) if options.json else _table(cases))
+    sys.stdout.write(("\n".join(map(json.dumps, cases)) if options.json else _table(cases)) + "\n")
     return 1 if any(case.get("lost") or case.get("twice") for case in cases) else 0
 
 

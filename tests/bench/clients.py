@@ -1,7 +1,7 @@
 """Stripe's side: post deliveries from several connections at once, in a process of its own.
 
-`python -m tests.bench.clients HOST PORT PATH THREADS` reads a JSON list of [body, signature] and writes one of
-[HTTP status, seconds], with the wall clock of all.
+`python -m tests.bench.clients HOST PORT PATH THREADS` reads a JSON list of [body, signature] and writes one
+of [HTTP status, seconds], with the wall clock of all.
 """
 
 import http.client

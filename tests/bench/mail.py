@@ -20,7 +20,8 @@ class Mail:
 
     def faults(self, count: int) -> list[Any]:
         """What SendGrid would refuse in that many of the bodies."""
-        assert self.process.stdin and self.process.stdout
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         self.process.stdin.write(f"{count}\n")
         self.process.stdin.flush()
         return list(json.loads(self.process.stdout.readline()))
@@ -33,7 +34,8 @@ def mail_stand_in() -> Iterator[Mail]:
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as started:
-        assert started.stdout and started.stdout.readline() == "ready\n"
+        assert started.stdout is not None
+        assert started.stdout.readline() == "ready\n", "the stand-in did not start"
         try:
             yield Mail(MailServer(port=port), started)
         finally:

@@ -40,7 +40,7 @@ class Meter:
 
 
 @contextmanager
-def measured(pid: int, *, starting: Callable[[], None]) -> Iterator[Meter]:
+def measured(pid: int, *, starting: Callable[[], None] = lambda: None) -> Iterator[Meter]:
     """Measure the process `pid` with its descendants, and PostgreSQL, from the return of `starting`, which
     gives them their work, until the block ends."""
     meter = Meter(peak_pss_mb=pss_mb(pid))

@@ -1,10 +1,10 @@
 """Statements and time of the pages that parents see, and of a whole checkout."""
 
-import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
+import requests
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from billing.checkout import place_order
-from csf.sandbox.browser import Browser, forms_of
+from csf.sandbox.browser import forms_of
 from enrollments.models import Child, Course, User
 from orders.cart import add_to_cart
 from orders.models import Order, cart_of
@@ -25,17 +25,15 @@ COUNT = 20
 CLASSES, ORDERS, LINES = 2000, 50, 4
 WARM_UP = 4
 
-Request = Callable[[Client], Any]
-
 
 def run(count: int) -> Iterator[Case]:
     call_command("collectstatic", interactive=False, verbosity=0)
     with fresh_database():
-        small = _statements(_fill(classes=20, orders=2, lines=1))
+        small = _queries(*_fill(classes=20, orders=2, lines=1))
         pages = _fill(classes=CLASSES, orders=ORDERS, lines=LINES)
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE")
-        for name, case in _pages(pages, count).items():
+        for name, case in _pages(*pages, count).items():
             yield {"bench": "pages", "case": name, **case, "is_constant": case["queries"] == small[name]}
         with stripe_stand_in():
             yield {"bench": "pages", "case": "checkout", **_checkout(count)}
@@ -51,7 +49,7 @@ def _fill(*, classes: int, orders: int, lines: int) -> tuple[User, dict[str, str
     rows.create_orders([guardian] * (orders - 1), courses)
     order = _cart(guardian, courses[:lines])
     place_order(order=order, by=guardian, now=timezone.now())
-    _cart(guardian, courses[20 : 20 + lines] or courses[lines : 2 * lines])
+    _cart(guardian, courses[lines : 2 * lines])
     return guardian, {
         "catalog": "/",
         "class": courses[-1].get_absolute_url(),
@@ -59,3 +57,110 @@ def _fill(*, classes: int, orders: int, lines: int) -> tuple[User, dict[str, str
         "order": order.get_absolute_url(),
         "cart": "/cart/",
     }
+
+
+def _cart(guardian: User, courses: Sequence[Course]) -> Order:
+    assert guardian.household is not None
+    child = guardian.household.children.all()[0]
+    for course in courses:
+        add_to_cart(household=guardian.household, child=child, course=course, now=timezone.now())
+    return cart_of(guardian.household)
+
+
+def _queries(guardian: User, paths: dict[str, str]) -> dict[str, int]:
+    """Statements of each page for a signed-in family; before, everything is warm."""
+    visitor = InProcess(guardian)
+    counted: dict[str, int] = {}
+    for name, path in paths.items():
+        visitor.get(path)
+        with CaptureQueriesContext(connection) as captured:
+            visitor.get(path)
+        counted[name] = len(captured)
+    return counted
+
+
+def _pages(guardian: User, paths: dict[str, str], count: int) -> dict[str, Case]:
+    queries = _queries(guardian, paths)
+    visitor = InProcess(guardian)
+    return {
+        name: {"n": count, "queries": queries[name]}
+        | percentiles_ms([_seconds(visitor, path) for _ in range(count)])
+        for name, path in paths.items()
+    }
+
+
+def _seconds(visitor: "InProcess", path: str) -> float:
+    started = time.perf_counter()
+    visitor.get(path)
+    return time.perf_counter() - started
+
+
+class Visitor(Protocol):
+    """Somebody signed in who sees pages and sends forms, in this process or over HTTP."""
+
+    def get(self, path: str) -> str: ...
+
+    def post(self, path: str, sent: dict[str, str]) -> str:
+        """Gives the address that the answer leads to."""
+
+
+class InProcess:
+    def __init__(self, user: User) -> None:
+        self.client = Client(headers={"Host": "127.0.0.1"})
+        self.client.force_login(user)
+
+    def get(self, path: str) -> str:
+        page = self.client.get(path)
+        assert page.status_code == 200, f"{path}: {page.status_code}"
+        return page.content.decode()
+
+    def post(self, path: str, sent: dict[str, str]) -> str:
+        return str(self.client.post(path, sent)["Location"])
+
+
+class OverHttp:
+    def __init__(self, user: User) -> None:
+        self.session = requests.Session()
+        name = settings.SESSION_COOKIE_NAME
+        self.session.cookies.set(name, InProcess(user).client.cookies[name].value, domain="127.0.0.1")
+
+    def get(self, path: str) -> str:
+        page = self.session.get(settings.SITE_URL + path, timeout=30, allow_redirects=False)
+        assert page.status_code == 200, f"{path}: {page.status_code}"
+        return page.text
+
+    def post(self, path: str, sent: dict[str, str]) -> str:
+        done = self.session.post(settings.SITE_URL + path, data=sent, timeout=30, allow_redirects=False)
+        return done.headers["Location"]
+
+
+def _checkout(count: int) -> Case:
+    """From the class page to the order page; signing in is no part of it."""
+    courses = rows.create_courses(5, capacity=count + 2 * WARM_UP)
+    paths = [course.get_absolute_url() for course in courses]
+    families = rows.create_families(count + WARM_UP + 2)
+    _buy(InProcess(families.pop()), paths[0])
+    visitor = InProcess(families.pop())
+    with CaptureQueriesContext(connection) as captured:
+        _buy(visitor, paths[0])
+    with web() as pid:
+        visitors = [OverHttp(user) for user in families]
+        for number in range(WARM_UP):  # both of gunicorn's workers load all pages
+            _buy(visitors.pop(), paths[number % 5])
+        with measured(pid) as meter:
+            seconds = [_buy(visitor, paths[number % 5]) for number, visitor in enumerate(visitors)]
+    return meter.figures(count) | {"statements": len(captured)} | percentiles_ms(seconds)
+
+
+def _buy(visitor: Visitor, path: str) -> float:
+    """Six requests and what they took; the payment page is made, and left alone."""
+    started = time.perf_counter()
+    form = next(form for form in forms_of(visitor.get(path)) if "child" in form.choices)
+    child, _ = form.choices["child"][0]
+    assert visitor.post(path, {**form.fields, "child": child}) == "/cart/"
+    visitor.get("/cart/")
+    form = next(form for form in forms_of(visitor.get("/checkout/")) if "order" in form.fields)
+    page = visitor.post("/checkout/", form.fields)
+    assert page.startswith(settings.STRIPE_API_HOST), f"no payment page, but {page}"
+    visitor.get(f"/account/orders/{form.fields['order']}/")
+    return time.perf_counter() - started

@@ -21,9 +21,14 @@ def main() -> None:
         with StripeServer(port=port):
             signal.pause()
     with MailServer(port=port, check=False) as server:
-        print("ready", flush=True)
+        _say("ready")
         for line in sys.stdin:
-            print(json.dumps(_faults(server, int(line))), flush=True)
+            _say(json.dumps(_faults(server, int(line))))
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def _faults(server: MailServer, count: int) -> list[Any]:

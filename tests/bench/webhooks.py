@@ -117,7 +117,11 @@ def _accept(events: Sequence[Event], path: str) -> Case:
     OrmQ.objects.all().delete()
     figures = meter.figures(len(events)) | percentiles_ms([seconds for _, seconds in answers["answers"]])
     lost = len(events) - min(stored, queued)
-    return {"bench": "webhooks", "case": "accept"} | figures | {"lost": lost, "twice": stored - len(events) + lost}
+    return (
+        {"bench": "webhooks", "case": "accept"}
+        | figures
+        | {"lost": lost, "twice": stored - len(events) + lost}
+    )
 
 
 def _signed(events: Sequence[Event]) -> list[tuple[str, str]]:

@@ -42,7 +42,7 @@ from billing.models import (
     StripeEvent,
     StripeEventStatus,
 )
-from csf.models import Canary, JobRun, StaffTask
+from csf.models import Canary, Instance, JobRun, StaffTask
 from enrollments.models import Course, Enrollment, Household, Program, User
 from notifications.kinds import EmailKind
 from notifications.models import DrainSignal, EmailAttempt, EmailEvent, EmailMessage, EmailStatus
@@ -169,6 +169,7 @@ def create_everything():
         secret=json.dumps({"code": SECRETS[3]}),
     )
     Canary.sing()
+    Instance.begin()
     JobRun.objects.create(job=HOSTILE[:60], on=timezone.now().date() - timedelta(days=number))
     Group.objects.create(name=f"{HOSTILE} {number}")
     create_queue_rows(number)
@@ -487,6 +488,24 @@ def test_closing_a_task_stamps_who_and_when_once(staff):
     assert first[0] == staff.user
     assert (task.closed_by, task.closed_at) == first
     assert 'name="row_action"' not in staff.get(page_of(StaffTask, "change", task.pk)).content.decode()
+
+
+def test_task_about_many_rows_leads_to_their_list(staff):
+    for _ in range(3):
+        EmailMessage.tell_failed("payment_success", "TemplateDoesNotExist")
+
+    html = staff.get(page_of(StaffTask, "changelist")).content.decode()
+
+    assert StaffTask.objects.count() == 1
+    path = f"{page_of(EmailMessage, 'changelist')}?kind__exact=payment_success&status__exact=failed"
+    assert f'href="{escape(path)}"' in html
+    assert staff.get(path).status_code == 200
+
+
+def test_event_whose_body_was_purged_has_a_page(staff):
+    event = create_event(body="")
+
+    assert "(purged)" in staff.get(page_of(StripeEvent, "change", event.pk)).content.decode()
 
 
 def test_start_page_counts_and_links_to_the_rows_it_counts(staff):

@@ -8,6 +8,7 @@ pytestmark = pytest.mark.django_db  # some checks of other packages look at the 
 PRODUCTION = {
     "CSF_MODE": "production",
     "IS_PRODUCTION": True,
+    "INSTANCE_ID": "harbour",
     "STRIPE_LIVE_MODE": True,
     "STRIPE_SECRET_KEY": "sk_live_" + "1" * 24,
     "STRIPE_API_HOST": "",
@@ -43,6 +44,7 @@ def test_a_sound_production_configuration_starts(settings):
         ({"SENDGRID_API_URL": "http://localhost:8002/v3/"}, "csf.E007"),
         ({"SITE_URL": "http://classes.example.org"}, "csf.E008"),
         ({"SECRET_KEY": "short"}, "csf.E009"),
+        ({"INSTANCE_ID": ""}, "csf.E013"),
         ({"FIELD_KEYS": []}, "csf.E011"),
         ({"FIELD_KEYS": ["a:AAAA"]}, "csf.E011"),
     ],

@@ -155,6 +155,21 @@ def test_what_each_event_tells(told, expected, task):
     assert StaffTask.objects.filter(kind="email_bounced").exists() == task
 
 
+@pytest.mark.django_db
+def test_a_change_of_the_account_is_told_to_staff_once():
+    notices = [
+        {"event": "account_status_change", "type": "compliance_suspend", "timestamp": int(time.time()) - age}
+        for age in (0, 5)
+    ]
+
+    deliver(notices)
+    fold_events()
+
+    task = StaffTask.objects.get()
+    assert (task.kind, task.subject) == ("email_sender_blocked", "notifications.drainsignal:1")
+    assert "compliance_suspend" in task.detail
+
+
 NAMES = ["processed", "deferred", "delivered", "bounce", "dropped", "spamreport", "open"]
 
 

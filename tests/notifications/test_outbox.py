@@ -124,7 +124,10 @@ def test_a_failing_snapshot_fails_its_email_and_no_order(monkeypatch, trouble):
     fact = OrderTransition.objects.get(order=order, to_status="placed")
     assert (message.status, message.context, message.fact_id) == ("failed", {}, fact.pk)
     assert [(t.kind, t.subject) for t in StaffTask.objects.all()] == [
-        ("email_failed", f"orders.ordertransition:{fact.pk}")
+        (
+            "email_failed",
+            "notifications.emailmessage?kind__exact=order_confirmation&status__exact=failed",
+        )
     ]
 
 

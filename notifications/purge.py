@@ -1,0 +1,90 @@
+"""What is kept no longer than it is of use: contents go, the rows that prove what happened stay."""
+
+import datetime
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.sessions.models import Session
+from django.db import transaction
+from django.db.models import Case, Exists, F, JSONField, OuterRef, Q, QuerySet, Value, When
+from django.db.models.fields.json import KT
+from django.db.models.functions import JSONObject
+from django.utils import timezone
+
+from billing.models import StripeEvent, StripeEventStatus
+from csf.jobs import tasks_stopped_before
+from notifications.models import FINAL, EmailEvent, EmailMessage
+from orders.models import Order, OrderItem
+
+CART_DAYS = 30
+EVENT_DAYS = 30
+TASK_DAYS = 14
+EMAIL_DAYS = 90
+# The pages of an order find its emails by this.
+KEPT_FACTS = Case(
+    When(context__has_key="order_number", then=JSONObject(order_number=KT("context__order_number"))),
+    default=Value({}, JSONField()),
+    output_field=JSONField(),
+)
+
+Step = tuple[QuerySet[Any], Callable[[QuerySet[Any]], int]]
+
+
+def forget_old_data(*, on: datetime.date, dry_run: bool = False) -> dict[str, int]:
+    """Delete or blank what is too old at the beginning of that local date; says how many rows of each.
+
+    Each step commits by itself, so one that was broken off costs only itself. Safe to repeat.
+    """
+    steps = _steps(timezone.make_aware(datetime.datetime.combine(on, datetime.time.min)))
+    return {name: rows.count() if dry_run else forget(rows) for name, (rows, forget) in steps.items()}
+
+
+def _steps(midnight: datetime.datetime) -> dict[str, Step]:
+    def days_ago(days: int) -> datetime.datetime:
+        return midnight - timedelta(days=days)
+
+    told = EmailEvent.objects.filter(folded_at__isnull=False, received_at__lt=days_ago(EVENT_DAYS))
+    return {
+        "carts": (_idle_carts(midnight, days_ago(CART_DAYS)), _delete_carts),
+        "stripe_events": (_finished_events(days_ago(EVENT_DAYS)), lambda rows: rows.update(body="")),
+        "email_events": (told, _delete),
+        "tasks": (tasks_stopped_before(days_ago(TASK_DAYS)), _delete),
+        "emails": (_told_emails(days_ago(EMAIL_DAYS)), _blank),
+        "sessions": (Session.objects.filter(expire_date__lt=midnight), _delete),
+    }
+
+
+def _idle_carts(midnight: datetime.datetime, idle_since: datetime.datetime) -> QuerySet[Order]:
+    """Empty ones, and those into which nothing was put since then."""
+    lines = OrderItem.objects.filter(order=OuterRef("pk"))
+    touched = Exists(lines.filter(created_at__gte=idle_since))
+    idle = Q(~touched, created_at__lt=idle_since)
+    return Order.objects.carts().filter(~Exists(lines) | idle, created_at__lt=midnight)
+
+
+def _finished_events(until: datetime.datetime) -> QuerySet[StripeEvent]:
+    """Not the parked ones: staff may give these back to the inbox."""
+    done = [StripeEventStatus.PROCESSED, StripeEventStatus.IGNORED]
+    return StripeEvent.objects.filter(status__in=done, finished_at__lt=until).exclude(body="")
+
+
+def _told_emails(until: datetime.datetime) -> QuerySet[EmailMessage]:
+    old = EmailMessage.objects.filter(status__in=FINAL, created_at__lt=until)
+    return old.alias(kept=KEPT_FACTS).exclude(subject="", html="", text="", context=F("kept"))
+
+
+def _delete(rows: QuerySet[Any]) -> int:
+    return rows.delete()[0]
+
+
+@transaction.atomic
+def _delete_carts(carts: QuerySet[Order]) -> int:
+    ids = list(carts.select_for_update(skip_locked=True, of=("self",)).values_list("pk", flat=True))
+    OrderItem.objects.filter(order__in=ids).delete()
+    Order.objects.filter(pk__in=ids).delete()
+    return len(ids)
+
+
+def _blank(emails: QuerySet[EmailMessage]) -> int:
+    return emails.update(subject="", html="", text="", context=KEPT_FACTS)

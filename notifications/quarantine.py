@@ -1,0 +1,26 @@
+"""Letting a restored or copied installation act again."""
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from csf.models import Instance
+from notifications.models import UNFINISHED, EmailMessage, EmailStatus
+
+
+@transaction.atomic
+def release_quarantine() -> int:
+    """Take the configured name and let emails and charges go; says how many emails were withheld.
+
+    What was owed before the quarantine began may have been sent by the original, so no copy of it goes out. A
+    database that only has a foreign name does not know since when: all that is owed until now is withheld.
+    """
+    began = Instance.objects.values_list("quarantined_at", flat=True).first()
+    owed = EmailMessage.objects.filter(status__in=UNFINISHED | {EmailStatus.UNKNOWN})
+    withheld = owed.filter(created_at__lt=began or Now()).update(
+        status=EmailStatus.WITHHELD,
+        secret="",
+        leased_until=None,
+        error="withheld: it was owed before the quarantine began",
+    )
+    Instance.release()
+    return withheld

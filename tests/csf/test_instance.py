@@ -1,0 +1,162 @@
+"""A copy of production acts on nothing outside: no email, no change at Stripe, no event worked off."""
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import IntegrityError, transaction
+from django.test.utils import CaptureQueriesContext
+from django.db import connection
+from django.urls import reverse
+
+from billing import gateway, tasks as billing_tasks
+from billing.charging import charge_waiting
+from billing.checkout import StripeUnavailable
+from billing.expiry import expire_holds
+from billing.models import ChargeAttempt, StripeEvent
+from csf.models import Instance
+from notifications import tasks as email_tasks
+from notifications.health import problems
+from notifications.models import EmailMessage
+from tests.factories import create_course, create_order
+from tests.shop import Shop, accept, open_page, outcome
+from tests.stripe_events import deliver
+
+pytestmark = pytest.mark.django_db
+
+
+def statuses():
+    return set(EmailMessage.objects.values_list("status", flat=True))
+
+
+def become_a_copy():
+    """As after restoring production's backup beside it."""
+    Instance.objects.all().delete()
+    Instance.objects.create(id="production")
+
+
+def test_a_fresh_database_acts_but_not_in_production(settings):
+    assert Instance.why_quarantined() == ""
+
+    settings.IS_PRODUCTION = True
+
+    assert "manage.py prepare" in Instance.why_quarantined()
+
+
+def test_prepare_names_the_database_once(settings):
+    Instance.begin()
+    settings.INSTANCE_ID = "another"
+    Instance.begin()
+
+    assert Instance.objects.get().id == "local"
+    assert "'local'" in Instance.why_quarantined()
+    assert "'another'" in Instance.why_quarantined()
+
+
+def test_there_is_one_row():
+    Instance.begin()
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Instance.objects.create(id="second")
+
+
+def test_a_copy_calls_nothing(mail_server, stripe_server):
+    shop = Shop(stripe_server)
+    accept()
+    order = create_order(courses=[create_course(), create_course()])
+    page = open_page(order)
+    shop.pay(page)
+    other = create_order()
+    become_a_copy()
+    before = outcome(order)
+    for event in shop.events("payment_intent.succeeded", "checkout.session.completed"):
+        assert deliver(event) == 200
+    asked = len(stripe_server.control("GET", "/_books")["requests"])
+
+    with pytest.raises(StripeUnavailable):
+        open_page(other)
+    expire_holds(now=other.held_until)
+    email_tasks.sweep_emails()
+    email_tasks.drain()
+    billing_tasks.sweep_events()
+    for event in StripeEvent.objects.all():
+        billing_tasks.process_event(event.stripe_id)
+    assert not charge_waiting()
+
+    assert mail_server.requests() == []
+    assert statuses() == {"queued"}
+    assert set(StripeEvent.objects.values_list("status", "tries")) == {("received", 0)}
+    assert outcome(order) == before | {"emails": outcome(order)["emails"]}
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda: gateway.create_customer(email="a@example.org", name="A", metadata={}, key="k1"),
+        lambda: gateway.expire_checkout_session("cs_1", key="k2"),
+        lambda: gateway.create_invoice(customer="cus_1", currency="usd", metadata={}, key="k3"),
+        lambda: gateway.pay_invoice("in_1", card="pm_1", key="k4"),
+    ],
+)
+def test_no_write_leaves_in_quarantine_and_reading_does(stripe_server, write):
+    Instance.quarantine()
+
+    with pytest.raises(gateway.Quarantined):
+        write()
+
+    with pytest.raises(gateway.Refused):
+        gateway.retrieve_invoice("in_1")
+
+
+def test_a_drain_asks_once(mail_server):
+    Instance.quarantine()
+    create_order()
+
+    with CaptureQueriesContext(connection) as queries:
+        email_tasks.drain()
+
+    assert sum("csf_instance" in query["sql"] for query in queries) == 1
+    assert len(queries) == 2
+
+
+def test_health_says_it_in_words(client, caplog):
+    Instance.quarantine()
+
+    assert "in quarantine since" in problems()[0]
+    answer = client.get(reverse("readyz"))
+    assert (answer.status_code, answer.content) == (503, b"not ready\n")
+    assert "nothing is sent or charged: in quarantine since" in caplog.text
+    with pytest.raises(CommandError, match="in quarantine since"):
+        call_command("cluster_health")
+
+
+def test_release_withholds_what_was_owed_before_and_sends_what_came_after(mail_server, capsys):
+    create_order()
+    call_command("quarantine")
+    EmailMessage.objects.update(created_at=Instance.objects.get().quarantined_at.replace(year=2020))
+    create_order()
+
+    with pytest.raises(CommandError, match="--yes"):
+        call_command("release_quarantine")
+    call_command("release_quarantine", "--yes")
+
+    assert "emails withheld=1" in capsys.readouterr().out
+    assert list(EmailMessage.objects.order_by("pk").values_list("status", flat=True)) == [
+        "withheld",
+        "queued",
+    ]
+    email_tasks.drain()
+    assert len(mail_server.requests()) == 1
+    with pytest.raises(CommandError, match="no quarantine"):
+        call_command("release_quarantine", "--yes")
+
+
+def test_releasing_a_copy_takes_the_configured_name_and_withholds_all_that_is_owed(settings, committed_db):
+    Instance.begin()
+    create_order()
+    settings.INSTANCE_ID = "standby"
+
+    call_command("release_quarantine", "--yes")
+
+    instance = Instance.objects.get()
+    assert (instance.id, instance.quarantined_at, Instance.why_quarantined()) == ("standby", None, "")
+    assert instance.released_at
+    assert statuses() == {"withheld"}
