@@ -21,6 +21,7 @@ from billing.models import (
     ChargeAttemptTransition,
     Consent,
     Installment,
+    InstallmentNote,
     InstallmentTransition,
     Payment,
     PaymentPlan,
@@ -76,6 +77,15 @@ class InstallmentTransitionAdmin(TransitionAdmin):
     parent = "installment"
     list_select_related = ["installment__order", "by"]
     search_fields = ["installment__order__number", "reason"]
+
+
+@admin.register(InstallmentNote)
+class InstallmentNoteAdmin(ReadOnlyAdmin):
+    list_display = ["created_at", "installment", "by", "text"]
+    list_select_related = ["installment__order", "by"]
+    search_fields = ["installment__order__number", "text"]
+    date_hierarchy = "created_at"
+    ordering = ["-pk"]
 
 
 @admin.register(ChargeAttempt)

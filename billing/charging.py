@@ -43,14 +43,14 @@ class _Unwanted(Exception):
 
 
 class _Mismatch(Exception):
-    """Stripe would charge another amount than we asked for."""
+    """Stripe would charge another amount than we asked for, or somebody ended the invoice there."""
 
 
 def charge_waiting() -> bool:
     """Carry out the attempts that wait, STRIPE_CHARGE_THREADS at once and not above STRIPE_CHARGES_PER_S.
 
-    Stops after BUDGET_S; True if some are left. Each thread has a database connection of its own. In quarantine
-    all wait, and none counts a try.
+    Stops after BUDGET_S; True if some are left. Each thread has a database connection of its own. In
+    quarantine all wait, and none counts a try.
     """
     if Instance.why_quarantined():
         return False
@@ -144,8 +144,10 @@ def _paid_invoice(attempt: ChargeAttempt) -> gateway.Object:
     if attempt.tries == 1:  # a repeat must learn what the first try did, wanted or not
         _still_wanted(attempt)
     invoice = _payable_invoice(attempt)
-    if invoice["status"] != "open":
+    if invoice["status"] == "paid":
         return invoice
+    if invoice["status"] != "open":
+        raise _Mismatch(f"the invoice is {invoice['status']} at Stripe")
     if attempt.tries > 1:
         _still_wanted(attempt)
     assert attempt.card is not None
@@ -159,11 +161,11 @@ def _read_old(attempt: ChargeAttempt) -> gateway.Object:
     if not attempt.installment.stripe_invoice_id:
         raise _Unwanted("it never reached Stripe")
     invoice = gateway.retrieve_invoice(attempt.installment.stripe_invoice_id)
-    if invoice["status"] == "open":
-        if error := gateway.last_payment_error(invoice["id"]):
-            raise gateway.Declined(error)
-        raise _Unwanted("the invoice is open and nothing was charged")
-    return invoice
+    if invoice["status"] == "paid":
+        return invoice
+    if error := gateway.last_payment_error(invoice["id"]):
+        raise gateway.Declined(error)
+    raise _Unwanted(f"the invoice is {invoice['status']} and nothing was charged")
 
 
 def _still_wanted(attempt: ChargeAttempt) -> None:
@@ -193,12 +195,14 @@ def ensure_invoice(installment: Installment) -> gateway.Object:
     order = installment.order
     customer = order.household.stripe_customer.stripe_id
     uuid = installment.public_id
-    was_tried = installment.attempts.on_saved_cards().exclude(status=ChargeStatus.CREATED).count() > 1
+    others = installment.attempts.on_saved_cards().exclude(status=ChargeStatus.CREATED)
+    # A restored database has forgotten what was charged after its backup, and Stripe has forgotten the keys.
+    may_exist = others.count() > 1 or Instance.was_released_since(installment.created_at)
     if installment.stripe_invoice_id:
         invoice = gateway.retrieve_invoice(installment.stripe_invoice_id)
     else:
         # The answer to its making may have been lost long ago, when the key had not been used up yet.
-        found = gateway.find_invoice(customer=customer, installment=str(uuid)) if was_tried else None
+        found = gateway.find_invoice(customer=customer, installment=str(uuid)) if may_exist else None
         invoice = found or gateway.create_invoice(
             customer=customer, currency=order.currency, metadata={"installment": str(uuid)}, key=f"inv:{uuid}"
         )

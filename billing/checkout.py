@@ -112,6 +112,7 @@ def payment_page(*, order: Order, by: User, now: datetime.datetime) -> str:
     return _open_page(attempt, _customer_id(order.household))
 
 
+@again_after_deadlock
 @transaction.atomic
 def _attempt_to_pay(*, order: Order, by: User, now: datetime.datetime) -> ChargeAttempt:
     """The attempt whose page may still take money, or a new one, for which the hold is prolonged."""
@@ -179,7 +180,7 @@ def _open_page(attempt: ChargeAttempt, customer_id: str) -> str:
             raise StripeUnavailable from error
         session = _page_without_answer(attempt, customer_id)
     page = {"stripe_session_id": session["id"], "session_url": session["url"] or ""}
-    while attempt.status in {ChargeStatus.SENDING, ChargeStatus.UNKNOWN}:  # also if another click got no answer
+    while attempt.status in {ChargeStatus.SENDING, ChargeStatus.UNKNOWN}:  # another click may have moved it
         _try_to_move(attempt, ChargeStatus.WAITING, **page)
     if not page["session_url"]:  # found closed: the next press makes another
         raise StripeUnavailable

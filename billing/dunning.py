@@ -7,6 +7,7 @@ in the class is never taken away by this module.
 import datetime
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -129,7 +130,8 @@ def start_charges(
         if candidate.reason:
             report.skip(str(candidate.installment), candidate.reason)
             if not dry_run:
-                _leave_to_people(candidate)
+                with suppress(Stale):  # it moved since it was looked at
+                    _leave_to_people(candidate)
         else:
             ready.append(candidate)
     if dry_run:
@@ -162,14 +164,16 @@ def _start_batch(batch: list[Candidate], report: Report, *, on: datetime.date) -
 
 def start_attempt(
     installment: Installment, *, card: Card | None, kind: ChargeKind, on: datetime.date
-) -> ChargeAttempt | None:
-    """One attempt on a saved card, under the order's lock. None if today's automatic one was made already.
+) -> ChargeAttempt:
+    """One attempt on a saved card, under the order's lock.
 
-    Raises Stale if the installment has moved.
+    Raises Stale if the installment has moved or is held, or if today's automatic one was made already.
     """
     made = installment.attempts.exclude(status__in=[ChargeStatus.NOT_EXECUTED, ChargeStatus.REJECTED])
     if kind == ChargeKind.AUTO and made.filter(kind=kind, charged_on=on).exists():
         raise Stale("charged today already")
+    if Installment.objects.filter(pk=installment.pk, held_at__isnull=False).exists():
+        raise Stale("held meanwhile")
     installment.start_charging(reason=ChargeKind(kind).label)
     return ChargeAttempt.objects.create(
         installment=installment,
@@ -182,6 +186,7 @@ def start_attempt(
     )
 
 
+@transaction.atomic
 def _leave_to_people(candidate: Candidate) -> None:
     """No card, or one that was refused: the parent is asked for another. Too late for the consent: staff."""
     installment, reason = candidate.installment, candidate.reason

@@ -11,6 +11,7 @@ from djstripe.models import Event
 
 from billing.gateway import EVENT_TYPES
 from billing.models import StripeEvent, StripeEventStatus
+from csf.contention import again_after_deadlock
 from csf.models import Instance, StaffTask
 
 logger = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ def process_event(event: StripeEvent) -> None:
         event.finish(StripeEventStatus.IGNORED, reason)
         return
     try:
-        Event.process(data)
+        again_after_deadlock(Event.process)(data)
     except Exception as error:
         _failed(event, error)
     else:

@@ -98,9 +98,12 @@ def settle_invoice(invoice: StripeObject) -> Payment | None:
     fits = alive and as_agreed and installment.status in OPEN_INSTALLMENT
     attempts = installment.attempts.on_saved_cards().filter(status__in=OPEN_CHARGE)
     attempt = attempts.select_related("card").first()
-    card = attempt.card if attempt else None
+    card = attempt.card if attempt and attempt.status != ChargeStatus.CREATED else None
     if attempt:
-        attempt.move(ChargeStatus.SUCCEEDED, leased_until=None, next_look_at=None)
+        # Paid elsewhere while it waited for a worker: it charged nothing.
+        was_sent = attempt.status != ChargeStatus.CREATED
+        to = ChargeStatus.SUCCEEDED if was_sent else ChargeStatus.NOT_EXECUTED
+        attempt.move(to, leased_until=None, next_look_at=None)
     if fits:
         installment.pay(reason=invoice["id"])
     payment = Payment.objects.create(
@@ -171,6 +174,9 @@ def _locked_attempt(thing: StripeObject, *, lock_courses: bool = False) -> Charg
     if attempt is None:
         return None
     order_id = attempt.installment.order_id
+    # Its money may bring the family's card, and a family is locked before courses and orders.
+    families = Household.objects.filter(orders=order_id, orders__consent__isnull=False)
+    families.select_for_update(no_key=True, of=("self",)).first()
     if lock_courses:
         courses = Course.objects.filter(order_items__order=order_id).order_by("pk")
         list(courses.select_for_update(no_key=True, of=("self",)))

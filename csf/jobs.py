@@ -14,8 +14,11 @@ OWN = "csf:"
 # Schedules by name: the task and its cron line, in SCHOOL_TIME_ZONE. Nothing daily from 00:00 to 03:59, where
 # clock changes make an hour happen twice or never.
 JOBS: dict[str, tuple[str, str]] = {
+    "send_installment_reminders": ("notifications.tasks.send_installment_reminders", "0 9 * * *"),
+    "send_card_notices": ("notifications.tasks.send_card_notices", "0 9 * * *"),
     "charge_due_installments": ("billing.tasks.charge_due_installments", "0 10 * * *"),
     "retry_failed_payments": ("billing.tasks.retry_failed_payments", "0 10 * * *"),
+    "process_overdue_installments": ("notifications.tasks.process_overdue_installments", "0 11 * * *"),
     "sweep_charges": ("billing.tasks.sweep_charges", "* * * * *"),
     "sweep_holds": ("billing.tasks.sweep_holds", "* * * * *"),
     "sweep_events": ("billing.tasks.sweep_events", "* * * * *"),
@@ -37,7 +40,8 @@ def enqueue(task: str, *args: int | str | UUID | date) -> None:
 
 def tasks_stopped_before(moment: datetime) -> "QuerySet[Task]":
     """The queue's records of finished tasks, which say nothing that our own rows do not."""
-    return Task.objects.filter(stopped__lt=moment)
+    found: QuerySet[Task] = Task.objects.filter(stopped__lt=moment)
+    return found
 
 
 @transaction.atomic

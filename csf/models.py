@@ -1,5 +1,6 @@
 """Operational tables: what a person must decide."""
 
+import datetime
 from collections.abc import Mapping
 from typing import Self
 from urllib.parse import urlencode
@@ -138,7 +139,7 @@ class Instance(models.Model):
     @classmethod
     def begin(cls) -> None:
         """Name the database at its first use; a name that it has is never changed."""
-        cls.objects.bulk_create([cls(id=settings.INSTANCE_ID)], ignore_conflicts=True)
+        Instance.objects.bulk_create([Instance(id=settings.INSTANCE_ID)], ignore_conflicts=True)
 
     @classmethod
     def why_quarantined(cls) -> str:
@@ -153,6 +154,11 @@ class Instance(models.Model):
             if instance.quarantined_at
             else ""
         )
+
+    @classmethod
+    def was_released_since(cls, moment: datetime.datetime) -> bool:
+        """Whether this database may lack what the installation did outside after that moment."""
+        return cls.objects.filter(released_at__gt=moment).exists()
 
     @classmethod
     def quarantine(cls) -> None:

@@ -45,6 +45,14 @@ class FamilyAccountAdapter(DefaultAccountAdapter):
             raise forms.ValidationError(str(error), code="invalid") from error
         return checked.ascii_email.lower() if checked.ascii_email else email
 
+    def is_safe_url(self, url: str) -> bool:
+        """Where `next=` may lead: a path of this site. allauth itself also takes every host that we answer
+        to, and breaks at an address that cannot be read."""
+        try:
+            return url.startswith("/") and bool(super().is_safe_url(url))
+        except ValueError:
+            return False
+
     def send_account_already_exists_mail(self, email: str) -> None:
         make_password("as long as a real sign-up takes")  # or the time would tell who has an account
         super().send_account_already_exists_mail(email)

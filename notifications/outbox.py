@@ -34,6 +34,17 @@ def notify(kind: EmailKind, facts: Iterable[Any]) -> None:
     transaction.on_commit(kick_drain, robust=True)
 
 
+def untold(kind: EmailKind, facts: Iterable[Any]) -> list[Any]:
+    """The facts that owe somebody their email still, each key once: one statement for all of them."""
+    by_key = {dedupe_key(kind, fact, user): fact for fact in facts for user in EMAILS[kind].recipients(fact)}
+    told = set(EmailMessage.objects.filter(dedupe_key__in=by_key).values_list("dedupe_key", flat=True))
+    return list({id(fact): fact for key, fact in by_key.items() if key not in told}.values())
+
+
+def dedupe_key(kind: EmailKind, fact: Any, user: User) -> str:
+    return f"{kind}:{EMAILS[kind].key(fact)}:{user.pk}"
+
+
 def _owed(kind: EmailKind, fact: Any) -> list[EmailMessage]:
     spec = EMAILS[kind]
     return [
@@ -76,8 +87,8 @@ def _row(kind: EmailKind, fact: Any, user: User, **fields: Any) -> EmailMessage:
         recipient_id=user.pk,
         to=user.email,
         priority=spec.priority,
-        next_attempt_at=Now() + spec.delay,
-        dedupe_key=f"{kind}:{spec.key(fact)}:{user.pk}",
+        next_attempt_at=Now() + spec.delay(fact),
+        dedupe_key=dedupe_key(kind, fact, user),
         **fields,
     )
 

@@ -15,7 +15,10 @@ from notifications.outbox import notify
 from orders.models import OrderStatus, OrderTransition
 
 KIND_BY_ORDER_STATUS = {OrderStatus.PLACED: EmailKind.ORDER_CONFIRMATION}
-KIND_BY_CHARGE_STATUS = {ChargeStatus.DECLINED: EmailKind.PAYMENT_FAILED}
+KIND_BY_CHARGE_STATUS = {
+    ChargeStatus.DECLINED: EmailKind.PAYMENT_FAILED,
+    ChargeStatus.NEEDS_AUTH: EmailKind.AUTHENTICATION_NEEDED,
+}
 KIND_BY_ENROLLMENT_STATUS = {
     EnrollmentStatus.ACTIVE: EmailKind.ENROLLMENT_CONFIRMATION,
     EnrollmentStatus.CANCELLED: EmailKind.CANCELLATION_CONFIRMATION,

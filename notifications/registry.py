@@ -11,19 +11,30 @@ from django.db import models
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.models import ChargeAttemptTransition, ChargeStatus, Payment
+from billing.models import Card, ChargeAttemptTransition, ChargeKind, ChargeStatus, InstallmentStatus, Payment
+from billing.models.money import OPEN_INSTALLMENT
+from csf.dates import start_of_day
 from enrollments.models import EnrollmentTransition, User
+from notifications.due import DueInstallment, ExpiringCard, OverdueInstallment, upcoming, waiting_for_parent
 from notifications.kinds import EmailKind
 from notifications.snapshots import (
     Snapshot,
+    authentication_snapshot,
     cancellation_snapshot,
+    card_snapshot,
     decline_snapshot,
     enrollment_snapshot,
     guardians,
     order_snapshot,
+    overdue_snapshot,
     payment_snapshot,
+    reminder_snapshot,
 )
 from orders.models import OrderStatus, OrderTransition
+
+
+def _at_once(fact: Any) -> timedelta:
+    return timedelta(0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +47,7 @@ class EmailSpec:
     is_copy_harmless: bool
     """Whether the sweep may send a second copy when it is not known if the first went out."""
     expires: Callable[[Any], datetime | None]
-    delay: timedelta = timedelta(0)
+    delay: Callable[[Any], timedelta] = _at_once
     """How long it waits before it goes out, for facts that may soon be overtaken."""
     priority: int = 5
     is_sensitive: bool = False
@@ -57,13 +68,75 @@ def _still_declined(facts: Iterable[int]) -> set[int]:
     open_declines = ChargeAttemptTransition.objects.filter(
         pk__in=facts,
         chargeattempt__status=ChargeStatus.DECLINED,
+        chargeattempt__installment__status__in=OPEN_INSTALLMENT,
         chargeattempt__installment__order__status__in=ALIVE,
     )
     return set(open_declines.values_list("pk", flat=True))
 
 
+def _still_unconfirmed(facts: Iterable[int]) -> set[int]:
+    waiting = ChargeAttemptTransition.objects.filter(
+        pk__in=facts,
+        chargeattempt__installment__status=InstallmentStatus.NEEDS_AUTH,
+        chargeattempt__installment__order__status__in=ALIVE,
+    )
+    return set(waiting.values_list("pk", flat=True))
+
+
+def _still_upcoming(facts: Iterable[int]) -> set[int]:
+    return set(upcoming().filter(pk__in=facts).values_list("pk", flat=True))
+
+
+def _still_waiting(facts: Iterable[int]) -> set[int]:
+    return set(waiting_for_parent().filter(pk__in=facts).values_list("pk", flat=True))
+
+
+def _card_is_still_used(facts: Iterable[int]) -> set[int]:
+    return set(Card.objects.usable().filter(pk__in=facts).values_list("pk", flat=True))
+
+
 def _order_family(fact: Any) -> list[User]:
     return guardians(fact.order.household)
+
+
+def _charged_family(fact: ChargeAttemptTransition) -> list[User]:
+    return guardians(fact.chargeattempt.installment.order.household)
+
+
+def _recipients(fact: DueInstallment | ExpiringCard) -> list[User]:
+    return fact.recipients
+
+
+def _attempt_key(fact: ChargeAttemptTransition) -> str:
+    # A payment page is one attempt: five tries on it are one email.
+    return f"attempt:{fact.chargeattempt_id}"
+
+
+def _decline_delay(fact: ChargeAttemptTransition) -> timedelta:
+    """On a payment page the parent often pays a moment later; a saved card is not asked again by itself."""
+    at_checkout = fact.chargeattempt.kind == ChargeKind.CHECKOUT
+    return timedelta(seconds=settings.CHECKOUT_DECLINE_MAIL_DELAY_S if at_checkout else 0)
+
+
+def _decline_expires(fact: ChargeAttemptTransition) -> datetime:
+    attempt = fact.chargeattempt
+    if attempt.kind == ChargeKind.CHECKOUT:
+        return timezone.now() + timedelta(hours=24)
+    next_on = attempt.installment.next_try_on
+    return start_of_day(next_on) if next_on else timezone.now() + timedelta(days=7)
+
+
+def _reminder_key(fact: DueInstallment) -> str:
+    return f"installment:{fact.pk}:{fact.installment.due_on}"
+
+
+def _overdue_key(fact: OverdueInstallment) -> str:
+    # With the date: one that staff have moved may be missed again.
+    return f"installment:{fact.pk}:overdue:{fact.installment.due_on}:{fact.stage_days}"
+
+
+def _card_key(fact: ExpiringCard) -> str:
+    return f"card:{fact.pk}:{fact.due_on}:{fact.notice_days}"
 
 
 def _in(delay: timedelta) -> Callable[[models.Model], datetime]:
@@ -114,16 +187,52 @@ EMAILS: dict[EmailKind, EmailSpec] = {
         priority=3,
     ),
     EmailKind.PAYMENT_FAILED: EmailSpec(
-        recipients=lambda fact: guardians(fact.chargeattempt.installment.order.household),
+        recipients=_charged_family,
         snapshot=decline_snapshot,
-        # A payment page is one attempt: five tries on it are one email.
-        key=lambda fact: f"attempt:{fact.chargeattempt_id}",
+        key=_attempt_key,
         accent="red",
         is_copy_harmless=True,
-        expires=_in(timedelta(hours=24)),
-        delay=timedelta(seconds=settings.CHECKOUT_DECLINE_MAIL_DELAY_S),
+        expires=_decline_expires,
+        delay=_decline_delay,
         priority=3,
         still_true=_still_declined,
+    ),
+    EmailKind.AUTHENTICATION_NEEDED: EmailSpec(
+        recipients=_charged_family,
+        snapshot=authentication_snapshot,
+        key=_attempt_key,
+        accent="red",
+        is_copy_harmless=True,
+        expires=_in(timedelta(days=7)),
+        priority=3,
+        still_true=_still_unconfirmed,
+    ),
+    EmailKind.INSTALLMENT_REMINDER: EmailSpec(
+        recipients=_recipients,
+        snapshot=reminder_snapshot,
+        key=_reminder_key,
+        accent="orange",
+        is_copy_harmless=True,
+        expires=lambda fact: start_of_day(fact.installment.due_on),
+        still_true=_still_upcoming,
+    ),
+    EmailKind.OVERDUE_NOTICE: EmailSpec(
+        recipients=_recipients,
+        snapshot=overdue_snapshot,
+        key=_overdue_key,
+        accent="red",
+        is_copy_harmless=True,
+        expires=_in(timedelta(days=3)),
+        still_true=_still_waiting,
+    ),
+    EmailKind.CARD_EXPIRING: EmailSpec(
+        recipients=_recipients,
+        snapshot=card_snapshot,
+        key=_card_key,
+        accent="orange",
+        is_copy_harmless=True,
+        expires=lambda fact: start_of_day(fact.due_on),
+        still_true=_card_is_still_used,
     ),
     EmailKind.ENROLLMENT_CONFIRMATION: EmailSpec(
         recipients=lambda fact: guardians(fact.enrollment.child.household),

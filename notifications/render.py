@@ -92,11 +92,13 @@ def _school() -> dict[str, Any]:
 
 
 def _order_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    lines = values.get("lines", [])
+    lines, places = values.get("lines", []), values.get("places", [])
     list_cents = sum(line["list_cents"] for line in lines)
     return {
         "lines": [line | _class_values(line) for line in lines[:MAX_LINES]],
         "more_lines": max(0, len(lines) - MAX_LINES),
+        "places": places[:MAX_LINES],
+        "more_places": max(0, len(places) - MAX_LINES),
         "list_total_cents": list_cents,
         "saved_cents": list_cents - sum(line["net_cents"] for line in lines),
     }

@@ -92,6 +92,8 @@ def _payment(**changes: Any) -> Context:
             "number": 1,
             "of": 3,
             "left_cents": 35_800,
+            "next_due_on": "2026-09-28",
+            "next_amount_cents": 17_900,
         }
         | changes
     )
@@ -108,6 +110,77 @@ def _decline(**changes: Any) -> Context:
             "card_last4": "9995",
             "reason": "There was not enough money on the card.",
             "held_until": "2026-08-29T21:35:12+00:00",
+        }
+        | changes
+    )
+
+
+def _installment(**changes: Any) -> Context:
+    """What all emails about an installment have."""
+    return (
+        ORDER
+        | {
+            "first_name": "Maria",
+            "number": 2,
+            "of": 3,
+            "due_on": "2026-09-28",
+            "amount_cents": 17_900,
+            "left_cents": 35_800,
+            "status": "retry_wait",
+            "pay_path": "/pay/IjZmMWI0YzFlLTUyYTctNGM0My05YTQzIg:1wB2xY:k3Jq8s/",
+            "card_path": "/account/",
+            "places": [
+                {"child": "Noah Lopez", "course": "Robotics for Beginners"},
+                {"child": "Emma Lopez", "course": "Swimming, Level 2"},
+            ],
+            "card_brand": "visa",
+            "card_last4": "4242",
+        }
+        | changes
+    )
+
+
+def _charge_decline(**changes: Any) -> Context:
+    told = {
+        "failed_at": "2026-09-28T14:00:41+00:00",
+        "reason": "There was not enough money on the card.",
+        "stage": 1,
+        "next_try_on": "2026-10-01",
+        "is_final": False,
+    }
+    return _installment() | told | changes
+
+
+BARE: Context = {"first_name": "", "card_brand": "", "card_last4": "", "places": [], "left_cents": 0}
+HUGE: Context = {
+    "first_name": LONG,
+    "amount_cents": 123_456_789,
+    "left_cents": 1_234_567_890,
+    "number": 12,
+    "of": 12,
+    "places": [{"child": f"{LONG} {n}", "course": f"{LONG} {LONG}"} for n in range(100)],
+    "card_brand": "amex",
+}
+HOSTILE_FAMILY: Context = {
+    "first_name": HOSTILE,
+    "card_brand": HOSTILE,
+    "places": [{"child": HOSTILE, "course": HOSTILE}],
+}
+
+
+def _card(**changes: Any) -> Context:
+    return (
+        ORDER
+        | {
+            "first_name": "Maria",
+            "card_brand": "visa",
+            "card_last4": "4242",
+            "expires": "09/2026",
+            "card_path": "/account/",
+            "missed": [
+                {"due_on": "2026-10-28", "amount_cents": 17_900, "order_number": "K7M2P9QX"},
+                {"due_on": "2026-11-28", "amount_cents": 17_900, "order_number": "K7M2P9QX"},
+            ],
         }
         | changes
     )
@@ -169,6 +242,41 @@ SAMPLES: dict[EmailKind, dict[str, Context]] = {
         "typical": _decline(),
         "huge": _decline(first_name=LONG, amount_cents=123_456_789, card_brand="amex"),
         "hostile": _decline(first_name=HOSTILE, card_brand=HOSTILE, reason=HOSTILE),
+        "saved_card_minimal": _charge_decline(**BARE, next_try_on=None),
+        "first_notice": _charge_decline(),
+        "second_notice": _charge_decline(stage=2, next_try_on="2026-10-05"),
+        "last_try_ahead": _charge_decline(stage=3, next_try_on="2026-10-12"),
+        "final_notice": _charge_decline(stage=4, next_try_on=None, is_final=True),
+        "another_card": _charge_decline(next_try_on=None, reason="The card has expired."),
+        "saved_card_huge": _charge_decline(**HUGE),
+        "saved_card_hostile": _charge_decline(**HOSTILE_FAMILY, reason=HOSTILE),
+    },
+    EmailKind.AUTHENTICATION_NEEDED: {
+        "minimal": _installment(**BARE, status="needs_auth"),
+        "typical": _installment(status="needs_auth"),
+        "huge": _installment(**HUGE, status="needs_auth"),
+        "hostile": _installment(**HOSTILE_FAMILY, status="needs_auth"),
+    },
+    EmailKind.INSTALLMENT_REMINDER: {
+        "minimal": _installment(**BARE, will_charge=False),
+        "typical": _installment(status="scheduled", will_charge=True),
+        "huge": _installment(**HUGE, will_charge=True),
+        "hostile": _installment(**HOSTILE_FAMILY, will_charge=True),
+        "no_good_card": _installment(will_charge=False),
+    },
+    EmailKind.OVERDUE_NOTICE: {
+        "minimal": _installment(**BARE, days=3, waits_for="exhausted"),
+        "typical": _installment(days=7, waits_for="needs_card"),
+        "huge": _installment(**HUGE, days=14, waits_for="needs_auth"),
+        "hostile": _installment(**HOSTILE_FAMILY, days=3, waits_for="needs_card"),
+        "bank": _installment(days=7, waits_for="needs_auth"),
+        "staff": _installment(days=14, waits_for="exhausted"),
+    },
+    EmailKind.CARD_EXPIRING: {
+        "minimal": _card(first_name="", card_brand="", card_last4="", missed=[_card()["missed"][0]]),
+        "typical": _card(),
+        "huge": _card(first_name=LONG, card_brand="amex", missed=_card()["missed"] * 30),
+        "hostile": _card(first_name=HOSTILE, card_brand=HOSTILE),
     },
     EmailKind.CANCELLATION_CONFIRMATION: {
         "minimal": _cancellation(ROBOTICS, first_name="", address=""),

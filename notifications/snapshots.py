@@ -5,13 +5,28 @@ Wording comes later, from the template; no template reads the database.
 
 from typing import Any
 
+from django.urls import reverse
+
 from billing.declines import decline_words
-from billing.models import ChargeAttemptTransition, Installment, Payment
+from billing.dunning import next_try_on
+from billing.links import pay_link_path
+from billing.models import (
+    Card,
+    ChargeAttempt,
+    ChargeAttemptTransition,
+    ChargeKind,
+    ChargeStatus,
+    Installment,
+    InstallmentStatus,
+    Payment,
+)
 from billing.models.money import OPEN_INSTALLMENT
 from enrollments.models import Course, EnrollmentTransition, Household, User
+from notifications.due import DueInstallment, ExpiringCard, OverdueInstallment, with_story
 from orders.models import Order, OrderTransition
 
 Snapshot = dict[str, Any]
+FINAL_STAGE = 4
 
 
 def guardians(household: Household) -> list[User]:
@@ -44,6 +59,8 @@ def order_snapshot(fact: OrderTransition) -> Snapshot:
 def payment_snapshot(fact: Payment) -> Snapshot:
     parts = list(fact.order.installments.all())
     number = fact.installment.number if fact.installment else None
+    still_open = [part for part in parts if part.status in OPEN_INSTALLMENT]
+    following = min(still_open, key=lambda part: part.due_on, default=None)
     return _order_facts(fact.order) | {
         "amount_cents": fact.amount_cents,
         "received_at": fact.received_at.isoformat(),
@@ -52,20 +69,91 @@ def payment_snapshot(fact: Payment) -> Snapshot:
         "reference": str(fact.public_id)[:8].upper(),
         "number": number,
         "of": len(parts),
-        "left_cents": sum(part.amount_cents for part in parts if part.status in OPEN_INSTALLMENT),
+        "left_cents": sum(part.amount_cents for part in still_open),
+        "next_due_on": following and following.due_on.isoformat(),
+        "next_amount_cents": following and following.amount_cents,
     }
 
 
 def decline_snapshot(fact: ChargeAttemptTransition) -> Snapshot:
     attempt = fact.chargeattempt
+    if attempt.kind != ChargeKind.CHECKOUT:
+        return _charge_decline(fact)
     order = attempt.installment.order
-    return _order_facts(order) | {
+    return (
+        _order_facts(order)
+        | _attempt_facts(fact)
+        | {"held_until": order.held_until and order.held_until.isoformat()}
+    )
+
+
+def _charge_decline(fact: ChargeAttemptTransition) -> Snapshot:
+    """A saved card: which notice it is, and what happens next."""
+    installment = _with_story(fact)
+    next_on = installment.next_try_on
+    return (
+        _installment_story(installment)
+        | _attempt_facts(fact)
+        | {
+            "stage": _stage(installment),
+            "next_try_on": next_on and next_on.isoformat(),
+            "is_final": installment.status == InstallmentStatus.EXHAUSTED,
+        }
+    )
+
+
+def _stage(installment: Installment) -> int:
+    """1 and 2 tell of the next try, 3 that the next is the last, 4 that there is none."""
+    next_on = installment.next_try_on
+    if installment.status == InstallmentStatus.EXHAUSTED:
+        return FINAL_STAGE
+    if next_on and next_try_on(due_on=installment.due_on, on=next_on) is None:
+        return FINAL_STAGE - 1
+    declined = installment.attempts.filter(kind=ChargeKind.AUTO, status=ChargeStatus.DECLINED).count()
+    return min(max(declined, 1), 2)
+
+
+def authentication_snapshot(fact: ChargeAttemptTransition) -> Snapshot:
+    return _installment_story(_with_story(fact)) | _attempt_facts(fact)
+
+
+def _with_story(fact: ChargeAttemptTransition) -> Installment:
+    return with_story(Installment.objects.filter(pk=fact.chargeattempt.installment_id)).get()
+
+
+def _attempt_facts(fact: ChargeAttemptTransition) -> Snapshot:
+    attempt: ChargeAttempt = fact.chargeattempt
+    return {
         "amount_cents": attempt.amount_cents,
         "failed_at": fact.created_at.isoformat(),
         "card_brand": attempt.card_brand,
         "card_last4": attempt.card_last4,
         "reason": decline_words(attempt.decline_code),
-        "held_until": order.held_until and order.held_until.isoformat(),
+    }
+
+
+def reminder_snapshot(fact: DueInstallment) -> Snapshot:
+    card, due_on = fact.card, fact.installment.due_on
+    will_charge = card is not None and card.refused_at is None and not card.expires_before(due_on)
+    return _installment_story(fact.installment) | _card_facts(card) | {"will_charge": will_charge}
+
+
+def overdue_snapshot(fact: OverdueInstallment) -> Snapshot:
+    return _installment_story(fact.installment) | {"days": fact.days, "waits_for": fact.installment.status}
+
+
+def card_snapshot(fact: ExpiringCard) -> Snapshot:
+    card = fact.card
+    return _card_facts(card) | {
+        "expires": f"{card.exp_month:02}/{card.exp_year}",
+        "missed": [
+            {
+                "due_on": part.due_on.isoformat(),
+                "amount_cents": part.amount_cents,
+                "order_number": part.order.number,
+            }
+            for part in fact.missed
+        ],
     }
 
 
@@ -101,6 +189,28 @@ def enrollment_snapshot(fact: EnrollmentTransition) -> Snapshot:
 
 def _order_facts(order: Order) -> Snapshot:
     return {"order_number": order.number, "order_path": order.get_absolute_url()}
+
+
+def _installment_story(installment: Any) -> Snapshot:
+    """Of an installment that was read `with_story`. Its link needs no login."""
+    order: Order = installment.order
+    return (
+        _order_facts(order)
+        | _installment_facts(installment, installment.of)
+        | {
+            "left_cents": installment.left_cents or 0,
+            "pay_path": pay_link_path(installment),
+            "places": [{"child": str(item.child), "course": item.course.title} for item in order.items.all()],
+        }
+    )
+
+
+def _card_facts(card: Card | None) -> Snapshot:
+    return {
+        "card_brand": card.brand if card else "",
+        "card_last4": card.last4 if card else "",
+        "card_path": reverse("account"),
+    }
 
 
 def _course_facts(course: Course) -> Snapshot:

@@ -1,10 +1,18 @@
+import datetime
+from typing import Protocol
+
 from django.utils import timezone
 
 from csf.dates import local_date
 from csf.jobs import enqueue
+from csf.report import Report
+from csf.runs import run_job
 from notifications.drain import drain as send_due
 from notifications.events import fold_events as fold
+from notifications.overdue import process_overdue_installments as process_overdue
 from notifications.purge import forget_old_data
+from notifications.reminders import send_card_notices as notify_of_cards
+from notifications.reminders import send_installment_reminders as remind
 from notifications.settle import forget_secrets, recover_lost, resolve_unknown
 
 
@@ -19,6 +27,27 @@ def fold_events() -> None:
 
 def purge() -> None:
     forget_old_data(on=local_date(timezone.now()))
+
+
+class _Work(Protocol):
+    def __call__(self, *, on: datetime.date) -> Report: ...
+
+
+def send_installment_reminders() -> None:
+    _once_a_day("send_installment_reminders", remind)
+
+
+def send_card_notices() -> None:
+    _once_a_day("send_card_notices", notify_of_cards)
+
+
+def process_overdue_installments() -> None:
+    _once_a_day("process_overdue_installments", process_overdue)
+
+
+def _once_a_day(job: str, work: _Work) -> None:
+    today = local_date(timezone.now())
+    run_job(job, lambda: work(on=today), on=today)
 
 
 def sweep_emails() -> None:

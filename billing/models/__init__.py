@@ -2,9 +2,11 @@ from billing.models.charges import ChargeAttempt, ChargeAttemptTransition, Charg
 from billing.models.inbox import StripeEvent, StripeEventStatus
 from billing.models.money import (
     Installment,
+    InstallmentNote,
     InstallmentStatus,
     InstallmentTransition,
     Payment,
+    PaymentMethod,
     StripeCustomer,
 )
 from billing.models.plans import Card, Consent, PaymentPlan, PlanInterval
@@ -17,9 +19,11 @@ __all__ = [
     "ChargeStatus",
     "Consent",
     "Installment",
+    "InstallmentNote",
     "InstallmentStatus",
     "InstallmentTransition",
     "Payment",
+    "PaymentMethod",
     "PaymentPlan",
     "PlanInterval",
     "StripeCustomer",

@@ -17,6 +17,7 @@ class ChargeKind(models.TextChoices):
     CHECKOUT = "checkout", "Stripe's payment page"
     AUTO = "auto", "saved card, on the due day"
     PARENT = "parent", "saved card, asked for by the parent"
+    STAFF = "staff", "saved card, asked for by staff"
 
 
 class ChargeStatus(models.TextChoices):

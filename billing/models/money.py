@@ -170,6 +170,29 @@ class InstallmentTransition(TransitionRow):
         ordering = ["pk"]
 
 
+class InstallmentNote(models.Model):
+    """What staff did to an installment and why. Never changed."""
+
+    IS_APPEND_ONLY = True
+
+    installment = models.ForeignKey(Installment, on_delete=models.PROTECT, related_name="notes")
+    by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    text = models.CharField(max_length=500)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class PaymentMethod(models.TextChoices):
+    STRIPE = "stripe", "card"
+    CASH = "cash", "cash"
+    CHECK = "check", "check"
+
+
 class Payment(models.Model):
     """Money that arrived, whatever became of its order. Never changed; unique by Stripe's PaymentIntent.
 
@@ -185,6 +208,7 @@ class Payment(models.Model):
     )
     amount_cents = models.PositiveIntegerField()
     currency = models.CharField(max_length=3)
+    method = models.CharField(max_length=20, choices=PaymentMethod.choices, default=PaymentMethod.STRIPE)
     stripe_payment_intent_id = models.CharField(max_length=255, unique=True, null=True)
     stripe_invoice_id = models.CharField(max_length=255, unique=True, null=True)
     stripe_charge_id = models.CharField(max_length=255, blank=True)
@@ -198,10 +222,16 @@ class Payment(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(amount_cents__gt=0), name="billing_payment_amount"),
             models.CheckConstraint(
-                condition=Q(stripe_payment_intent_id__isnull=False) | Q(stripe_invoice_id__isnull=False),
+                condition=Q(method=PaymentMethod.STRIPE, stripe_payment_intent_id__isnull=False)
+                | Q(method=PaymentMethod.STRIPE, stripe_invoice_id__isnull=False)
+                | Q(
+                    method__in=[PaymentMethod.CASH, PaymentMethod.CHECK],
+                    stripe_payment_intent_id=None,
+                    stripe_invoice_id=None,
+                ),
                 name="billing_payment_at_stripe",
             ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.stripe_payment_intent_id or self.stripe_invoice_id} for {self.order}"
+        return f"{self.stripe_payment_intent_id or self.stripe_invoice_id or self.method} for {self.order}"

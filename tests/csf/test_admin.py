@@ -36,6 +36,7 @@ from billing.models import (
     ChargeStatus,
     Consent,
     Installment,
+    InstallmentNote,
     Payment,
     PaymentPlan,
     StripeCustomer,
@@ -181,6 +182,7 @@ def create_plan_rows(order, number):
     Consent.objects.create(
         order=order, plan=plan, given_by=order.placed_by, text=HOSTILE, schedule=[], given_at=timezone.now()
     )
+    InstallmentNote.objects.create(installment=order.installments.first(), by=order.placed_by, text=HOSTILE)
     Card.objects.create(
         household=order.household, stripe_payment_method_id=f"pm_{number}", brand=HOSTILE[:30]
     )

@@ -133,7 +133,7 @@ def test_a_page_that_waits_too_long_asks_to_try_again_and_the_cart_is_kept(commi
         cursor.execute("SET lock_timeout = '100ms'")
     with psycopg.connect(f"{ADDRESS}/{DATABASE}") as other:
         other.execute("SELECT 1 FROM enrollments_household FOR UPDATE")
-        answer = client.post(reverse("checkout"))
+        answer = client.post(reverse("checkout"), {"order": order.public_id})
 
     assert answer.status_code == 503
     assert answer["Retry-After"] == "5"
@@ -149,7 +149,9 @@ def test_other_errors_of_a_page_stay_errors(monkeypatch):
     order = create_cart()
     monkeypatch.setattr("billing.views.place_order", lambda **kwargs: 1 / 0)
 
-    assert parent_of(order).post(reverse("checkout")).status_code == 500
+    answer = parent_of(order).post(reverse("checkout"), {"order": order.public_id})
+
+    assert answer.status_code == 500
 
 
 def test_only_a_process_that_is_told_so_has_a_lock_timeout(django_db_setup):

@@ -2,16 +2,16 @@
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
-from django.db import connection
 from django.urls import reverse
 
-from billing import gateway, tasks as billing_tasks
+from billing import gateway
+from billing import tasks as billing_tasks
 from billing.charging import charge_waiting
 from billing.checkout import StripeUnavailable
 from billing.expiry import expire_holds
-from billing.models import ChargeAttempt, StripeEvent
+from billing.models import StripeEvent
 from csf.models import Instance
 from notifications import tasks as email_tasks
 from notifications.health import problems
@@ -69,7 +69,7 @@ def test_a_copy_calls_nothing(mail_server, stripe_server):
     before = outcome(order)
     for event in shop.events("payment_intent.succeeded", "checkout.session.completed"):
         assert deliver(event) == 200
-    asked = len(stripe_server.control("GET", "/_books")["requests"])
+    books = stripe_server.books()
 
     with pytest.raises(StripeUnavailable):
         open_page(other)
@@ -82,9 +82,25 @@ def test_a_copy_calls_nothing(mail_server, stripe_server):
     assert not charge_waiting()
 
     assert mail_server.requests() == []
+    assert stripe_server.books() == books
     assert statuses() == {"queued"}
     assert set(StripeEvent.objects.values_list("status", "tries")) == {("received", 0)}
     assert outcome(order) == before | {"emails": outcome(order)["emails"]}
+
+
+def test_a_standby_leaves_empty_books_until_it_is_released(mail_server, stripe_server):
+    become_a_copy()
+    empty = stripe_server.books()
+    order = create_order()
+    with pytest.raises(StripeUnavailable):
+        open_page(order)
+    email_tasks.drain()
+    assert (stripe_server.books(), mail_server.requests()) == (empty, [])
+
+    call_command("release_quarantine", "--yes")
+
+    assert open_page(order).startswith(stripe_server.url)
+    assert Instance.objects.get().id == "local"
 
 
 @pytest.mark.parametrize(

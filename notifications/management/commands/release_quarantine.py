@@ -9,8 +9,8 @@ from notifications.quarantine import release_quarantine
 
 class Command(BaseCommand):
     help = (
-        "Make this database the one of INSTANCE_ID: emails and charges go out again. Emails that were owed before "
-        "the quarantine began are withheld."
+        "Make this database the one of INSTANCE_ID: emails and charges go out again. Emails that were owed "
+        "before the quarantine began are withheld."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -24,7 +24,7 @@ class Command(BaseCommand):
             raise CommandError("There is no quarantine to release.")
         if not options["yes"]:
             raise CommandError(
-                f"Nothing is sent or charged: {why}. Once released, {settings.INSTANCE_ID!r} mails and charges "
-                "real families. Repeat with --yes if no other installation does."
+                f"Nothing is sent or charged: {why}. Once released, {settings.INSTANCE_ID!r} mails and "
+                "charges real families. Repeat with --yes if no other installation does."
             )
         self.stdout.write(f"released {settings.INSTANCE_ID}, emails withheld={release_quarantine()}")

@@ -1,0 +1,201 @@
+"""What staff may do with one open installment, each with a reason that stays in its history.
+
+Nothing is done while a charge is under way or its outcome is not known. What ends an installment first voids
+its Stripe invoice and sees it void; if it turns out paid, the money is recorded and the act refused.
+"""
+
+import datetime
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from django.db import transaction
+from django.utils import timezone
+
+from billing import gateway
+from billing.dunning import start_attempt
+from billing.models import (
+    Card,
+    ChargeAttempt,
+    ChargeKind,
+    Installment,
+    InstallmentNote,
+    InstallmentStatus,
+    Payment,
+    PaymentMethod,
+)
+from billing.models.charges import OPEN_CHARGE
+from billing.models.money import CHARGEABLE
+from billing.settle import settle_invoice
+from csf.jobs import enqueue
+from csf.money import money_text
+from csf.state import Stale
+from csf.templatetags.csf_format import day
+from enrollments.models import User
+from orders.models import Order, OrderStatus
+
+
+class NotPossible(Exception):
+    """Why staff cannot do this now, in words."""
+
+    @property
+    def message(self) -> str:
+        return str(self)
+
+
+def retry_now(*, installment: Installment, by: User, reason: str, on: datetime.date) -> ChargeAttempt:
+    """Charge the family's saved card today, whatever the dunning days say."""
+    card = Card.objects.usable().filter(household=installment.order.household_id).first()
+    if card is None:
+        raise NotPossible("The family has no saved card that can be charged.")
+    with _unlocked_by_charges(installment, by, f"charged now: {_given(reason)}") as locked:
+        if locked.order.status != OrderStatus.CONFIRMED:
+            raise NotPossible("The order does not stand any more.")
+        if locked.held_at:
+            raise NotPossible("It is held; release it first.")
+        attempt = start_attempt(locked, card=card, kind=ChargeKind.STAFF, on=on)
+        enqueue("billing.tasks.charge")
+    return attempt
+
+
+def hold(*, installment: Installment, by: User, reason: str) -> None:
+    """Leave it out of charges and reminders until it is released."""
+    with _unlocked_by_charges(installment, by, f"held: {_given(reason)}") as locked:
+        Installment.objects.filter(pk=locked.pk).update(held_at=timezone.now())
+
+
+def release_hold(*, installment: Installment, by: User, reason: str) -> None:
+    with _unlocked_by_charges(installment, by, f"no longer held: {_given(reason)}") as locked:
+        Installment.objects.filter(pk=locked.pk).update(held_at=None)
+
+
+def move_date(
+    *, installment: Installment, by: User, reason: str, to: datetime.date, on: datetime.date
+) -> None:
+    """Agree on another due date. The count of tries begins anew. `on` is today."""
+    if to < on:
+        raise NotPossible("The new date is past.")
+    note = f"moved from {day(installment.due_on)} to {day(to)}: {_given(reason)}"
+    with _unlocked_by_charges(installment, by, note) as locked:
+        Installment.objects.filter(pk=locked.pk).update(due_on=to)
+        if locked.status == InstallmentStatus.RETRY_WAIT:
+            locked.move(InstallmentStatus.EXHAUSTED, by=by, reason=note[:300])
+        if locked.status != InstallmentStatus.SCHEDULED:
+            locked.move(InstallmentStatus.SCHEDULED, by=by, reason=note[:300])
+
+
+def split(
+    *, installment: Installment, by: User, reason: str, first_cents: int, second_on: datetime.date
+) -> tuple[Installment, Installment]:
+    """Two new installments in the place of one: the first keeps the date, the second is due on its own.
+
+    The old one is cancelled, because its invoice at Stripe is for the whole amount.
+    """
+    second_cents = installment.amount_cents - first_cents
+    if first_cents <= 0 or second_cents <= 0:
+        raise NotPossible(f"Each part must be between zero and {money_text(installment.amount_cents)}.")
+    if second_on <= installment.due_on:
+        raise NotPossible("The second part must be due after the first.")
+    note = f"split, {money_text(second_cents)} of it due on {day(second_on)}: {_given(reason)}"
+    with _ended(installment, by, note) as locked:
+        locked.move(InstallmentStatus.CANCELLED, by=by, reason=note[:300])
+        numbers = locked.order.installments.order_by("-number").values_list("number", flat=True)
+        parts = [(numbers[0] + 1, locked.due_on, first_cents), (numbers[0] + 2, second_on, second_cents)]
+        first, second = (
+            Installment.objects.create(order=locked.order, number=number, due_on=due_on, amount_cents=cents)
+            for number, due_on, cents in parts
+        )
+    return first, second
+
+
+def waive(*, installment: Installment, by: User, reason: str) -> None:
+    """The school lets it go."""
+    _finish(installment, by, f"waived: {_given(reason)}", InstallmentStatus.WAIVED)
+
+
+def cancel(*, installment: Installment, by: User, reason: str) -> None:
+    """It is not owed any more."""
+    _finish(installment, by, f"cancelled: {_given(reason)}", InstallmentStatus.CANCELLED)
+
+
+def record_offline(
+    *, installment: Installment, by: User, reason: str, method: PaymentMethod, received_at: datetime.datetime
+) -> Payment:
+    """Money that came as cash or by check."""
+    note = f"paid by {method.label}: {_given(reason)}"
+    with _ended(installment, by, note) as locked:
+        locked.move(InstallmentStatus.PAID, by=by, reason=note[:300])
+        return Payment.objects.create(
+            order=locked.order,
+            installment=locked,
+            amount_cents=locked.amount_cents,
+            currency=locked.order.currency,
+            method=method,
+            received_at=received_at,
+        )
+
+
+def _finish(installment: Installment, by: User, note: str, to: InstallmentStatus) -> None:
+    with _ended(installment, by, note) as locked:
+        locked.move(to, by=by, reason=note[:300])
+
+
+def _given(reason: str) -> str:
+    if not reason.strip():
+        raise NotPossible("Say why: it stays in the history.")
+    return reason.strip()
+
+
+@contextmanager
+def _unlocked_by_charges(installment: Installment, by: User, note: str = "") -> Iterator[Installment]:
+    """The installment under its locks, open and with no charge under way; `note` tells what is done to it."""
+    with transaction.atomic():
+        Order.objects.select_for_update(no_key=True).get(pk=installment.order_id)
+        Installment.objects.select_for_update(no_key=True).get(pk=installment.pk)
+        locked = Installment.objects.select_related("order__household").get(pk=installment.pk)
+        if locked.status not in CHARGEABLE:
+            raise NotPossible(f"It is {locked.get_status_display()}.")
+        if locked.attempts.filter(status__in=OPEN_CHARGE).exists():
+            raise NotPossible("A charge is under way or its outcome is not known; please wait for it.")
+        try:
+            yield locked
+        except Stale as lost:
+            raise NotPossible("Somebody else changed it at the same moment.") from lost
+        if note:
+            InstallmentNote.objects.create(installment=locked, by=by, text=note[:500])
+
+
+@contextmanager
+def _ended(installment: Installment, by: User, note: str) -> Iterator[Installment]:
+    """The same, for what ends an installment: no charge can begin, and its invoice is seen void, before it
+    does."""
+    with _unlocked_by_charges(installment, by) as locked:
+        was_held_at = locked.held_at
+        Installment.objects.filter(pk=locked.pk).update(held_at=timezone.now())
+    try:
+        _void(locked)
+        with _unlocked_by_charges(installment, by, note) as locked:
+            yield locked
+    finally:
+        Installment.objects.filter(pk=installment.pk).update(held_at=was_held_at)
+
+
+def _void(installment: Installment) -> None:
+    """See that its Stripe invoice cannot be paid any more. Money that came meanwhile is recorded."""
+    if not installment.stripe_invoice_id:
+        return
+    invoice_id, key = installment.stripe_invoice_id, f"void:{installment.public_id}"
+    invoice = _asked(lambda: gateway.retrieve_invoice(invoice_id))
+    if invoice["status"] in {"open", "uncollectible"}:
+        invoice = _asked(lambda: gateway.void_invoice(invoice_id, key=key))
+    if invoice["status"] == "paid":
+        settle_invoice(invoice)
+        raise NotPossible("It was just paid at Stripe; the payment is recorded.")
+    if invoice["status"] not in {"void", "draft"}:
+        raise NotPossible("Stripe did not close its invoice; please try again.")
+
+
+def _asked(call: Callable[[], gateway.Object]) -> gateway.Object:
+    try:
+        return call()
+    except (gateway.Refused, gateway.OutcomeUnknown) as error:
+        raise NotPossible("Stripe did not answer; nothing was changed. Please try again.") from error

@@ -1,0 +1,130 @@
+"""The facts behind the emails that daily jobs send about installments, and what is read to tell them."""
+
+import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from django.db import models
+from django.db.models import Count, OuterRef, Prefetch, QuerySet, Subquery, Sum
+
+from billing.models import Card, Installment, InstallmentStatus
+from billing.models.money import OPEN_INSTALLMENT
+from enrollments.models import EnrollmentStatus, User
+from orders.models import OrderItem, OrderStatus
+
+CHUNK = 1000
+# Nothing happens by itself any more: the parent has to act, or staff.
+WAITING_FOR_PARENT = [
+    InstallmentStatus.NEEDS_CARD,
+    InstallmentStatus.NEEDS_AUTH,
+    InstallmentStatus.EXHAUSTED,
+]
+
+Row = TypeVar("Row", bound=models.Model)
+
+
+def upcoming() -> QuerySet[Installment]:
+    """Those that will be charged on their due date, as things stand."""
+    return _undisturbed().filter(status=InstallmentStatus.SCHEDULED)
+
+
+def waiting_for_parent() -> QuerySet[Installment]:
+    return _undisturbed().filter(status__in=WAITING_FOR_PARENT)
+
+
+def _undisturbed() -> QuerySet[Installment]:
+    """Of orders that stand; where staff have stopped the charges, they also do the talking."""
+    return Installment.objects.filter(
+        order__status=OrderStatus.CONFIRMED, order__charges_paused_at=None, held_at=None
+    )
+
+
+def with_story(rows: QuerySet[Installment]) -> QuerySet[Installment]:
+    """With all that an email says about them: four statements, however many rows."""
+    parts = Installment.objects.filter(order=OuterRef("order")).order_by().values("order")
+    still_open = parts.filter(status__in=OPEN_INSTALLMENT)
+    kept = OrderItem.objects.exclude(enrollment__status=EnrollmentStatus.CANCELLED)
+    return (
+        rows.select_related("order__household")
+        .annotate(
+            of=Subquery(parts.annotate(count=Count("pk")).values("count")),
+            left_cents=Subquery(still_open.annotate(sum=Sum("amount_cents")).values("sum")),
+        )
+        .prefetch_related(
+            Prefetch("order__items", kept.select_related("child", "course")),
+            Prefetch("order__household__cards", Card.objects.filter(replaced_at=None)),
+            Prefetch("order__household__guardians", User.objects.order_by("pk")),
+        )
+    )
+
+
+def in_chunks(rows: QuerySet[Row]) -> Iterator[list[Row]]:
+    """All rows, CHUNK at a time, so that memory stays small; each row is seen once."""
+    last_pk = 0
+    while chunk := list(rows.filter(pk__gt=last_pk).order_by("pk")[:CHUNK]):
+        yield chunk
+        last_pk = chunk[-1].pk
+
+
+@dataclass(frozen=True)
+class DueInstallment:
+    """An installment, read `with_story`."""
+
+    installment: Any
+
+    def __str__(self) -> str:
+        return str(self.installment)
+
+    @property
+    def pk(self) -> int:
+        return int(self.installment.pk)
+
+    @property
+    def recipients(self) -> list[User]:
+        return list(self.installment.order.household.guardians.all())[:1]
+
+    @property
+    def card(self) -> Card | None:
+        """The one that would be charged."""
+        return next(iter(self.installment.order.household.cards.all()), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverdueInstallment(DueInstallment):
+    on: datetime.date
+    stage_days: int
+    """The last of the days after the due date on which a notice is due."""
+
+    @property
+    def days(self) -> int:
+        return int((self.on - self.installment.due_on).days)
+
+    @property
+    def stage_on(self) -> datetime.date:
+        due_on: datetime.date = self.installment.due_on
+        return due_on + datetime.timedelta(days=self.stage_days)
+
+
+@dataclass(frozen=True)
+class ExpiringCard:
+    """A card that will not live to the payments in `missed`, the next one first."""
+
+    card: Card
+    missed: list[Installment] = field(default_factory=list)
+    notice_days: int = 0
+
+    def __str__(self) -> str:
+        return str(self.card)
+
+    @property
+    def pk(self) -> int:
+        return self.card.pk
+
+    @property
+    def due_on(self) -> datetime.date:
+        return self.missed[0].due_on
+
+    @property
+    def recipients(self) -> list[User]:
+        return list(self.card.household.guardians.all())[:1]

@@ -1,0 +1,66 @@
+"""Before an installment is due: the reminder, and the notice that the saved card will not live to the day."""
+
+import datetime
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+
+from django.conf import settings
+from django.db.models import Prefetch, Q, QuerySet
+
+from billing.models import Card, Installment
+from csf.report import Report
+from enrollments.models import User
+from notifications.daily import tell
+from notifications.due import DueInstallment, ExpiringCard, in_chunks, upcoming, with_story
+from notifications.kinds import EmailKind
+
+CARD_NOTICE_DAYS = (30, 7)
+
+
+def send_installment_reminders(*, on: datetime.date, dry_run: bool = False) -> Report:
+    """Remind once of each installment and due date, on the first of the REMINDER_DAYS on which a job runs.
+
+    Never on the due day or after it: by then the charge speaks for itself. A due date that was moved is
+    reminded of again.
+    """
+    report = Report()
+    soon = (on + timedelta(days=1), on + timedelta(days=max(settings.REMINDER_DAYS, default=0)))
+    # The first installment is paid when the order is placed.
+    rows = with_story(upcoming().filter(number__gt=1, due_on__range=soon))
+    for chunk in in_chunks(rows):
+        facts = [DueInstallment(installment) for installment in chunk]
+        tell(EmailKind.INSTALLMENT_REMINDER, facts, report, dry_run=dry_run)
+    return report
+
+
+def send_card_notices(*, on: datetime.date, dry_run: bool = False) -> Report:
+    """Say 30 and 7 days ahead that the saved card expires before a payment is due; a missed day is made up."""
+    report = Report()
+    for chunk in in_chunks(_cards_that_end(before=on + timedelta(days=max(CARD_NOTICE_DAYS)))):
+        tell(EmailKind.CARD_EXPIRING, _expiring(chunk, on=on), report, dry_run=dry_run)
+    return report
+
+
+def _cards_that_end(*, before: datetime.date) -> QuerySet[Card]:
+    ends_before = Q(exp_year__lt=before.year) | Q(exp_year=before.year, exp_month__lt=before.month)
+    family = Prefetch("household__guardians", User.objects.order_by("pk"))
+    return Card.objects.usable().filter(ends_before).select_related("household").prefetch_related(family)
+
+
+def _expiring(cards: list[Card], *, on: datetime.date) -> Iterator[ExpiringCard]:
+    coming = upcoming().filter(order__household__in={card.household_id for card in cards}, due_on__gt=on)
+    by_household: defaultdict[int, list[Installment]] = defaultdict(list)
+    for installment in coming.select_related("order").order_by("due_on", "pk"):
+        by_household[installment.order.household_id].append(installment)
+    for card in cards:
+        missed = [part for part in by_household[card.household_id] if card.expires_before(part.due_on)]
+        days = _notice_days(missed, on=on)
+        if days:
+            yield ExpiringCard(card, missed, days)
+
+
+def _notice_days(missed: Iterable[Installment], *, on: datetime.date) -> int:
+    """Which of the notices the next missed payment is due for; 0 if it is too far away."""
+    days_left = min(((part.due_on - on).days for part in missed), default=0)
+    return min((days for days in CARD_NOTICE_DAYS if 0 < days_left <= days), default=0)

@@ -1,0 +1,578 @@
+"""Emails about installments: before they are due, when a charge fails, and while they are overdue."""
+
+import datetime
+import time
+from collections import Counter
+from datetime import UTC, date, timedelta
+
+import pytest
+from django.core import signing
+from django.core.management import call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from billing.charging import run_attempt
+from billing.checkout import place_order
+from billing.dunning import start_charges
+from billing.links import installment_of, pay_link_path
+from billing.models import (
+    Card,
+    ChargeAttempt,
+    ChargeKind,
+    Installment,
+    InstallmentStatus,
+    PaymentPlan,
+)
+from csf.dates import local_date, start_of_day
+from csf.models import JobRun
+from enrollments.models import User
+from notifications import tasks
+from notifications.drain import drain
+from notifications.models import EmailMessage
+from notifications.overdue import process_overdue_installments
+from notifications.reminders import send_card_notices, send_installment_reminders
+from orders.models import Order, OrderItem
+from tests.bench.rows import create_courses, create_families, create_orders
+from tests.factories import create_cart, create_order
+from tests.shop import Shop, accept, hear, open_page
+
+DUE = date(2027, 3, 20)
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def shop(db, stripe_server, settings):
+    settings.STRIPE_CHARGES_PER_S = 0
+    accept()
+    return Shop(stripe_server)
+
+
+def create_part(*, due_on=DUE, card=True, **fields):
+    """The second of three parts of a confirmed order, the first one paid."""
+    order = create_order()
+    order.installments.update(status=InstallmentStatus.PAID)
+    order.confirm(reason="paid")
+    if card:
+        create_card(order.household)
+    fields = {"due_on": due_on, "amount_cents": 5_000} | fields
+    Installment.objects.create(order=order, number=3, due_on=due_on + 90 * DAY, amount_cents=4_000)
+    part = Installment.objects.create(order=order, number=2, **fields)
+    EmailMessage.objects.all().delete()
+    return part
+
+
+def create_card(household, **fields):
+    defaults = {"brand": "visa", "last4": "4242", "exp_month": 12, "exp_year": 2040}
+    return Card.objects.create(
+        household=household, stripe_payment_method_id=f"pm_{household.pk}", **defaults | fields
+    )
+
+
+def create_parts(count):
+    """As many orders with a part that is due, in bulk."""
+    guardians = create_families(count)
+    create_orders(guardians, create_courses(4))
+    Order.objects.update(status="confirmed")
+    orders = list(Order.objects.filter(household__guardians__in=guardians))
+    Installment.objects.bulk_create(
+        Installment(order=order, number=2, due_on=DUE, amount_cents=5_000) for order in orders
+    )
+    Card.objects.bulk_create(
+        Card(
+            household_id=order.household_id,
+            stripe_payment_method_id=f"pm_{order.pk}",
+            exp_month=1,
+            exp_year=2027,
+        )
+        for order in orders
+    )
+
+
+def mails(kind):
+    return EmailMessage.objects.filter(kind=kind)
+
+
+def reminded_on(*days):
+    """How many reminders are owed after the job of each of these days."""
+    counts = []
+    for day in days:
+        send_installment_reminders(on=day)
+        counts.append(mails("installment_reminder").count())
+    return counts
+
+
+# --- Reminders ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_a_reminder_goes_once_three_days_ahead_and_says_all():
+    part = create_part()
+    user = part.order.household.guardians.get()
+
+    days = [DUE - 4 * DAY, DUE - 3 * DAY, DUE - 3 * DAY, DUE - 2 * DAY, DUE - DAY, DUE, DUE + DAY]
+    assert reminded_on(*days) == [0, 1, 1, 1, 1, 1, 1]
+
+    mail = mails("installment_reminder").get()
+    item = OrderItem.objects.get(order=part.order)
+    assert mail.dedupe_key == f"installment_reminder:installment:{part.pk}:{DUE}:{user.pk}"
+    assert (mail.to, mail.fact_id, mail.expires_at) == (user.email, part.pk, start_of_day(DUE))
+    facts = {name: mail.context[name] for name in mail.context if name not in {"pay_path", "card_path"}}
+    assert facts == {
+        "first_name": "Pat",
+        "order_number": part.order.number,
+        "order_path": part.order.get_absolute_url(),
+        "number": 2,
+        "of": 3,
+        "due_on": DUE.isoformat(),
+        "amount_cents": 5_000,
+        "status": "scheduled",
+        "left_cents": 9_000,
+        "places": [{"child": str(item.child), "course": item.course.title}],
+        "card_brand": "visa",
+        "card_last4": "4242",
+        "will_charge": True,
+    }
+    assert installment_of(mail.context["pay_path"].split("/")[2]) == part
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("first_run", "owed"), [(2, 1), (1, 1), (0, 0), (-1, 0)])
+def test_missed_days_are_made_up_until_the_day_before(first_run, owed):
+    create_part()
+
+    assert reminded_on(DUE - first_run * DAY) == [owed]
+
+
+@pytest.mark.django_db
+def test_a_moved_due_date_is_reminded_of_again():
+    part = create_part()
+    send_installment_reminders(on=DUE - 3 * DAY)
+    Installment.objects.filter(pk=part.pk).update(due_on=DUE + 10 * DAY)
+
+    assert reminded_on(DUE - 2 * DAY, DUE + 7 * DAY, DUE + 8 * DAY) == [1, 2, 2]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("what", ["held", "paused", "paid", "cancelled", "retry", "order cancelled", "first"])
+def test_who_is_not_reminded(what):
+    part = create_part()
+    rows, orders = Installment.objects.filter(pk=part.pk), Order.objects.filter(pk=part.order_id)
+    now = timezone.now()
+    match what:
+        case "held":
+            rows.update(held_at=now)
+        case "paused":
+            orders.update(charges_paused_at=now)
+        case "retry":
+            rows.update(status="retry_wait", next_try_on=DUE)
+        case "order cancelled":
+            orders.update(status="cancelled")
+        case "first":
+            part.order.installments.update(due_on=DUE)
+            part.order.installments.filter(number=1).update(status="scheduled")
+            rows.update(status="paid")
+            part.order.installments.filter(number=3).update(status="paid")
+        case status:
+            rows.update(status=status)
+
+    assert reminded_on(DUE - 2 * DAY) == [0]
+
+
+@pytest.mark.django_db
+def test_a_card_that_cannot_pay_is_said():
+    part = create_part(card=False)
+    send_installment_reminders(on=DUE - 3 * DAY)
+
+    assert mails("installment_reminder").get().context["will_charge"] is False
+    assert part.order.household.cards.count() == 0
+
+
+@pytest.mark.django_db
+def test_a_family_without_guardian_is_named_and_stops_nobody():
+    lonely, part = create_part(), create_part()
+    User.objects.filter(household=lonely.order.household).update(household=None)
+
+    report = send_installment_reminders(on=DUE - 3 * DAY)
+
+    assert report.as_json() == {
+        "done": 1,
+        "failed": 0,
+        "skipped": [{"subject": str(lonely), "reason": "the family has nobody to write to"}],
+    }
+    assert mails("installment_reminder").get().fact_id == part.pk
+
+
+@pytest.mark.django_db
+def test_a_dry_run_writes_nothing_and_counts_the_same():
+    for job in (send_installment_reminders, process_overdue_installments, send_card_notices):
+        for _ in range(2):
+            part = create_part()
+            Card.objects.update(exp_month=1, exp_year=2027)
+        on = DUE - 3 * DAY
+        if job is process_overdue_installments:
+            Installment.objects.filter(pk=part.pk).update(status="needs_card")
+            on = DUE + 3 * DAY
+
+        dry = job(on=on, dry_run=True)
+        assert EmailMessage.objects.count() == 0
+        real = job(on=on)
+
+        assert real.done > 0
+        assert (dry.done, dry.reasons) == (real.done, real.reasons)
+        assert job(on=on, dry_run=True).done == 0
+        EmailMessage.objects.all().delete()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("job", [send_installment_reminders, send_card_notices, process_overdue_installments])
+def test_a_thousand_cost_as_many_statements_as_two_hundred(job):
+    is_overdue = job is process_overdue_installments
+    day = DUE + 3 * DAY if is_overdue else DUE - 3 * DAY
+    statements = []
+    for count in (200, 1000):
+        Installment.objects.filter(number=2).update(status="paid")
+        create_parts(count)
+        if is_overdue:
+            Installment.objects.filter(number=2, status="scheduled").update(status="needs_card")
+
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            assert job(on=day).done == count
+        statements.append(len(queries))
+
+    assert EmailMessage.objects.count() == 1200
+    assert max(statements) <= 12
+    # A full chunk is followed by a look for the next one.
+    assert statements[1] - statements[0] <= 1
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("zone", "instant", "day"),
+    [
+        ("America/New_York", datetime.datetime(2027, 3, 14, 4, 30, tzinfo=UTC), date(2027, 3, 13)),
+        ("America/New_York", datetime.datetime(2027, 11, 8, 4, 30, tzinfo=UTC), date(2027, 11, 7)),
+        ("Pacific/Auckland", datetime.datetime(2027, 2, 28, 11, 30, tzinfo=UTC), date(2027, 3, 1)),
+        ("Pacific/Auckland", datetime.datetime(2027, 9, 25, 13, 30, tzinfo=UTC), date(2027, 9, 26)),
+    ],
+)
+def test_days_are_those_of_the_school(settings, monkeypatch, zone, instant, day):
+    settings.SCHOOL_TIME_ZONE = zone
+    monkeypatch.setattr(timezone, "now", lambda: instant)
+    part = create_part_at(due_on=day + 3 * DAY)
+    create_part_at(due_on=day + 4 * DAY)
+    create_part_at(due_on=day)
+
+    tasks.send_installment_reminders()
+
+    mail = mails("installment_reminder").get()
+    assert (mail.fact_id, JobRun.objects.get().on) == (part.pk, day)
+    assert local_date(mail.expires_at) == part.due_on
+    assert local_date(mail.expires_at - timedelta(seconds=1)) == part.due_on - DAY
+
+
+def create_part_at(*, due_on):
+    """In bulk: nothing about it depends on the clock."""
+    create_parts(1)
+    part = Installment.objects.filter(number=2).latest("pk")
+    Installment.objects.filter(pk=part.pk).update(due_on=due_on)
+    part.refresh_from_db()
+    return part
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("due_on", "day"),
+    [
+        (date(2027, 3, 1), date(2027, 2, 26)),
+        (date(2028, 3, 1), date(2028, 2, 27)),
+        (date(2027, 1, 1), date(2026, 12, 29)),
+        (date(2027, 10, 31), date(2027, 10, 28)),
+    ],
+)
+def test_month_ends(due_on, day):
+    create_part(due_on=due_on)
+
+    assert reminded_on(day - DAY, day) == [0, 1]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("status", ["paid", "cancelled", "charging"])
+def test_a_queued_reminder_is_not_sent_when_it_is_no_longer_true(mail_server, status):
+    settled, upcoming = create_part(), create_part()
+    EmailMessage.objects.all().delete()
+    due_on = local_date(timezone.now()) + 2 * DAY
+    Installment.objects.filter(number=2).update(due_on=due_on)
+    send_installment_reminders(on=due_on - 2 * DAY)
+    Installment.objects.filter(pk=settled.pk).update(status=status)
+
+    drain()
+
+    assert dict(mails("installment_reminder").values_list("fact_id", "status")) == {
+        settled.pk: "expired",
+        upcoming.pk: "sent",
+    }
+
+
+@pytest.mark.django_db
+def test_the_command_runs_once_a_day(capsys, settings):
+    due_on = local_date(timezone.now()) + 3 * DAY
+    create_part(due_on=due_on)
+    day = (due_on - 3 * DAY).isoformat()
+
+    call_command("send_installment_reminders", "--date", day, "--dry-run")
+    call_command("send_installment_reminders", "--date", day)
+    call_command("send_installment_reminders", "--date", day)
+    call_command("process_overdue_installments", "--date", day)
+    call_command("send_card_notices", "--date", day)
+
+    assert capsys.readouterr().out.splitlines() == [
+        "would do: done=1 skipped=0 failed=0",
+        f"send_installment_reminders {day}: done=1 skipped=0 failed=0",
+        f"send_installment_reminders {day}: done already, nothing done",
+        f"process_overdue_installments {day}: done=0 skipped=0 failed=0",
+        f"send_card_notices {day}: done=0 skipped=0 failed=0",
+    ]
+
+
+# --- Cards that expire --------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_a_card_that_ends_too_early_is_told_of_twice():
+    part = create_part()
+    Card.objects.update(exp_month=2, exp_year=2027)
+    counts = []
+    for days in (31, 30, 29, 8, 7, 6, 0):
+        send_card_notices(on=DUE - days * DAY)
+        counts.append(mails("card_expiring").count())
+
+    assert counts == [0, 1, 1, 1, 2, 2, 2]
+    card, user = Card.objects.get(), part.order.household.guardians.get()
+    assert set(EmailMessage.objects.values_list("dedupe_key", flat=True)) == {
+        f"card_expiring:card:{card.pk}:{DUE}:{days}:{user.pk}" for days in (30, 7)
+    }
+    context = EmailMessage.objects.latest("pk").context
+    assert context["expires"] == "02/2027"
+    assert [row["due_on"] for row in context["missed"]] == ["2027-03-20", "2027-06-18"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "card",
+    [
+        {"exp_month": 3},  # good to the end of its month
+        {"exp_month": 2, "replaced_at": timezone.now()},
+        {"exp_month": 2, "refused_at": timezone.now()},
+        {"exp_month": None, "exp_year": None},
+    ],
+)
+def test_which_cards_are_not_told_of(card):
+    create_part()
+    Card.objects.update(**{"exp_year": 2027} | card)
+
+    assert send_card_notices(on=DUE - 7 * DAY).done == 0
+
+
+# --- Overdue ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_overdue_notices_go_on_three_days_and_each_once():
+    part = create_part(status="needs_card")
+    user = part.order.household.guardians.get()
+    told = Counter()
+    for days in range(30):
+        if process_overdue_installments(on=DUE + days * DAY).done:
+            told[days] += 1
+
+    assert told == {3: 1, 7: 1, 14: 1}
+    assert set(EmailMessage.objects.values_list("dedupe_key", flat=True)) == {
+        f"overdue_notice:installment:{part.pk}:overdue:{DUE}:{days}:{user.pk}" for days in (3, 7, 14)
+    }
+    assert sorted(mails("overdue_notice").values_list("context__days", "context__waits_for")) == [
+        (3, "needs_card"),
+        (7, "needs_card"),
+        (14, "needs_card"),
+    ]
+    part.order.refresh_from_db()
+    assert part.order.status == "confirmed"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("day", "owed"), [(2, 0), (4, 1), (6, 1), (10, 1), (11, 0), (17, 1), (18, 0)])
+def test_a_missed_notice_is_made_up_for_three_days(day, owed):
+    create_part(status="exhausted")
+
+    assert process_overdue_installments(on=DUE + day * DAY).done == owed
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"status": "needs_auth"}, ""),
+        ({"status": "exhausted"}, ""),
+        ({"status": "needs_card", "held_at": timezone.now()}, "held by staff"),
+        ({"status": "charging"}, "a payment is under way"),
+        ({"status": "retry_wait", "next_try_on": DUE + 5 * DAY}, "will be tried again by itself"),
+        ({"status": "scheduled"}, "not tried yet: staff decide"),
+    ],
+)
+def test_who_gets_an_overdue_notice_and_why_not(fields, reason):
+    part = create_part(**fields)
+
+    report = process_overdue_installments(on=DUE + 3 * DAY)
+
+    assert (report.done, [(skip.subject, skip.reason) for skip in report.skipped]) == (
+        (0, [(str(part), reason)]) if reason else (1, [])
+    )
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("tried_on", "owed"), [(0, 1), (3, 0), (4, 0)])
+def test_the_email_about_a_try_is_enough_for_its_day(tried_on, owed):
+    part = create_part(status="needs_card")
+    ChargeAttempt.objects.create(
+        installment=part,
+        number=1,
+        kind=ChargeKind.AUTO,
+        status="declined",
+        amount_cents=part.amount_cents,
+        currency="usd",
+        charged_on=DUE + tried_on * DAY,
+    )
+
+    assert process_overdue_installments(on=DUE + 4 * DAY).done == owed
+    assert process_overdue_installments(on=DUE + 7 * DAY).done == 1
+
+
+# --- A saved card is charged --------------------------------------------------------------------------------
+
+
+def part_on_saved_card(shop, parts=2):
+    plan, _ = PaymentPlan.objects.get_or_create(name=f"{parts} parts", parts=parts)
+    order = create_cart()
+    place_order(order=order, by=order.household.guardians.get(), now=timezone.now(), plan=plan)
+    shop.pay(open_page(order))
+    hear(shop, "payment_intent.succeeded")
+    return order.installments.get(number=2)
+
+
+def charge(shop, part, *outcomes):
+    """Charge it on its day, and again for as long as it is tried by itself."""
+    card = Card.objects.get(household=part.order.household, replaced_at=None)
+    shop.server.control("POST", f"/_cards/{card.stripe_payment_method_id}", {"next": list(outcomes)})
+    start_charges([InstallmentStatus.SCHEDULED], on=part.due_on)
+    for _ in range(10):
+        for attempt_id in ChargeAttempt.objects.on_saved_cards().waiting().values_list("pk", flat=True):
+            run_attempt(attempt_id)
+        part.refresh_from_db()
+        if part.status != "retry_wait":
+            return
+        start_charges([InstallmentStatus.RETRY_WAIT], on=part.next_try_on)
+
+
+def test_four_declines_make_four_notices_and_the_last_is_final(shop):
+    part = part_on_saved_card(shop)
+
+    charge(shop, part, *["insufficient_funds"] * 4)
+
+    due_on = part.due_on
+    rows = list(mails("payment_failed").order_by("pk"))
+    assert [(row.context["stage"], row.context["next_try_on"], row.context["is_final"]) for row in rows] == [
+        (1, (due_on + 3 * DAY).isoformat(), False),
+        (2, (due_on + 7 * DAY).isoformat(), False),
+        (3, (due_on + 14 * DAY).isoformat(), False),
+        (4, None, True),
+    ]
+    user = part.order.household.guardians.get()
+    assert [row.dedupe_key for row in rows] == [
+        f"payment_failed:attempt:{attempt.pk}:{user.pk}" for attempt in part.attempts.order_by("pk")
+    ]
+    assert {row.context["reason"] for row in rows} == {"There was not enough money on the card."}
+    assert [row.expires_at for row in rows[:3]] == [start_of_day(due_on + n * DAY) for n in (3, 7, 14)]
+    assert all(row.next_attempt_at <= row.created_at for row in rows)
+
+
+@pytest.mark.parametrize("outcome", ["expired_card", "stolen_card"])
+def test_a_card_that_is_not_tried_again(shop, outcome):
+    part = part_on_saved_card(shop)
+
+    charge(shop, part, outcome)
+
+    context = mails("payment_failed").get().context
+    assert (context["stage"], context["next_try_on"], context["is_final"]) == (1, None, False)
+    assert "stolen" not in str(context)
+    assert mails("authentication_needed").count() == 0
+
+
+def test_a_bank_that_wants_the_parent_has_a_mail_of_its_own_until_it_is_paid(shop, mail_server):
+    part = part_on_saved_card(shop)
+
+    charge(shop, part, "authentication_required")
+
+    assert mails("payment_failed").count() == 0
+    mail = mails("authentication_needed").get()
+    assert installment_of(mail.context["pay_path"].split("/")[2]) == part
+    assert mail.context["amount_cents"] == part.amount_cents
+    part.pay(reason="the parent confirmed")
+    drain()
+    mail.refresh_from_db()
+    assert mail.status == "expired"
+
+
+def test_a_decline_that_was_paid_meanwhile_is_not_told(shop, mail_server):
+    part = part_on_saved_card(shop)
+    charge(shop, part, "expired_card")
+    part.pay(reason="at the office")
+
+    drain()
+
+    assert mails("payment_failed").get().status == "expired"
+
+
+def test_a_receipt_says_what_comes_next(shop):
+    part = part_on_saved_card(shop, parts=3)
+    last = part.order.installments.get(number=3)
+
+    first = mails("payment_success").get().context
+    assert (first["number"], first["of"], first["next_due_on"]) == (1, 3, part.due_on.isoformat())
+    charge(shop, part)
+
+    second = mails("payment_success").latest("pk").context
+    facts = [second[name] for name in ("number", "of", "left_cents", "next_due_on", "next_amount_cents")]
+    assert facts == [2, 3, last.amount_cents, last.due_on.isoformat(), last.amount_cents]
+    assert second["card_last4"] == "4242"
+    charge(shop, last)
+
+    third = mails("payment_success").latest("pk").context
+    assert (third["left_cents"], third["next_due_on"], third["next_amount_cents"]) == (0, None, None)
+
+
+# --- The link -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_a_link_opens_its_installment_and_no_other_is_made_from_it():
+    part = create_part()
+    token = pay_link_path(part).split("/")[2]
+
+    assert installment_of(token) == part
+    for bad in ("", "x", token[:-1], token.replace(":", "."), signing.dumps(str(part.public_id))):
+        with pytest.raises(signing.BadSignature):
+            installment_of(bad)
+
+
+@pytest.mark.django_db
+def test_a_link_is_good_for_sixty_days(monkeypatch):
+    token = pay_link_path(create_part()).split("/")[2]
+    now = time.time()
+
+    monkeypatch.setattr(signing.time, "time", lambda: now + 59 * 86_400)
+    installment_of(token)
+    monkeypatch.setattr(signing.time, "time", lambda: now + 61 * 86_400)
+    with pytest.raises(signing.SignatureExpired):
+        installment_of(token)
