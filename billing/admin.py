@@ -17,6 +17,7 @@ from djstripe.models import (
 
 from billing.models import (
     Card,
+    CardUpdate,
     ChargeAttempt,
     ChargeAttemptTransition,
     Consent,
@@ -174,6 +175,16 @@ class CardAdmin(ReadOnlyAdmin):
     list_filter = ["brand", "saved_at", ("refused_at", admin.EmptyFieldListFilter)]
     list_select_related = ["household"]
     search_fields = ["household__name", "last4"]
+    ordering = ["-pk"]
+
+
+@admin.register(CardUpdate)
+class CardUpdateAdmin(ReadOnlyAdmin):
+    list_display = ["created_at", "household", "requested_by", "charge_now", "finished_at"]
+    list_filter = ["charge_now", ("finished_at", admin.EmptyFieldListFilter)]
+    list_select_related = ["household", "requested_by"]
+    search_fields = ["household__name", "stripe_session_id"]
+    date_hierarchy = "created_at"
     ordering = ["-pk"]
 
 

@@ -176,7 +176,7 @@ def _still_wanted(attempt: ChargeAttempt) -> None:
         raise _Unwanted(f"the order is {installment.order.get_status_display()}")
     if installment.order.charges_paused_at:
         raise _Unwanted("charges of this order are paused")
-    if attempt.card is None or attempt.card.refused_at:
+    if attempt.card is None or attempt.card.refused_at or attempt.card.replaced_at:
         raise _Unwanted("the card cannot be used")
 
 

@@ -109,7 +109,7 @@ def payment_page(*, order: Order, by: User, now: datetime.datetime) -> str:
     if attempt.stripe_session_id:
         close_page(attempt)
         attempt = _attempt_to_pay(order=order, by=by, now=now)
-    return _open_page(attempt, _customer_id(order.household))
+    return _open_page(attempt, customer_id(order.household))
 
 
 @again_after_deadlock
@@ -146,7 +146,8 @@ def _prolong_hold(order: Order, until: datetime.datetime) -> None:
         Enrollment.objects.filter(order_item__order=order, expires_at__isnull=False).update(expires_at=until)
 
 
-def _customer_id(household: Household) -> str:
+def customer_id(household: Household) -> str:
+    """The household's customer at Stripe, made on first use. Raises StripeUnavailable."""
     customer, _ = StripeCustomer.objects.get_or_create(household=household)
     if customer.stripe_id is None:
         guardian = household.guardians.order_by("pk")[0]
@@ -274,7 +275,7 @@ def close_payment_page(order: Order) -> None:
 def _learn_page(attempt: ChargeAttempt, order: Order) -> None:
     """Whether Stripe made a page for an attempt that got no answer: the same request again tells."""
     try:
-        _open_page(attempt, _customer_id(order.household))
+        _open_page(attempt, customer_id(order.household))
     except StripeUnavailable:
         attempt.refresh_from_db()
         if attempt.status in OPEN_CHARGE and not attempt.stripe_session_id:

@@ -8,3 +8,7 @@ class CancelForm(forms.Form):
         max_length=300,
         widget=forms.Textarea({"rows": 3}),
     )
+
+
+class CardUpdateForm(forms.Form):
+    charge_now = forms.BooleanField(required=False)

@@ -2,6 +2,7 @@
 
 import datetime
 import logging
+import time
 from datetime import timedelta
 
 from django.db import transaction
@@ -16,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 # A page that ended this long ago should have told us so.
 PATIENCE = timedelta(minutes=10)
+BUDGET_S = 25.0  # each page may wait for Stripe, and the queue ends a task after 60 s
 
 
 def pull_events(*, since: datetime.datetime) -> int:
@@ -42,15 +44,22 @@ def pull_events(*, since: datetime.datetime) -> int:
 
 
 def settle_finished_pages(*, now: datetime.datetime) -> int:
-    """Ask Stripe about each payment page that is over but did not say so; returns how many were settled."""
+    """Ask Stripe about payment pages that are over but did not say so, for BUDGET_S; returns how many were
+    settled."""
     settled = 0
+    deadline = time.monotonic() + BUDGET_S
     forgotten = ChargeAttempt.objects.payable().filter(
         session_expires_at__lt=now - PATIENCE, stripe_session_id__isnull=False
     )
-    for attempt in forgotten.select_related("installment__order"):
+    # In any order: a page that cannot be settled must not stand before the others each time.
+    for attempt in forgotten.select_related("installment__order").order_by("?"):
+        if time.monotonic() > deadline:
+            break
         try:
             close_page(attempt)
             settled += 1
         except (StripeUnavailable, Stale) as error:
             logger.warning("payment page of attempt %s is not settled: %r", attempt.pk, error)
+        except Exception:
+            logger.exception("payment page of attempt %s cannot be settled", attempt.pk)
     return settled

@@ -5,6 +5,7 @@ number of times, in any order, by webhook, page or repair job: success is applie
 failure closes only the attempt it belongs to, and nothing undoes a payment.
 """
 
+import datetime
 import uuid
 from collections.abc import Mapping
 from datetime import timedelta
@@ -14,11 +15,23 @@ from django.db import transaction
 from django.utils import timezone
 
 from billing.cards import save_card
+from billing.dunning import start_attempt
 from billing.gateway import instant
-from billing.models import Card, ChargeAttempt, ChargeStatus, Installment, InstallmentStatus, Payment
+from billing.models import (
+    Card,
+    CardUpdate,
+    ChargeAttempt,
+    ChargeKind,
+    ChargeStatus,
+    Installment,
+    InstallmentStatus,
+    Payment,
+)
 from billing.models.charges import OPEN_CHARGE
-from billing.models.money import OPEN_INSTALLMENT
+from billing.models.money import CHARGEABLE, OPEN_INSTALLMENT
 from csf.contention import again_after_deadlock
+from csf.dates import local_date
+from csf.jobs import enqueue
 from csf.models import StaffTask
 from enrollments.models import Course, Household
 from orders.models import Order, OrderStatus
@@ -128,19 +141,49 @@ def settle_setup_intent(intent: StripeObject) -> Card | None:
     """A parent saved another card on Stripe's page: it pays the household's open installments from now on.
 
     What waits for another card is tried again on the next day of the job, without counting the old card's
-    tries.
+    tries. What was due when the parent asked is charged at once, if they ticked that, and only once.
     """
     metadata = intent.get("metadata") or {}
     household = _household(metadata.get("household")) if metadata.get("purpose") == "card_update" else None
     if household is None or intent["status"] != "succeeded":
         return None
+    list(Order.objects.select_for_update(no_key=True).filter(household=household).order_by("pk"))
     card = save_card(household=household, method=intent["payment_method"])
+    update = _finished_update(household, metadata.get("card_update"))
     if card.refused_at is None and card.replaced_at is None:
         tomorrow = timezone.localdate() + timedelta(days=1)
         stuck = [InstallmentStatus.NEEDS_CARD, InstallmentStatus.EXHAUSTED]
         for installment in Installment.objects.filter(order__household=household, status__in=stuck):
             installment.wait_until(max(tomorrow, installment.due_on), reason="another card was saved")
+        if update and update.charge_now:
+            _charge_what_was_due(card, on=local_date(update.created_at))
     return card
+
+
+def _finished_update(household: Household, public_id: Any) -> CardUpdate | None:
+    """The request for this card; None if it is unknown, or was told before."""
+    try:
+        updates = CardUpdate.objects.filter(
+            public_id=uuid.UUID(str(public_id)), household=household, finished_at=None
+        )
+    except ValueError:
+        return None
+    update = updates.first()
+    return update if update and updates.update(finished_at=timezone.now()) else None
+
+
+def _charge_what_was_due(card: Card, *, on: datetime.date) -> None:
+    due = Installment.objects.filter(
+        order__household=card.household_id,
+        order__status=OrderStatus.CONFIRMED,
+        order__charges_paused_at=None,
+        held_at=None,
+        status__in=CHARGEABLE,
+        due_on__lte=on,
+    )
+    for installment in due.select_related("order"):
+        start_attempt(installment, card=card, kind=ChargeKind.PARENT, on=local_date(timezone.now()))
+    enqueue("billing.tasks.charge")
 
 
 def _household(public_id: Any) -> Household | None:

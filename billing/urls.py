@@ -1,6 +1,6 @@
 from django.urls import include, path
 
-from billing import views, webhooks
+from billing import money_views, views, webhooks
 
 # dj-stripe's admin and command line reverse this name in its namespace. Never include djstripe.urls itself:
 # its view stores unsigned requests.
@@ -12,7 +12,14 @@ djstripe_urls = (
 urlpatterns = [
     path("", include(djstripe_urls)),
     path("checkout/", views.checkout, name="checkout"),
-    path("account/", views.account, name="account"),
+    path("account/", money_views.account, name="account"),
+    path("account/card/", money_views.change_card, name="change_card"),
+    path(
+        "account/installments/<uuid:public_id>/pay/",
+        money_views.pay_own_installment,
+        name="pay_own_installment",
+    ),
+    path("pay/<str:token>/", money_views.pay_installment, name="pay_installment"),
     path("account/orders/<uuid:public_id>/", views.order, name="order"),
     path("account/orders/<uuid:public_id>/pay/", views.pay, name="pay"),
     path("account/orders/<uuid:public_id>/cancel/", views.cancel_order, name="cancel_order"),

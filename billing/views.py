@@ -2,7 +2,6 @@ import uuid
 
 from django.conf import settings
 from django.contrib import messages
-from django.db.models import Q, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -13,7 +12,8 @@ from billing.checkout import NothingToPay, StripeUnavailable, payment_page, plac
 from billing.consent import consent_text
 from billing.expiry import Paid, end_unpaid_order
 from billing.forms import CancelForm
-from billing.models import Installment, PaymentPlan
+from billing.models import PaymentPlan
+from billing.statement import lines_of
 from csf.dates import local_date
 from csf.state import Stale
 from enrollments.families import household_of, verified_email_to_post
@@ -96,16 +96,18 @@ def _to_payment(request: HttpRequest, order: Order) -> HttpResponse:
 def order(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """Only reads: what the payment page did arrives by webhook, so this page reloads itself until it is
     here."""
-    orders = household_of(request).orders.placed().with_lines().prefetch_related("installments", "payments")
+    orders = household_of(request).orders.placed().with_lines().select_related("consent")
+    orders = orders.prefetch_related("installments", "payments")
     found = get_object_or_404(orders, public_id=public_id)
+    today = local_date(timezone.now())
     list_cents = sum(item.list_cents or 0 for item in found.items.all())
     context = {
         "order": found,
-        "installments": found.installments.all(),
+        "lines": lines_of(found.installments.all(), on=today),
         "payments": found.payments.all(),
         "list_cents": list_cents,
         "discount_cents": list_cents - found.total_cents,
-        "today": local_date(timezone.now()),
+        "today": today,
         "is_waiting_for_stripe": found.status == OrderStatus.PLACED and "paid" in request.GET,
     }
     return render(request, "billing/order.html", context)
@@ -167,16 +169,6 @@ def _give_up(request: HttpRequest, enrollment: Enrollment, *, reason: str) -> No
             f"{enrollment.child.first_name} is no longer enrolled in {enrollment.course}. "
             "The office will contact you.",
         )
-
-
-def account(request: HttpRequest) -> HttpResponse:
-    household, today = household_of(request), local_date(timezone.now())
-    due = Installment.objects.open().filter(order__household=household)
-    context = {
-        "orders": household.orders.placed().with_lines(),
-        "due": due.aggregate(now=Sum("amount_cents", filter=Q(due_on__lte=today)), all=Sum("amount_cents")),
-    }
-    return render(request, "billing/account.html", context)
 
 
 def _user(request: HttpRequest) -> User:

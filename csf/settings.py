@@ -117,7 +117,8 @@ DATABASES = {"default": env.dj_db_url("DATABASE_URL", conn_max_age=600)}
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 # For web processes only, whose visitors wait; gunicorn's --env gives it to them (Dockerfile).
 if _lock_timeout_ms := env.int("DB_LOCK_TIMEOUT_MS", 0):
-    DATABASES["default"].setdefault("OPTIONS", {})["options"] = f"-c lock_timeout={_lock_timeout_ms}"
+    _options = DATABASES["default"].setdefault("OPTIONS", {})
+    _options["options"] = f"{_options.get('options', '')} -c lock_timeout={_lock_timeout_ms}".strip()
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # The counters of the sign-in limits live here: the default of 300 entries would throw counters away under
 # load.
@@ -217,8 +218,8 @@ CONTENT_SECURITY_POLICY = {
         "connect-src": ["'self'"],
         "base-uri": ["'none'"],
         "frame-ancestors": ["'none'"],
-        # Checkout answers the form with a redirect to the payment page; browsers apply form-action to it.
-        "form-action": ["'self'", "https://checkout.stripe.com"],
+        # Forms are answered with a redirect to Stripe's pages; browsers apply form-action to it.
+        "form-action": ["'self'", "https://checkout.stripe.com", "https://invoice.stripe.com"],
     }
 }
 

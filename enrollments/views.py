@@ -62,8 +62,8 @@ def _known_contacts(child: Child) -> list[Any]:
 def _way_back(request: HttpRequest) -> str:
     """`?next=` if it stays on this site, else the list of children."""
     wanted = request.GET.get("next", "")
-    # Only whole paths: Django's redirect() takes a bare word for the name of a view.
-    is_ours = wanted.startswith("/") and url_has_allowed_host_and_scheme(
+    # No bare word: redirect() takes that for the name of a view.
+    is_ours = wanted.startswith(("/", "http://", "https://")) and url_has_allowed_host_and_scheme(
         wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
     return wanted if is_ours else reverse("children")

@@ -46,20 +46,26 @@ TELLS = {
 def event_row(event: Mapping[str, Any]) -> EmailEvent:
     """The unsaved row of one event as SendGrid posts it. Raises KeyError, TypeError or ValueError if it is
     none."""
-    name, address, at = str(event["event"]), str(event.get("email", "")), int(event["timestamp"])
-    provider_id = str(event.get("sg_message_id", ""))
-    detail = str(event.get("reason") or event.get("response") or event.get("url") or "")
+    name, address, at = _text(event["event"]), _text(event.get("email")), int(event["timestamp"])
+    provider_id = _text(event.get("sg_message_id"))
+    detail = _text(event.get("reason") or event.get("response") or event.get("url"))
     # SendGrid gives copies of one event new ids of their own, so what it says makes the key.
     said = "\0".join([provider_id, name, address, str(at), detail])
     return EmailEvent(
         key=hashlib.sha256(said.encode()).hexdigest(),
         outbox_id=_uuid(event.get("outbox_id")),
         name=name[:40],
-        bounce_type=str(event.get("type") or "")[:40],
+        bounce_type=_text(event.get("type"))[:40],
         detail=detail[:1000],
-        provider_event_id=str(event.get("sg_event_id", ""))[:100],
+        provider_event_id=_text(event.get("sg_event_id"))[:100],
         happened_at=datetime.datetime.fromtimestamp(at, datetime.UTC),
     )
+
+
+def _text(value: object) -> str:
+    """As PostgreSQL can keep it: reasons are words of other people's servers, and one odd byte in them would
+    lose its whole batch."""
+    return str(value or "").encode(errors="replace").decode().replace("\0", "")
 
 
 def _uuid(value: object) -> UUID | None:

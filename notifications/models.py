@@ -190,7 +190,7 @@ class EmailAttempt(models.Model):
 
 
 class EmailEvent(models.Model):
-    """One event as SendGrid posted it. `key` is made of what it says, because copies have ids of their own."""
+    """One event as SendGrid posted it. `key` is made of what it says, for copies have ids of their own."""
 
     key = models.CharField(max_length=64, unique=True)
     outbox_id = models.UUIDField(

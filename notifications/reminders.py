@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 from django.conf import settings
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
 
 from billing.models import Card, Installment
 from csf.report import Report
@@ -35,17 +35,21 @@ def send_installment_reminders(*, on: datetime.date, dry_run: bool = False) -> R
 
 
 def send_card_notices(*, on: datetime.date, dry_run: bool = False) -> Report:
-    """Say 30 and 7 days ahead that the saved card expires before a payment is due; a missed day is made up."""
+    """Say 30 and 7 days ahead that the card expires before a payment is due; missed days are made up."""
     report = Report()
-    for chunk in in_chunks(_cards_that_end(before=on + timedelta(days=max(CARD_NOTICE_DAYS)))):
+    for chunk in in_chunks(_cards_that_end(on=on)):
         tell(EmailKind.CARD_EXPIRING, _expiring(chunk, on=on), report, dry_run=dry_run)
     return report
 
 
-def _cards_that_end(*, before: datetime.date) -> QuerySet[Card]:
-    ends_before = Q(exp_year__lt=before.year) | Q(exp_year=before.year, exp_month__lt=before.month)
+def _cards_that_end(*, on: datetime.date) -> QuerySet[Card]:
+    """Before the last day that a notice looks ahead to, of families who have to pay until then."""
+    until = on + timedelta(days=max(CARD_NOTICE_DAYS))
+    ends_before = Q(exp_year__lt=until.year) | Q(exp_year=until.year, exp_month__lt=until.month)
+    is_due = upcoming().filter(order__household=OuterRef("household"), due_on__gt=on, due_on__lte=until)
     family = Prefetch("household__guardians", User.objects.order_by("pk"))
-    return Card.objects.usable().filter(ends_before).select_related("household").prefetch_related(family)
+    cards = Card.objects.usable().filter(ends_before, Exists(is_due))
+    return cards.select_related("household").prefetch_related(family)
 
 
 def _expiring(cards: list[Card], *, on: datetime.date) -> Iterator[ExpiringCard]:

@@ -151,6 +151,11 @@ def _charge_decline(**changes: Any) -> Context:
     return _installment() | told | changes
 
 
+def _overdue(**changes: Any) -> Context:
+    """There is no card, or none that can be charged."""
+    return _installment(**changes) | {"card_brand": "", "card_last4": ""}
+
+
 BARE: Context = {"first_name": "", "card_brand": "", "card_last4": "", "places": [], "left_cents": 0}
 HUGE: Context = {
     "first_name": LONG,
@@ -265,12 +270,12 @@ SAMPLES: dict[EmailKind, dict[str, Context]] = {
         "no_good_card": _installment(will_charge=False),
     },
     EmailKind.OVERDUE_NOTICE: {
-        "minimal": _installment(**BARE, days=3, waits_for="exhausted"),
-        "typical": _installment(days=7, waits_for="needs_card"),
-        "huge": _installment(**HUGE, days=14, waits_for="needs_auth"),
-        "hostile": _installment(**HOSTILE_FAMILY, days=3, waits_for="needs_card"),
-        "bank": _installment(days=7, waits_for="needs_auth"),
-        "staff": _installment(days=14, waits_for="exhausted"),
+        "minimal": _overdue(**BARE, days=3, waits_for="exhausted"),
+        "typical": _overdue(days=7, waits_for="needs_card"),
+        "huge": _overdue(**HUGE, days=14, waits_for="needs_auth"),
+        "hostile": _overdue(**HOSTILE_FAMILY, days=3, waits_for="needs_card"),
+        "bank": _overdue(days=7, waits_for="needs_auth"),
+        "staff": _overdue(days=14, waits_for="exhausted"),
     },
     EmailKind.CARD_EXPIRING: {
         "minimal": _card(first_name="", card_brand="", card_last4="", missed=[_card()["missed"][0]]),

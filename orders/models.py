@@ -89,6 +89,11 @@ class Order(StatefulModel):
                 name="orders_order_placed_by_somebody",
             ),
         ]
+        indexes = [
+            models.Index(
+                fields=["held_until"], condition=Q(status=OrderStatus.PLACED), name="orders_order_held"
+            ),  # each minute the sweep asks which holds are over
+        ]
 
     def __str__(self) -> str:
         return f"Order {self.number}"

@@ -7,7 +7,7 @@ from orders.models import PromoCode
 
 
 def load_season(*, on: datetime.date, families: int, seed: int) -> None:
-    """The whole season; a repeat adds nothing."""
+    """A repeat adds nothing."""
     load_classes_and_families(on=on, families=families, seed=seed)
     PromoCode.objects.get_or_create(code="WELCOME10", defaults={"percent_bps": 1000})
     PromoCode.objects.get_or_create(code="TENOFF", defaults={"amount_cents": 1000, "max_orders": 50})

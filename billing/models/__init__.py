@@ -9,10 +9,11 @@ from billing.models.money import (
     PaymentMethod,
     StripeCustomer,
 )
-from billing.models.plans import Card, Consent, PaymentPlan, PlanInterval
+from billing.models.plans import Card, CardUpdate, Consent, PaymentPlan, PlanInterval
 
 __all__ = [
     "Card",
+    "CardUpdate",
     "ChargeAttempt",
     "ChargeAttemptTransition",
     "ChargeKind",

@@ -137,6 +137,25 @@ class Card(models.Model):
         return (self.exp_year, self.exp_month) < (on.year, on.month)
 
 
+class CardUpdate(models.Model):
+    """A parent who went to Stripe's page to save another card, and whether it may be charged at once for what
+    was due that day."""
+
+    household = models.ForeignKey(Household, on_delete=models.PROTECT, related_name="card_updates")
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    requested_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    charge_now = models.BooleanField(default=False)
+    stripe_session_id = models.CharField(max_length=255, unique=True, null=True, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    finished_at = models.DateTimeField(null=True, editable=False, help_text="When the card was saved.")
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"Card update of {self.household}"
+
+
 def card_columns(method: Any) -> dict[str, Any]:
     """From a Stripe payment method."""
     card = method.get("card") or {}

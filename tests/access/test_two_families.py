@@ -18,6 +18,7 @@ WITH_ID = {
     "/account/orders/{}/pay/": "order",
     "/account/orders/{}/cancel/": "order",
     "/account/enrollments/{}/cancel/": "enrollment",
+    "/account/installments/{}/pay/": "installment",
     "/cart/{}/remove/": "line",
 }
 WITHOUT_ID = [
@@ -25,6 +26,7 @@ WITHOUT_ID = [
     "/cart/",
     "/checkout/",
     "/account/",
+    "/account/card/",
     "/account/children/",
     "/account/children/add/",
 ]
@@ -44,6 +46,7 @@ def family(name):
     ids = {
         "child": [child.public_id],
         "order": [confirmed.public_id, placed.public_id, cart.public_id],
+        "installment": list(placed.installments.values_list("public_id", flat=True)),
         "line": [cart.items.get().public_id],
         "enrollment": list(Enrollment.objects.filter(child=child).values_list("public_id", flat=True)),
     }

@@ -256,7 +256,7 @@ def test_a_place_that_moved_while_the_parent_pressed_is_told(monkeypatch):
 def test_the_account_shows_what_is_due_and_after_paying_that_nothing_is(shop):
     order = create_order(courses=[create_course(price_cents=14400)])
     client = parent_of(order.household)
-    assert "Due now $144.00 Still to pay in all $144.00" in words(client.get("/account/"))
+    assert "Due now $144.00 Total balance $144.00" in words(client.get("/account/"))
     assert 'href="/account/children/"' in client.get("/account/").text
 
     shop.pay(open_page(order))

@@ -1,4 +1,4 @@
-"""Faults that are rare and dear: one bad row among good ones, a restored backup, invoices that others touched."""
+"""Faults that are rare and dear: a bad row among good ones, a restored backup, invoices ended elsewhere."""
 
 from collections import Counter
 from datetime import timedelta
@@ -13,12 +13,13 @@ from billing import dunning, expiry, gateway
 from billing.charging import charge_waiting, run_attempt
 from billing.dunning import start_charges
 from billing.expiry import expire_holds
-from billing.models import Card, ChargeAttempt, Installment, StripeEvent
+from billing.models import Card, ChargeAttempt, Consent, Installment, PaymentPlan, StripeEvent
 from billing.settle import settle_checkout_session
 from csf.models import Instance, JobRun
 from csf.runs import run_job
 from tests.billing.test_charging import DUE, PAID, money_moved, order_with_plan, story
-from tests.factories import create_course, create_order
+from tests.factories import create_cart, create_course, create_order
+from tests.pages import parent_of
 from tests.shop import PAID as PAID_ORDER
 from tests.shop import open_page, outcome
 from tests.stripe_events import deliver, work_off_inbox
@@ -140,7 +141,9 @@ def test_a_restored_backup_charges_nobody_again_for_what_it_forgot(shop):
 
 
 @pytest.mark.parametrize("sqlstate", ["40P01", "40001"])
-def test_an_event_whose_transaction_was_broken_off_is_handled_again_at_once(shop, monkeypatch, sqlstate):
+def test_an_event_whose_transaction_was_broken_off_is_handled_again_at_once(
+    shop, committed_db, monkeypatch, sqlstate
+):
     order = create_order(courses=[create_course(), create_course()])
     shop.pay(open_page(order))
     [event] = shop.events("payment_intent.succeeded")
@@ -174,3 +177,28 @@ def test_settling_locks_the_family_before_its_order(shop):
 
     locked = [query["sql"].split('"')[1] for query in queries if "FOR NO KEY UPDATE" in query["sql"]]
     assert locked == ["enrollments_household", "orders_order", "billing_installment"]
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "kept"),
+    [
+        ("203.0.113.9", "203.0.113.9"),
+        ("198.51.100.7, 2001:db8::9", "2001:db8::9"),  # the first is what the visitor claims
+        ("fe80::1%eth0", "fe80::1"),
+        ("203.0.113.9:4711", None),
+        ("<script>", None),
+    ],
+)
+def test_the_consent_names_the_visitor_and_not_the_proxy(shop, settings, forwarded, kept):
+    settings.ALLAUTH_TRUSTED_PROXY_COUNT = 1
+    order = create_cart()
+    plan = PaymentPlan.objects.create(name="Two", parts=2)
+    form = {"order": str(order.public_id), "plan": str(plan.pk)}
+    client = parent_of(order.household)
+
+    answer = client.post(
+        "/checkout/", form, headers={"X-Forwarded-For": forwarded}, REMOTE_ADDR=""
+    )  # as behind a proxy on a socket of the file system
+
+    assert answer.url.startswith(shop.server.url)
+    assert Consent.objects.get().address == kept

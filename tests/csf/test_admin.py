@@ -32,6 +32,7 @@ from djstripe.models import (
 
 from billing.models import (
     Card,
+    CardUpdate,
     ChargeAttempt,
     ChargeStatus,
     Consent,
@@ -185,6 +186,9 @@ def create_plan_rows(order, number):
     InstallmentNote.objects.create(installment=order.installments.first(), by=order.placed_by, text=HOSTILE)
     Card.objects.create(
         household=order.household, stripe_payment_method_id=f"pm_{number}", brand=HOSTILE[:30]
+    )
+    CardUpdate.objects.create(
+        household=order.household, requested_by=order.placed_by, stripe_session_id=f"cs_setup_{number}"
     )
 
 

@@ -236,9 +236,7 @@ def test_a_thousand_cost_as_many_statements_as_two_hundred(job):
         if is_overdue:
             Installment.objects.filter(number=2, status="scheduled").update(status="needs_card")
 
-        with CaptureQueriesContext(
-            connection,
-        ) as queries:
+        with CaptureQueriesContext(connection) as queries:
             assert job(on=day).done == count
         statements.append(len(queries))
 

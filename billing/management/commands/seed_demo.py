@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from csf.dates import local_date
 from enrollments.models import Course, Household
-from orders.season import load_season
+from billing.season import load_season
 
 
 class Command(BaseCommand):

@@ -1,0 +1,90 @@
+"""Leading a parent to Stripe's pages: the one of an installment's invoice, and the one that saves a card."""
+
+import datetime
+from datetime import timedelta
+
+from django.conf import settings
+from django.urls import reverse
+from django.utils import timezone
+
+from billing import gateway
+from billing.charging import ensure_invoice
+from billing.checkout import StripeUnavailable, customer_id
+from billing.dunning import LATEST_FIRST_TRY
+from billing.models import CardUpdate, Installment, InstallmentStatus
+from billing.settle import settle_invoice
+from billing.statement import state_of
+from csf.dates import local_date
+from csf.models import StaffTask
+from enrollments.models import Household, User
+
+
+class NotPayable(Exception):
+    """Why this installment cannot be paid now, in words for the parent."""
+
+
+def invoice_page(installment: Installment) -> str:
+    """The address of Stripe's page where this installment can be paid.
+
+    It opens no attempt and blocks no job: the invoice can be paid once, whoever is first. Raises NotPayable or
+    StripeUnavailable.
+    """
+    _refuse_if_not_payable(installment)
+    customer_id(installment.order.household)
+    try:
+        invoice = ensure_invoice(installment)
+    except (gateway.Refused, gateway.OutcomeUnknown) as error:
+        raise StripeUnavailable from error
+    if invoice["status"] == "paid":
+        settle_invoice(invoice)
+    # Meanwhile a job may have begun to charge it, or staff have ended it.
+    _refuse_if_not_payable(Installment.objects.select_related("order").get(pk=installment.pk))
+    agreed = ("open", installment.amount_cents, installment.order.currency)
+    found = (invoice["status"], invoice["amount_due"], invoice["currency"])
+    if found != agreed:
+        detail = f"A parent wants to pay, and invoice {invoice['id']} is {found}, not {agreed}."
+        StaffTask.open(StaffTask.Kind.CHARGE_REJECTED, installment, detail)
+        raise NotPayable("This cannot be paid here just now. We have been told and will write to you.")
+    return str(invoice["hosted_invoice_url"])
+
+
+def _refuse_if_not_payable(installment: Installment) -> None:
+    state = state_of(installment, on=local_date(timezone.now()))
+    if not state.can_pay:
+        raise NotPayable(state.text)
+
+
+def card_page(*, household: Household, by: User, charge_now: bool) -> str:
+    """The address of Stripe's page where another card is saved. Raises StripeUnavailable."""
+    customer = customer_id(household)
+    update = CardUpdate.objects.create(household=household, requested_by=by, charge_now=charge_now)
+    try:
+        session = gateway.create_setup_session(
+            customer=customer,
+            currency=settings.CURRENCY,
+            metadata={
+                "purpose": "card_update",
+                "household": str(household.public_id),
+                "card_update": str(update.public_id),
+            },
+            back=f"{settings.SITE_URL}{reverse('account')}",
+            key=f"su:{update.public_id}",
+        )
+    except (gateway.Refused, gateway.OutcomeUnknown) as error:
+        raise StripeUnavailable from error
+    CardUpdate.objects.filter(pk=update.pk).update(stripe_session_id=session["id"])
+    return str(session["url"])
+
+
+def next_charge_on(installment: Installment, *, on: datetime.date) -> datetime.date | None:
+    """When a card that is saved today is charged by itself; None if only when the parent asks for it."""
+    if installment.held_at or installment.order.charges_paused_at:
+        return None
+    match installment.status:
+        case InstallmentStatus.SCHEDULED if on - installment.due_on <= LATEST_FIRST_TRY:
+            return max(installment.due_on, on)
+        case InstallmentStatus.RETRY_WAIT:
+            return installment.next_try_on
+        case InstallmentStatus.NEEDS_CARD | InstallmentStatus.EXHAUSTED:
+            return max(installment.due_on, on + timedelta(days=1))
+    return None

@@ -1,0 +1,110 @@
+"""What a family owes, in the words of its pages: each installment with its state, sorted into due, coming and
+paid."""
+
+import datetime
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from billing.models import Installment, InstallmentStatus
+from billing.models.money import OPEN_INSTALLMENT
+from csf.templatetags.csf_format import day
+from enrollments.models import Household
+from orders.models import OrderStatus
+
+
+@dataclass(frozen=True)
+class State:
+    """A badge (its words and its colour), a sentence, and whether the parent may pay it on its own now."""
+
+    label: str
+    tone: str
+    text: str
+    can_pay: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    installment: Installment
+    state: State
+
+
+@dataclass(frozen=True)
+class Statement:
+    due: list[Line]
+    coming: list[Line]
+    paid: list[Line]
+
+    @property
+    def due_cents(self) -> int:
+        return sum(line.installment.amount_cents for line in self.due)
+
+    @property
+    def balance_cents(self) -> int:
+        return self.due_cents + sum(line.installment.amount_cents for line in self.coming)
+
+    @property
+    def is_overdue(self) -> bool:
+        return any(line.state.tone == "overdue" for line in self.due)
+
+
+def statement_of(household: Household, *, on: datetime.date) -> Statement:
+    shown = Installment.objects.filter(
+        order__household=household, status__in=[*OPEN_INSTALLMENT, InstallmentStatus.PAID]
+    )
+    lines = lines_of(
+        shown.select_related("order", "payment")
+        .prefetch_related("order__items__child", "order__items__course")
+        .order_by("due_on", "order", "number"),
+        on=on,
+    )
+    unpaid = [line for line in lines if line.installment.status != InstallmentStatus.PAID]
+    return Statement(
+        due=[line for line in unpaid if line.installment.due_on <= on],
+        coming=[line for line in unpaid if line.installment.due_on > on],
+        paid=[line for line in reversed(lines) if line.installment.status == InstallmentStatus.PAID],
+    )
+
+
+def lines_of(installments: Iterable[Installment], *, on: datetime.date) -> list[Line]:
+    return [Line(installment, state_of(installment, on=on)) for installment in installments]
+
+
+def state_of(installment: Installment, *, on: datetime.date) -> State:
+    order_status = installment.order.status
+    match installment.status:
+        case InstallmentStatus.PAID:
+            return State("Paid", "paid", "This installment is paid. Thank you!")
+        case InstallmentStatus.WAIVED | InstallmentStatus.CANCELLED:
+            return State(installment.get_status_display().capitalize(), "over", "You need not pay this.")
+    if order_status == OrderStatus.PLACED:
+        if installment.number == 1:
+            return State("Waiting for your payment", "placed", "Pay it on the page of its order.")
+        return State("Planned", "coming", "It can be paid once the first part is.")
+    if order_status != OrderStatus.CONFIRMED:
+        return State("Order is over", "over", "Its order is over. If you have a question, please ask us.")
+    if installment.status == InstallmentStatus.CHARGING:
+        return State("Being charged", "charging", "Your card is being charged just now.")
+    return _open_state(installment, on=on)
+
+
+def _open_state(installment: Installment, *, on: datetime.date) -> State:
+    late = "overdue" if installment.due_on < on else "warn"
+    match installment.status:
+        case InstallmentStatus.NEEDS_CARD:
+            text = "Your card could not be charged. Please pay now, or change the card."
+            return State("Needs another card", late, text, can_pay=True)
+        case InstallmentStatus.NEEDS_AUTH:
+            text = "Your bank wants you to confirm this payment. Please pay now."
+            return State("Needs your confirmation", late, text, can_pay=True)
+        case InstallmentStatus.EXHAUSTED:
+            text = "We could not charge your card. Please pay now, or call us."
+            return State("Could not be charged", late, text, can_pay=True)
+        case InstallmentStatus.RETRY_WAIT:
+            assert installment.next_try_on is not None
+            text = f"We charge your card on {day(installment.next_try_on)}, or you pay now."
+            return State("Overdue" if late == "overdue" else "To be tried again", late, text, can_pay=True)
+    if installment.due_on > on:
+        return State("Coming", "coming", "", can_pay=True)
+    if installment.due_on == on:
+        return State("Due today", "warn", "", can_pay=True)
+    return State("Overdue", "overdue", "Please pay now.", can_pay=True)
