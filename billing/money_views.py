@@ -21,9 +21,10 @@ from billing.paying import NotPayable, card_page, invoice_page, next_charge_on
 from billing.statement import state_of, statement_of
 from csf.dates import local_date
 from enrollments.families import guardian, household_of, verified_email_to_post
+from enrollments.models import Household
 
 EXPIRES_SOON = timedelta(days=60)
-STRIPE_AWAY = "Stripe’s page does not answer just now. Nothing is lost; please try again in a moment."
+STRIPE_AWAY = "The payment page does not answer just now. Nothing is lost; please try again in a moment."
 
 
 def account(request: HttpRequest) -> HttpResponse:
@@ -31,18 +32,20 @@ def account(request: HttpRequest) -> HttpResponse:
     card = Card.objects.filter(household=household, replaced_at=None).first()
     context = {
         "statement": statement_of(household, on=today),
+        "today": today,
         "orders": household.orders.placed().with_lines(),
         "card": card,
         "card_is_expired": card and card.expires_before(today),
         "card_expires_soon": card and card.expires_before(today + EXPIRES_SOON),
-        "is_card_awaited": "saved" in request.GET
-        and household.card_updates.filter(finished_at=None, created_at__gt=_an_hour_ago()).exists(),
+        "is_card_awaited": "saved" in request.GET and _is_card_awaited(household),
     }
     return render(request, "billing/account.html", context)
 
 
-def _an_hour_ago() -> object:
-    return timezone.now() - timedelta(hours=1)
+def _is_card_awaited(household: Household) -> bool:
+    """Back from Stripe's page: the card arrives by webhook."""
+    an_hour_ago = timezone.now() - timedelta(hours=1)
+    return household.card_updates.filter(finished_at=None, created_at__gt=an_hour_ago).exists()
 
 
 @require_POST

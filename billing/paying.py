@@ -26,8 +26,8 @@ class NotPayable(Exception):
 def invoice_page(installment: Installment) -> str:
     """The address of Stripe's page where this installment can be paid.
 
-    It opens no attempt and blocks no job: the invoice can be paid once, whoever is first. Raises NotPayable or
-    StripeUnavailable.
+    It opens no attempt and blocks no job: the invoice can be paid once, whoever is first. Raises
+    NotPayable or StripeUnavailable.
     """
     _refuse_if_not_payable(installment)
     customer_id(installment.order.household)

@@ -78,7 +78,7 @@ def state_of(installment: Installment, *, on: datetime.date) -> State:
             return State(installment.get_status_display().capitalize(), "over", "You need not pay this.")
     if order_status == OrderStatus.PLACED:
         if installment.number == 1:
-            return State("Waiting for your payment", "placed", "Pay it on the page of its order.")
+            return State("Waiting for your payment", "placed", "Please press “Pay now” at its order.")
         return State("Planned", "coming", "It can be paid once the first part is.")
     if order_status != OrderStatus.CONFIRMED:
         return State("Order is over", "over", "Its order is over. If you have a question, please ask us.")

@@ -16,7 +16,7 @@ from billing.models import PaymentPlan
 from billing.statement import lines_of
 from csf.dates import local_date
 from csf.state import Stale
-from enrollments.families import household_of, verified_email_to_post
+from enrollments.families import address_of, household_of, verified_email_to_post
 from enrollments.models import Enrollment, User
 from orders.models import Order, OrderStatus
 from orders.quotes import cart_lines, quote
@@ -59,7 +59,7 @@ def _place(request: HttpRequest, order: Order | None) -> HttpResponse:
             now=timezone.now(),
             expected_cents=_expected_cents(request),
             plan=_chosen_plan(request),
-            address=request.META.get("REMOTE_ADDR"),
+            address=address_of(request),
         )
     except Refused as refusal:
         order.refresh_from_db()

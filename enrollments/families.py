@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from functools import wraps
+from ipaddress import ip_address
 
+from allauth.account.adapter import get_adapter
 from allauth.account.models import EmailAddress
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
@@ -23,6 +26,15 @@ def household_of(request: HttpRequest) -> Household:
     if user is None or user.household is None:
         raise Http404("no family")
     return user.household
+
+
+def address_of(request: HttpRequest) -> str | None:
+    """The visitor's address, not that of a proxy before us (TRUSTED_PROXY_COUNT); None if it is not known."""
+    try:
+        found: str = get_adapter(request).get_client_ip(request)
+        return str(ip_address(found.partition("%")[0]))  # PostgreSQL takes no zones
+    except (PermissionDenied, ValueError):
+        return None
 
 
 def has_verified_email(user: User) -> bool:

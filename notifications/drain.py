@@ -22,6 +22,7 @@ from django.core.mail import EmailMultiAlternatives
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
+from csf.jobs import enqueue
 from csf.models import Instance
 from notifications.kinds import EmailKind
 from notifications.models import LEASE, DrainSignal, EmailAttempt, EmailMessage, EmailStatus
@@ -34,6 +35,7 @@ from notifications.transport import Outcome, Result, SendGridBackend, post
 logger = logging.getLogger(__name__)
 
 CLAIM_SIZE = 16
+MANY = 200  # due emails that are worth a second drain beside this one
 # The queue ends a task after 60 s: 25 of claiming, at most GRACE_S for a suspect to be alone, GRACE_S for the
 # last posts.
 BUDGET_S = 25.0
@@ -62,6 +64,8 @@ def drain() -> None:
     with _slot() as free:
         if not free:
             return
+        if EmailMessage.objects.due()[MANY:].exists():
+            enqueue("notifications.tasks.drain")  # a second slot renders on another core
         _send_due(deadline=time.monotonic() + BUDGET_S)
     closed_s, _ = DrainSignal.gate()
     if closed_s <= 0 and EmailMessage.objects.due().exists():

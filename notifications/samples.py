@@ -128,7 +128,7 @@ def _installment(**changes: Any) -> Context:
             "left_cents": 35_800,
             "status": "retry_wait",
             "pay_path": "/pay/IjZmMWI0YzFlLTUyYTctNGM0My05YTQzIg:1wB2xY:k3Jq8s/",
-            "card_path": "/account/",
+            "card_path": "/account/card/",
             "places": [
                 {"child": "Noah Lopez", "course": "Robotics for Beginners"},
                 {"child": "Emma Lopez", "course": "Swimming, Level 2"},
@@ -181,7 +181,7 @@ def _card(**changes: Any) -> Context:
             "card_brand": "visa",
             "card_last4": "4242",
             "expires": "09/2026",
-            "card_path": "/account/",
+            "card_path": "/account/card/",
             "missed": [
                 {"due_on": "2026-10-28", "amount_cents": 17_900, "order_number": "K7M2P9QX"},
                 {"due_on": "2026-11-28", "amount_cents": 17_900, "order_number": "K7M2P9QX"},

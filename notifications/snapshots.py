@@ -209,7 +209,7 @@ def _card_facts(card: Card | None) -> Snapshot:
     return {
         "card_brand": card.brand if card else "",
         "card_last4": card.last4 if card else "",
-        "card_path": reverse("account"),
+        "card_path": reverse("change_card"),
     }
 
 

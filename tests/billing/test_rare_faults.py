@@ -17,7 +17,7 @@ from billing.models import Card, ChargeAttempt, Consent, Installment, PaymentPla
 from billing.settle import settle_checkout_session
 from csf.models import Instance, JobRun
 from csf.runs import run_job
-from tests.billing.test_charging import DUE, PAID, money_moved, order_with_plan, story
+from tests.billing.test_charging import DUE, PAID, RETRY, money_moved, order_with_plan, script, story
 from tests.factories import create_cart, create_course, create_order
 from tests.pages import parent_of
 from tests.shop import PAID as PAID_ORDER
@@ -185,7 +185,7 @@ def test_settling_locks_the_family_before_its_order(shop):
         ("203.0.113.9", "203.0.113.9"),
         ("198.51.100.7, 2001:db8::9", "2001:db8::9"),  # the first is what the visitor claims
         ("fe80::1%eth0", "fe80::1"),
-        ("203.0.113.9:4711", None),
+        ("203.0.113.9:4711", "203.0.113.9"),
         ("<script>", None),
     ],
 )
@@ -202,3 +202,28 @@ def test_the_consent_names_the_visitor_and_not_the_proxy(shop, settings, forward
 
     assert answer.url.startswith(shop.server.url)
     assert Consent.objects.get().address == kept
+
+
+def test_every_key_that_stripe_saw_for_an_installment_names_a_row_of_ours(shop):
+    """Two declines and a success, so that some keys are used again and some are not."""
+    installment = order_with_plan(shop)
+    script(shop, installment, "insufficient_funds", "insufficient_funds")
+    start_charges(DUE, on=installment.due_on)
+    charge_in_this_thread()
+    for _ in range(2):
+        installment.refresh_from_db()
+        start_charges(RETRY, on=installment.next_try_on)
+        charge_in_this_thread()
+
+    assert story(installment) == PAID | {"attempts": ["declined", "declined", "succeeded"]}
+    asked = {post["key"] for post in shop.server.books()["posts"]}
+    attempts = {str(attempt.public_id) for attempt in installment.attempts.all()}
+    parts = {f"{step}:{installment.public_id}" for step in ("inv", "ii", "fin")}
+    first = installment.order.installments.get(number=1).attempts.get()
+    family = installment.order.household
+    assert asked == {
+        f"cus:{family.public_id}",
+        f"co:{first.public_id}",
+        *parts,
+        *(f"pay:{attempt}" for attempt in attempts),
+    }

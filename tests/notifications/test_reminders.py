@@ -134,6 +134,7 @@ def test_a_reminder_goes_once_three_days_ahead_and_says_all():
         "will_charge": True,
     }
     assert installment_of(mail.context["pay_path"].split("/")[2]) == part
+    assert mail.context["card_path"] == "/account/card/"
 
 
 @pytest.mark.django_db

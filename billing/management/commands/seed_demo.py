@@ -4,9 +4,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
+from billing.season import load_season
 from csf.dates import local_date
 from enrollments.models import Course, Household
-from billing.season import load_season
 
 
 class Command(BaseCommand):
