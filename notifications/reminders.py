@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 from django.conf import settings
-from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
+from django.db.models import Prefetch, Q
 
 from billing.models import Card, Installment
 from csf.report import Report
 from enrollments.models import User
 from notifications.daily import tell
-from notifications.due import DueInstallment, ExpiringCard, in_chunks, upcoming, with_story
+from notifications.due import CHUNK, DueInstallment, ExpiringCard, in_chunks, upcoming, with_story
 from notifications.kinds import EmailKind
 
 CARD_NOTICE_DAYS = (30, 7)
@@ -37,19 +37,27 @@ def send_installment_reminders(*, on: datetime.date, dry_run: bool = False) -> R
 def send_card_notices(*, on: datetime.date, dry_run: bool = False) -> Report:
     """Say 30 and 7 days ahead that the card expires before a payment is due; missed days are made up."""
     report = Report()
-    for chunk in in_chunks(_cards_that_end(on=on)):
-        tell(EmailKind.CARD_EXPIRING, _expiring(chunk, on=on), report, dry_run=dry_run)
+    until = on + timedelta(days=max(CARD_NOTICE_DAYS))
+    for household_ids in _payers(after=on, until=until):
+        cards = _cards_that_end(household_ids, before=until)
+        tell(EmailKind.CARD_EXPIRING, _expiring(cards, on=on), report, dry_run=dry_run)
     return report
 
 
-def _cards_that_end(*, on: datetime.date) -> QuerySet[Card]:
-    """Before the last day that a notice looks ahead to, of families who have to pay until then."""
-    until = on + timedelta(days=max(CARD_NOTICE_DAYS))
-    ends_before = Q(exp_year__lt=until.year) | Q(exp_year=until.year, exp_month__lt=until.month)
-    is_due = upcoming().filter(order__household=OuterRef("household"), due_on__gt=on, due_on__lte=until)
-    family = Prefetch("household__guardians", User.objects.order_by("pk"))
-    cards = Card.objects.usable().filter(ends_before, Exists(is_due))
-    return cards.select_related("household").prefetch_related(family)
+def _payers(*, after: datetime.date, until: datetime.date) -> Iterator[list[int]]:
+    """Ids of the households who have to pay in that time, CHUNK at once."""
+    due = upcoming().filter(due_on__gt=after, due_on__lte=until).order_by("order__household")
+    households = due.values_list("order__household", flat=True).distinct()
+    last = 0
+    while ids := list(households.filter(order__household__gt=last)[:CHUNK]):
+        yield ids
+        last = ids[-1]
+
+
+def _cards_that_end(household_ids: list[int], *, before: datetime.date) -> list[Card]:
+    ends = Q(exp_year__lt=before.year) | Q(exp_year=before.year, exp_month__lt=before.month)
+    cards = Card.objects.usable().filter(ends, household__in=household_ids).select_related("household")
+    return list(cards.prefetch_related(Prefetch("household__guardians", User.objects.order_by("pk"))))
 
 
 def _expiring(cards: list[Card], *, on: datetime.date) -> Iterator[ExpiringCard]:
