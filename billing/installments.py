@@ -173,7 +173,10 @@ def _ended(installment: Installment, by: User, note: str) -> Iterator[Installmen
         Installment.objects.filter(pk=locked.pk).update(held_at=timezone.now())
     try:
         _void(locked)
+        voided_id = locked.stripe_invoice_id
         with _unlocked_by_charges(installment, by, note) as locked:
+            if locked.stripe_invoice_id != voided_id:
+                raise NotPossible("The family has just opened the payment page; please try again.")
             yield locked
     finally:
         Installment.objects.filter(pk=installment.pk).update(held_at=was_held_at)
