@@ -29,9 +29,12 @@ def main() -> int:
     set_environment()
     django.setup()
     bench = importlib.import_module(BENCHES[options.name])
+    load_before = os.getloadavg()[0]
     with _nothing_else_on_stdout():
         cases = list(bench.run(options.count or bench.COUNT))
-    sys.stdout.write(("\n".join(map(json.dumps, cases)) if options.json else _table(cases)) + "\n")
+    load = f"load average {load_before:.1f} before, {os.getloadavg()[0]:.1f} after"
+    words = "\n".join(map(json.dumps, cases)) if options.json else f"{_table(cases)}\n{load}"
+    sys.stdout.write(f"{words}\n")
     return 1 if any(case.get("lost") or case.get("twice") for case in cases) else 0
 
 
