@@ -34,6 +34,7 @@ from csf.state import Stale
 from orders.models import Order, OrderStatus
 
 LATEST_FIRST_TRY = timedelta(days=3)
+TOO_LATE = "more than 3 days late: staff decide, since the consent names the date"
 UNLISTED_TRIES = 2
 DECLINES_A_DAY = 3
 LOOK_AGAIN_MINUTES = [1, 5, 15, 60]
@@ -98,7 +99,7 @@ def _why_not(
     if not hasattr(order, "consent"):
         return "no consent to later charges"
     if installment.status == InstallmentStatus.SCHEDULED and on - installment.due_on > LATEST_FIRST_TRY:
-        return "more than 3 days late: staff decide, since the consent names the date"
+        return TOO_LATE
     if card is None:
         return "no saved card"
     if card.refused_at:
@@ -190,7 +191,7 @@ def start_attempt(
 def _leave_to_people(candidate: Candidate) -> None:
     """No card, or one that was refused: the parent is asked for another. Too late for the consent: staff."""
     installment, reason = candidate.installment, candidate.reason
-    if reason.startswith("more than 3 days late"):
+    if reason == TOO_LATE:
         StaffTask.open(StaffTask.Kind.INSTALLMENT_LATE, installment, reason)
     if candidate.card is None or candidate.card.refused_at:
         if installment.status == InstallmentStatus.SCHEDULED:

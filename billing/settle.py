@@ -147,6 +147,7 @@ def settle_setup_intent(intent: StripeObject) -> Card | None:
     household = _household(metadata.get("household")) if metadata.get("purpose") == "card_update" else None
     if household is None or intent["status"] != "succeeded":
         return None
+    Household.objects.select_for_update(no_key=True).get(pk=household.pk)
     list(Order.objects.select_for_update(no_key=True).filter(household=household).order_by("pk"))
     card = save_card(household=household, method=intent["payment_method"])
     update = _finished_update(household, metadata.get("card_update"))
@@ -263,6 +264,8 @@ def _record_payment(attempt: ChargeAttempt, intent: StripeObject, *, courses_are
     if not fits:
         StaffTask.open(StaffTask.Kind.UNMATCHED_PAYMENT, payment, _mismatch(attempt, intent))
     elif order.status in {OrderStatus.PLACED, OrderStatus.EXPIRED}:
+        for later in order.installments.filter(status=InstallmentStatus.CANCELLED):
+            later.move(InstallmentStatus.SCHEDULED, reason="the order stands again")
         order.confirm(reason="paid", seats=seats)
     return payment
 

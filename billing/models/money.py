@@ -94,8 +94,9 @@ class Installment(StatefulModel):
                 InstallmentStatus.RETRY_WAIT,
                 *_SETTLED,
             },
-            # Money that came after its order had expired, when every seat could be taken again.
-            InstallmentStatus.CANCELLED: {InstallmentStatus.PAID},
+            # Money that came after its order had expired, when every seat could be taken again: the part it
+            # pays, and the later parts of its plan.
+            InstallmentStatus.CANCELLED: {InstallmentStatus.PAID, InstallmentStatus.SCHEDULED},
         }
     )
 

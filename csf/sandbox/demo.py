@@ -122,7 +122,7 @@ def _environment(address: str, site: int, stripe: int, mail: int) -> dict[str, s
         "SCHOOL_TIME_ZONE": os.environ.get("SCHOOL_TIME_ZONE", "America/New_York"),
         "CHECKOUT_DECLINE_MAIL_DELAY_S": "3",
         "FIELD_KEYS": kept["field_keys"],
-        "Q_WORKERS": "2",
+        "Q_WORKERS": "3",
         "PYTHONUNBUFFERED": "1",
     }
 

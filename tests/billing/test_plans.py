@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.checkout import place_order, plans_for
-from billing.models import Card, Consent, PaymentPlan
+from billing.expiry import expire_holds
+from billing.models import Card, ChargeAttempt, Consent, PaymentPlan
 from billing.plans import due_dates, schedule, split_cents
 from csf.dates import local_date
 from orders.quotes import cart_lines
@@ -126,6 +127,23 @@ def test_the_first_part_is_paid_at_checkout_and_the_card_is_kept_for_the_others(
         None,
     )
     assert [charge["amount_cents"] for charge in shop.server.books()["charges"]] == [7200]
+
+
+def test_late_money_brings_the_later_parts_back_too(shop):
+    plan = PaymentPlan.objects.create(name="In 2 parts", parts=2)
+    order = create_cart()
+    place_with(plan, order)
+    shop.pay(open_page(order))
+    ChargeAttempt.objects.update(status="not_executed", session_closed_at=timezone.now())
+    order.installments.update(status="scheduled")
+    expire_holds(now=timezone.now() + datetime.timedelta(minutes=40))
+    assert outcome(order)["installments"] == ["cancelled", "cancelled"]
+
+    hear(shop, "payment_intent.succeeded")
+
+    assert outcome(order)["order"] == "confirmed"
+    assert outcome(order)["installments"] == ["paid", "scheduled"]
+    assert sum(part.amount_cents for part in order.installments.all()) == order.total_cents
 
 
 def test_paying_in_full_keeps_no_card(shop):
