@@ -1,21 +1,327 @@
-"""Giving up a paid place. What money comes back is decided apart from it, by a person."""
+"""Giving up a paid place: what it would bring, and doing it.
 
+The seat is free at once and goes to the waitlist. The money follows in the same moment, unless a charge of
+the order is under way or Stripe does not say that its invoices are void: then a sweep settles it.
+"""
+
+import datetime
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
 from django.db import transaction
+from django.db.models.functions import Now
+from django.utils import timezone
 
+from billing import gateway
+from billing.credits import grant
+from billing.invoices import open_attempts, void
+from billing.models import (
+    Cancellation,
+    Closure,
+    Credit,
+    CreditCause,
+    Installment,
+    InstallmentStatus,
+    RefundCause,
+    Terms,
+)
+from billing.owed import Relief, relief, relieve
+from billing.refunds import approve_by_system, request_refund
 from csf.contention import again_after_deadlock
-from enrollments.models import Enrollment, User
-from orders.models import Order, OrderStatus
+from csf.dates import local_date
+from csf.models import StaffTask
+from csf.money import pro_rata_cents
+from csf.state import Stale
+from enrollments.models import Course, Enrollment, Household, User
+from enrollments.waitlist import fill
+from orders.models import Order, OrderItem, OrderStatus
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = 50
+TELL_AFTER = timedelta(minutes=45)
+
+
+class OutcomeChanged(Exception):
+    """It would bring something else by now than the person has seen."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What giving up a place means for the family's money."""
+
+    item: OrderItem
+    terms: Terms
+    value_cents: int
+    relief: Relief
+    refund_until: datetime.date
+    """The last day on which the full price goes back."""
+    siblings: list[OrderItem]
+    """Lines of other children of the order that keep their price."""
+    sessions_left: int
+    sessions: int
+    charging: list[Installment]
+    """A charge of these is under way: paid, it counts as paid; not paid, it stops like the others."""
+
+    @property
+    def seen(self) -> str:
+        """The figures that a person looked at before pressing the button."""
+        stops = ",".join(f"{stop.installment.pk}={stop.left_cents}" for stop in self.relief.stops)
+        refunds = ",".join(f"{payment.pk}={cents}" for payment, cents in self.relief.refunds)
+        charging = ",".join(str(part.pk) for part in self.charging)
+        money = f"{self.value_cents} stops {stops} refunds {refunds} credit {self.relief.credit_cents}"
+        return f"{self.terms} {money} charging {charging}"
+
+
+def policy_terms(order: Order, *, now: datetime.datetime) -> Terms:
+    """The full price until REFUND_DAYS after the order, counted to the request; then what is left of it."""
+    return Terms.REFUND if local_date(now) <= refund_until(order) else Terms.PRORATED
+
+
+def refund_until(order: Order) -> datetime.date:
+    assert order.placed_at is not None
+    return local_date(order.placed_at) + timedelta(days=settings.REFUND_DAYS)
+
+
+def outcome_of(*, enrollment: Enrollment, now: datetime.datetime, terms: Terms | None = None) -> Outcome:
+    """What it would bring to give up this place now. The same for parent, staff and a whole class; changes
+    nothing. Without `terms` the policy decides."""
+    item = OrderItem.objects.select_related("order", "child", "course", "enrollment").get(
+        enrollment=enrollment
+    )
+    terms = terms or policy_terms(item.order, now=now)
+    value_cents = value_left_cents(item, terms, now=now)
+    left, of = _sessions_left(item, now=now)
+    return Outcome(
+        item=item,
+        terms=terms,
+        value_cents=value_cents,
+        relief=relief(item.order, value_cents, as_credit=terms.gives_credit),
+        refund_until=refund_until(item.order),
+        siblings=list(_siblings(item)),
+        sessions_left=left,
+        sessions=of,
+        charging=list(item.order.installments.filter(status=InstallmentStatus.CHARGING)),
+    )
+
+
+def _siblings(item: OrderItem) -> Iterable[OrderItem]:
+    others = item.order.items.exclude(child=item.child).filter(sibling_cents__gt=0)
+    return others.filter(enrollment__in=Enrollment.objects.enrolled()).select_related("child", "course")
+
+
+def value_left_cents(item: OrderItem, terms: Terms, *, now: datetime.datetime) -> int:
+    """What the family would no longer owe for this line. Needs its enrollment and class."""
+    price_cents = item.net_cents or 0
+    given = Credit.objects.filter(closure_line__enrollment=item.enrollment).balance_cents()
+    match terms:
+        case Terms.NOTHING:
+            return 0
+        case Terms.PRORATED | Terms.PRORATED_REFUND:
+            left, of = _sessions_left(item, now=now)
+            return pro_rata_cents(max(price_cents - given, 0), left, of)
+        case _:
+            return max(price_cents - given, 0)
+
+
+def _sessions_left(item: OrderItem, *, now: datetime.datetime) -> tuple[int, int]:
+    assert item.enrollment
+    return sessions_left(item.course, since=item.enrollment.created_at, now=now)
+
+
+def sessions_left(
+    course: Course, *, since: datetime.datetime | None, now: datetime.datetime
+) -> tuple[int, int]:
+    """How many sessions have not begun, of those that had not begun at `since`, when the place was taken; of
+    all without it.
+
+    All or none of one, if no session is planned.
+    """
+    planned = course.sessions.filter(cancelled_at=None)
+    sessions = [row for row in planned if since is None or row.starts_at > since]
+    if not sessions:
+        return int(local_date(now) < course.starts_on), 1
+    return sum(session.starts_at > now for session in sessions), len(sessions)
+
+
+def cancel_enrollment(
+    *,
+    enrollment: Enrollment,
+    by: User | None,
+    reason: str,
+    now: datetime.datetime,
+    terms: Terms | None = None,
+    seen: str | None = None,
+    closure: Closure | None = None,
+) -> Cancellation:
+    """Give up an active place for good; the family gets its confirmation when the money is settled.
+
+    `seen` is the `Outcome.seen` of the page that was confirmed, `closure` the reason if the class does not
+    take place. Raises Stale unless the enrollment is
+    active, OutcomeChanged if it would bring something else by now. Stripe's silence only delays the money.
+    """
+    cancellation = _free_the_seat(
+        enrollment, by=by, reason=reason, now=now, terms=terms, seen=seen, closure=closure
+    )
+    try:
+        settle_cancellation(cancellation)
+    except (gateway.OutcomeUnknown, gateway.Refused, Stale) as error:
+        logger.info("cancellation %s is not settled yet: %r", cancellation.pk, error)
+    cancellation.refresh_from_db()
+    return cancellation
 
 
 @again_after_deadlock
 @transaction.atomic
-def cancel_enrollment(*, enrollment: Enrollment, by: User, reason: str) -> None:
-    """Free the seat for good; the family gets its cancellation email, whoever pressed the button.
+def _free_the_seat(
+    enrollment: Enrollment,
+    *,
+    by: User | None,
+    reason: str,
+    now: datetime.datetime,
+    terms: Terms | None,
+    seen: str | None,
+    closure: Closure | None,
+) -> Cancellation:
+    """The seat and, if nothing stands in the way, the money: in one transaction."""
+    order = _lock(enrollment)
+    enrollment.refresh_from_db()
+    enrollment.cancel(by=by, reason=reason[:300])
+    outcome = outcome_of(enrollment=enrollment, now=now, terms=terms)
+    if seen is not None and outcome.seen != seen:
+        raise OutcomeChanged
+    cancellation = Cancellation.objects.create(
+        order=order,
+        enrollment=enrollment,
+        terms=outcome.terms,
+        value_cents=outcome.value_cents,
+        closure=closure,
+        by=by,
+        reason=reason[:300],
+        requested_at=now,
+    )
+    if not open_attempts(order).exists() and not _payable_invoices(order, cancellation):
+        _settle(cancellation, order)
+    fill(enrollment.course, now=now)
+    return cancellation
 
-    An order whose last place is given up is cancelled with it. Raises Stale unless the enrollment is active.
+
+def _lock(enrollment: Enrollment) -> Order:
+    """Family, class and order, in this order."""
+    families = Household.objects.select_for_update(no_key=True, of=("self",))
+    families.get(children=enrollment.child_id)
+    Course.objects.select_for_update(no_key=True).get(pk=enrollment.course_id)
+    orders = Order.objects.select_for_update(no_key=True, of=("self",))
+    return orders.get(items__enrollment=enrollment)
+
+
+def settle_waiting_cancellations() -> int:
+    """Each minute: those that waited for a charge or for Stripe; gives how many were settled."""
+    settled = 0
+    for cancellation in Cancellation.objects.waiting().order_by("?")[:AT_ONCE]:
+        try:
+            if settle_cancellation(cancellation):
+                settled += 1
+            else:
+                _tell_if_late(
+                    cancellation, "A payment of its order is under way, or its outcome is not known."
+                )
+        except (gateway.OutcomeUnknown, gateway.Refused, Stale) as error:
+            logger.info("cancellation %s is not settled yet: %r", cancellation.pk, error)
+            _tell_if_late(cancellation, repr(error))
+        except Exception:  # one bad row must not stop the others
+            logger.exception("cancellation %s cannot be settled", cancellation.pk)
+    return settled
+
+
+def _tell_if_late(cancellation: Cancellation, why: str) -> None:
+    if timezone.now() - cancellation.created_at > TELL_AFTER:
+        StaffTask.open(StaffTask.Kind.CANCELLATION_WAITING, cancellation, why)
+
+
+def settle_cancellation(cancellation: Cancellation) -> bool:
+    """Settle the money of a place that was given up; False while a charge of its order is under way.
+
+    What would be charged less is voided at Stripe first, and seen void. Raises what the gateway raises.
     """
-    order = Order.objects.select_for_update(no_key=True).get(items__enrollment=enrollment)
-    enrollment.cancel(by=by, reason=reason)
-    alive = Enrollment.objects.live().filter(order_item__order=order)
-    if order.status == OrderStatus.CONFIRMED and not alive.exists():
+    cancellation.refresh_from_db()
+    order = cancellation.order
+    if cancellation not in Cancellation.objects.waiting() or open_attempts(order).exists():
+        return False
+    closed = {void(installment) for installment in _payable_invoices(order, cancellation)}
+    return _settle_if_still_possible(cancellation, closed)
+
+
+@again_after_deadlock
+@transaction.atomic
+def _settle_if_still_possible(cancellation: Cancellation, closed: set[str]) -> bool:
+    """`closed` are the invoices that were seen void or paid."""
+    order = _lock(cancellation.enrollment)
+    cancellation.refresh_from_db()
+    if open_attempts(order).exists() or cancellation not in Cancellation.objects.waiting():
+        return False
+    if {part.stripe_invoice_id for part in _payable_invoices(order, cancellation)} - closed:
+        return False  # an invoice was made meanwhile
+    _settle(cancellation, order)
+    return True
+
+
+def _settle(cancellation: Cancellation, order: Order) -> None:
+    """Under the locks of family, class and order. The email hangs on the last row."""
+    found = relief(order, cancellation.value_cents, as_credit=Terms(cancellation.terms).gives_credit)
+    by, reason = cancellation.by, f"{cancellation.enrollment} was cancelled"
+    relieve(order, found, by=by, reason=reason[:300])
+    for payment, cents in found.refunds:
+        refund = request_refund(
+            payment=payment,
+            cents=cents,
+            cause=RefundCause.CANCELLATION if by else RefundCause.TAKEN_OVER,
+            reason=reason,
+            by=by,
+            cancellation=cancellation,
+        )
+        if by is None:  # nobody has to agree to what the system itself has promised
+            approve_by_system(refund, reason=cancellation.reason)
+    if found.credit_cents:
+        grant(
+            household=order.household,
+            cents=found.credit_cents,
+            cause=CreditCause.CANCELLATION,
+            reason=reason,
+            on=local_date(cancellation.requested_at),
+            by=by,
+            order=order,
+            cancellation=cancellation,
+        )
+    if order.status == OrderStatus.CONFIRMED and not _still_wanted(order):
         order.end(OrderStatus.CANCELLED, by=by, reason="the last class was cancelled")
+    StaffTask.objects.about(cancellation).open().update(closed_at=Now())
+    cancellation.settle(
+        stopped_cents=found.stopped_cents,
+        refund_cents=found.refund_cents,
+        credit_cents=found.credit_cents,
+        stops=[
+            {
+                "due_on": stop.installment.due_on.isoformat(),
+                "cents": stop.installment.amount_cents,
+                "left_cents": stop.left_cents,
+            }
+            for stop in reversed(found.stops)
+        ],
+    )
+
+
+def _still_wanted(order: Order) -> bool:
+    """By another child or class, by a cancellation that waits, or for what is still to be paid."""
+    waiting = Cancellation.objects.waiting().filter(order=order).count()
+    enrolled = Enrollment.objects.enrolled().filter(order_item__order=order)
+    return waiting > 1 or enrolled.exists() or order.installments.open().exists()
+
+
+def _payable_invoices(order: Order, cancellation: Cancellation) -> list[Installment]:
+    """Of what would be charged less, what may be paid on Stripe's page meanwhile."""
+    found = relief(order, cancellation.value_cents, as_credit=Terms(cancellation.terms).gives_credit)
+    return [stop.installment for stop in found.stops if stop.installment.stripe_invoice_id]

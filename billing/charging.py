@@ -8,25 +8,29 @@ the attempt.
 import logging
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
+from itertools import repeat
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from billing import gateway
 from billing.declines import decline_of
 from billing.dunning import after_decline, after_nothing, look_later
+from billing.invoices import void
 from billing.models import ChargeAttempt, ChargeStatus, Installment, InstallmentStatus
-from billing.models.charges import LEASE
+from billing.models.charges import LEASE, ChargeAttemptQuerySet
 from billing.settle import settle_invoice
+from csf.jobs import enqueue
 from csf.models import Instance, StaffTask
+from csf.slots import free_slot
 from csf.state import Stale
-from orders.models import OrderStatus
+from orders.models import OrderOrigin, OrderStatus
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +38,9 @@ logger = logging.getLogger(__name__)
 # A key is good for a day at Stripe; a little less, and only reading is safe.
 KEY_LIFE = timedelta(hours=23)
 BUDGET_S = 30.0
-CLAIM_SIZE = 100
+AT_ONCE = 2000  # more than BUDGET_S lets all workers charge, so that the threads never wait for the last
+MANY = 20  # waiting attempts that are worth a second worker beside this one
+LOCK_CLASS = 20_262  # of its slots
 
 
 class _Unwanted(Exception):
@@ -47,33 +53,51 @@ class _Mismatch(Exception):
 
 
 def charge_waiting() -> bool:
-    """Carry out the attempts that wait, STRIPE_CHARGE_THREADS at once and not above STRIPE_CHARGES_PER_S.
+    """Carry out the attempts that wait, as one of STRIPE_CHARGE_WORKERS, STRIPE_CHARGE_THREADS at once; all
+    workers together not above STRIPE_CHARGES_PER_S.
 
-    Stops after BUDGET_S; True if some are left. Each thread has a database connection of its own. In
-    quarantine all wait, and none counts a try.
+    Stops after BUDGET_S; True if some are left and a worker is free for them. In quarantine all wait, and
+    none counts a try.
     """
     if Instance.why_quarantined():
         return False
-    deadline = time.monotonic() + BUDGET_S
-    pace = Pace(settings.STRIPE_CHARGES_PER_S)
-    with ThreadPoolExecutor(settings.STRIPE_CHARGE_THREADS) as pool:
-        while time.monotonic() < deadline:
-            waiting = ChargeAttempt.objects.on_saved_cards().waiting().order_by("pk")
-            ids = list(waiting.values_list("pk", flat=True)[:CLAIM_SIZE])
-            if not ids:
-                return False
-            list(pool.map(lambda attempt_id: _run_in_thread(attempt_id, pace, deadline), ids))
-    return ChargeAttempt.objects.on_saved_cards().waiting().exists()
+    workers: int = settings.STRIPE_CHARGE_WORKERS
+    with free_slot(LOCK_CLASS, of=workers) as slot:
+        if slot is None:
+            return False
+        if _waiting()[MANY:].exists():
+            enqueue("billing.tasks.charge")  # a second worker charges on another core
+        deadline = time.monotonic() + BUDGET_S
+        pace = Pace(settings.STRIPE_CHARGES_PER_S / workers)
+        while time.monotonic() < deadline and (ids := _share(slot, of=workers)):
+            shared = [iter(ids)] * settings.STRIPE_CHARGE_THREADS
+            with ThreadPoolExecutor(len(shared)) as pool:
+                list(pool.map(_run_in_thread, shared, repeat(pace), repeat(deadline)))
+    return _waiting().exists()
 
 
-def _run_in_thread(attempt_id: int, pace: "Pace", deadline: float) -> None:
-    if time.monotonic() > deadline:
-        return
-    pace.wait()
+def _waiting() -> ChargeAttemptQuerySet:
+    return ChargeAttempt.objects.on_saved_cards().waiting()
+
+
+def _share(slot: int, *, of: int) -> list[int]:
+    """The ids for one of so many workers, so that they do not all try to claim the same; who is done with its
+    own helps the others."""
+    ids = list(_waiting().order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
+    return [pk for pk in ids if pk % of == slot] or ids
+
+
+def _run_in_thread(shared: Iterator[int], pace: "Pace", deadline: float) -> None:
+    """Take one attempt after the other, on a database connection and a session at Stripe of its own."""
     try:
-        run_attempt(attempt_id)
-    except Exception:  # one bad row must not stop the others; its lease ends and the sweep takes it up
-        logger.exception("charge attempt %s failed", attempt_id)
+        for attempt_id in shared:
+            pace.wait()
+            if time.monotonic() > deadline:
+                return
+            try:
+                run_attempt(attempt_id)
+            except Exception:  # one bad row must not stop the others; its lease ends, the sweep takes it up
+                logger.exception("charge attempt %s failed", attempt_id)
     finally:
         connection.close()
 
@@ -114,26 +138,39 @@ def run_attempt(attempt_id: int) -> None:
         settle_invoice(_paid_invoice(attempt))
     except gateway.Declined as declined:
         after_decline(attempt, decline_of(declined.error))
+        _leave_to_parent(installment)
     except gateway.OutcomeUnknown as error:
         look_later(attempt, str(error))
     except _Unwanted as reason:
         _end(attempt, ChargeStatus.NOT_EXECUTED, str(reason))
+        _leave_to_parent(installment)
     except (gateway.Refused, _Mismatch) as error:
         _reject(attempt, error)
+        _leave_to_parent(installment)
     except Stale as lost:  # somebody else settled it meanwhile
         logger.info("attempt %s of installment %s: %s", attempt.pk, installment.pk, lost)
 
 
+def _leave_to_parent(installment: Installment) -> None:
+    """A seat from the waitlist is paid on its order's page now, so the invoice must take no money. The end of
+    the hold sees to it again."""
+    if installment.order.status == OrderStatus.PLACED and installment.stripe_invoice_id:
+        try:
+            void(installment)
+        except (gateway.OutcomeUnknown, gateway.Refused) as error:
+            logger.info("the invoice of installment %s is not void yet: %s", installment.pk, error)
+
+
 def _claim(attempt_id: int) -> ChargeAttempt | None:
     """Take the attempt for LEASE, so that no two workers ask Stripe at once."""
-    free = ChargeAttempt.objects.on_saved_cards().waiting().filter(pk=attempt_id)
+    free = _waiting().select_related("installment__order__household__stripe_customer", "card")
     with transaction.atomic():
-        if not free.update(leased_until=Now() + LEASE, tries=F("tries") + 1):
+        locked = free.select_for_update(no_key=True, of=("self",)).filter(pk=attempt_id)
+        attempt = locked.annotate(lease=Now() + LEASE).order_by("pk").first()
+        if attempt is None:
             return None
-        attempt = ChargeAttempt.objects.select_related("installment__order__household", "card").get(
-            pk=attempt_id
-        )
-        attempt.move(ChargeStatus.SENDING)
+        leased_until = attempt.lease  # type: ignore[attr-defined] # annotated
+        attempt.move(ChargeStatus.SENDING, leased_until=leased_until, tries=attempt.tries + 1)
     return attempt
 
 
@@ -149,11 +186,22 @@ def _paid_invoice(attempt: ChargeAttempt) -> gateway.Object:
     if invoice["status"] != "open":
         raise _Mismatch(f"the invoice is {invoice['status']} at Stripe")
     if attempt.tries > 1:
-        _still_wanted(attempt)
+        try:
+            _still_wanted(attempt)
+        except _Unwanted:
+            _learn_decline(attempt, invoice["id"])
+            raise
     assert attempt.card is not None
-    return gateway.pay_invoice(
-        invoice["id"], card=attempt.card.stripe_payment_method_id, key=f"pay:{attempt.public_id}"
-    )
+    try:
+        return gateway.pay_invoice(
+            invoice["id"], card=attempt.card.stripe_payment_method_id, key=f"pay:{attempt.public_id}"
+        )
+    except gateway.Refused:
+        invoice = gateway.retrieve_invoice(invoice["id"])
+        if invoice["status"] != "paid":
+            raise
+        attempt.move(ChargeStatus.NOT_EXECUTED, reason="paid elsewhere meanwhile", leased_until=None)
+        return invoice
 
 
 def _read_old(attempt: ChargeAttempt) -> gateway.Object:
@@ -163,19 +211,34 @@ def _read_old(attempt: ChargeAttempt) -> gateway.Object:
     invoice = gateway.retrieve_invoice(attempt.installment.stripe_invoice_id)
     if invoice["status"] == "paid":
         return invoice
-    if error := gateway.last_payment_error(invoice["id"]):
-        raise gateway.Declined(error)
+    _learn_decline(attempt, invoice["id"])
     raise _Unwanted(f"the invoice is {invoice['status']} and nothing was charged")
+
+
+def _learn_decline(attempt: ChargeAttempt, invoice_id: str) -> None:
+    """Raises Declined if the bank has said no to this attempt, and not to another one or on Stripe's page."""
+    error = gateway.last_payment_error(invoice_id)
+    if error is None:
+        return
+    others = ChargeAttempt.objects.exclude(pk=attempt.pk)
+    is_known = others.filter(stripe_charge_id=decline_of(error).charge_id).exists()
+    method = (error.get("payment_method") or {}).get("id")
+    if not is_known and attempt.card and method in {None, attempt.card.stripe_payment_method_id}:
+        raise gateway.Declined(error)
 
 
 def _still_wanted(attempt: ChargeAttempt) -> None:
     installment = attempt.installment
     if installment.status != InstallmentStatus.CHARGING:
         raise _Unwanted(f"the installment is {installment.get_status_display()}")
-    if installment.order.status != OrderStatus.CONFIRMED:
+    order = installment.order
+    is_promotion = order.status == OrderStatus.PLACED and order.origin == OrderOrigin.WAITLIST
+    if order.status != OrderStatus.CONFIRMED and not is_promotion:
         raise _Unwanted(f"the order is {installment.order.get_status_display()}")
     if installment.order.charges_paused_at:
         raise _Unwanted("charges of this order are paused")
+    if installment.order.cancellations.waiting().exists():
+        raise _Unwanted("a class of this order was cancelled, and its money is not settled yet")
     if attempt.card is None or attempt.card.refused_at or attempt.card.replaced_at:
         raise _Unwanted("the card cannot be used")
 
@@ -211,14 +274,15 @@ def ensure_invoice(installment: Installment) -> gateway.Object:
         )
         installment.stripe_invoice_id = invoice["id"]
     if invoice["status"] == "draft":
-        gateway.add_invoice_line(
-            invoice["id"],
-            customer=customer,
-            amount_cents=installment.amount_cents,
-            currency=order.currency,
-            text=f"{settings.SCHOOL_NAME}, order {order.number}, part {installment.number}",
-            key=f"ii:{uuid}",
-        )
+        if not invoice["amount_due"]:  # a draft of yesterday has its line, and its key is forgotten
+            gateway.add_invoice_line(
+                invoice["id"],
+                customer=customer,
+                amount_cents=installment.amount_cents,
+                currency=order.currency,
+                text=f"{settings.SCHOOL_NAME}, order {order.number}, part {installment.number}",
+                key=f"ii:{uuid}",
+            )
         invoice = gateway.finalize_invoice(invoice["id"], key=f"fin:{uuid}")
     return invoice
 

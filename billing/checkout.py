@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from billing import gateway
 from billing.consent import record_consent
+from billing.credits import spend
 from billing.models import (
     ChargeAttempt,
     ChargeKind,
@@ -31,6 +32,7 @@ from enrollments.models import Enrollment, Household, User
 from orders.checkout import hold_lines
 from orders.models import Order, OrderItem, OrderStatus
 from orders.refusal import Refused
+from orders.waitlist import is_promotion
 
 # Stripe wants a payment page to live 30 minutes at least; two more are for the way there.
 SESSION_LIFE = timedelta(minutes=32)
@@ -40,6 +42,10 @@ LONGEST_HOLD = timedelta(hours=2)
 
 class NothingToPay(Exception):
     """The order is paid, over, or its seats are no longer held."""
+
+
+class BeingCharged(NothingToPay):
+    """The family's saved card is asked just now: one payment at a time."""
 
 
 class StripeUnavailable(Exception):
@@ -55,28 +61,38 @@ def place_order(
     now: datetime.datetime,
     expected_cents: int | None = None,
     plan: PaymentPlan | None = None,
+    use_credit: bool = False,
+    expected_due_cents: int | None = None,
     address: str | None = None,
+    held_until: datetime.datetime | None = None,
 ) -> None:
     """Turn the cart into an order: hold its seats, freeze its prices, write what is due and when.
 
-    `expected_cents` is the total that the parent agreed to. With a plan, placing is the consent to its later
-    charges, given from `address`. All or nothing: raises `orders.refusal.Refused` in words for the parent. An
-    order that costs nothing is confirmed at once.
+    `expected_cents` is the total that the parent agreed to. With `use_credit` the family's credit pays as
+    much of it as it can; what is left to pay must be `expected_due_cents`. With a plan, placing is the
+    consent to its later charges, given from `address`. All or nothing: raises `orders.refusal.Refused` in
+    words for the parent. An order that costs nothing is confirmed at once. The seats are held for
+    SEAT_HOLD_MINUTES, or until `held_until`.
     """
-    held_until = now + timedelta(minutes=settings.SEAT_HOLD_MINUTES)
+    held_until = held_until or now + timedelta(minutes=settings.SEAT_HOLD_MINUTES)
     total_cents = hold_lines(order=order, now=now, held_until=held_until, expected_cents=expected_cents)
     today = local_date(now)
-    parts = [Part(1, today, total_cents)] if total_cents else []
-    if plan is not None:
-        parts = _parts_of(plan, order=order, total_cents=total_cents, on=today)
+    due_cents = total_cents
+    if use_credit:
+        due_cents -= spend(order=order, total_cents=total_cents, on=today)
+    if expected_due_cents not in {None, due_cents}:
+        raise Refused("Your credit has changed since you saw it. Please look at the new amount.")
+    parts = [Part(1, today, due_cents)] if due_cents else []
+    if plan is not None and due_cents:
+        parts = _parts_of(plan, order=order, total_cents=due_cents, on=today)
         record_consent(order=order, plan=plan, parts=parts, by=by, at=now, address=address)
     Installment.objects.bulk_create(
         Installment(order=order, number=part.number, due_on=part.due_on, amount_cents=part.amount_cents)
         for part in parts
     )
     order.place(by=by, at=now, held_until=held_until, total_cents=total_cents)
-    if not total_cents:
-        order.confirm(reason="nothing to pay")
+    if not due_cents:
+        order.confirm(reason="nothing to pay" if not total_cents else "paid with credit")
 
 
 def plans_for(
@@ -123,6 +139,8 @@ def _attempt_to_pay(*, order: Order, by: User, now: datetime.datetime) -> Charge
     payable = installment.attempts.payable().order_by("-number").first()
     if payable is not None:
         return payable
+    if installment.attempts.on_saved_cards().filter(status__in=OPEN_CHARGE).exists():
+        raise BeingCharged
     session_end = (now + SESSION_LIFE).replace(microsecond=0)
     _prolong_hold(order, session_end + HOLD_AFTER_SESSION)
     if installment.status == InstallmentStatus.SCHEDULED:
@@ -139,11 +157,19 @@ def _attempt_to_pay(*, order: Order, by: User, now: datetime.datetime) -> Charge
 
 def _prolong_hold(order: Order, until: datetime.datetime) -> None:
     assert order.placed_at is not None
-    if until > order.placed_at + LONGEST_HOLD:
+    if order.held_until is not None and until <= order.held_until:
+        return
+    if until > order.placed_at + _longest_hold(order):
         raise NothingToPay
-    if order.held_until is None or until > order.held_until:
-        Order.objects.filter(pk=order.pk).update(held_until=until)
-        Enrollment.objects.filter(order_item__order=order, expires_at__isnull=False).update(expires_at=until)
+    Order.objects.filter(pk=order.pk).update(held_until=until)
+    Enrollment.objects.filter(order_item__order=order, expires_at__isnull=False).update(expires_at=until)
+
+
+def _longest_hold(order: Order) -> timedelta:
+    """A seat whose saved card was declined is held as long as an offer, and to its end a page can be
+    opened."""
+    in_offer = timedelta(hours=settings.OFFER_HOURS) + SESSION_LIFE + HOLD_AFTER_SESSION
+    return max(LONGEST_HOLD, in_offer) if is_promotion(order) else LONGEST_HOLD
 
 
 def customer_id(household: Household) -> str:

@@ -9,10 +9,11 @@ from billing.models import Consent, PaymentPlan
 from billing.plans import Part
 from csf.money import money_text
 from csf.templatetags.csf_format import day
-from enrollments.models import User
+from enrollments.models import Child, Course, User
 from orders.models import Order
 
 TEXT_VERSION = "2026-11"
+WAITLIST_TEXT_VERSION = "2026-11"
 
 
 def consent_text(parts: Sequence[Part]) -> str:
@@ -22,6 +23,15 @@ def consent_text(parts: Sequence[Part]) -> str:
         f"{later}. I get an email before each charge, I can pay earlier or change the card in my account, "
         f"and I can withdraw this permission at any time by writing to {settings.SCHOOL_EMAIL}; what is owed "
         "stays owed."
+    )
+
+
+def waitlist_consent_text(*, child: Child, course: Course, at_most_cents: int) -> str:
+    return (
+        f"When a place in {course} is free for {child.first_name}, I allow {settings.SCHOOL_NAME} to take it "
+        f"for us and to charge my saved card at once, without asking me first: the price of today, "
+        f"{money_text(at_most_cents)}, or less. I get an email when that happens. I can leave the waitlist "
+        "in my account at any time before."
     )
 
 

@@ -73,6 +73,7 @@ class Decline:
     decline_code: str = ""
     advice_code: str = ""
     network_advice_code: str = ""
+    charge_id: str = ""
 
     @property
     def reason(self) -> str:
@@ -99,7 +100,13 @@ class Decline:
 def decline_of(error: Any) -> Decline:
     """From Stripe's error object or a PaymentIntent's `last_payment_error`."""
     names = ("code", "decline_code", "advice_code", "network_advice_code")
-    return Decline(*(str(error.get(name) or "") for name in names))
+    charge = error.get("charge") or (error.get("payment_intent") or {}).get("latest_charge")
+    return Decline(*(_storable(told) for told in [*map(error.get, names), charge]))
+
+
+def _storable(text: Any) -> str:
+    """Without what PostgreSQL cannot keep: a decline that cannot be written would be asked for again."""
+    return "".join(letter for letter in str(text or "") if letter.isprintable())[:255]
 
 
 def decline_words(reason: str) -> str:

@@ -14,12 +14,13 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, Prefetch
+from django.db.models import Count, Exists, OuterRef, Prefetch, Subquery
 from django.utils import timezone
 
 from billing.cards import refuse_card
 from billing.declines import Decline, DeclineClass
 from billing.models import (
+    Cancellation,
     Card,
     ChargeAttempt,
     ChargeKind,
@@ -35,6 +36,8 @@ from orders.models import Order, OrderStatus
 
 LATEST_FIRST_TRY = timedelta(days=3)
 TOO_LATE = "more than 3 days late: staff decide, since the consent names the date"
+WRONG_CARD = "the bank wants another card than the saved one"
+ANSWERED = [ChargeStatus.SUCCEEDED, ChargeStatus.DECLINED, ChargeStatus.NEEDS_AUTH]
 UNLISTED_TRIES = 2
 DECLINES_A_DAY = 3
 LOOK_AGAIN_MINUTES = [1, 5, 15, 60]
@@ -67,9 +70,14 @@ def candidates(statuses: Iterable[InstallmentStatus], *, on: datetime.date) -> l
     due = Installment.objects.filter(
         status__in=statuses, due_on__lte=on, order__status=OrderStatus.CONFIRMED
     ).exclude(status=InstallmentStatus.RETRY_WAIT, next_try_on__gt=on)
-    current = Card.objects.filter(replaced_at=None)
+    answers = ChargeAttempt.objects.filter(card=OuterRef("pk"), status__in=ANSWERED).order_by("-pk")
+    current = Card.objects.filter(replaced_at=None).annotate(
+        last_answer=Subquery(answers.values("decline_class")[:1])
+    )
+    changing = Cancellation.objects.waiting().filter(order=OuterRef("order"))
     found = list(
-        due.select_related("order__household", "order__consent")
+        due.annotate(is_being_changed=Exists(changing))
+        .select_related("order__household", "order__consent", "transfer")
         .prefetch_related(Prefetch("order__household__cards", current, to_attr="current_cards"))
         .order_by("due_on", "pk")
     )
@@ -96,7 +104,9 @@ def _why_not(
         return "held by staff"
     if order.charges_paused_at:
         return "the charges of this order are paused"
-    if not hasattr(order, "consent"):
+    if installment.is_being_changed:  # type: ignore[attr-defined] # annotated
+        return "a class of this order was cancelled, and its money is not settled yet"
+    if not _is_agreed(installment):
         return "no consent to later charges"
     if installment.status == InstallmentStatus.SCHEDULED and on - installment.due_on > LATEST_FIRST_TRY:
         return TOO_LATE
@@ -104,9 +114,19 @@ def _why_not(
         return "no saved card"
     if card.refused_at:
         return "the bank refused this card for good"
+    if card.last_answer == DeclineClass.CARD:  # type: ignore[attr-defined] # annotated
+        return WRONG_CARD
     if declined[card.pk] >= DECLINES_A_DAY:
         return "three declines on this card today"
     return ""
+
+
+def _is_agreed(installment: Installment) -> bool:
+    """What a move to another class costs more was not part of the plan: the family agreed to it then, or
+    not."""
+    if hasattr(installment, "transfer"):
+        return bool(installment.transfer.consent)
+    return hasattr(installment.order, "consent")
 
 
 def _declines_today(card_ids: set[int], *, on: datetime.date) -> Counter[int]:
@@ -129,14 +149,15 @@ def start_charges(
     ready = []
     for candidate in candidates(statuses, on=on):
         if candidate.reason:
-            report.skip(str(candidate.installment), candidate.reason)
+            report.skip(str(candidate.installment), candidate.installment, candidate.reason)
             if not dry_run:
                 with suppress(Stale):  # it moved since it was looked at
                     _leave_to_people(candidate)
         else:
             ready.append(candidate)
     if dry_run:
-        report.done = len(ready)
+        for candidate in ready:
+            report.plan(str(candidate.installment), candidate.installment)
         return report
     for start in range(0, len(ready), BATCH):
         _start_batch(ready[start : start + BATCH], report, on=on)
@@ -147,19 +168,23 @@ def _start_batch(batch: list[Candidate], report: Report, *, on: datetime.date) -
     with transaction.atomic():
         orders = Order.objects.filter(pk__in={candidate.installment.order_id for candidate in batch})
         alive = {
-            order.pk
+            order.pk: order.household_id
             for order in orders.select_for_update(no_key=True).order_by("pk")
             if order.status == OrderStatus.CONFIRMED and not order.charges_paused_at
         }
+        cards = Card.objects.usable().filter(household__in=alive.values())
+        card_of = {card.household_id: card for card in cards}
         for candidate in batch:
-            if candidate.installment.order_id not in alive:
-                report.skip(str(candidate.installment), "the order changed meanwhile")
+            installment = candidate.installment
+            card = card_of.get(alive.get(installment.order_id, 0))
+            if card is None:
+                report.skip(str(installment), installment, "the order or the card changed meanwhile")
                 continue
             try:
-                start_attempt(candidate.installment, card=candidate.card, kind=ChargeKind.AUTO, on=on)
+                start_attempt(installment, card=card, kind=ChargeKind.AUTO, on=on)
                 report.done += 1
             except Stale:
-                report.skip(str(candidate.installment), "somebody else took it")
+                report.skip(str(installment), installment, "somebody else took it")
     enqueue("billing.tasks.charge")
 
 
@@ -168,13 +193,16 @@ def start_attempt(
 ) -> ChargeAttempt:
     """One attempt on a saved card, under the order's lock.
 
-    Raises Stale if the installment has moved or is held, or if today's automatic one was made already.
+    Raises Stale if the installment or its date has moved or it is held, or if today's automatic one was made
+    already.
     """
     made = installment.attempts.exclude(status__in=[ChargeStatus.NOT_EXECUTED, ChargeStatus.REJECTED])
     if kind == ChargeKind.AUTO and made.filter(kind=kind, charged_on=on).exists():
         raise Stale("charged today already")
-    if Installment.objects.filter(pk=installment.pk, held_at__isnull=False).exists():
-        raise Stale("held meanwhile")
+    if not Installment.objects.filter(pk=installment.pk, held_at=None, due_on=installment.due_on).exists():
+        raise Stale("held or moved to another date meanwhile")
+    if Cancellation.objects.waiting().filter(order=installment.order_id).exists():
+        raise Stale("a class of this order was cancelled, and its money is not settled yet")
     installment.start_charging(reason=ChargeKind(kind).label)
     return ChargeAttempt.objects.create(
         installment=installment,
@@ -189,11 +217,12 @@ def start_attempt(
 
 @transaction.atomic
 def _leave_to_people(candidate: Candidate) -> None:
-    """No card, or one that was refused: the parent is asked for another. Too late for the consent: staff."""
+    """No card, or one that the bank does not take: the parent is asked for another. Too late for the consent:
+    staff."""
     installment, reason = candidate.installment, candidate.reason
     if reason == TOO_LATE:
         StaffTask.open(StaffTask.Kind.INSTALLMENT_LATE, installment, reason)
-    if candidate.card is None or candidate.card.refused_at:
+    if candidate.card is None or candidate.card.refused_at or reason == WRONG_CARD:
         if installment.status == InstallmentStatus.SCHEDULED:
             installment.start_charging(reason=reason)
         installment.move(InstallmentStatus.NEEDS_CARD, reason=reason)
@@ -208,12 +237,14 @@ def after_decline(attempt: ChargeAttempt, decline: Decline) -> None:
     """
     attempt = _locked(attempt)
     _decide(attempt, decline)
+    is_known = ChargeAttempt.objects.filter(stripe_charge_id=decline.charge_id).exists()
     to = ChargeStatus.NEEDS_AUTH if decline.kind == DeclineClass.AUTHENTICATION else ChargeStatus.DECLINED
     attempt.move(
         to,
         reason=decline.reason,
         decline_code=decline.reason,
         decline_class=decline.kind,
+        stripe_charge_id=None if is_known else decline.charge_id or None,
         card_brand=attempt.card.brand if attempt.card else "",
         card_last4=attempt.card.last4 if attempt.card else "",
         leased_until=None,
@@ -223,6 +254,11 @@ def after_decline(attempt: ChargeAttempt, decline: Decline) -> None:
 
 def _decide(attempt: ChargeAttempt, decline: Decline) -> None:
     installment, reason = attempt.installment, decline.kind.label
+    if installment.order.status == OrderStatus.PLACED:  # from the waitlist: held for another card
+        if decline.kind == DeclineClass.HARD and attempt.card:
+            refuse_card(attempt.card)
+        installment.stop_charging(reason=reason)
+        return
     if installment.order.status != OrderStatus.CONFIRMED:
         _close(installment, reason="the order ended while it was charged")
         return
@@ -264,6 +300,10 @@ def after_nothing(installment: Installment, *, reason: str) -> None:
     if installment.status != InstallmentStatus.CHARGING:
         return
     order = Order.objects.get(pk=installment.order_id)
+    if order.status == OrderStatus.PLACED:  # from the waitlist: the family is asked to pay itself
+        installment.stop_charging(reason=reason[:300])
+        StaffTask.open(StaffTask.Kind.WAITLIST_CHARGE, order, reason)
+        return
     if order.status != OrderStatus.CONFIRMED:
         _close(installment, reason=reason)
         return

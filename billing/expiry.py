@@ -7,13 +7,16 @@ from collections import Counter
 
 from django.db import transaction
 
+from billing import gateway
 from billing.checkout import StripeUnavailable, close_payment_page
+from billing.credits import give_back
+from billing.invoices import open_attempts, void
 from billing.models import ChargeAttempt, Installment
 from csf.contention import again_after_deadlock
 from csf.state import Stale
-from enrollments.models import User
+from enrollments.models import Household, User
 from orders.models import Order, OrderStatus
-from orders.release import release_order
+from orders.release import lock_courses, release_order
 
 logger = logging.getLogger(__name__)
 
@@ -57,12 +60,29 @@ def end_unpaid_order(*, order: Order, to: OrderStatus, by: User | None = None, r
     moved it.
     """
     close_payment_page(order)
+    _close_invoices(order)
     with transaction.atomic():
+        Household.objects.select_for_update(no_key=True).get(pk=order.household_id)
+        lock_courses(order)
         order.refresh_from_db(from_queryset=Order.objects.select_for_update(no_key=True))
         if order.status == OrderStatus.CONFIRMED:
             raise Paid
         if ChargeAttempt.objects.payable().filter(installment__order=order).exists():
             raise Stale("a payment page was opened meanwhile")
+        if open_attempts(order).exists():
+            raise Stale("its card is being charged, or it is not known whether it was")
         for installment in Installment.objects.open().filter(order=order):
             installment.cancel(by=by, reason=reason)
+        give_back(order)
         release_order(order=order, to=to, by=by, reason=reason)
+
+
+def _close_invoices(order: Order) -> None:
+    """Of a saved card that was declined, unless one is being charged."""
+    if open_attempts(order).exists():
+        return
+    for installment in Installment.objects.open().filter(order=order, stripe_invoice_id__isnull=False):
+        try:
+            void(installment)
+        except (gateway.OutcomeUnknown, gateway.Refused) as error:
+            raise StripeUnavailable from error

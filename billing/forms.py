@@ -1,7 +1,14 @@
+from typing import Any
+
 from django import forms
+
+from enrollments.models import Course, WaitlistTier
+from orders.forms import LineForm
 
 
 class CancelForm(forms.Form):
+    """The page shows the figures in `seen`, so that nobody confirms others than they saw."""
+
     reason = forms.CharField(
         label="Why? (optional)",
         required=False,
@@ -12,3 +19,21 @@ class CancelForm(forms.Form):
 
 class CardUpdateForm(forms.Form):
     charge_now = forms.BooleanField(required=False)
+
+
+class WaitlistForm(LineForm):
+    """Who waits, and how; `at_most` comes from the page that says what the priority tier may charge."""
+
+    tier = forms.ChoiceField(
+        choices=[(WaitlistTier.REGULAR, "regular"), (WaitlistTier.PRIORITY, "priority")],
+        error_messages={
+            "required": "Choose how you would like to wait.",
+            "invalid_choice": "Choose how you would like to wait.",
+        },
+    )
+    at_most = forms.IntegerField(required=False, min_value=0, max_value=100_000_000)
+
+    def __init__(self, *args: Any, course: Course, **kwargs: Any) -> None:
+        super().__init__(*args, course=course, **kwargs)
+        if not course.price_cents:  # nothing to charge
+            self.fields["tier"].choices = [(WaitlistTier.REGULAR, "regular")]  # type: ignore[attr-defined]

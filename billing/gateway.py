@@ -6,7 +6,8 @@ write has an idempotency key made from a row that was committed before the call,
 
 import datetime
 import json
-from collections.abc import Callable, Iterator, Mapping
+import uuid
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -26,6 +27,11 @@ EVENT_TYPES = [
     "invoice.payment_failed",
     "invoice.payment_action_required",
     "setup_intent.succeeded",
+    "refund.created",
+    "refund.updated",
+    "refund.failed",
+    "charge.dispute.created",
+    "charge.dispute.closed",
 ]
 
 
@@ -82,9 +88,11 @@ def _client() -> stripe.StripeClient:
     )
 
 
-def _ask(call: Callable[[], stripe.StripeObject]) -> Object:
+def _ask(method: str, path: str, params: Mapping[str, Any], *, key: str | None = None) -> Object:
+    """The answer as it was sent: amounts are integers, and the SDK's objects of an invoice, which nobody
+    reads, would take more CPU than the call itself."""
     try:
-        return call().to_dict(for_json=True)  # amounts stay integers, nothing is a Decimal
+        answer: Any = _client().raw_request(method, path, **params, idempotency_key=key)
     except stripe.CardError as error:
         body: Any = error.json_body or {}
         raise Declined(body.get("error") or {"code": error.code}) from error
@@ -92,39 +100,42 @@ def _ask(call: Callable[[], stripe.StripeObject]) -> Object:
         raise Refused(error) from error
     except stripe.StripeError as error:  # timeouts, cuts, 5xx, 429, 409, a revoked key
         raise OutcomeUnknown(str(error)) from error
+    found: Object = answer.data
+    return found
+
+
+def _get(path: str, **params: Any) -> Object:
+    return _ask("get", path, params)
+
+
+def _post(path: str, params: Mapping[str, Any], *, key: str) -> Object:
+    return _ask("post", path, params, key=key)
 
 
 def create_customer(*, email: str, name: str, metadata: Mapping[str, str], key: str) -> Object:
-    params: Any = {"email": email, "name": name, "metadata": metadata}
-    return _ask(lambda: _client().v1.customers.create(params, {"idempotency_key": key}))
+    return _post("/v1/customers", {"email": email, "name": name, "metadata": metadata}, key=key)
 
 
 def create_checkout_session(params: Mapping[str, Any], *, key: str) -> Object:
-    wanted: Any = params
-    return _ask(lambda: _client().v1.checkout.sessions.create(wanted, {"idempotency_key": key}))
+    return _post("/v1/checkout/sessions", params, key=key)
 
 
 def retrieve_checkout_session(session_id: str) -> Object:
-    return _ask(
-        lambda: _client().v1.checkout.sessions.retrieve(
-            session_id, {"expand": ["payment_intent.payment_method"]}
-        )
-    )
+    return _get(f"/v1/checkout/sessions/{session_id}", expand=["payment_intent.payment_method"])
 
 
 def find_checkout_session(*, customer: str, attempt: str) -> Object | None:
     """The page that names this attempt, for when the answer to its making was lost."""
-    params: Any = {"customer": customer, "limit": 100}
-    found = _ask(lambda: _client().v1.checkout.sessions.list(params))["data"]
+    found = _get("/v1/checkout/sessions", customer=customer, limit=100)["data"]
     return next((session for session in found if session["metadata"].get("attempt") == attempt), None)
 
 
 def expire_checkout_session(session_id: str, *, key: str) -> Object:
-    return _ask(lambda: _client().v1.checkout.sessions.expire(session_id, {}, {"idempotency_key": key}))
+    return _post(f"/v1/checkout/sessions/{session_id}/expire", {}, key=key)
 
 
 def create_invoice(*, customer: str | None, currency: str, metadata: Mapping[str, str], key: str) -> Object:
-    params: Any = {
+    params = {
         "customer": customer,
         "currency": currency,
         "collection_method": "charge_automatically",
@@ -133,52 +144,50 @@ def create_invoice(*, customer: str | None, currency: str, metadata: Mapping[str
         "payment_settings": {"payment_method_types": ["card"]},
         "metadata": metadata,
     }
-    return _ask(lambda: _client().v1.invoices.create(params, {"idempotency_key": key}))
+    return _post("/v1/invoices", params, key=key)
 
 
 def add_invoice_line(
     invoice_id: str, *, customer: str | None, amount_cents: int, currency: str, text: str, key: str
 ) -> Object:
-    params: Any = {
+    params = {
         "invoice": invoice_id,
         "customer": customer,
         "amount": amount_cents,
         "currency": currency,
         "description": text,
     }
-    return _ask(lambda: _client().v1.invoice_items.create(params, {"idempotency_key": key}))
+    return _post("/v1/invoiceitems", params, key=key)
 
 
 def finalize_invoice(invoice_id: str, *, key: str) -> Object:
-    params: Any = {"auto_advance": False}
-    return _ask(lambda: _client().v1.invoices.finalize_invoice(invoice_id, params, {"idempotency_key": key}))
+    return _post(f"/v1/invoices/{invoice_id}/finalize", {"auto_advance": False}, key=key)
 
 
 def pay_invoice(invoice_id: str, *, card: str, key: str) -> Object:
     """Charge a saved card without the parent. Raises Declined too."""
-    params: Any = {"off_session": True, "payment_method": card}
-    return _ask(lambda: _client().v1.invoices.pay(invoice_id, params, {"idempotency_key": key}))
+    params = {"off_session": True, "payment_method": card}
+    return _post(f"/v1/invoices/{invoice_id}/pay", params, key=key)
 
 
 def void_invoice(invoice_id: str, *, key: str) -> Object:
-    return _ask(lambda: _client().v1.invoices.void_invoice(invoice_id, {}, {"idempotency_key": key}))
+    return _post(f"/v1/invoices/{invoice_id}/void", {}, key=key)
 
 
 def retrieve_invoice(invoice_id: str) -> Object:
-    return _ask(lambda: _client().v1.invoices.retrieve(invoice_id))
+    return _get(f"/v1/invoices/{invoice_id}")
 
 
 def find_invoice(*, customer: str | None, installment: str) -> Object | None:
     """The invoice that names this installment, for when the answer to its making was lost."""
-    params: Any = {"customer": customer, "limit": 100}
-    found = _ask(lambda: _client().v1.invoices.list(params))["data"]
+    found = _get("/v1/invoices", customer=customer, limit=100)["data"]
     return next((invoice for invoice in found if invoice["metadata"].get("installment") == installment), None)
 
 
 def last_payment_error(invoice_id: str) -> Object | None:
     """Why the last try to pay an invoice failed, in Stripe's words; None if there was none."""
-    params: Any = {"invoice": invoice_id, "expand": ["data.payment.payment_intent"]}
-    payments = _ask(lambda: _client().v1.invoice_payments.list(params))["data"]
+    expand = ["data.payment.payment_intent"]
+    payments = _get("/v1/invoice_payments", invoice=invoice_id, expand=expand)["data"]
     intents = [payment["payment"].get("payment_intent") for payment in payments]
     return next((intent["last_payment_error"] for intent in intents if isinstance(intent, dict)), None)
 
@@ -187,7 +196,7 @@ def create_setup_session(
     *, customer: str, currency: str, metadata: Mapping[str, str], back: str, key: str
 ) -> Object:
     """A page of Stripe's where a card is saved and nothing is charged."""
-    params: Any = {
+    params = {
         "mode": "setup",
         "customer": customer,
         "currency": currency,
@@ -197,26 +206,69 @@ def create_setup_session(
         "success_url": f"{back}?saved=1",
         "cancel_url": back,
     }
-    return _ask(lambda: _client().v1.checkout.sessions.create(params, {"idempotency_key": key}))
+    return create_checkout_session(params, key=key)
+
+
+def create_refund(*, payment_intent: str, amount_cents: int, metadata: Mapping[str, str], key: str) -> Object:
+    params = {
+        "payment_intent": payment_intent,
+        "amount": amount_cents,
+        "reason": "requested_by_customer",
+        "metadata": metadata,
+    }
+    return _post("/v1/refunds", params, key=key)
+
+
+def retrieve_refund(refund_id: str) -> Object:
+    return _get(f"/v1/refunds/{refund_id}")
+
+
+def find_refund(*, payment_intent: str, refund: str) -> Object | None:
+    """The refund that names ours, for when the answer to its making was lost."""
+    found = _get("/v1/refunds", payment_intent=payment_intent, limit=100)["data"]
+    return next((row for row in found if row["metadata"].get("refund") == refund), None)
+
+
+def intent_of_invoice(invoice_id: str) -> str:
+    """The PaymentIntent that paid an invoice; only Stripe can tell. Raises OutcomeUnknown if none did."""
+    for payment in _get("/v1/invoice_payments", invoice=invoice_id, status="paid")["data"]:
+        if intent := payment["payment"].get("payment_intent"):
+            return str(intent)
+    raise OutcomeUnknown(f"Stripe names no payment of invoice {invoice_id}")
+
+
+def invoice_of_intent(payment_intent: str) -> str | None:
+    """The invoice that a PaymentIntent pays; None if it pays none."""
+    payment = {"type": "payment_intent", "payment_intent": payment_intent}
+    found = _get("/v1/invoice_payments", payment=payment)["data"]
+    return str(found[0]["invoice"]) if found else None
+
+
+def retrieve_dispute(dispute_id: str) -> Object:
+    return _get(f"/v1/disputes/{dispute_id}")
 
 
 def list_events(*, since: datetime.datetime) -> Iterator[list[tuple[Object, str]]]:
     """Our types of events since then, oldest first, in pages of parsed event and JSON text."""
-    wanted = {"types": EVENT_TYPES, "created": {"gte": int(since.timestamp())}, "limit": 100}
-    pages = [_events(wanted)]
+    wanted: Object = {"types": EVENT_TYPES, "created": {"gte": int(since.timestamp())}, "limit": 100}
+    pages = [_get("/v1/events", **wanted)]
     while pages[-1]["has_more"]:
-        pages.append(_events(wanted | {"starting_after": pages[-1]["data"][-1]["id"]}))
+        pages.append(_get("/v1/events", **wanted, starting_after=pages[-1]["data"][-1]["id"]))
     for page in reversed(pages):  # Stripe gives the newest first
         yield [(event, json.dumps(event)) for event in reversed(page["data"])]
 
 
-def _events(params: Any) -> Object:
-    return _ask(lambda: _client().v1.events.list(params))
-
-
 def create_webhook_endpoint(url: str, *, key: str) -> Object:
-    params: Any = {"url": url, "enabled_events": EVENT_TYPES, "api_version": settings.STRIPE_API_VERSION}
-    return _ask(lambda: _client().v1.webhook_endpoints.create(params, {"idempotency_key": key}))
+    params = {"url": url, "enabled_events": EVENT_TYPES, "api_version": settings.STRIPE_API_VERSION}
+    return _post("/v1/webhook_endpoints", params, key=key)
+
+
+def uuid_in(thing: Mapping[str, Any], name: str) -> uuid.UUID | None:
+    """The public id of a row of ours that an object's metadata names."""
+    try:
+        return uuid.UUID(str((thing.get("metadata") or {}).get(name, "")))
+    except ValueError:
+        return None
 
 
 def instant(epoch: int) -> datetime.datetime:

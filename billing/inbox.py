@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Callable
 from datetime import timedelta
 
 import requests
@@ -9,8 +10,11 @@ import stripe
 from django.conf import settings
 from djstripe.models import Event
 
-from billing.gateway import EVENT_TYPES
+from billing.disputes import look_at_dispute
+from billing.gateway import EVENT_TYPES, OutcomeUnknown
+from billing.invoice_declines import look_at_decline
 from billing.models import StripeEvent, StripeEventStatus
+from billing.refunds import look_at_refund
 from csf.contention import again_after_deadlock
 from csf.models import Instance, StaffTask
 
@@ -23,7 +27,18 @@ STRIPE_AWAY = (
     stripe.RateLimitError,
     stripe.AuthenticationError,
     requests.RequestException,
+    OutcomeUnknown,
 )
+# What needs more of Stripe than dj-stripe has stored, by its object's id; after the receivers' transaction.
+FOLLOW_UPS: dict[str, Callable[[str], None]] = {
+    "invoice.payment_failed": look_at_decline,
+    "invoice.payment_action_required": look_at_decline,
+    "refund.created": look_at_refund,
+    "refund.updated": look_at_refund,
+    "refund.failed": look_at_refund,
+    "charge.dispute.created": look_at_dispute,
+    "charge.dispute.closed": look_at_dispute,
+}
 
 
 def process_event(event: StripeEvent) -> None:
@@ -42,6 +57,8 @@ def process_event(event: StripeEvent) -> None:
         return
     try:
         again_after_deadlock(Event.process)(data)
+        if follow_up := FOLLOW_UPS.get(event.type):
+            follow_up(data["data"]["object"]["id"])
     except Exception as error:
         _failed(event, error)
     else:

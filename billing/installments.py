@@ -8,6 +8,7 @@ import datetime
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -60,11 +61,15 @@ def retry_now(*, installment: Installment, by: User, reason: str, on: datetime.d
 def hold(*, installment: Installment, by: User, reason: str) -> None:
     """Leave it out of charges and reminders until it is released."""
     with _unlocked_by_charges(installment, by, f"held: {_given(reason)}") as locked:
+        if locked.held_at:
+            raise NotPossible("It is held already.")
         Installment.objects.filter(pk=locked.pk).update(held_at=timezone.now())
 
 
 def release_hold(*, installment: Installment, by: User, reason: str) -> None:
     with _unlocked_by_charges(installment, by, f"no longer held: {_given(reason)}") as locked:
+        if not locked.held_at:
+            raise NotPossible("It is not held.")
         Installment.objects.filter(pk=locked.pk).update(held_at=None)
 
 
@@ -76,6 +81,8 @@ def move_date(
         raise NotPossible("The new date is past.")
     note = f"moved from {day(installment.due_on)} to {day(to)}: {_given(reason)}"
     with _unlocked_by_charges(installment, by, note) as locked:
+        if (locked.status, locked.due_on) == (InstallmentStatus.SCHEDULED, to):
+            raise NotPossible(f"It is due on {day(to)} already.")
         Installment.objects.filter(pk=locked.pk).update(due_on=to)
         if locked.status == InstallmentStatus.RETRY_WAIT:
             locked.move(InstallmentStatus.EXHAUSTED, by=by, reason=note[:300])
@@ -91,8 +98,9 @@ def split(
     The old one is cancelled, because its invoice at Stripe is for the whole amount.
     """
     second_cents = installment.amount_cents - first_cents
-    if first_cents <= 0 or second_cents <= 0:
-        raise NotPossible(f"Each part must be between zero and {money_text(installment.amount_cents)}.")
+    if min(first_cents, second_cents) < settings.MINIMUM_CHARGE_CENTS:
+        least = money_text(settings.MINIMUM_CHARGE_CENTS)
+        raise NotPossible(f"Each part of {money_text(installment.amount_cents)} must be at least {least}.")
     if second_on <= installment.due_on:
         raise NotPossible("The second part must be due after the first.")
     note = f"split, {money_text(second_cents)} of it due on {day(second_on)}: {_given(reason)}"
@@ -154,6 +162,8 @@ def _unlocked_by_charges(installment: Installment, by: User, note: str = "") -> 
         locked = Installment.objects.select_related("order__household").get(pk=installment.pk)
         if locked.status not in CHARGEABLE:
             raise NotPossible(f"It is {locked.get_status_display()}.")
+        if locked.order.status == OrderStatus.PLACED:
+            raise NotPossible("The order still waits for its first payment.")
         if locked.attempts.filter(status__in=OPEN_CHARGE).exists():
             raise NotPossible("A charge is under way or its outcome is not known; please wait for it.")
         try:

@@ -4,13 +4,33 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.db import connection
-from django.db.models import Count, F, Q, Sum
+from django.db.models import Count, Exists, F, OuterRef, Q, Subquery, Sum
+from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 
-from billing.models import Card, ChargeAttempt, ChargeKind, ChargeStatus, Installment, Payment, StripeEvent
+from billing.models import (
+    Cancellation,
+    Card,
+    ChargeAttempt,
+    ChargeKind,
+    ChargeStatus,
+    Credit,
+    CreditCause,
+    Installment,
+    Payment,
+    Refund,
+    RefundCause,
+    RefundStatus,
+    RefundTransition,
+    StripeEvent,
+    Transfer,
+    WaitlistConsent,
+)
 from billing.models.charges import OPEN_CHARGE
+from billing.models.refunds import COUNTED, GONE_BACK
 from csf.invariants import Invariant, illegal_states
 from csf.models import StaffTask
+from enrollments.models import Household
 from orders.models import Order, OrderStatus
 
 ALIVE = [OrderStatus.PLACED, OrderStatus.CONFIRMED, OrderStatus.COMPLETED]
@@ -31,24 +51,104 @@ def _unguarded_tables() -> list[str]:
         return sorted(facts - {table for (table,) in cursor.fetchall()})
 
 
-def _plans_that_do_not_add_up() -> Any:
-    whole = Order.objects.filter(status__in=ALIVE).exclude(items__enrollment__status="cancelled")
-    owed = whole.annotate(
-        owed_cents=Sum(
-            "installments__amount_cents", filter=~Q(installments__status__in=["cancelled", "waived"])
+def _of_order(rows: Any, cents: Any = "amount_cents") -> Any:
+    """The sum over these rows of an order, as an annotation; a join would count rows twice."""
+    sums = rows.filter(order=OuterRef("pk")).order_by().values("order").annotate(sum=Sum(cents))
+    return Coalesce(Subquery(sums.values("sum")), 0)
+
+
+def _with_sums() -> Any:
+    """Orders that left the cart and whose money is settled."""
+    spent = Credit.objects.filter(cause__in=[CreditCause.SPENT, CreditCause.RETURNED])
+    given = Credit.objects.filter(cause__in=[CreditCause.CANCELLATION, CreditCause.TRANSFER])
+    waiting = Cancellation.objects.waiting().values("order")
+    return (
+        Order.objects.placed()
+        .exclude(pk__in=waiting)
+        .annotate(
+            planned_cents=_of_order(Installment.objects.exclude(status="cancelled")),
+            paid_cents=_of_order(Payment.objects.all()),
+            spent_cents=_of_order(spent, -F("amount_cents")),
+            given_cents=_of_order(given),
+            back_cents=_of_order(Refund.objects.all()),
+            value_cents=_of_order(Cancellation.objects.all(), "value_cents"),
+            stopped_cents=_of_order(Cancellation.objects.all(), "stopped_cents")
+            + _of_order(Transfer.objects.all(), "stopped_cents"),
+            moved_cents=_of_order(Transfer.objects.all(), "difference_cents"),
+            dearer_cents=_of_order(Transfer.objects.filter(difference_cents__gt=0), "difference_cents"),
         )
     )
-    waived = Q(installments__status__in=["cancelled", "waived"])
-    return _pks(owed.exclude(waived).exclude(owed_cents=F("total_cents")).exclude(total_cents=0))
+
+
+def _plans_that_do_not_add_up() -> Any:
+    """Too much is never right; too little is, where staff have cancelled a part."""
+    owed = F("total_cents") - F("spent_cents") - F("stopped_cents") + F("dearer_cents")
+    untouched = Q(status__in=ALIVE) & ~Q(installments__status="cancelled")
+    wrong = Q(planned_cents__gt=owed) | (untouched & Q(planned_cents__lt=owed))
+    return set(_pks(_with_sums().filter(wrong)))
+
+
+def _changes_that_do_not_add_up() -> Any:
+    """What a cancellation tells, and the rows that it made; a rest that is too small to charge is let go."""
+    found = Cancellation.objects.filter(status="settled").annotate(
+        asked_cents=Coalesce(Sum("refunds__amount_cents"), 0),
+        given_cents=Coalesce(
+            Subquery(Credit.objects.filter(cancellation=OuterRef("pk")).values("amount_cents")[:1]), 0
+        ),
+    )
+    told = F("stopped_cents") + F("refund_cents") + F("credit_cents")
+    too_much = Q(value_cents__lte=told - settings.MINIMUM_CHARGE_CENTS)
+    return _pks(
+        found.filter(too_much | ~Q(asked_cents=F("refund_cents")) | ~Q(given_cents=F("credit_cents")))
+    )
 
 
 def _overpaid() -> Any:
-    paid = Order.objects.annotate(paid_cents=Sum("payments__amount_cents")).filter(
-        paid_cents__gt=F("total_cents")
+    """Above the total less what is no longer owed, with what was refunded, asked for or decided about."""
+    owed = F("total_cents") - F("value_cents") + F("moved_cents")
+    kept = F("paid_cents") + F("spent_cents") - F("back_cents") - F("given_cents")
+    too_much = _with_sums().annotate(kept_cents=kept).filter(kept_cents__gt=Greatest(owed, 0))
+    return _pks(too_much.exclude(payments__in=_told(StaffTask.Kind.UNMATCHED_PAYMENT)))
+
+
+def _told(*kinds: StaffTask.Kind) -> list[int]:
+    """The ids of the rows that staff have or had a task for."""
+    subjects = StaffTask.objects.filter(kind__in=kinds).values_list("subject", flat=True)
+    return [int(subject.rpartition(":")[2]) for subject in subjects]
+
+
+def _refunded_above_the_payment() -> Any:
+    ours = Sum("refunds__amount_cents", filter=Q(refunds__status__in=set(COUNTED) - {RefundStatus.EXTERNAL}))
+    gone = Sum("refunds__amount_cents", filter=Q(refunds__status__in=GONE_BACK))
+    sums = Payment.objects.exclude(refunds__cause=RefundCause.DISPUTE).annotate(ours=ours, gone=gone)
+    return _pks(sums.filter(Q(ours__gt=F("amount_cents")) | Q(gone__gt=F("amount_cents"))))
+
+
+def _refunded_without_right() -> Any:
+    under_way = [RefundStatus.APPROVED, RefundStatus.SENDING, RefundStatus.UNKNOWN, RefundStatus.SUCCEEDED]
+    unasked = Q(status__in=under_way, approved_by=None) & ~Q(
+        cause__in=[RefundCause.UNMATCHED, RefundCause.TAKEN_OVER]
     )
-    told = StaffTask.objects.filter(kind=StaffTask.Kind.UNMATCHED_PAYMENT).values_list("subject", flat=True)
-    known = [int(subject.rpartition(":")[2]) for subject in told]
-    return _pks(paid.exclude(payments__in=known))
+    alone = Q(needs_second_person=True, requested_by__isnull=False, approved_by=F("requested_by"))
+    return _pks(Refund.objects.filter(unasked | alone))
+
+
+def _stuck_refunds() -> Any:
+    """Sent more than an hour ago; one that Stripe calls pending may take days."""
+    long_ago = timezone.now() - timedelta(minutes=60)
+    sent = RefundTransition.objects.filter(
+        refund=OuterRef("pk"), to_status="sending", created_at__lt=long_ago
+    )
+    pending = Q(status=RefundStatus.SENDING, stripe_refund_id__isnull=False)
+    open_ones = Refund.objects.filter(status__in=[RefundStatus.SENDING, RefundStatus.UNKNOWN])
+    silent = open_ones.exclude(pending).exclude(pk__in=_told(StaffTask.Kind.REFUND_UNKNOWN))
+    return _pks(silent.filter(Exists(sent)))
+
+
+def _stuck_cancellations() -> Any:
+    long_ago = timezone.now() - timedelta(minutes=60)
+    waiting = Cancellation.objects.waiting().filter(created_at__lt=long_ago)
+    return _pks(waiting.exclude(pk__in=_told(StaffTask.Kind.CANCELLATION_WAITING)))
 
 
 def _amounts_that_differ() -> Any:
@@ -59,7 +159,15 @@ def _amounts_that_differ() -> Any:
 def _charged_without_right() -> Any:
     automatic = ChargeAttempt.objects.filter(kind=ChargeKind.AUTO)
     early = Q(charged_on__lt=F("installment__due_on"))
-    return _pks(automatic.filter(early | Q(installment__order__consent=None)))
+    agreed = WaitlistConsent.objects.filter(
+        enrollment__order_item__order=OuterRef("installment__order"),
+        at_most_cents__gte=OuterRef("amount_cents"),
+    )
+    moved = Q(installment__transfer__isnull=False)
+    no_consent = Q(moved, installment__transfer__consent="") | (
+        ~moved & Q(installment__order__consent=None) & ~Q(Exists(agreed))
+    )
+    return _pks(automatic.filter(early | no_consent))
 
 
 def _too_many_tries() -> list[Any]:
@@ -88,7 +196,7 @@ def _stuck_charges() -> Any:
 def _charging_without_attempt() -> Any:
     charging = Installment.objects.filter(status="charging")
     payable = Q(attempts__status__in=OPEN_CHARGE) | Q(
-        attempts__status="declined", attempts__session_closed_at=None
+        attempts__kind="checkout", attempts__status="declined", attempts__session_closed_at=None
     )
     return _pks(charging.exclude(payable))
 
@@ -97,6 +205,30 @@ def _parked_in_silence() -> Any:
     told = StaffTask.objects.filter(kind=StaffTask.Kind.EVENT_PARKED).values_list("subject", flat=True)
     known = [int(subject.rpartition(":")[2]) for subject in told]
     return _pks(StripeEvent.objects.filter(status="parked").exclude(pk__in=known))
+
+
+def _overdrawn() -> Any:
+    """Families that have spent more than they had. A line tells its order, so no sum may be below zero."""
+    spent = Household.objects.annotate(balance_cents=Sum("credits__amount_cents"))
+    return _pks(spent.filter(balance_cents__lt=0))
+
+
+def _ran_out_above_its_grant() -> Any:
+    ended = Credit.objects.grants().annotate(ended_cents=Sum("expiries__amount_cents"))
+    return _pks(ended.filter(ended_cents__lt=-F("amount_cents")))
+
+
+def _returned_otherwise_than_spent() -> Any:
+    """What an order gave back must be what it took, and be the same family's."""
+    took = Credit.objects.filter(
+        cause=CreditCause.SPENT,
+        order=OuterRef("order"),
+        household=OuterRef("household"),
+        amount_cents=-OuterRef("amount_cents"),
+    )
+    back = Credit.objects.filter(cause=CreditCause.RETURNED)
+    strangers = Credit.objects.exclude(order=None).exclude(order__household=F("household"))
+    return {*_pks(back.filter(~Q(Exists(took)))), *_pks(strangers)}
 
 
 INVARIANTS = [
@@ -116,8 +248,11 @@ INVARIANTS = [
             ).filter(open__gt=1)
         ),
     ),
-    Invariant("M8", "orders paid above their total without a task", _overpaid),
+    Invariant("M3", "cancellations that told other figures than they made", _changes_that_do_not_add_up),
+    Invariant("M8", "orders paid above what is owed, without a refund or a task", _overpaid),
     Invariant("M9", "payments of another amount or currency than their installment", _amounts_that_differ),
+    Invariant("M10", "payments with refunds above them", _refunded_above_the_payment),
+    Invariant("M10", "refunds approved by nobody, or by who asked above the limit", _refunded_without_right),
     Invariant("M11", "automatic charges before the due date or without consent", _charged_without_right),
     Invariant("M12", "installments charged too often", _too_many_tries),
     Invariant("M12", "charges of a card that was refused for good before", _asked_after_a_hard_no),
@@ -125,6 +260,8 @@ INVARIANTS = [
     Invariant(
         "M13", "charge attempts in a state that they cannot be in", lambda: illegal_states(ChargeAttempt)
     ),
+    Invariant("M13", "refunds in a state that they cannot be in", lambda: illegal_states(Refund)),
+    Invariant("M13", "cancellations in a state that they cannot be in", lambda: illegal_states(Cancellation)),
     Invariant(
         "M14",
         "installments that are paid without money, or have money without being paid",
@@ -134,7 +271,12 @@ INVARIANTS = [
             )
         ),
     ),
+    Invariant("M15", "families with less than no credit", _overdrawn),
+    Invariant("M15", "credit of which more ran out than was given", _ran_out_above_its_grant),
+    Invariant("M15", "credit that is not its order's", _returned_otherwise_than_spent),
     Invariant("Y1", "charges without an outcome for an hour that nobody was told of", _stuck_charges),
+    Invariant("Y1", "refunds without an outcome for an hour that nobody was told of", _stuck_refunds),
+    Invariant("Y1", "cancellations that wait for an hour and nobody was told of", _stuck_cancellations),
     Invariant("Y1", "installments being charged without an attempt", _charging_without_attempt),
     Invariant("Y2", "parked events that nobody was told of", _parked_in_silence),
 ]

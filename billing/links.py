@@ -1,19 +1,21 @@
-"""The link in an email about an installment: it opens the page of that one installment without a login."""
+"""The links in emails that need no login: each opens the page of one installment, or of one offered seat."""
 
 import datetime
 
 from django.core import signing
-from django.urls import reverse
 
 from billing.models import Installment
+from csf.paths import path_to
+from enrollments.models import Enrollment
 
 MAX_AGE = datetime.timedelta(days=60)
 _SALT = "csf.billing.pay-installment"
+_OFFER_SALT = "csf.billing.offered-seat"
 
 
 def pay_link_path(installment: Installment) -> str:
     token = signing.dumps(str(installment.public_id), salt=_SALT)
-    return reverse("pay_installment", args=[token])
+    return path_to("pay_installment", token)
 
 
 def installment_of(token: str) -> Installment:
@@ -21,3 +23,14 @@ def installment_of(token: str) -> Installment:
     installment that is gone."""
     public_id = signing.loads(token, salt=_SALT, max_age=MAX_AGE)
     return Installment.objects.get(public_id=public_id)
+
+
+def offer_token(enrollment: Enrollment) -> str:
+    """For the pages of an offered seat; they say when the offer is over."""
+    return signing.dumps(str(enrollment.public_id), salt=_OFFER_SALT)
+
+
+def offer_of(token: str) -> Enrollment:
+    """Raises BadSignature for a forged or old link, DoesNotExist for one of an enrollment that is gone."""
+    public_id = signing.loads(token, salt=_OFFER_SALT, max_age=MAX_AGE)
+    return Enrollment.objects.select_related("child__household", "course__location").get(public_id=public_id)

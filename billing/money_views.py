@@ -14,6 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from billing.checkout import StripeUnavailable
+from billing.credits import credit_account
 from billing.forms import CardUpdateForm
 from billing.links import installment_of
 from billing.models import Card, Installment
@@ -22,6 +23,7 @@ from billing.statement import state_of, statement_of
 from csf.dates import local_date
 from enrollments.families import guardian, household_of, verified_email_to_post
 from enrollments.models import Household
+from enrollments.waitlist import waiting_places
 
 EXPIRES_SOON = timedelta(days=60)
 STRIPE_AWAY = "The payment page does not answer just now. Nothing is lost; please try again in a moment."
@@ -33,7 +35,9 @@ def account(request: HttpRequest) -> HttpResponse:
     context = {
         "statement": statement_of(household, on=today),
         "today": today,
+        "credit": credit_account(household, on=today),
         "orders": household.orders.placed().with_lines(),
+        "waiting": waiting_places(household),
         "card": card,
         "card_is_expired": card and card.expires_before(today),
         "card_expires_soon": card and card.expires_before(today + EXPIRES_SOON),
@@ -68,7 +72,7 @@ def pay_installment(request: HttpRequest, token: str) -> HttpResponse:
         return _to_stripe(request, lambda: invoice_page(installment), back=request.path)
     context = {
         "installment": installment,
-        "items": installment.order.items.select_related("child", "course"),
+        "items": installment.order.items.filter(moved_to=None).select_related("child", "course"),
         "state": state_of(installment, on=local_date(timezone.now())),
     }
     return render(request, "billing/pay_installment.html", context)

@@ -11,7 +11,7 @@ from billing import gateway
 from billing.charging import ensure_invoice
 from billing.checkout import StripeUnavailable, customer_id
 from billing.dunning import LATEST_FIRST_TRY
-from billing.models import CardUpdate, Installment, InstallmentStatus
+from billing.models import Cancellation, CardUpdate, Installment, InstallmentStatus
 from billing.settle import settle_invoice
 from billing.statement import state_of
 from csf.dates import local_date
@@ -52,6 +52,8 @@ def _refuse_if_not_payable(installment: Installment) -> None:
     state = state_of(installment, on=local_date(timezone.now()))
     if not state.can_pay:
         raise NotPayable(state.text)
+    if Cancellation.objects.waiting().filter(order=installment.order_id).exists():
+        raise NotPayable("A class of this order was just cancelled. What is left to pay shows in a moment.")
 
 
 def card_page(*, household: Household, by: User, charge_now: bool) -> str:

@@ -23,12 +23,14 @@ from billing.models import (
     ChargeAttempt,
     ChargeKind,
     ChargeStatus,
+    CreditCause,
     Installment,
     InstallmentStatus,
     Payment,
 )
 from billing.models.charges import OPEN_CHARGE
 from billing.models.money import CHARGEABLE, OPEN_INSTALLMENT
+from billing.refunds import refund_unmatched
 from csf.contention import again_after_deadlock
 from csf.dates import local_date
 from csf.jobs import enqueue
@@ -99,7 +101,7 @@ def settle_invoice(invoice: StripeObject) -> Payment | None:
     Does nothing unless it is paid and names an installment of ours; a decline is told by who asked for the
     charge.
     """
-    installment = _locked_installment(invoice)
+    installment = locked_installment(invoice)
     if installment is None or invoice["status"] != "paid":
         return None
     known = Payment.objects.filter(stripe_invoice_id=invoice["id"]).first()
@@ -110,7 +112,7 @@ def settle_invoice(invoice: StripeObject) -> Payment | None:
     as_agreed = (invoice["amount_paid"], invoice["currency"]) == agreed
     fits = alive and as_agreed and installment.status in OPEN_INSTALLMENT
     attempts = installment.attempts.on_saved_cards().filter(status__in=OPEN_CHARGE)
-    attempt = attempts.select_related("card").first()
+    attempt = attempts.select_related("card").order_by("pk").first()
     card = attempt.card if attempt and attempt.status != ChargeStatus.CREATED else None
     if attempt:
         # Paid elsewhere while it waited for a worker: it charged nothing.
@@ -129,9 +131,13 @@ def settle_invoice(invoice: StripeObject) -> Payment | None:
         card_brand=card.brand if card else "",
         card_last4=card.last4 if card else "",
     )
-    if not fits:
-        detail = f"Invoice {invoice['id']} is paid, but the installment is {installment.status}."
+    if not fits and as_agreed:
+        refund_unmatched(payment)
+    elif not fits:
+        detail = f"Invoice {invoice['id']} is paid with {invoice['amount_paid']} {invoice['currency']}."
         StaffTask.open(StaffTask.Kind.UNMATCHED_PAYMENT, payment, detail)
+    elif order.status == OrderStatus.PLACED:  # a seat from the waitlist, charged to the saved card
+        order.confirm(reason="paid")
     return payment
 
 
@@ -152,6 +158,7 @@ def settle_setup_intent(intent: StripeObject) -> Card | None:
     card = save_card(household=household, method=intent["payment_method"])
     update = _finished_update(household, metadata.get("card_update"))
     if card.refused_at is None and card.replaced_at is None:
+        enqueue("billing.tasks.sweep_waitlist")  # whose place waits for a card moves up
         tomorrow = timezone.localdate() + timedelta(days=1)
         stuck = [InstallmentStatus.NEEDS_CARD, InstallmentStatus.EXHAUSTED]
         for installment in Installment.objects.filter(order__household=household, status__in=stuck):
@@ -194,18 +201,17 @@ def _household(public_id: Any) -> Household | None:
         return None
 
 
-def _locked_installment(invoice: StripeObject) -> Installment | None:
+def locked_installment(invoice: StripeObject) -> Installment | None:
     """The installment that the invoice's metadata names, under the locks of its order and itself."""
     try:
         public_id = uuid.UUID((invoice.get("metadata") or {}).get("installment", ""))
     except ValueError:
         return None
-    found = Installment.objects.filter(public_id=public_id).first()
-    if found is None:
+    orders = Order.objects.select_for_update(no_key=True, of=("self",))
+    if not orders.filter(installments__public_id=public_id).values_list("pk"):
         return None
-    Order.objects.select_for_update(no_key=True).get(pk=found.order_id)
-    locked = Installment.objects.select_for_update(no_key=True, of=("self",)).select_related("order")
-    return locked.get(pk=found.pk)
+    locked = Installment.objects.select_for_update(no_key=True, of=("self",))
+    return locked.select_related("order__household").get(public_id=public_id)
 
 
 def _locked_attempt(thing: StripeObject, *, lock_courses: bool = False) -> ChargeAttempt | None:
@@ -235,11 +241,14 @@ def _record_payment(attempt: ChargeAttempt, intent: StripeObject, *, courses_are
         return known
     installment, order = attempt.installment, attempt.installment.order
     seats = None
-    fits = (intent["amount_received"], intent["currency"]) == (attempt.amount_cents, attempt.currency)
+    as_agreed = (intent["amount_received"], intent["currency"]) == (attempt.amount_cents, attempt.currency)
+    fits = as_agreed
     if fits and order.status == OrderStatus.EXPIRED:
         if not courses_are_locked:
             raise _CoursesNeeded
-        seats = seats_again(order)
+        # Credit that went back may be spent: the order is no longer paid by this money alone.
+        has_credit_back = order.credits.filter(cause=CreditCause.RETURNED).exists()
+        seats = None if has_credit_back else seats_again(order)
         fits = seats is not None
     else:
         fits = fits and installment.status in OPEN_INSTALLMENT
@@ -261,7 +270,9 @@ def _record_payment(attempt: ChargeAttempt, intent: StripeObject, *, courses_are
     method = intent.get("payment_method")
     if isinstance(method, Mapping) and hasattr(order, "consent"):
         save_card(household=order.household, method=method)
-    if not fits:
+    if not fits and as_agreed:
+        refund_unmatched(payment)
+    elif not fits:
         StaffTask.open(StaffTask.Kind.UNMATCHED_PAYMENT, payment, _mismatch(attempt, intent))
     elif order.status in {OrderStatus.PLACED, OrderStatus.EXPIRED}:
         for later in order.installments.filter(status=InstallmentStatus.CANCELLED):

@@ -5,11 +5,13 @@ import datetime
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from django.db.models import Prefetch
+
 from billing.models import Installment, InstallmentStatus
 from billing.models.money import OPEN_INSTALLMENT
 from csf.templatetags.csf_format import day
 from enrollments.models import Household
-from orders.models import OrderStatus
+from orders.models import OrderItem, OrderStatus
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,10 @@ def statement_of(household: Household, *, on: datetime.date) -> Statement:
     shown = Installment.objects.filter(
         order__household=household, status__in=[*OPEN_INSTALLMENT, InstallmentStatus.PAID]
     )
+    current = OrderItem.objects.filter(moved_to=None)
     lines = lines_of(
         shown.select_related("order", "payment")
-        .prefetch_related("order__items__child", "order__items__course")
+        .prefetch_related(Prefetch("order__items", current.select_related("child", "course")))
         .order_by("due_on", "order", "number"),
         on=on,
     )

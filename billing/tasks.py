@@ -2,16 +2,23 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from billing.cancel import settle_waiting_cancellations
 from billing.charging import charge_waiting, recover_charges
+from billing.closing import work_off_closures
+from billing.credits import expire_credits as end_credits
 from billing.dunning import start_charges
 from billing.expiry import expire_holds
 from billing.inbox import process_event as process
 from billing.models import InstallmentStatus, StripeEvent
 from billing.reconcile import pull_events, settle_finished_pages
+from billing.refunds import recover_refunds, refund_waiting
+from billing.release import sell_lent_seats
+from billing.waitlist import serve_priority
 from csf.dates import local_date
 from csf.jobs import enqueue
 from csf.models import Instance
 from csf.runs import run_job
+from enrollments import waitlist
 
 
 def process_event(stripe_id: str) -> None:
@@ -43,8 +50,39 @@ def sweep_charges() -> None:
     enqueue("billing.tasks.charge")
 
 
+def refund() -> None:
+    if refund_waiting():
+        enqueue("billing.tasks.refund")
+
+
+def sweep_refunds() -> None:
+    """Each minute: settle cancellations that waited, and make or look up refunds that no task came for."""
+    settle_waiting_cancellations()
+    recover_refunds()
+    enqueue("billing.tasks.close_classes")
+    enqueue("billing.tasks.refund")
+
+
+def close_classes() -> None:
+    if work_off_closures(now=timezone.now()):
+        enqueue("billing.tasks.close_classes")
+
+
+def expire_credits() -> None:
+    today = local_date(timezone.now())
+    run_job("expire_credits", lambda: end_credits(on=today), on=today)
+
+
 def sweep_holds() -> None:
     expire_holds(now=timezone.now())
+
+
+def sweep_waitlist() -> None:
+    """Each minute, and when an offer of the priority tier is made or its card saved."""
+    now = timezone.now()
+    waitlist.sweep(now=now)
+    serve_priority(now=now)
+    sell_lent_seats(now=now)
 
 
 def reconcile() -> None:

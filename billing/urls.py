@@ -1,6 +1,6 @@
 from django.urls import include, path
 
-from billing import money_views, views, webhooks
+from billing import money_views, views, waitlist_views, webhooks
 
 # dj-stripe's admin and command line reverse this name in its namespace. Never include djstripe.urls itself:
 # its view stores unsigned requests.
@@ -11,6 +11,11 @@ djstripe_urls = (
 
 urlpatterns = [
     path("", include(djstripe_urls)),
+    path("classes/<slug:slug>/waitlist/", waitlist_views.join, name="join_waitlist"),
+    path("account/waitlist/<uuid:public_id>/", waitlist_views.accept, name="accept_offer"),
+    path("account/waitlist/<uuid:public_id>/leave/", waitlist_views.leave_waitlist, name="leave_waitlist"),
+    path("offer/<str:token>/", waitlist_views.offer, name="offer"),
+    path("offer/<str:token>/decline/", waitlist_views.decline_offer, name="decline_offer"),
     path("checkout/", views.checkout, name="checkout"),
     path("account/", money_views.account, name="account"),
     path("account/card/", money_views.change_card, name="change_card"),
@@ -24,4 +29,6 @@ urlpatterns = [
     path("account/orders/<uuid:public_id>/pay/", views.pay, name="pay"),
     path("account/orders/<uuid:public_id>/cancel/", views.cancel_order, name="cancel_order"),
     path("account/enrollments/<uuid:public_id>/cancel/", views.cancel_enrollment, name="cancel_enrollment"),
+    path("account/enrollments/<uuid:public_id>/release/", views.release_place, name="release_place"),
+    path("account/enrollments/<uuid:public_id>/keep/", views.keep_place, name="keep_place"),
 ]

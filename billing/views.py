@@ -1,4 +1,6 @@
 import uuid
+from collections.abc import Sequence
+from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
@@ -7,19 +9,29 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
-from billing import cancel
-from billing.checkout import NothingToPay, StripeUnavailable, payment_page, place_order, plans_for
+from billing import cancel, release
+from billing.changed import cancelled_text, changes_of
+from billing.checkout import (
+    BeingCharged,
+    NothingToPay,
+    StripeUnavailable,
+    payment_page,
+    place_order,
+    plans_for,
+)
 from billing.consent import consent_text
+from billing.credits import credit_choice, credit_ends_on, spent_cents
 from billing.expiry import Paid, end_unpaid_order
 from billing.forms import CancelForm
-from billing.models import PaymentPlan
+from billing.invoices import open_attempts
+from billing.models import PaymentPlan, Terms
 from billing.statement import lines_of
 from csf.dates import local_date
 from csf.state import Stale
 from enrollments.families import address_of, household_of, verified_email_to_post
 from enrollments.models import Enrollment, User
-from orders.models import Order, OrderStatus
-from orders.quotes import cart_lines, quote
+from orders.models import Order, OrderItem, OrderStatus
+from orders.quotes import Quote, cart_lines, quote
 from orders.refusal import Refused
 
 
@@ -33,18 +45,31 @@ def checkout(request: HttpRequest) -> HttpResponse:
     items = cart_lines(order) if order else []
     if order is None or not items:
         return redirect("cart")
+    prices = quote(order, items, on=local_date(timezone.now()))
+    context = checkout_context(request, items, prices)
+    return render(request, "billing/checkout.html", context | {"order": order})
+
+
+def checkout_context(request: HttpRequest, items: Sequence[OrderItem], prices: Quote) -> dict[str, Any]:
+    """What the checkout page shows of these lines, and the ways to pay them. With `?credit=no` the family
+    keeps its credit for another time."""
     today = local_date(timezone.now())
-    prices = quote(order, items, on=today)
-    context = {
-        "order": order,
+    credit = credit_choice(
+        household_of(request),
+        total_cents=prices.total_cents,
+        on=today,
+        is_used=request.GET.get("credit") != "no",
+    )
+    return {
         "quote": prices,
+        "credit": credit,
         "plans": [
             {"plan": plan, "parts": parts, "consent": consent_text(parts)}
-            for plan, parts in plans_for(items, total_cents=prices.total_cents, on=today)
+            for plan, parts in plans_for(items, total_cents=credit.due_cents, on=today)
+            if credit.due_cents
         ],
         "hold_minutes": settings.SEAT_HOLD_MINUTES,
     }
-    return render(request, "billing/checkout.html", context)
 
 
 def _place(request: HttpRequest, order: Order | None) -> HttpResponse:
@@ -53,32 +78,39 @@ def _place(request: HttpRequest, order: Order | None) -> HttpResponse:
     if order.status != OrderStatus.DRAFT:  # pressed twice, or gone back: the order stands already
         return redirect(order)
     try:
-        place_order(
-            order=order,
-            by=_user(request),
-            now=timezone.now(),
-            expected_cents=_expected_cents(request),
-            plan=_chosen_plan(request),
-            address=address_of(request),
-        )
+        place_order(order=order, by=_user(request), now=timezone.now(), **chosen(request))
     except Refused as refusal:
         order.refresh_from_db()
         if order.status != OrderStatus.DRAFT:
             return redirect(order)
         messages.error(request, refusal.message)
         return redirect("cart")
-    return _to_payment(request, order)
+    return to_payment(request, order)
+
+
+def chosen(request: HttpRequest) -> dict[str, Any]:
+    """How the parent wants to pay, as `place_order` takes it. Raises Refused."""
+    return {
+        "expected_cents": _cents(request, "total"),
+        "use_credit": request.POST.get("credit") == "yes",
+        "expected_due_cents": _cents(request, "due"),
+        "plan": _chosen_plan(request),
+        "address": address_of(request),
+    }
 
 
 @require_POST
 @verified_email_to_post
 def pay(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
-    return _to_payment(request, get_object_or_404(household_of(request).orders.placed(), public_id=public_id))
+    return to_payment(request, get_object_or_404(household_of(request).orders.placed(), public_id=public_id))
 
 
-def _to_payment(request: HttpRequest, order: Order) -> HttpResponse:
+def to_payment(request: HttpRequest, order: Order) -> HttpResponse:
     try:
         return redirect(payment_page(order=order, by=_user(request), now=timezone.now()))
+    except BeingCharged:
+        messages.info(request, "Your saved card is being charged just now. Please look again in a minute.")
+        return redirect(order)
     except NothingToPay:
         order.refresh_from_db()
         if order.status == OrderStatus.PLACED:
@@ -100,14 +132,26 @@ def order(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     orders = orders.prefetch_related("installments", "payments")
     found = get_object_or_404(orders, public_id=public_id)
     today = local_date(timezone.now())
-    list_cents = sum(item.list_cents or 0 for item in found.items.all())
+    # A line that a child moved to has its own price; the total is what was agreed at placing.
+    lines = [item for item in found.items.all() if not item.moved_from_id]
+    list_cents = sum(item.list_cents or 0 for item in lines)
+    changes = changes_of(found)
+    used_cents = spent_cents(changes.credits)
     context = {
         "order": found,
+        "items": lines,
+        "moved_items": [item for item in found.items.all() if item.moved_from_id],
+        "spent_cents": used_cents,
+        "due_cents": found.total_cents - used_cents,
         "lines": lines_of(found.installments.all(), on=today),
         "payments": found.payments.all(),
+        "changes": changes,
         "list_cents": list_cents,
         "discount_cents": list_cents - found.total_cents,
         "today": today,
+        "refund_until": cancel.refund_until(found),
+        "is_being_charged": found.status == OrderStatus.PLACED
+        and open_attempts(found).on_saved_cards().exists(),
         "is_waiting_for_stripe": found.status == OrderStatus.PLACED and "paid" in request.GET,
     }
     return render(request, "billing/order.html", context)
@@ -142,33 +186,85 @@ def _cancel_unpaid(request: HttpRequest, order: Order) -> None:
 
 def cancel_enrollment(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """Give up a paid place, after saying what will happen."""
-    family = Enrollment.objects.filter(order_item__order__household=household_of(request))
-    found = get_object_or_404(
-        family.select_related("child", "course__location", "order_item__order"), public_id=public_id
-    )
+    found = _own_place(request, public_id)
     form = CancelForm(request.POST if request.method == "POST" else None)
     if not found.can_be_given_up(local_date(timezone.now())):
         messages.info(request, f"There is no place in {found.course} to give up any more.")
         return redirect(found.order_item.order)
-    if form.is_valid():
-        _give_up(request, found, reason=form.cleaned_data["reason"])
+    if form.is_valid() and _give_up(request, found, reason=form.cleaned_data["reason"]):
         return redirect(found.order_item.order)
-    return render(request, "billing/cancel_enrollment.html", {"enrollment": found, "form": form})
+    outcome = cancel.outcome_of(enrollment=found, now=timezone.now())
+    context = {
+        "enrollment": found,
+        "form": form,
+        "outcome": outcome,
+        "credit_until": credit_ends_on(local_date(timezone.now())),
+    }
+    return render(request, "billing/cancel_enrollment.html", context)
 
 
-def _give_up(request: HttpRequest, enrollment: Enrollment, *, reason: str) -> None:
+def _give_up(request: HttpRequest, enrollment: Enrollment, *, reason: str) -> bool:
+    """False if the page must be shown again, with other figures."""
     try:
-        cancel.cancel_enrollment(
-            enrollment=enrollment, by=_user(request), reason=reason or "cancelled by the family"
+        done = cancel.cancel_enrollment(
+            enrollment=enrollment,
+            by=_user(request),
+            reason=reason or "cancelled by the family",
+            now=timezone.now(),
+            seen=request.POST.get("seen", ""),
         )
+    except cancel.OutcomeChanged:
+        messages.warning(request, "Something changed meanwhile. Nothing is cancelled yet: please look again.")
+        return False
     except Stale:
         messages.warning(request, "This place changed a moment ago. Please look at the order again.")
     else:
-        messages.success(
-            request,
-            f"{enrollment.child.first_name} is no longer enrolled in {enrollment.course}. "
-            "The office will contact you.",
+        messages.success(request, cancelled_text(done))
+    return True
+
+
+def release_place(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    """Offer a paid place to the waitlist, after saying what that means."""
+    found, now = _own_place(request, public_id), timezone.now()
+    if not release.can_be_released(found, now=now):
+        messages.info(request, f"The place in {found.course} cannot be offered to the waitlist now.")
+        return redirect(found.order_item.order)
+    if request.method == "POST":
+        try:
+            release.put_up(found, now=now)
+        except Stale:
+            messages.warning(request, "This place changed a moment ago. Please look at the order again.")
+        else:
+            messages.success(
+                request, "The place is offered. We write to you as soon as somebody has taken it."
+            )
+        return redirect(found.order_item.order)
+    context = {
+        "enrollment": found,
+        "outcome": cancel.outcome_of(enrollment=found, now=now, terms=Terms.PRORATED_REFUND),
+        "waiting": found.course.enrollments.waitlisted().count(),
+    }
+    return render(request, "billing/release_place.html", context)
+
+
+@require_POST
+def keep_place(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    found = _own_place(request, public_id)
+    try:
+        release.keep(found)
+    except Stale:
+        messages.warning(
+            request, "Somebody is just being asked whether they take this place. Try again later."
         )
+    else:
+        messages.success(request, f"{found.child.first_name} keeps the place in {found.course}.")
+    return redirect(found.order_item.order)
+
+
+def _own_place(request: HttpRequest, public_id: uuid.UUID) -> Enrollment:
+    family = Enrollment.objects.filter(order_item__order__household=household_of(request))
+    found = family.select_related("child", "course__location", "order_item__order")
+    return get_object_or_404(found, public_id=public_id)
 
 
 def _user(request: HttpRequest) -> User:
@@ -187,9 +283,9 @@ def _chosen_plan(request: HttpRequest) -> PaymentPlan | None:
     return plans[chosen]
 
 
-def _expected_cents(request: HttpRequest) -> int | None:
-    """The total that the checkout page showed; None if the form does not say."""
-    text = request.POST.get("total", "")
+def _cents(request: HttpRequest, name: str) -> int | None:
+    """An amount that the checkout page showed; None if the form does not say."""
+    text = request.POST.get(name, "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else None
 
 

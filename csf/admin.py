@@ -27,9 +27,22 @@ Column = Callable[[Any], Any]
 BADGES = defaultdict(
     str,
     dict.fromkeys(["active", "paid", "confirmed", "succeeded", "sent", "delivered", "processed"], "success")
-    | dict.fromkeys(["held", "placed", "charging", "sending", "waiting", "queued", "received"], "info")
     | dict.fromkeys(
-        ["unknown", "retry_wait", "needs_card", "needs_auth", "partly_paid", "not_sent"], "warning"
+        ["approved", "held", "offered", "placed", "charging", "sending", "waiting", "queued", "received"],
+        "info",
+    )
+    | dict.fromkeys(
+        [
+            "requested",
+            "unknown",
+            "waitlisted",
+            "retry_wait",
+            "needs_card",
+            "needs_auth",
+            "partly_paid",
+            "not_sent",
+        ],
+        "warning",
     )
     | dict.fromkeys(["failed", "parked", "declined", "rejected", "refused", "bounced", "unpaid"], "danger"),
 )
@@ -131,6 +144,28 @@ def panel(
     return add
 
 
+@dataclass(frozen=True)
+class Button:
+    """A link above the form of a row, to something that can be done with it."""
+
+    title: str
+    url: str
+
+
+ButtonMaker = Callable[[HttpRequest, Any], list[Button]]
+_buttons: dict[type[models.Model], list[ButtonMaker]] = defaultdict(list)
+
+
+def row_buttons(model: type[models.Model]) -> Callable[[ButtonMaker], ButtonMaker]:
+    """Adds buttons to the model's page, as `panel` adds a panel."""
+
+    def add(make: ButtonMaker) -> ButtonMaker:
+        _buttons[model].append(make)
+        return make
+
+    return add
+
+
 def history(obj: StatefulModel, title: str = "Changes of status") -> Panel:
     """Each change of state, with who made it and why."""
     labels = dict(type(obj).status.field.choices)
@@ -150,7 +185,7 @@ def history(obj: StatefulModel, title: str = "Changes of status") -> Panel:
 
 
 class ModelAdmin(UnfoldModelAdmin):
-    """With panels below a row's form, and no count of all rows below a list."""
+    """With buttons above and panels below a row's form, and no count of all rows below a list."""
 
     show_full_result_count = False
     list_per_page = 50
@@ -179,6 +214,7 @@ class ModelAdmin(UnfoldModelAdmin):
             context["panels"] = [
                 make(obj) for permission, make in makers if request.user.has_perm(permission)
             ]
+            context["buttons"] = [button for make in _buttons[self.model] for button in make(request, obj)]
             action = self.get_actions(request).get(self.row_action(request, obj))
             context["row_action"] = action and {"name": action[1], "title": action[2]}
         page: HttpResponse = super().render_change_form(request, context, *args, **kwargs)

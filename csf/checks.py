@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register
 
 from csf.encryption import BadKeys, parse_keys
 
@@ -27,6 +27,8 @@ def configuration(**kwargs: Any) -> Iterable[CheckMessage]:
             "with a test key. Unset it to talk to Stripe.",
             id="csf.E003",
         )
+    if settings.ALERT_WEBHOOK_URL and not _may_be_posted_to(settings.ALERT_WEBHOOK_URL):
+        yield Error("ALERT_WEBHOOK_URL must be an https address, or one of this machine.", id="csf.E014")
     try:
         parse_keys(tuple(settings.FIELD_KEYS))
     except BadKeys as error:
@@ -81,6 +83,22 @@ def queue(**kwargs: Any) -> Iterable[CheckMessage]:
         not in database.get("OPTIONS", {}),
     }
     return [Error(f"Q_CLUSTER: {rule}.", id="csf.E010") for rule, kept in rules.items() if not kept]
+
+
+@register()
+def drains(**kwargs: Any) -> Iterable[CheckMessage]:
+    """Nothing is lost then, so it is only a warning."""
+    cluster: dict[str, Any] = settings.Q_CLUSTER
+    if cluster["workers"] <= settings.EMAIL_DRAINS:
+        yield Warning(
+            "Set Q_WORKERS above EMAIL_DRAINS: a drain keeps its worker for up to 25 seconds, so a burst of "
+            "emails would keep webhooks waiting.",
+            id="csf.W015",
+        )
+
+
+def _may_be_posted_to(url: str) -> bool:
+    return url.startswith("https://") or (url.startswith("http://") and _is_loopback(url))
 
 
 def _is_loopback(url: str) -> bool:

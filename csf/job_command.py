@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from csf.dates import local_date
+from csf.money import money_text
 from csf.report import Report
 from csf.runs import run_job
 
@@ -30,7 +31,7 @@ class JobCommand(BaseCommand, ABC):
         if on > today and not getattr(settings, "STRIPE_API_HOST", ""):
             raise CommandError(f"{on} is still to come: with the real Stripe this would act too early.")
         if options["dry_run"]:
-            self._show(self.work(on, dry_run=True), "would do: ")
+            self._show(self.work(on, dry_run=True))
             return
         run, is_new = run_job(self.job, lambda: self.work(on, dry_run=False), on=on)
         if not is_new:
@@ -38,7 +39,9 @@ class JobCommand(BaseCommand, ABC):
             return
         self.stdout.write(f"{self.job} {on}: {run.summary_line}")
 
-    def _show(self, report: Report, prefix: str) -> None:
-        for skip in report.skipped:
-            self.stdout.write(f"  skip {skip.subject}: {skip.reason}")
-        self.stdout.write(f"{prefix}{report.summary_line}")
+    def _show(self, report: Report) -> None:
+        for line in report.planned:
+            self.stdout.write(f"  do {line.subject}: {money_text(line.amount_cents)}")
+        for line in report.skipped:
+            self.stdout.write(f"  skip {line.subject}: {line.reason}")
+        self.stdout.write(f"would do: {report.summary_line}")

@@ -1,7 +1,7 @@
 """The one seam to the queue: nothing but this module (and the admin) knows that it is Django-Q2."""
 
 import ast
-from datetime import date, datetime
+from datetime import date, datetime, time
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -20,8 +20,12 @@ JOBS: dict[str, tuple[str, str]] = {
     "retry_failed_payments": ("billing.tasks.retry_failed_payments", "0 10 * * *"),
     "process_overdue_installments": ("notifications.tasks.process_overdue_installments", "0 11 * * *"),
     "sweep_charges": ("billing.tasks.sweep_charges", "* * * * *"),
+    "expire_credits": ("billing.tasks.expire_credits", "30 5 * * *"),
+    "sweep_refunds": ("billing.tasks.sweep_refunds", "* * * * *"),
     "sweep_holds": ("billing.tasks.sweep_holds", "* * * * *"),
+    "sweep_waitlist": ("billing.tasks.sweep_waitlist", "* * * * *"),
     "sweep_events": ("billing.tasks.sweep_events", "* * * * *"),
+    "watch_alerts": ("notifications.tasks.watch_alerts", "*/2 * * * *"),
     "sweep_emails": ("notifications.tasks.sweep_emails", "* * * * *"),
     "reconcile_stripe": ("billing.tasks.reconcile", "7 * * * *"),
     "purge": ("notifications.tasks.purge", "30 4 * * *"),
@@ -36,6 +40,18 @@ def enqueue(task: str, *args: int | str | UUID | date) -> None:
     are ids, and a sweep finds whatever no task came for.
     """
     async_task(task, *args)
+
+
+def daily_time(name: str) -> time:
+    """The local time of day of a daily job."""
+    minute, hour = JOBS[name][1].split()[:2]
+    return time(int(hour), int(minute))
+
+
+def paused() -> set[str]:
+    """Names of the jobs that staff have paused."""
+    rows = Schedule.objects.filter(name__startswith=OWN, repeats=0).values_list("name", flat=True)
+    return {name.removeprefix(OWN) for name in rows}
 
 
 def tasks_stopped_before(moment: datetime) -> "QuerySet[Task]":

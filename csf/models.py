@@ -16,6 +16,9 @@ class StaffTaskQuerySet(models.QuerySet["StaffTask"]):
     def open(self) -> Self:
         return self.filter(closed_at=None)
 
+    def about(self, obj: models.Model) -> Self:
+        return self.filter(subject=f"{obj._meta.label_lower}:{obj.pk}")
+
     def close(self, *, by: AbstractBaseUser) -> int:
         """Close those that are still open and return how many; who closed one first stays named."""
         return self.open().update(closed_at=Now(), closed_by=by)
@@ -38,6 +41,15 @@ class StaffTask(models.Model):
         INSTALLMENT_EXHAUSTED = "installment_exhausted", "An installment whose last try failed"
         JOB_SILENT = "job_silent", "A daily job that did not run for long"
         CHARGE_REJECTED = "charge_rejected", "Stripe refused our request"
+        REFUND_TO_APPROVE = "refund_to_approve", "A refund to approve or reject"
+        REFUND_BY_SYSTEM = "refund_by_system", "Money that is sent back without a person's approval"
+        REFUND_FAILED = "refund_failed", "A refund that did not reach the family"
+        REFUND_UNKNOWN = "refund_unknown", "A refund whose outcome Stripe does not tell"
+        CANCELLATION_WAITING = "cancellation_waiting", "A cancelled place whose money is not settled"
+        REFUND_EXTERNAL = "refund_external", "A refund made at Stripe: name the reason"
+        DISPUTE = "dispute", "A payment that the family's bank disputes"
+        WAITLIST_CHARGE = "waitlist_charge", "A seat from the waitlist whose charge needs a person"
+        CLOSURE_LINE = "closure_line", "A family of a closed class that needs a person"
 
     kind = models.CharField(max_length=40, choices=Kind.choices)
     subject = models.CharField(
@@ -144,7 +156,8 @@ class Instance(models.Model):
     @classmethod
     def why_quarantined(cls) -> str:
         """Why nothing may leave this installation, in words; empty if all may."""
-        instance = cls.objects.first()
+        # Raw, because each call to Stripe and each drain asks, and building the query costs more than its run.
+        instance = next(iter(cls.objects.raw("SELECT * FROM csf_instance")), None)
         if instance is None:
             return "the database has no name yet: run `manage.py prepare`" if settings.IS_PRODUCTION else ""
         if instance.id != settings.INSTANCE_ID:

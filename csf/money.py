@@ -12,6 +12,11 @@ def share_cents(amount_cents: int, basis_points: int) -> int:
     return int((Decimal(amount_cents) * basis_points / 10_000).quantize(Decimal(1), ROUND_HALF_UP))
 
 
+def pro_rata_cents(amount_cents: int, part: int, whole: int) -> int:
+    """`part` of `whole` shares of an amount, half a cent rounded away from zero."""
+    return int((Decimal(amount_cents) * part / whole).quantize(Decimal(1), ROUND_HALF_UP))
+
+
 @lru_cache(maxsize=4096)
 def money_text(cents: int, locale: str = "en_US") -> str:
     """`123456` as "$1,234.56", in the school's currency."""

@@ -3,25 +3,42 @@ run."""
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 
-@dataclass
-class Skip:
-    """A row that a job left alone, and why."""
+class Payable(Protocol):
+    """The row that a line is about."""
+
+    @property
+    def pk(self) -> Any: ...
+    @property
+    def amount_cents(self) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row that a job looked at: left alone for that reason, or without one to be dealt with."""
 
     subject: str
-    reason: str
+    row_id: int
+    amount_cents: int
+    reason: str = ""
 
 
 @dataclass
 class Report:
     done: int = 0
-    skipped: list[Skip] = field(default_factory=list)
+    skipped: list[Line] = field(default_factory=list)
     failed: int = 0
+    planned: list[Line] = field(default_factory=list)
+    """What a dry run would do; a real run only counts, however much it does."""
 
-    def skip(self, subject: str, reason: str) -> None:
-        self.skipped.append(Skip(subject, reason))
+    def plan(self, subject: str, row: Payable) -> None:
+        self.planned.append(Line(subject, row.pk, row.amount_cents))
+        self.done += 1
+
+    def skip(self, subject: str, row: Payable, reason: str) -> None:
+        self.skipped.append(Line(subject, row.pk, row.amount_cents, reason))
 
     @property
     def summary_line(self) -> str:
@@ -29,8 +46,8 @@ class Report:
 
     @property
     def reasons(self) -> Counter[str]:
-        return Counter(skip.reason for skip in self.skipped)
+        return Counter(line.reason for line in self.skipped)
 
     def as_json(self) -> dict[str, Any]:
-        skipped = [{"subject": skip.subject, "reason": skip.reason} for skip in self.skipped]
+        skipped = [{"subject": line.subject, "reason": line.reason} for line in self.skipped]
         return {"done": self.done, "failed": self.failed, "skipped": skipped}

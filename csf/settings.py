@@ -51,6 +51,11 @@ DUNNING_DAYS: list[int] = env.list("DUNNING_DAYS", [0, 3, 7, 14], subcast=int)
 # Days before the due date; each reminder goes once, on any of the days from then until the day before.
 REMINDER_DAYS: list[int] = env.list("REMINDER_DAYS", [3], subcast=int)
 SEAT_HOLD_MINUTES: int = env.int("SEAT_HOLD_MINUTES", 35)
+# A place that is given up on any of these days after the order gets its full price back, later ones a credit.
+REFUND_DAYS: int = env.int("REFUND_DAYS", 15)
+REFUND_TWO_PERSON_CENTS: int = env.int("REFUND_TWO_PERSON_CENTS", 50_000)
+CREDIT_LIFE_DAYS: int = env.int("CREDIT_LIFE_DAYS", 365)
+OFFER_HOURS: int = env.int("OFFER_HOURS", 12)
 
 # --- Django -------------------------------------------------------------------------------------------------
 
@@ -239,6 +244,7 @@ if _stripe_api_host := env.str("STRIPE_API_HOST", ""):
 # Four calls a charge, and Stripe allows 25 a second for one endpoint: 20 charges a second stay below it.
 STRIPE_CHARGES_PER_S: float = env.float("STRIPE_CHARGES_PER_S", 20.0)
 STRIPE_CHARGE_THREADS: int = env.int("STRIPE_CHARGE_THREADS", 16)
+STRIPE_CHARGE_WORKERS: int = env.int("STRIPE_CHARGE_WORKERS", 2)
 STRIPE_WEBHOOK_SECRET: str = env.str("STRIPE_WEBHOOK_SECRET", "")
 STRIPE_WEBHOOK_UUID: str = env.str("STRIPE_WEBHOOK_UUID", "")
 DJSTRIPE_FOREIGN_KEY_TO_FIELD = "id"
@@ -270,6 +276,12 @@ EMAIL_DRAINS: int = env.int("EMAIL_DRAINS", 2)
 # A declined parent usually pays with another card at once; only then is it worth an email.
 CHECKOUT_DECLINE_MAIL_DELAY_S: int = env.int("CHECKOUT_DECLINE_MAIL_DELAY_S", 600)
 EMAIL_UNKNOWN_WAIT_S: int = env.int("EMAIL_UNKNOWN_WAIT_S", 15 * 60)
+# Of the sender's domain, as SendGrid's sender authentication shows them: for check_deliverability.
+DKIM_SELECTORS: list[str] = env.list("DKIM_SELECTORS", ["s1", "s2"])
+RETURN_PATH_DOMAIN: str = env.str("RETURN_PATH_DOMAIN", "")
+LINK_DOMAIN: str = env.str("LINK_DOMAIN", "")
+# Where alerts are posted to, as JSON. Never by email, which may be what is broken.
+ALERT_WEBHOOK_URL: str = env.str("ALERT_WEBHOOK_URL", "")
 warnings.filterwarnings("ignore", message="django-anymail has dropped official support for SendGrid")
 
 # --- Queue --------------------------------------------------------------------------------------------------
@@ -321,6 +333,7 @@ UNFOLD = {
         }
     },
     "SITE_URL": "/",
+    "STYLES": [lambda request: static("staff.css")],
     "DASHBOARD_CALLBACK": "notifications.dashboard.start_page",
     "COMMAND": {"search_callback": "csf.staff.find"},
     "SIDEBAR": {"show_search": True, "command_search": True, "navigation": "csf.staff.menu"},

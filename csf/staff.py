@@ -1,13 +1,15 @@
-"""The staff site: which admins it takes, what its pages may run, its menu and its search."""
+"""The staff site: which admins and pages it takes, what they may run, its menu and its search."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from csp.decorators import csp_replace
 from django.apps import apps
 from django.contrib import admin
-from django.http import HttpRequest
-from django.urls import reverse, reverse_lazy
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path, reverse, reverse_lazy
 from unfold.admin import ModelAdmin
 from unfold.dataclasses import SearchResult
 from unfold.sites import UnfoldAdminSite
@@ -16,7 +18,7 @@ from unfold.sites import UnfoldAdminSite
 # the site's.
 ADMIN_CSP = {"script-src": ["'self'", "'unsafe-eval'"], "style-src": ["'self'", "'unsafe-inline'"]}
 
-# Group, then model, title and icon of each entry.
+# Group, then model (with a filter of its list), title and icon of each entry.
 MENU: list[tuple[str, list[tuple[str, str, str]]]] = [
     (
         "Families",
@@ -33,6 +35,7 @@ MENU: list[tuple[str, list[tuple[str, str, str]]]] = [
             ("enrollments.enrollment", "Enrollments", "how_to_reg"),
             ("enrollments.program", "Programs", "category"),
             ("enrollments.location", "Locations", "location_on"),
+            ("billing.closure", "Cancelled classes", "event_busy"),
         ],
     ),
     (
@@ -41,7 +44,11 @@ MENU: list[tuple[str, list[tuple[str, str, str]]]] = [
             ("orders.order", "Orders", "receipt_long"),
             ("billing.installment", "Installments", "calendar_month"),
             ("billing.payment", "Payments", "payments"),
+            ("billing.refund?status__exact=requested", "Refunds to approve", "currency_exchange"),
+            ("billing.cancellation", "Cancelled places", "event_busy"),
+            ("billing.credit", "Credit", "account_balance_wallet"),
             ("billing.chargeattempt", "Charge attempts", "credit_card"),
+            ("billing.paymentplan", "Payment plans", "event_repeat"),
             ("orders.promocode", "Promo codes", "sell"),
         ],
     ),
@@ -50,6 +57,7 @@ MENU: list[tuple[str, list[tuple[str, str, str]]]] = [
         "Operations",
         [
             ("csf.stafftask", "Staff tasks", "task_alt"),
+            ("notifications.alert", "Alerts", "notifications_active"),
             ("billing.stripeevent", "Stripe events", "webhook"),
             ("django_q.schedule", "Schedules", "schedule"),
             ("django_q.ormq", "Queued tasks", "queue"),
@@ -59,6 +67,43 @@ MENU: list[tuple[str, list[tuple[str, str, str]]]] = [
 ]
 FOUND = ["enrollments.household", "enrollments.child", "enrollments.course", "orders.order"]
 FOUND_AT_MOST = 8  # of each model: a search box is for going somewhere, the lists are for looking through
+
+
+View = Callable[[HttpRequest], HttpResponse]
+
+
+@dataclass(frozen=True)
+class StaffPage:
+    """A page that is no list of one model's rows; its address is below the staff site's."""
+
+    name: str
+    title: str
+    icon: str
+    group: str
+    """The group of the menu that it leads."""
+    permission: str
+    view: View
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if not request.user.has_perm(self.permission):
+            raise PermissionDenied
+        return self.view(request)
+
+
+_pages: list[StaffPage] = []
+
+
+def staff_page(name: str, *, title: str, icon: str, group: str, permission: str) -> Callable[[View], View]:
+    """Adds a view to the staff site as `admin:<name>`, for those with the permission.
+
+    The view renders a template that extends admin/base.html, with `admin.site.each_context(request)`.
+    """
+
+    def add(view: View) -> View:
+        _pages.append(StaffPage(name, title, icon, group, permission, view))
+        return view
+
+    return add
 
 
 class StaffSite(UnfoldAdminSite):  # type: ignore[misc] # Unfold brings no types
@@ -76,20 +121,36 @@ class StaffSite(UnfoldAdminSite):  # type: ignore[misc] # Unfold brings no types
         with_policy: Callable[..., Any] = csp_replace(ADMIN_CSP)(super().admin_view(view, cacheable))
         return with_policy
 
+    def extra_urls(self) -> list[URLPattern]:
+        return [path(f"{page.name}/", self.admin_view(page), name=page.name) for page in _pages]
+
 
 def menu(request: HttpRequest) -> list[dict[str, Any]]:
-    """The sidebar: groups of the lists that this person may see."""
+    """The sidebar: groups of the pages and lists that this person may see."""
     start = {"title": "Today", "icon": "dashboard", "link": reverse_lazy("admin:index")}
-    groups = [{"title": title, "items": _entries(request, entries)} for title, entries in MENU]
+    groups = [
+        {"title": title, "items": _page_entries(request, title) + _entries(request, entries)}
+        for title, entries in MENU
+    ]
     return [{"items": [start]}, *(group for group in groups if group["items"])]
 
 
-def _entries(request: HttpRequest, entries: list[tuple[str, str, str]]) -> list[dict[str, Any]]:
+def _page_entries(request: HttpRequest, group: str) -> list[dict[str, Any]]:
     return [
-        {"title": title, "icon": icon, "link": reverse(_url_name(label, "changelist"))}
-        for label, title, icon in entries
-        if _may_view(request, label)
+        {"title": page.title, "icon": page.icon, "link": reverse(f"admin:{page.name}")}
+        for page in _pages
+        if page.group == group and request.user.has_perm(page.permission)
     ]
+
+
+def _entries(request: HttpRequest, entries: list[tuple[str, str, str]]) -> list[dict[str, Any]]:
+    found = []
+    for entry, title, icon in entries:
+        label, _, query = entry.partition("?")
+        if _may_view(request, label):
+            url = reverse(_url_name(label, "changelist"))
+            found.append({"title": title, "icon": icon, "link": f"{url}?{query}" if query else url})
+    return found
 
 
 def find(request: HttpRequest, term: str) -> list[SearchResult]:

@@ -67,12 +67,11 @@ def transition(
     if to not in obj.EDGES.get(obj.status, frozenset()):
         raise Stale(f"{obj._meta.label} {obj.pk}: {obj.status} -> {to} is not allowed")
     before = obj.status
-    with transaction.atomic():
-        rows: models.QuerySet[Any] = type(obj)._default_manager.filter(pk=obj.pk)
-        moved = rows.filter(status=before).update(status=to, **columns)
-        if not moved:
-            raise Stale(f"{obj._meta.label} {obj.pk} is no longer {before}")
-        obj.status = to
-        for name, value in columns.items():
-            setattr(obj, name, value)
-        return obj.transitions.create(from_status=before, to_status=to, by=by, reason=reason)
+    rows: models.QuerySet[Any] = type(obj)._default_manager.filter(pk=obj.pk)
+    with transaction.atomic(savepoint=False):  # Stale leaves nothing to undo
+        if rows.filter(status=before).update(status=to, **columns):
+            obj.status = to
+            for name, value in columns.items():
+                setattr(obj, name, value)
+            return obj.transitions.create(from_status=before, to_status=to, by=by, reason=reason)
+    raise Stale(f"{obj._meta.label} {obj.pk} is no longer {before}")

@@ -40,6 +40,8 @@ from enrollments.models import (
     Program,
     User,
 )
+from enrollments.waitlist import close_waitlist, fill
+from enrollments.waitlist_admin import WaitlistActions
 
 PANEL_ROWS = 50
 
@@ -303,7 +305,8 @@ class CourseForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at ru
 class SessionInline(TabularInline):
     model = CourseSession
     verbose_name_plural = "sessions"
-    fields = ["held_on", "start_time", "end_time"]
+    fields = ["held_on", "start_time", "end_time", "cancelled_at"]
+    readonly_fields = ["cancelled_at"]
     extra = 0
 
 
@@ -319,9 +322,17 @@ class CourseAdmin(ModelAdmin):
         "starts_on",
         money("price_cents"),
         "seats",
+        "waiting",
         "is_published",
     ]
-    list_filter = ["is_published", "program", "location", "weekday", "starts_on"]
+    list_filter = [
+        "is_published",
+        ("cancelled_at", admin.EmptyFieldListFilter),
+        "program",
+        "location",
+        "weekday",
+        "starts_on",
+    ]
     list_select_related = ["program", "location"]
     search_fields = ["title", "program__name", "location__name"]
     search_help_text = "Search by title, program or location."
@@ -343,6 +354,15 @@ class CourseAdmin(ModelAdmin):
         given: dict[str, Any] = super().get_changeform_initial_data(request)
         return {"registration_opens_at": timezone.now()} | given
 
+    def save_model(self, request: HttpRequest, obj: Course, form: Any, change: bool) -> None:
+        """A seat that is added goes to who waits for it; a class that is taken off the list has no line."""
+        super().save_model(request, obj, form, change)
+        assert isinstance(request.user, User)
+        if change and not obj.is_published and "is_published" in form.changed_data:
+            close_waitlist(obj, by=request.user, reason="the class was taken off the list")
+        elif change:
+            fill(obj, now=timezone.now(), by=request.user)
+
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
         course: Course = form.instance
@@ -358,27 +378,36 @@ class CourseAdmin(ModelAdmin):
     def seats(self, course: Course) -> str:
         return f"{course.taken} of {course.capacity}"
 
+    @admin.display(description="waiting", ordering="waiting")
+    def waiting(self, course: Course) -> int | str:
+        return course.waiting or ""
+
 
 @admin.register(CourseSession)
 class SessionAdmin(ReadOnlyAdmin):
-    list_display = ["course", "held_on", "start_time", "end_time"]
+    list_display = ["course", "held_on", "start_time", "end_time", "cancelled_at"]
     list_select_related = ["course"]
     list_filter = ["held_on"]
     search_fields = ["course__title"]
     date_hierarchy = "held_on"
-    fields = ["course", "held_on", "start_time", "end_time"]
+    fields = ["course", "held_on", "start_time", "end_time", "cancelled_at"]
 
 
 @admin.register(Enrollment)
-class EnrollmentAdmin(ReadOnlyAdmin):
-    list_display = ["child", "course", state(), "seat_number", "expires_at", "created_at"]
-    list_filter = ["status", "course__program", "created_at"]
+class EnrollmentAdmin(WaitlistActions, ReadOnlyAdmin):
+    list_display = ["child", "course", state(), "tier", "seat_number", "expires_at", "created_at"]
+    list_filter = ["status", "tier", "course__program", "created_at"]
     list_select_related = ["child", "course"]
     search_fields = ["child__first_name", "child__last_name", "course__title", "child__household__name"]
     search_help_text = "Search by child, family or class."
     date_hierarchy = "created_at"
     ordering = ["-pk"]
-    fields = ["child", "course", state(), "seat_number", "expires_at", "created_at", "public_id"]
+    fields = [
+        ("child", "course"),
+        (state(), "seat_number", "expires_at"),
+        ("tier", "joined_at", "priority_at"),
+        ("created_at", "public_id"),
+    ]
 
 
 @admin.register(EnrollmentTransition)

@@ -31,6 +31,7 @@ CLASSES = [
     ("Starfish Swim", "Swimming", "Harbour Pool", 5, (9, 45), 45, (4, 6), 14400, 8),
     ("Dolphin Swim", "Swimming", "Harbour Pool", 5, (10, 45), 45, (7, 10), 14400, 10),
     ("Junior Swim Team", "Swimming", "Harbour Pool", 1, (16, 30), 60, (9, 14), 19200, 16),
+    ("Springboard Diving", "Swimming", "Harbour Pool", 1, (17, 45), 45, (8, 14), 16800, 2),
     ("Mini Kickers", "Football", "Riverside Fields", 6, (9, 0), 45, (4, 6), 11900, 14),
     ("Football Foundations", "Football", "Riverside Fields", 6, (10, 0), 60, (7, 9), 13900, 16),
     ("Girls' Football", "Football", "Riverside Fields", 2, (16, 0), 60, (7, 12), 13900, 16),

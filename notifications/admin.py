@@ -3,11 +3,12 @@ from django.db.models import QuerySet
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from billing.models import Dispute
 from csf.admin import Panel, ReadOnlyAdmin, badge, link, panel, preformatted, pretty, state
 from csf.templatetags.csf_format import moment
 from enrollments.models import Household
 from notifications.kinds import EmailKind
-from notifications.models import DrainSignal, EmailAttempt, EmailEvent, EmailMessage
+from notifications.models import Alert, DrainSignal, EmailAttempt, EmailEvent, EmailMessage
 from notifications.registry import EMAILS
 from orders.models import Order
 
@@ -119,6 +120,14 @@ class DrainSignalAdmin(ReadOnlyAdmin):
     list_display = fields = ["is_pending", "closed_until", "unanswered"]
 
 
+@admin.register(Alert)
+class AlertAdmin(ReadOnlyAdmin):
+    list_display = ["began_at", "name", "level", "text", "ended_at"]
+    list_filter = ["name", "level"]
+    date_hierarchy = "began_at"
+    fields = ["name", "level", "text", ("began_at", "ended_at"), ("began_told_at", "ended_told_at")]
+
+
 @panel(EmailMessage, permission="notifications.view_emailattempt")
 def email_timeline(email: EmailMessage) -> Panel:
     return Panel(
@@ -152,6 +161,11 @@ def email_events(email: EmailMessage) -> Panel:
 def order_emails(order: Order) -> Panel:
     of_family = EmailMessage.objects.filter(recipient__household=order.household_id)
     return _emails(of_family.filter(context__order_number=order.number))
+
+
+@panel(Dispute, permission="notifications.view_emailmessage")
+def dispute_emails(dispute: Dispute) -> Panel:
+    return order_emails(dispute.payment.order)
 
 
 @panel(Household, permission="notifications.view_emailmessage")

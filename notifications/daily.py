@@ -1,6 +1,6 @@
 """What the daily jobs that write emails share."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from csf.report import Report
@@ -9,15 +9,32 @@ from notifications.outbox import notify, untold
 from notifications.registry import EMAILS
 
 
-def tell(kind: EmailKind, facts: Iterable[Any], report: Report, *, dry_run: bool) -> None:
-    """Owe the email about those facts that were not told yet, and count them; a dry run only counts."""
-    reachable = []
+def tell(
+    kind: EmailKind,
+    facts: Iterable[Any],
+    report: Report,
+    *,
+    why_not: Callable[[Any], str] = lambda fact: "",
+    dry_run: bool,
+) -> None:
+    """Owe the email about those facts that were not told yet, and count them; a dry run only lists them.
+
+    `why_not` says why nobody is to be told of a fact, if so.
+    """
+    ready = []
     for fact in facts:
-        if EMAILS[kind].recipients(fact):
-            reachable.append(fact)
+        reason = why_not(fact)
+        if not reason and not EMAILS[kind].recipients(fact):
+            reason = "the family has nobody to write to"
+        if reason:
+            report.skip(str(fact), fact.installment, reason)
         else:
-            report.skip(str(fact), "the family has nobody to write to")
-    new = untold(kind, reachable)
+            ready.append(fact)
+    new = untold(kind, ready)
+    if dry_run:
+        for fact in new:
+            report.plan(str(fact), fact.installment)
+        return
     report.done += len(new)
-    if new and not dry_run:
+    if new:
         notify(kind, new)

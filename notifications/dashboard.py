@@ -13,14 +13,15 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.timesince import timesince
 
-from billing.models import Payment, StripeEvent, StripeEventStatus
+from billing.models import Payment, Refund, RefundStatus, StripeEvent, StripeEventStatus
 from csf.admin import link
 from csf.dates import local_date
-from csf.models import Canary, StaffTask
+from csf.models import Canary, JobRun, StaffTask
 from csf.money import money_text
 from csf.templatetags.csf_format import day
 from enrollments.models import Course
 from notifications.models import EmailMessage, EmailStatus
+from notifications.tomorrow import JOBS
 from orders.models import Order, OrderStatus
 
 RECENT_DAYS = 7
@@ -44,6 +45,8 @@ def start_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         ("csf.view_stafftask", staff_task_tiles),
         ("orders.view_order", order_tiles),
         ("billing.view_payment", payment_tiles),
+        ("billing.view_refund", refund_tiles),
+        ("billing.view_installment", job_tiles),
         ("notifications.view_emailmessage", email_tiles),
         ("billing.view_stripeevent", event_tiles),
         ("csf.view_canary", canary_tiles),
@@ -103,6 +106,36 @@ def payment_tiles(now: datetime.datetime) -> list[Tile]:
     ]
 
 
+def refund_tiles(now: datetime.datetime) -> list[Tile]:
+    waiting = Refund.objects.filter(status=RefundStatus.REQUESTED).aggregate(
+        count=Count("pk"), cents=Sum("amount_cents"), oldest=Min("created_at")
+    )
+    since = f", the oldest for {timesince(waiting['oldest'], now)}" if waiting["oldest"] else ""
+    return [
+        Tile(
+            title="Refunds to approve",
+            value=str(waiting["count"]),
+            note=f"{money_text(waiting['cents'] or 0)}{since}",
+            url=_list("billing_refund", status__exact=RefundStatus.REQUESTED.value),
+            is_alarm=waiting["count"] > 0,
+        )
+    ]
+
+
+def job_tiles(now: datetime.datetime) -> list[Tile]:
+    runs = JobRun.objects.filter(job__in=JOBS, on=local_date(now)).values_list("status", flat=True)
+    done, failed = (list(runs).count(status) for status in (JobRun.Status.DONE, JobRun.Status.FAILED))
+    return [
+        Tile(
+            title="Daily jobs of today",
+            value=f"{done} of {len(JOBS)} done",
+            note=f"{failed} failed" if failed else "See whom the next run reminds and charges",
+            url=reverse("admin:tomorrow"),
+            is_alarm=failed > 0,
+        )
+    ]
+
+
 def email_tiles(now: datetime.datetime) -> list[Tile]:
     watched = [EmailStatus.FAILED, EmailStatus.UNKNOWN, EmailStatus.QUEUED]
     found = {
@@ -155,7 +188,7 @@ def canary_tiles(now: datetime.datetime) -> list[Tile]:
 
 
 def upcoming_courses(now: datetime.datetime) -> list[Course]:
-    return list(Course.objects.for_catalog().not_over(local_date(now)).order_by("starts_on", "title", "pk"))
+    return list(Course.objects.for_catalog().offered(local_date(now)).order_by("starts_on", "title", "pk"))
 
 
 def seats_tile(courses: Sequence[Course]) -> Tile:

@@ -9,9 +9,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
 from email.headerregistry import Address
 from types import TracebackType
 from typing import Any, Self
@@ -19,11 +17,13 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from csf.jobs import enqueue
 from csf.models import Instance
+from csf.slots import free_slot
+from notifications.calendar import attachments
 from notifications.kinds import EmailKind
 from notifications.models import LEASE, DrainSignal, EmailAttempt, EmailMessage, EmailStatus
 from notifications.outbox import kick_drain
@@ -41,7 +41,7 @@ MANY = 200  # due emails that are worth a second drain beside this one
 BUDGET_S = 25.0
 GRACE_S = 15.0  # longer than the slowest post: 3 s to connect, 10 s to answer
 LONGEST_PAUSE_S = 5.0  # a gate that is closed for longer ends the drain
-LOCK_CLASS = 20_250  # names our advisory locks; any constant that nobody else uses
+LOCK_CLASS = 20_250  # of its slots
 
 # `leased_until` tells whether a row is still ours: a drain that stood still for long may have lost it to
 # another, and a fenced row has a new one.
@@ -61,8 +61,8 @@ def drain() -> None:
     DrainSignal.clear()  # even without a free slot: else no later email could wake a drain
     if Instance.why_quarantined():
         return
-    with _slot() as free:
-        if not free:
+    with free_slot(LOCK_CLASS, of=settings.EMAIL_DRAINS) as slot:
+        if slot is None:
             return
         if EmailMessage.objects.due()[MANY:].exists():
             enqueue("notifications.tasks.drain")  # a second slot renders on another core
@@ -70,25 +70,6 @@ def drain() -> None:
     closed_s, _ = DrainSignal.gate()
     if closed_s <= 0 and EmailMessage.objects.due().exists():
         kick_drain()
-
-
-@contextmanager
-def _slot() -> Iterator[bool]:
-    """One of EMAIL_DRAINS session locks; it goes with the connection, so a crash frees it."""
-    with connection.cursor() as cursor:
-        for slot in range(settings.EMAIL_DRAINS):
-            cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [LOCK_CLASS, slot])
-            if cursor.fetchone()[0]:
-                break
-        else:
-            yield False
-            return
-    try:
-        yield True
-    finally:
-        # Without its connection the lock is gone too.
-        with suppress(DatabaseError), connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [LOCK_CLASS, slot])
 
 
 def _send_due(*, deadline: float) -> None:
@@ -249,6 +230,8 @@ def _outgoing(row: EmailMessage) -> EmailMultiAlternatives:
         headers=_headers(row),
     )
     message.attach_alternative(row.html, "text/html")
+    for file in attachments(row.context):
+        message.attach(file.name, file.content, file.mime_type)
     # Ids only: SendGrid keeps these for long, for its staff to see.
     message.metadata = {"outbox_id": str(row.public_id), "outbox_try": str(row.tries), "mail_kind": row.kind}  # type: ignore[attr-defined]
     message.tags = [row.kind]  # type: ignore[attr-defined]

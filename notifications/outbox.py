@@ -30,7 +30,10 @@ def notify(kind: EmailKind, facts: Iterable[Any]) -> None:
             owed = [row for fact in facts for row in _owed(kind, fact)]
     except Exception:
         owed = [row for fact in facts for row in _owed_or_failed(kind, fact)]
-    EmailMessage.objects.bulk_create(owed, batch_size=1000, ignore_conflicts=True)
+    if EMAILS[kind].is_plain:
+        EmailMessage.objects.add_plain(owed)
+    else:
+        EmailMessage.objects.bulk_create(owed, ignore_conflicts=True)
     transaction.on_commit(kick_drain, robust=True)
 
 
@@ -81,13 +84,14 @@ def _owed_or_failed(kind: EmailKind, fact: Any) -> list[EmailMessage]:
 
 def _row(kind: EmailKind, fact: Any, user: User, **fields: Any) -> EmailMessage:
     spec = EMAILS[kind]
+    if delay := spec.delay(fact):
+        fields["next_attempt_at"] = Now() + delay
     return EmailMessage(
         kind=kind,
         fact_id=fact.pk,
         recipient_id=user.pk,
         to=user.email,
         priority=spec.priority,
-        next_attempt_at=Now() + spec.delay(fact),
         dedupe_key=dedupe_key(kind, fact, user),
         **fields,
     )

@@ -11,10 +11,11 @@ from datetime import timedelta
 from django.conf import settings
 from django.db.models import Max, Q, QuerySet
 
-from billing.models import ChargeKind, ChargeStatus, Installment, InstallmentStatus
+from billing.models import ChargeStatus, Installment, InstallmentStatus
+from billing.models.charges import ON_STRIPES_PAGES
 from csf.report import Report
 from notifications.daily import tell
-from notifications.due import OverdueInstallment, in_chunks, with_story
+from notifications.due import OverdueInstallment, in_chunks, why_staff_do_the_talking, with_story
 from notifications.kinds import EmailKind
 
 LATEST = timedelta(days=3)
@@ -25,13 +26,7 @@ def process_overdue_installments(*, on: datetime.date, dry_run: bool = False) ->
     """Owe each overdue notice once; the place in the class stays, whatever the parent does."""
     report = Report()
     for chunk in in_chunks(_overdue(on)):
-        ready = []
-        for fact in _facts(chunk, on=on):
-            if reason := _why_not(fact):
-                report.skip(str(fact), reason)
-            else:
-                ready.append(fact)
-        tell(EmailKind.OVERDUE_NOTICE, ready, report, dry_run=dry_run)
+        tell(EmailKind.OVERDUE_NOTICE, _facts(chunk, on=on), report, why_not=_why_not, dry_run=dry_run)
     return report
 
 
@@ -45,7 +40,7 @@ def _overdue(on: datetime.date) -> QuerySet[Installment]:
         stage_on = on - timedelta(days=days)
         wanted |= Q(due_on__range=(stage_on - LATEST, stage_on))
     told = Q(attempts__status__in=[ChargeStatus.DECLINED, ChargeStatus.NEEDS_AUTH])
-    on_saved_card = ~Q(attempts__kind=ChargeKind.CHECKOUT)
+    on_saved_card = ~Q(attempts__kind__in=ON_STRIPES_PAGES)
     rows = Installment.objects.overdue(on).filter(wanted)
     return with_story(rows).annotate(
         mailed_on=Max("attempts__charged_on", filter=told & on_saved_card),
@@ -60,10 +55,8 @@ def _facts(chunk: list[Installment], *, on: datetime.date) -> Iterator[OverdueIn
 
 def _why_not(fact: OverdueInstallment) -> str:
     installment = fact.installment
-    if installment.held_at:
-        return "held by staff"
-    if installment.order.charges_paused_at:
-        return "the charges of this order are paused"
+    if reason := why_staff_do_the_talking(fact):
+        return reason
     if installment.mailed_on and installment.mailed_on >= fact.stage_on:
         return "the email about the try tells it"
     match installment.status:

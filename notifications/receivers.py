@@ -8,41 +8,42 @@ from allauth.account.signals import email_confirmed
 from django.db.models.signals import post_save
 from django.dispatch import receiver
 
-from billing.models import ChargeAttemptTransition, ChargeStatus, Payment
-from enrollments.models import EnrollmentStatus, EnrollmentTransition
+from billing.models import (
+    CancellationStatus,
+    CancellationTransition,
+    ChargeAttemptTransition,
+    ClosureLineTransition,
+    Credit,
+    CreditCause,
+    Payment,
+    RefundCause,
+    RefundStatus,
+    RefundTransition,
+    Transfer,
+)
+from enrollments.models import EnrollmentTransition
+from notifications import closing
 from notifications.kinds import EmailKind
 from notifications.outbox import notify
-from orders.models import OrderStatus, OrderTransition
-
-KIND_BY_ORDER_STATUS = {OrderStatus.PLACED: EmailKind.ORDER_CONFIRMATION}
-KIND_BY_CHARGE_STATUS = {
-    ChargeStatus.DECLINED: EmailKind.PAYMENT_FAILED,
-    ChargeStatus.NEEDS_AUTH: EmailKind.AUTHENTICATION_NEEDED,
-}
-KIND_BY_ENROLLMENT_STATUS = {
-    EnrollmentStatus.ACTIVE: EmailKind.ENROLLMENT_CONFIRMATION,
-    EnrollmentStatus.CANCELLED: EmailKind.CANCELLATION_CONFIRMATION,
-}
+from notifications.which import charge_kind, enrollment_kind, order_kind
+from orders.models import OrderTransition
 
 
 @receiver(post_save, sender=OrderTransition, dispatch_uid="notifications.order_moved")
 def order_moved(instance: OrderTransition, created: bool, raw: bool, **kwargs: Any) -> None:
-    kind = KIND_BY_ORDER_STATUS.get(OrderStatus(instance.to_status))
-    if created and not raw and kind:
+    if created and not raw and (kind := order_kind(instance)):
         notify(kind, [instance])
 
 
 @receiver(post_save, sender=EnrollmentTransition, dispatch_uid="notifications.enrollment_moved")
 def enrollment_moved(instance: EnrollmentTransition, created: bool, raw: bool, **kwargs: Any) -> None:
-    kind = KIND_BY_ENROLLMENT_STATUS.get(EnrollmentStatus(instance.to_status))
-    if created and not raw and kind:
+    if created and not raw and (kind := enrollment_kind(instance)):
         notify(kind, [instance])
 
 
 @receiver(post_save, sender=ChargeAttemptTransition, dispatch_uid="notifications.charge_moved")
 def charge_moved(instance: ChargeAttemptTransition, created: bool, raw: bool, **kwargs: Any) -> None:
-    kind = KIND_BY_CHARGE_STATUS.get(ChargeStatus(instance.to_status))
-    if created and not raw and kind:
+    if created and not raw and (kind := charge_kind(instance)):
         notify(kind, [instance])
 
 
@@ -50,6 +51,43 @@ def charge_moved(instance: ChargeAttemptTransition, created: bool, raw: bool, **
 def payment_received(instance: Payment, created: bool, raw: bool, **kwargs: Any) -> None:
     if created and not raw:
         notify(EmailKind.PAYMENT_SUCCESS, [instance])
+
+
+@receiver(post_save, sender=CancellationTransition, dispatch_uid="notifications.cancellation_settled")
+def cancellation_settled(instance: CancellationTransition, created: bool, raw: bool, **kwargs: Any) -> None:
+    if created and not raw and instance.to_status == CancellationStatus.SETTLED:
+        notify(EmailKind.CANCELLATION_CONFIRMATION, [instance])
+
+
+@receiver(post_save, sender=ClosureLineTransition, dispatch_uid="notifications.session_cancelled")
+def session_cancelled(instance: ClosureLineTransition, created: bool, raw: bool, **kwargs: Any) -> None:
+    if created and not raw and closing.is_session_cancelled(instance):
+        notify(EmailKind.SESSION_CANCELLED, [instance])
+
+
+@receiver(post_save, sender=RefundTransition, dispatch_uid="notifications.refund_moved")
+def refund_moved(instance: RefundTransition, created: bool, raw: bool, **kwargs: Any) -> None:
+    if not created or raw:
+        return
+    if instance.to_status == RefundStatus.SUCCEEDED:
+        notify(EmailKind.REFUND_ISSUED, [instance])
+    # Only what the family was promised before, and only if a person decided: a lost dispute paid it back.
+    promised = instance.refund.cause == RefundCause.CANCELLATION
+    if instance.to_status == RefundStatus.REJECTED and promised and instance.by_id:
+        notify(EmailKind.REFUND_REJECTED, [instance])
+
+
+@receiver(post_save, sender=Credit, dispatch_uid="notifications.credit_given")
+def credit_given(instance: Credit, created: bool, raw: bool, **kwargs: Any) -> None:
+    # Of a cancellation or a move its own email tells.
+    if created and not raw and instance.cause == CreditCause.GRANTED:
+        notify(EmailKind.CREDIT_ADDED, [instance])
+
+
+@receiver(post_save, sender=Transfer, dispatch_uid="notifications.child_moved")
+def child_moved(instance: Transfer, created: bool, raw: bool, **kwargs: Any) -> None:
+    if created and not raw:
+        notify(EmailKind.TRANSFER_CONFIRMATION, [instance])
 
 
 @receiver(email_confirmed, dispatch_uid="notifications.address_confirmed")

@@ -8,13 +8,26 @@ from typing import Any, Literal
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Exists, OuterRef, Q
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.models import Card, ChargeAttemptTransition, ChargeKind, ChargeStatus, InstallmentStatus, Payment
+from billing.models import (
+    Card,
+    ChargeAttempt,
+    ChargeAttemptTransition,
+    ChargeKind,
+    ChargeStatus,
+    InstallmentStatus,
+    Payment,
+    RefundStatus,
+    RefundTransition,
+)
+from billing.models.charges import ON_STRIPES_PAGES
 from billing.models.money import OPEN_INSTALLMENT
 from csf.dates import start_of_day
 from enrollments.models import EnrollmentTransition, User
+from notifications import changes, closing, waitlist
 from notifications.due import DueInstallment, ExpiringCard, OverdueInstallment, upcoming, waiting_for_parent
 from notifications.kinds import EmailKind
 from notifications.snapshots import (
@@ -28,6 +41,7 @@ from notifications.snapshots import (
     order_snapshot,
     overdue_snapshot,
     payment_snapshot,
+    refund_snapshot,
     reminder_snapshot,
 )
 from orders.models import OrderStatus, OrderTransition
@@ -55,6 +69,11 @@ class EmailSpec:
     still_true: Callable[[Iterable[int]], set[int]] = set
     """Of these fact ids, those that are still worth telling; asked once a batch, at the claim."""
 
+    @property
+    def is_plain(self) -> bool:
+        """No secret to seal and no delay to count, so a row holds just its values."""
+        return not self.is_sensitive and self.delay is _at_once
+
 
 ALIVE = [OrderStatus.PLACED, OrderStatus.CONFIRMED]
 
@@ -71,7 +90,12 @@ def _still_declined(facts: Iterable[int]) -> set[int]:
         chargeattempt__installment__status__in=OPEN_INSTALLMENT,
         chargeattempt__installment__order__status__in=ALIVE,
     )
-    return set(open_declines.values_list("pk", flat=True))
+    later = ChargeAttempt.objects.filter(
+        installment=OuterRef("chargeattempt__installment"), number__gt=OuterRef("chargeattempt__number")
+    )
+    # Of several declines on an invoice's page the last one tells; the job's own try tells more.
+    told_better = Q(Exists(later), chargeattempt__kind=ChargeKind.HOSTED)
+    return set(open_declines.exclude(told_better).values_list("pk", flat=True))
 
 
 def _still_unconfirmed(facts: Iterable[int]) -> set[int]:
@@ -81,6 +105,11 @@ def _still_unconfirmed(facts: Iterable[int]) -> set[int]:
         chargeattempt__installment__order__status__in=ALIVE,
     )
     return set(waiting.values_list("pk", flat=True))
+
+
+def _still_refunded(facts: Iterable[int]) -> set[int]:
+    went = RefundTransition.objects.filter(pk__in=facts, refund__status=RefundStatus.SUCCEEDED)
+    return set(went.values_list("pk", flat=True))
 
 
 def _still_upcoming(facts: Iterable[int]) -> set[int]:
@@ -99,6 +128,14 @@ def _order_family(fact: Any) -> list[User]:
     return guardians(fact.order.household)
 
 
+def _refunded_family(fact: RefundTransition) -> list[User]:
+    return guardians(fact.refund.order.household)
+
+
+def _refund_key(fact: RefundTransition) -> str:
+    return f"refund:{fact.refund_id}"
+
+
 def _charged_family(fact: ChargeAttemptTransition) -> list[User]:
     return guardians(fact.chargeattempt.installment.order.household)
 
@@ -114,13 +151,13 @@ def _attempt_key(fact: ChargeAttemptTransition) -> str:
 
 def _decline_delay(fact: ChargeAttemptTransition) -> timedelta:
     """On a payment page the parent often pays a moment later; a saved card is not asked again by itself."""
-    at_checkout = fact.chargeattempt.kind == ChargeKind.CHECKOUT
-    return timedelta(seconds=settings.CHECKOUT_DECLINE_MAIL_DELAY_S if at_checkout else 0)
+    on_page = fact.chargeattempt.kind in ON_STRIPES_PAGES
+    return timedelta(seconds=settings.CHECKOUT_DECLINE_MAIL_DELAY_S if on_page else 0)
 
 
 def _decline_expires(fact: ChargeAttemptTransition) -> datetime:
     attempt = fact.chargeattempt
-    if attempt.kind == ChargeKind.CHECKOUT:
+    if attempt.kind in ON_STRIPES_PAGES:
         return timezone.now() + timedelta(hours=24)
     next_on = attempt.installment.next_try_on
     return start_of_day(next_on) if next_on else timezone.now() + timedelta(days=7)
@@ -243,12 +280,102 @@ EMAILS: dict[EmailKind, EmailSpec] = {
         expires=_first_session,
     ),
     EmailKind.CANCELLATION_CONFIRMATION: EmailSpec(
-        recipients=lambda fact: guardians(fact.enrollment.child.household),
+        recipients=lambda fact: guardians(fact.cancellation.order.household),
         snapshot=cancellation_snapshot,
-        key=lambda fact: f"enrollment:{fact.enrollment_id}:cancelled",
+        key=lambda fact: f"enrollment:{fact.cancellation.enrollment_id}:cancelled",
         accent="grey",
         is_copy_harmless=False,
         expires=_in(timedelta(days=7)),
+    ),
+    EmailKind.SESSION_CANCELLED: EmailSpec(
+        recipients=closing.family,
+        snapshot=closing.session_snapshot,
+        key=closing.key,
+        accent="orange",
+        is_copy_harmless=True,
+        expires=closing.expires,
+        priority=2,
+        still_true=closing.still_enrolled,
+    ),
+    EmailKind.REFUND_ISSUED: EmailSpec(
+        recipients=_refunded_family,
+        snapshot=refund_snapshot,
+        key=_refund_key,
+        accent="green",
+        is_copy_harmless=False,
+        expires=_in(timedelta(days=7)),
+        still_true=_still_refunded,
+    ),
+    EmailKind.REFUND_REJECTED: EmailSpec(
+        recipients=_refunded_family,
+        snapshot=refund_snapshot,
+        key=_refund_key,
+        accent="grey",
+        is_copy_harmless=False,
+        expires=_in(timedelta(days=7)),
+    ),
+    EmailKind.CREDIT_ADDED: EmailSpec(
+        recipients=lambda fact: guardians(fact.household),
+        snapshot=changes.credit_snapshot,
+        key=lambda fact: f"credit:{fact.pk}",
+        accent="green",
+        is_copy_harmless=False,
+        expires=_in(timedelta(days=7)),
+    ),
+    EmailKind.TRANSFER_CONFIRMATION: EmailSpec(
+        recipients=_order_family,
+        snapshot=changes.transfer_snapshot,
+        key=lambda fact: f"transfer:{fact.pk}",
+        accent="blue",
+        is_copy_harmless=True,
+        expires=_in(timedelta(days=7)),
+        priority=3,
+    ),
+    EmailKind.WAITLIST_JOINED: EmailSpec(
+        recipients=waitlist.waiting_family,
+        snapshot=waitlist.joined_snapshot,
+        key=waitlist.joined_key,
+        accent="blue",
+        is_copy_harmless=True,
+        expires=_in(timedelta(days=3)),
+        still_true=waitlist.still_waiting,
+    ),
+    EmailKind.WAITLIST_OFFER: EmailSpec(
+        recipients=waitlist.waiting_family,
+        snapshot=waitlist.offer_snapshot,
+        key=lambda fact: f"enrollment:{fact.enrollment_id}:offer:{fact.pk}",
+        accent="blue",
+        is_copy_harmless=True,
+        expires=waitlist.offer_expires,
+        priority=2,
+        still_true=waitlist.still_offered,
+    ),
+    EmailKind.WAITLIST_LAPSED: EmailSpec(
+        recipients=waitlist.waiting_family,
+        snapshot=waitlist.lapsed_snapshot,
+        key=lambda fact: f"enrollment:{fact.enrollment_id}:lapsed",
+        accent="grey",
+        is_copy_harmless=True,
+        expires=_in(timedelta(days=3)),
+    ),
+    EmailKind.WAITLIST_PROMOTED: EmailSpec(
+        recipients=_order_family,
+        snapshot=waitlist.promoted_snapshot,
+        key=lambda fact: f"order:{fact.order_id}:promoted",
+        accent="green",
+        is_copy_harmless=True,
+        expires=_in(timedelta(days=7)),
+        priority=3,
+    ),
+    EmailKind.WAITLIST_CHARGE_FAILED: EmailSpec(
+        recipients=_charged_family,
+        snapshot=waitlist.charge_failed_snapshot,
+        key=_attempt_key,
+        accent="red",
+        is_copy_harmless=True,
+        expires=waitlist.charge_failed_expires,
+        priority=2,
+        still_true=waitlist.still_unpaid,
     ),
     EmailKind.WELCOME: EmailSpec(
         recipients=lambda user: [user],

@@ -12,7 +12,16 @@ from billing.models import Card, Installment
 from csf.report import Report
 from enrollments.models import User
 from notifications.daily import tell
-from notifications.due import CHUNK, DueInstallment, ExpiringCard, in_chunks, upcoming, with_story
+from notifications.due import (
+    CHUNK,
+    DueInstallment,
+    ExpiringCard,
+    in_chunks,
+    scheduled,
+    upcoming,
+    why_staff_do_the_talking,
+    with_story,
+)
 from notifications.kinds import EmailKind
 
 CARD_NOTICE_DAYS = (30, 7)
@@ -27,10 +36,10 @@ def send_installment_reminders(*, on: datetime.date, dry_run: bool = False) -> R
     report = Report()
     soon = (on + timedelta(days=1), on + timedelta(days=max(settings.REMINDER_DAYS, default=0)))
     # The first installment is paid when the order is placed.
-    rows = with_story(upcoming().filter(number__gt=1, due_on__range=soon))
+    rows = with_story(scheduled().filter(number__gt=1, due_on__range=soon))
     for chunk in in_chunks(rows):
-        facts = [DueInstallment(installment) for installment in chunk]
-        tell(EmailKind.INSTALLMENT_REMINDER, facts, report, dry_run=dry_run)
+        facts = map(DueInstallment, chunk)
+        tell(EmailKind.INSTALLMENT_REMINDER, facts, report, why_not=why_staff_do_the_talking, dry_run=dry_run)
     return report
 
 

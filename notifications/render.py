@@ -100,6 +100,8 @@ def _order_values(values: Mapping[str, Any]) -> dict[str, Any]:
         "places": places[:MAX_LINES],
         "more_places": max(0, len(places) - MAX_LINES),
         "list_total_cents": list_cents,
+        "credit_cents": values.get("credit_cents", 0),  # kept snapshots are older than credit
+        "due_cents": values.get("total_cents", 0) - values.get("credit_cents", 0),
         "saved_cents": list_cents - sum(line["net_cents"] for line in lines),
     }
 

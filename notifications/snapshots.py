@@ -3,14 +3,18 @@
 Wording comes later, from the template; no template reads the database.
 """
 
+import datetime
 from typing import Any
 
 from django.urls import reverse
+from django.utils import timezone
 
+from billing.credits import spent_on
 from billing.declines import decline_words
 from billing.dunning import next_try_on
 from billing.links import pay_link_path
 from billing.models import (
+    CancellationTransition,
     Card,
     ChargeAttempt,
     ChargeAttemptTransition,
@@ -19,9 +23,14 @@ from billing.models import (
     Installment,
     InstallmentStatus,
     Payment,
+    PaymentMethod,
+    RefundTransition,
 )
 from billing.models.money import OPEN_INSTALLMENT
+from billing.paying import next_charge_on
+from csf.dates import local_date
 from enrollments.models import Course, EnrollmentTransition, Household, User
+from notifications.calendar import CANCEL, calendar_facts
 from notifications.due import DueInstallment, ExpiringCard, OverdueInstallment, with_story
 from orders.models import Order, OrderTransition
 
@@ -38,11 +47,11 @@ def order_snapshot(fact: OrderTransition) -> Snapshot:
     order = fact.order
     items = order.items.select_related("child", "course__location")
     installments = list(order.installments.all())
-    return _order_facts(order) | {
+    return order_facts(order) | {
         "placed_at": order.placed_at and order.placed_at.isoformat(),
-        "held_until": order.held_until and order.held_until.isoformat() if order.total_cents else None,
+        "held_until": order.held_until and order.held_until.isoformat() if installments else None,
         "lines": [
-            _course_facts(item.course)
+            course_facts(item.course)
             | {
                 "child": str(item.child),
                 "list_cents": item.list_cents,
@@ -52,6 +61,7 @@ def order_snapshot(fact: OrderTransition) -> Snapshot:
             for item in items
         ],
         "total_cents": order.total_cents,
+        "credit_cents": spent_on(order),
         "schedule": [_installment_facts(part, len(installments)) for part in installments],
     }
 
@@ -61,7 +71,7 @@ def payment_snapshot(fact: Payment) -> Snapshot:
     number = fact.installment.number if fact.installment else None
     still_open = [part for part in parts if part.status in OPEN_INSTALLMENT]
     following = min(still_open, key=lambda part: part.due_on, default=None)
-    return _order_facts(fact.order) | {
+    return order_facts(fact.order) | {
         "amount_cents": fact.amount_cents,
         "received_at": fact.received_at.isoformat(),
         "card_brand": fact.card_brand,
@@ -77,12 +87,14 @@ def payment_snapshot(fact: Payment) -> Snapshot:
 
 def decline_snapshot(fact: ChargeAttemptTransition) -> Snapshot:
     attempt = fact.chargeattempt
+    if attempt.kind == ChargeKind.HOSTED:
+        return _invoice_page_decline(fact)
     if attempt.kind != ChargeKind.CHECKOUT:
         return _charge_decline(fact)
     order = attempt.installment.order
     return (
-        _order_facts(order)
-        | _attempt_facts(fact)
+        order_facts(order)
+        | attempt_facts(fact)
         | {"held_until": order.held_until and order.held_until.isoformat()}
     )
 
@@ -93,13 +105,32 @@ def _charge_decline(fact: ChargeAttemptTransition) -> Snapshot:
     next_on = installment.next_try_on
     return (
         _installment_story(installment)
-        | _attempt_facts(fact)
+        | attempt_facts(fact)
         | {
             "stage": _stage(installment),
             "next_try_on": next_on and next_on.isoformat(),
             "is_final": installment.status == InstallmentStatus.EXHAUSTED,
         }
     )
+
+
+def _invoice_page_decline(fact: ChargeAttemptTransition) -> Snapshot:
+    """The parent tried it on Stripe's page: nothing is planned anew, so only what was planned is told."""
+    installment = _with_story(fact)
+    charge_on = _charged_by_itself_on(installment)
+    return (
+        _installment_story(installment)
+        | attempt_facts(fact)
+        | {"on_page": True, "charge_on": charge_on and charge_on.isoformat()}
+    )
+
+
+def _charged_by_itself_on(installment: Installment) -> datetime.date | None:
+    """When the job charges the saved card, as things stand."""
+    has_card = Card.objects.usable().filter(household=installment.order.household_id).exists()
+    planned = installment.status in {InstallmentStatus.SCHEDULED, InstallmentStatus.RETRY_WAIT}
+    today = local_date(timezone.now())
+    return next_charge_on(installment, on=today) if has_card and planned else None
 
 
 def _stage(installment: Installment) -> int:
@@ -114,14 +145,14 @@ def _stage(installment: Installment) -> int:
 
 
 def authentication_snapshot(fact: ChargeAttemptTransition) -> Snapshot:
-    return _installment_story(_with_story(fact)) | _attempt_facts(fact)
+    return _installment_story(_with_story(fact)) | attempt_facts(fact)
 
 
 def _with_story(fact: ChargeAttemptTransition) -> Installment:
     return with_story(Installment.objects.filter(pk=fact.chargeattempt.installment_id)).get()
 
 
-def _attempt_facts(fact: ChargeAttemptTransition) -> Snapshot:
+def attempt_facts(fact: ChargeAttemptTransition) -> Snapshot:
     attempt: ChargeAttempt = fact.chargeattempt
     return {
         "amount_cents": attempt.amount_cents,
@@ -157,50 +188,90 @@ def card_snapshot(fact: ExpiringCard) -> Snapshot:
     }
 
 
-def cancellation_snapshot(fact: EnrollmentTransition) -> Snapshot:
-    enrollment = fact.enrollment
+def cancellation_snapshot(fact: CancellationTransition) -> Snapshot:
+    """All that became of the money, whoever asked for it."""
+    cancellation = fact.cancellation
+    order, enrollment = cancellation.order, cancellation.enrollment
+    credit = cancellation.credits.first()
+    still_open = order.installments.open().order_by("due_on", "number")
     return (
-        _order_facts(enrollment.order_item.order)
-        | _course_facts(enrollment.course)
+        order_facts(order)
+        | course_facts(enrollment.course)
         | {
+            "calendars": calendar_facts(enrollment, CANCEL),
             "child": str(enrollment.child),
             "child_first_name": enrollment.child.first_name,
-            "cancelled_at": fact.created_at.isoformat(),
+            "cancelled_at": cancellation.requested_at.isoformat(),
+            "closed_because": cancellation.closure.reason if cancellation.closure else "",
+            "by_family": bool(cancellation.by and cancellation.by.household_id == order.household_id),
+            "price_cents": enrollment.order_item.net_cents or 0,
+            "terms": cancellation.terms,
+            "refund_cents": cancellation.refund_cents or 0,
+            "stopped_cents": cancellation.stopped_cents or 0,
+            "refunds": [
+                {"amount_cents": refund.amount_cents, "way_back": refund.payment.way_back}
+                for refund in cancellation.refunds.select_related("payment").order_by("pk")
+            ],
+            "credit_cents": cancellation.credit_cents or 0,
+            "credit_until": credit.expires_on.isoformat() if credit and credit.expires_on else None,
+            "stops": cancellation.stops,
+            "left": [
+                {"due_on": part.due_on.isoformat(), "amount_cents": part.amount_cents} for part in still_open
+            ],
         }
     )
+
+
+def refund_snapshot(fact: RefundTransition) -> Snapshot:
+    refund = fact.refund
+    cancellation = refund.cancellation
+    return order_facts(refund.order) | {
+        "amount_cents": refund.amount_cents,
+        "by_card": refund.method == PaymentMethod.STRIPE,
+        "way_back": refund.payment.way_back,
+        "cause": refund.cause,
+        "paid_at": refund.payment.received_at.isoformat(),
+        "happened_at": fact.created_at.isoformat(),
+        "reference": str(refund.public_id)[:8].upper(),
+        "child": str(cancellation.enrollment.child) if cancellation else "",
+        "course": cancellation.enrollment.course.title if cancellation else "",
+    }
 
 
 def enrollment_snapshot(fact: EnrollmentTransition) -> Snapshot:
     enrollment = fact.enrollment
     course = enrollment.course
-    days = [session.held_on for session in course.sessions.all()]
+    sessions = list(course.sessions.all())
+    days = [session.held_on for session in sessions if not session.cancelled_at]
     return (
-        _order_facts(enrollment.order_item.order)
-        | _course_facts(course)
+        order_facts(enrollment.order_item.order)
+        | course_facts(course)
         | {
             "child": str(enrollment.child),
             "child_first_name": enrollment.child.first_name,
             "first_on": (days[0] if days else course.starts_on).isoformat(),
             "last_on": (days[-1] if days else course.ends_on).isoformat(),
             "sessions": len(days),
+            "off": [session.held_on.isoformat() for session in sessions if session.cancelled_at],
+            "calendars": calendar_facts(enrollment),
         }
     )
 
 
-def _order_facts(order: Order) -> Snapshot:
+def order_facts(order: Order) -> Snapshot:
     return {"order_number": order.number, "order_path": order.get_absolute_url()}
 
 
 def _installment_story(installment: Any) -> Snapshot:
     """Of an installment that was read `with_story`. Its link needs no login."""
-    order: Order = installment.order
+    order = installment.order
     return (
-        _order_facts(order)
+        order_facts(order)
         | _installment_facts(installment, installment.of)
         | {
             "left_cents": installment.left_cents or 0,
             "pay_path": pay_link_path(installment),
-            "places": [{"child": str(item.child), "course": item.course.title} for item in order.items.all()],
+            "places": installment.places,
         }
     )
 
@@ -213,7 +284,7 @@ def _card_facts(card: Card | None) -> Snapshot:
     }
 
 
-def _course_facts(course: Course) -> Snapshot:
+def course_facts(course: Course) -> Snapshot:
     return {
         "course": course.title,
         "course_path": course.get_absolute_url(),

@@ -7,6 +7,7 @@ from csf.dates import local_date
 from csf.jobs import enqueue
 from csf.report import Report
 from csf.runs import run_job
+from notifications.alerts import watch
 from notifications.drain import drain as send_due
 from notifications.events import fold_events as fold
 from notifications.overdue import process_overdue_installments as process_overdue
@@ -48,6 +49,10 @@ def process_overdue_installments() -> None:
 def _once_a_day(job: str, work: _Work) -> None:
     today = local_date(timezone.now())
     run_job(job, lambda: work(on=today), on=today)
+
+
+def watch_alerts() -> None:
+    watch()
 
 
 def sweep_emails() -> None:

@@ -2,7 +2,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import QuerySet, Sum
+from django.db.models import OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
@@ -25,21 +25,38 @@ from enrollments.models import Household
 from orders.models import Order, OrderItem, OrderTransition, PromoCode, PromoRedemption, PromoUse
 
 PANEL_ROWS = 50
+GONE = {"status__in": ["succeeded", "external"]}  # refunds whose money has left
 TOTAL, PAID = money("total_cents", "total"), money("paid_cents", "paid")
 
 
 def with_paid(orders: QuerySet[Order]) -> QuerySet[Order]:
-    """Adds `paid_cents`, the money that arrived."""
-    return orders.annotate(paid_cents=Coalesce(Sum("payments__amount_cents"), 0))
+    """Adds what came in (money and credit), what went back, what is still open, and what fits nothing."""
+    loose = _cents("payments", installment=None) - _cents("refunds", payment__installment=None, **GONE)
+    return orders.annotate(
+        paid_cents=_cents("payments") - _cents("credits", cause__in=["spent", "returned"]),
+        back_cents=_cents("refunds", **GONE) + _cents("credits", cause__in=["cancellation", "transfer"]),
+        open_cents=_cents("installments")
+        - _cents("installments", status__in=["paid", "waived", "cancelled"]),
+        loose_cents=loose,
+    )
+
+
+def _cents(rows: str, **wanted: Any) -> Coalesce:
+    """The sum of an order's rows by a subquery of its own: joins would multiply each other."""
+    model: Any = Order._meta.get_field(rows).related_model
+    found = model.objects.filter(order=OuterRef("pk"), **wanted).order_by().values("order")
+    return Coalesce(Subquery(found.annotate(sum=Sum("amount_cents")).values("sum")), 0)
 
 
 def paid_state(order: Any) -> SafeString:
     """Derived from the money, never stored. `order` comes from `with_paid`."""
-    if order.paid_cents == order.total_cents:
-        return badge("paid", "paid" if order.total_cents else "free")
-    if order.paid_cents > order.total_cents:
+    if order.loose_cents > 0:
         return badge("unknown", "overpaid")
-    return badge("partly_paid", "partly paid") if order.paid_cents else badge("unpaid", "unpaid")
+    if order.back_cents and order.back_cents >= order.paid_cents:
+        return badge("refunded", "refunded")
+    if not order.paid_cents:
+        return badge("paid", "free") if not order.total_cents else badge("unpaid", "unpaid")
+    return badge("partly_paid", "partly paid") if order.open_cents else badge("paid", "paid")
 
 
 @admin.register(Order)

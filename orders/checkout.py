@@ -8,9 +8,9 @@ from django.db import transaction
 
 from csf.dates import local_date
 from enrollments.models import Course, Enrollment, EnrollmentStatus, Household
-from enrollments.models.seats import free_seat_numbers
+from enrollments.models.seats import seat_numbers_for_sale
 from orders.cart import check_line
-from orders.models import Order, OrderItem, OrderStatus
+from orders.models import Order, OrderItem, OrderOrigin, OrderStatus
 from orders.promos import redeem
 from orders.quotes import Quote, cart_lines, quote
 from orders.refusal import Refused
@@ -33,12 +33,18 @@ def hold_lines(
         raise Refused("This order was placed already.")
     if not items:
         raise Refused("Your cart is empty.")
-    for item in items:
-        check_line(child=item.child, course=item.course, now=now)
+    if order.origin == OrderOrigin.WAITLIST:
+        _check_offers(items, now)
+    else:
+        for item in items:
+            check_line(child=item.child, course=item.course, now=now)
     prices = quote(order, items, on=local_date(now))
     if expected_cents not in {None, prices.total_cents}:
         raise Refused("The price has changed since you saw it. Please look at the new total.")
-    _hold_seats(items, held_until)
+    if order.origin == OrderOrigin.WAITLIST:
+        _take_offers(items, order, held_until)
+    else:
+        _hold_seats(items, held_until)
     _freeze(prices)
     redeem(order=order, items=items, household=household)
     return prices.total_cents
@@ -60,9 +66,13 @@ def _hold_seats(items: list[OrderItem], held_until: datetime.datetime) -> None:
     for item in items:
         lines[item.course].append(item)
     for course, wanted in lines.items():
-        numbers = free_seat_numbers(course)
+        numbers = seat_numbers_for_sale(course)
         if len(numbers) < len(wanted):
-            raise Refused(f"{course} has only {len(numbers)} left." if numbers else f"{course} is full.")
+            raise Refused(
+                f"{course} has only {len(numbers)} left."
+                if numbers
+                else f"{course} is full. You can join its waitlist on the page of the class."
+            )
         for item, number in zip(wanted, numbers, strict=False):
             item.enrollment = Enrollment.objects.create(
                 child=item.child,
@@ -71,6 +81,22 @@ def _hold_seats(items: list[OrderItem], held_until: datetime.datetime) -> None:
                 seat_number=number,
                 expires_at=held_until,
             )
+
+
+def _check_offers(items: list[OrderItem], now: datetime.datetime) -> None:
+    """Who was offered a seat was checked when joining the waitlist; here only the offer must stand."""
+    for item in items:
+        offered = item.enrollment
+        assert offered is not None
+        offered.refresh_from_db()
+        if offered.status != EnrollmentStatus.OFFERED or offered.is_over(now):
+            raise Refused(f"The offer of a seat in {item.course} is over.")
+
+
+def _take_offers(items: list[OrderItem], order: Order, held_until: datetime.datetime) -> None:
+    for item in items:
+        assert item.enrollment is not None
+        item.enrollment.hold(until=held_until, by=None, reason=f"{order} is placed")
 
 
 def _freeze(prices: Quote) -> None:

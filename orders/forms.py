@@ -6,6 +6,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from enrollments.models import Child, Course, EmergencyContact, Enrollment, Household, Location, Program
 from enrollments.models.courses import CourseQuerySet
+from enrollments.models.seats import WAITING
 
 OLDEST = 21  # years that the age filter takes
 BAD_AGE = f"Type the age in whole years, from 0 to {OLDEST}."
@@ -92,14 +93,17 @@ class LineForm(forms.Form):
 
 def _children_for(household: Household, course: Course) -> QuerySet[Child]:
     places = Enrollment.objects.live().filter(child=OuterRef("pk"), course=course)
+    waiting = places.filter(status__in=WAITING)
     contacts = EmergencyContact.objects.filter(child=OuterRef("pk"))
-    return household.children.annotate(has_place=Exists(places), has_contact=Exists(contacts))
+    return household.children.annotate(
+        has_place=Exists(places), is_waiting=Exists(waiting), has_contact=Exists(contacts)
+    )
 
 
 def _choice(child: Any, course: Course) -> str:
     age = child.age_on(course.starts_on)
     if child.has_place:
-        words = "has a place already"
+        words = "is on the waitlist already" if child.is_waiting else "has a place already"
     elif not course.fits_age(age):
         words = f"will be {age}, the class is for {course.age_min} to {course.age_max}"
     elif not child.has_contact:

@@ -8,8 +8,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Prefetch, Q
 from django.db.models.functions import Now, Upper
-from django.urls import reverse
 
+from csf.paths import path_to
 from csf.state import StatefulModel, TransitionRow, edges, transition
 from enrollments.models import Child, Course, Enrollment, Household, Program, User
 
@@ -21,6 +21,11 @@ class OrderStatus(models.TextChoices):
     EXPIRED = "expired", "expired"
     CANCELLED = "cancelled", "cancelled"
     COMPLETED = "completed", "completed"
+
+
+class OrderOrigin(models.TextChoices):
+    CART = "cart", "the family's cart"
+    WAITLIST = "waitlist", "a seat for somebody on the waitlist"
 
 
 NUMBER_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # read over the phone: no I, O, 0, 1
@@ -36,11 +41,13 @@ class OrderQuerySet(models.QuerySet["Order"]):
         return self.exclude(status=OrderStatus.DRAFT).order_by("-placed_at", "-pk")
 
     def with_lines(self) -> Self:
-        lines = OrderItem.objects.select_related("child", "course__location", "enrollment")
+        lines = OrderItem.objects.select_related(
+            "child", "course__location", "enrollment", "moved_to__course"
+        )
         return self.prefetch_related(Prefetch("items", lines))
 
     def carts(self) -> Self:
-        return self.filter(status=OrderStatus.DRAFT)
+        return self.filter(status=OrderStatus.DRAFT, origin=OrderOrigin.CART)
 
 
 class Order(StatefulModel):
@@ -60,6 +67,9 @@ class Order(StatefulModel):
     household = models.ForeignKey(Household, on_delete=models.PROTECT, related_name="orders")
     status = models.CharField(
         max_length=20, choices=OrderStatus.choices, default=OrderStatus.DRAFT, editable=False
+    )
+    origin = models.CharField(
+        max_length=20, choices=OrderOrigin.choices, default=OrderOrigin.CART, editable=False
     )
     currency = models.CharField(max_length=3, editable=False)
     total_cents = models.PositiveIntegerField(default=0, editable=False)
@@ -82,7 +92,9 @@ class Order(StatefulModel):
         constraints = [
             models.CheckConstraint(condition=Q(status__in=OrderStatus.values), name="orders_order_status"),
             models.UniqueConstraint(
-                fields=["household"], condition=Q(status=OrderStatus.DRAFT), name="orders_order_one_cart"
+                fields=["household"],
+                condition=Q(status=OrderStatus.DRAFT, origin=OrderOrigin.CART),
+                name="orders_order_one_cart",
             ),
             models.CheckConstraint(
                 condition=Q(status=OrderStatus.DRAFT) | Q(placed_at__isnull=False, placed_by__isnull=False),
@@ -99,7 +111,7 @@ class Order(StatefulModel):
         return f"Order {self.number}"
 
     def get_absolute_url(self) -> str:
-        return reverse("order", args=[self.public_id])
+        return path_to("order", self.public_id)
 
     def place(
         self, *, by: User, at: datetime.datetime, held_until: datetime.datetime, total_cents: int
@@ -147,6 +159,15 @@ class OrderItem(models.Model):
     enrollment = models.OneToOneField(
         Enrollment, null=True, blank=True, on_delete=models.PROTECT, related_name="order_item"
     )
+    moved_from = models.OneToOneField(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="moved_to",
+        editable=False,
+        help_text="The line whose child moved to this class.",
+    )
     list_cents = models.PositiveIntegerField(null=True, editable=False)
     sibling_cents = models.PositiveIntegerField(default=0, editable=False)
     promo_cents = models.PositiveIntegerField(default=0, editable=False)
@@ -159,7 +180,11 @@ class OrderItem(models.Model):
     class Meta:
         ordering = ["pk"]
         constraints = [
-            models.UniqueConstraint(fields=["order", "child", "course"], name="orders_orderitem_once"),
+            models.UniqueConstraint(
+                fields=["order", "child", "course"],
+                condition=Q(moved_from=None),
+                name="orders_orderitem_once",
+            ),
             models.CheckConstraint(
                 condition=Q(list_cents=None, net_cents=None)
                 | Q(net_cents=F("list_cents") - F("sibling_cents") - F("promo_cents")),
@@ -249,6 +274,9 @@ class PromoUse(models.Model):
 def cart_of(household: Household) -> Order:
     """The household's one draft order, made on first use."""
     cart, _ = Order.objects.get_or_create(
-        household=household, status=OrderStatus.DRAFT, defaults={"currency": settings.CURRENCY}
+        household=household,
+        status=OrderStatus.DRAFT,
+        origin=OrderOrigin.CART,
+        defaults={"currency": settings.CURRENCY},
     )
     return cart

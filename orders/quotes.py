@@ -51,8 +51,8 @@ def quote(order: Order, items: Sequence[OrderItem], *, on: datetime.date) -> Quo
 
 
 def _enrolled_children(household_id: int) -> list[int]:
-    """Children with a live enrollment, by their first one."""
-    live = Enrollment.objects.live().filter(child__household=household_id).order_by("pk")
+    """Children with a place, by their first one."""
+    live = Enrollment.objects.enrolled().filter(child__household=household_id).order_by("pk")
     return list(dict.fromkeys(live.values_list("child_id", flat=True)))
 
 

@@ -3,9 +3,11 @@
 from collections import defaultdict
 
 from django.db import transaction
+from django.utils import timezone
 
 from enrollments.models import Course, Enrollment, User
-from enrollments.models.seats import free_seat_numbers
+from enrollments.models.seats import seat_numbers_for_sale
+from enrollments.waitlist import fill
 from orders.models import Order, OrderStatus
 from orders.promos import give_back
 
@@ -13,13 +15,22 @@ from orders.promos import give_back
 def release_order(*, order: Order, to: OrderStatus, by: User | None = None, reason: str) -> None:
     """End an order that nobody paid: its seats and its promo code are free again.
 
-    Runs in the caller's transaction, under the order's lock. Raises Stale unless the order is placed.
+    Who waits for a seat of its classes is offered one. Runs in the caller's transaction, under the locks of
+    its classes and of the order. Raises Stale unless the order is placed.
     """
     assert transaction.get_connection().in_atomic_block
     for enrollment in Enrollment.objects.filter(order_item__order=order).order_by("pk"):
         enrollment.release(by=by, reason=reason)
     give_back(order)
     order.end(to, by=by, reason=reason)
+    for course in Course.objects.filter(order_items__order=order).order_by("pk").distinct():
+        fill(course, now=timezone.now())
+
+
+def lock_courses(order: Order) -> list[Course]:
+    """The classes of the order's lines, by their id. Before the order itself."""
+    wanted = order.items.values("course")
+    return list(Course.objects.select_for_update(no_key=True).filter(pk__in=wanted).order_by("pk"))
 
 
 def seats_again(order: Order) -> dict[int, int] | None:
@@ -37,7 +48,7 @@ def seats_again(order: Order) -> dict[int, int] | None:
     found: dict[int, int] = {}
     for course, enrollments in by_course.items():
         children = [enrollment.child_id for enrollment in enrollments]
-        numbers = free_seat_numbers(course)
+        numbers = seat_numbers_for_sale(course)
         if len(numbers) < len(enrollments) or course.enrollments.live().filter(child__in=children).exists():
             return None
         found |= {enrollment.pk: number for enrollment, number in zip(enrollments, numbers, strict=False)}

@@ -1,6 +1,7 @@
 import datetime
 import uuid
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
 from django.core.paginator import Paginator
@@ -12,6 +13,7 @@ from django.views.decorators.http import require_POST
 from csf.dates import local_date
 from enrollments.families import guardian, household_of
 from enrollments.models import Course, Household
+from enrollments.waitlist import offers_end_at, waiting_places
 from orders.cart import add_to_cart, apply_promo, drop_promo, remove_from_cart
 from orders.forms import CatalogForm, LineForm, PromoForm
 from orders.models import OrderItem, PromoCode, cart_of
@@ -26,7 +28,7 @@ def catalog(request: HttpRequest) -> HttpResponse:
     """Classes that are not over, narrowed by the filters, a page at a time."""
     now = timezone.now()
     form = CatalogForm(request.GET)
-    courses = form.narrow(Course.objects.for_catalog().not_over(local_date(now)), now=now)
+    courses = form.narrow(Course.objects.for_catalog().offered(local_date(now)), now=now)
     page = Paginator(courses, CLASSES_ON_A_PAGE).get_page(request.GET.get("page"))
     return render(request, "orders/catalog.html", {"page": page, "form": form, "now": now})
 
@@ -50,11 +52,18 @@ def course(request: HttpRequest, slug: str) -> HttpResponse:
         else:
             messages.success(request, f"{form.cleaned_data['child'].first_name} is in the cart for {found}.")
             return redirect("cart")
+    now = timezone.now()
     context = {
         "course": found,
         "sessions": found.sessions.all(),
+        "meetings": found.sessions.filter(cancelled_at=None).count(),
         "form": form,
-        "is_open": found.is_open_at(timezone.now()),
+        "is_open": found.is_open_at(now),
+        "offer_hours": settings.OFFER_HOURS,
+        "can_wait": offers_end_at(found, now=now) is not None,
+        "waiting": waiting_places(parent.household).filter(course=found)
+        if parent and parent.household
+        else [],
     }
     return render(request, "orders/course.html", context)
 

@@ -7,12 +7,13 @@ import requests
 from django.conf import settings
 from django.utils import timezone
 
-from billing.checkout import payment_page
+from billing.checkout import payment_page, place_order
 from billing.endpoint import register_endpoint
-from billing.models import ChargeAttempt
+from billing.models import Card, ChargeAttempt, PaymentPlan
 from csf.models import StaffTask
 from enrollments.models import Enrollment
 from notifications.models import EmailMessage
+from tests.factories import create_cart
 from tests.stripe_events import create_endpoint as accept_events
 from tests.stripe_events import deliver, work_off_inbox
 
@@ -89,3 +90,28 @@ def hear(shop, *types):
     for event in shop.events(*types):
         assert deliver(event) == 200
     work_off_inbox()
+
+
+def order_with_plan(shop, parts=2):
+    """Confirmed, the first part paid, the card saved; gives the next installment."""
+    plan, _ = PaymentPlan.objects.get_or_create(name=f"{parts} parts", parts=parts)
+    order = create_cart()
+    place_order(order=order, by=order.household.guardians.get(), now=timezone.now(), plan=plan)
+    shop.pay(open_page(order))
+    hear(shop, "payment_intent.succeeded")
+    return order.installments.get(number=2)
+
+
+def script(shop, installment, *outcomes):
+    card = Card.objects.get(household=installment.order.household, replaced_at=None)
+    shop.server.control("POST", f"/_cards/{card.stripe_payment_method_id}", {"next": list(outcomes)})
+
+
+def money_moved(shop, installment):
+    """Succeeded charges of its invoice, in Stripe's own books."""
+    invoices = shop.server.books()["invoices"].get(str(installment.public_id), [])
+    intents = {invoice["payment_intent"] for invoice in invoices}
+    charges = [
+        row for row in shop.server.books()["charges"] if row["payment_intent"] in intents and row["succeeded"]
+    ]
+    return [row["amount_cents"] for row in charges]

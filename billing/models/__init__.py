@@ -1,4 +1,18 @@
+from billing.models.changes import (
+    Cancellation,
+    CancellationStatus,
+    CancellationTransition,
+    Closure,
+    ClosureLine,
+    ClosureLineStatus,
+    ClosureLineTransition,
+    ClosureStatus,
+    Terms,
+    Transfer,
+    WaitlistConsent,
+)
 from billing.models.charges import ChargeAttempt, ChargeAttemptTransition, ChargeKind, ChargeStatus
+from billing.models.credits import Credit, CreditCause
 from billing.models.inbox import StripeEvent, StripeEventStatus
 from billing.models.money import (
     Installment,
@@ -10,15 +24,27 @@ from billing.models.money import (
     StripeCustomer,
 )
 from billing.models.plans import Card, CardUpdate, Consent, PaymentPlan, PlanInterval
+from billing.models.refunds import Dispute, Refund, RefundCause, RefundStatus, RefundTransition
 
 __all__ = [
+    "Cancellation",
+    "CancellationStatus",
+    "CancellationTransition",
     "Card",
     "CardUpdate",
     "ChargeAttempt",
     "ChargeAttemptTransition",
     "ChargeKind",
     "ChargeStatus",
+    "Closure",
+    "ClosureLine",
+    "ClosureLineStatus",
+    "ClosureLineTransition",
+    "ClosureStatus",
     "Consent",
+    "Credit",
+    "CreditCause",
+    "Dispute",
     "Installment",
     "InstallmentNote",
     "InstallmentStatus",
@@ -27,7 +53,14 @@ __all__ = [
     "PaymentMethod",
     "PaymentPlan",
     "PlanInterval",
+    "Refund",
+    "RefundCause",
+    "RefundStatus",
+    "RefundTransition",
     "StripeCustomer",
     "StripeEvent",
     "StripeEventStatus",
+    "Terms",
+    "Transfer",
+    "WaitlistConsent",
 ]

@@ -18,6 +18,10 @@ class ChargeKind(models.TextChoices):
     AUTO = "auto", "saved card, on the due day"
     PARENT = "parent", "saved card, asked for by the parent"
     STAFF = "staff", "saved card, asked for by staff"
+    HOSTED = "hosted", "Stripe's invoice page"
+
+
+ON_STRIPES_PAGES = [ChargeKind.CHECKOUT, ChargeKind.HOSTED]
 
 
 class ChargeStatus(models.TextChoices):
@@ -50,7 +54,7 @@ class ChargeAttemptQuerySet(models.QuerySet["ChargeAttempt"]):
         return self.filter(Q(status__in=OPEN_CHARGE) | still_open, kind=ChargeKind.CHECKOUT)
 
     def on_saved_cards(self) -> Self:
-        return self.exclude(kind=ChargeKind.CHECKOUT)
+        return self.exclude(kind__in=ON_STRIPES_PAGES)
 
     def waiting(self) -> Self:
         """Those that a worker may take: new ones, and unknown ones that are to be looked at again."""
@@ -65,7 +69,11 @@ class ChargeAttempt(StatefulModel):
 
     EDGES = edges(
         {
-            ChargeStatus.CREATED: {ChargeStatus.SENDING, ChargeStatus.NOT_EXECUTED},
+            ChargeStatus.CREATED: {
+                ChargeStatus.SENDING,
+                ChargeStatus.NOT_EXECUTED,
+                ChargeStatus.DECLINED,  # on the page of an invoice: known only once it was declined
+            },
             ChargeStatus.SENDING: {
                 ChargeStatus.WAITING,
                 ChargeStatus.SUCCEEDED,
@@ -125,6 +133,9 @@ class ChargeAttempt(StatefulModel):
         null=True, editable=False, help_text="When the resolver asks Stripe again."
     )
     leased_until = models.DateTimeField(null=True, editable=False)
+    stripe_charge_id = models.CharField(
+        max_length=255, unique=True, null=True, editable=False, help_text="Of the charge that was declined."
+    )
     decline_class = models.CharField(max_length=20, choices=DeclineClass.choices, blank=True, editable=False)
     decline_code = models.CharField(max_length=100, blank=True, editable=False)
     card_brand = models.CharField(max_length=30, blank=True, editable=False)

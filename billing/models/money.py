@@ -136,6 +136,13 @@ class Installment(StatefulModel):
                 fields=["due_on"], condition=Q(status__in=OPEN_INSTALLMENT), name="billing_installment_open"
             ),
         ]
+        permissions = [
+            ("retry_installment", "Can charge an installment now"),
+            ("hold_installment", "Can hold an installment and release it"),
+            ("move_installment", "Can move and split an installment"),
+            ("waive_installment", "Can waive and cancel an installment"),
+            ("record_offline_installment", "Can record cash or a check for an installment"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.order}, part {self.number}"
@@ -236,3 +243,14 @@ class Payment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.stripe_payment_intent_id or self.stripe_invoice_id or self.method} for {self.order}"
+
+    @property
+    def way_back(self) -> str:
+        """How a refund of it reaches the family, in words that follow a verb."""
+        match self.method:
+            case PaymentMethod.CASH:
+                return "in cash"
+            case PaymentMethod.CHECK:
+                return "by check"
+        card = f"{self.card_brand.title() or 'the card'} ending in {self.card_last4}"
+        return f"to {card if self.card_last4 else 'the card that you paid with'}"

@@ -3,6 +3,7 @@ import uuid
 from collections.abc import Collection
 from typing import Any, Self
 
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -33,7 +34,9 @@ class PaymentPlan(models.Model):
 
     name = models.CharField(max_length=80, unique=True)
     parts = models.PositiveSmallIntegerField(
-        "number of installments", help_text="With the first one: 2 to 12."
+        "number of installments",
+        validators=[MinValueValidator(2), MaxValueValidator(12)],
+        help_text="With the first one: 2 to 12.",
     )
     interval = models.CharField(max_length=20, choices=PlanInterval.choices, default=PlanInterval.MONTHLY)
     deposit_bps = models.PositiveIntegerField(

@@ -12,25 +12,35 @@ class Browser:
         self._session = requests.Session()
 
     def get(self, path: str) -> str:
-        page = self._session.get(self.site + path, timeout=30)
-        page.raise_for_status()
-        return page.text
+        return self._page(path).text
 
     def submit(self, path: str, typed: Mapping[str, str], *, having: str = "") -> requests.Response:
         """Fill in the form at `path` that has all these fields, and send it; gives the page it leads to.
 
-        What the form brings along (tokens, hidden fields) is sent too.
+        What the form brings along (tokens, hidden fields) is sent too. A form of the page itself comes before
+        one that leads elsewhere, such as signing out.
         """
-        names = {*typed, having} - {""}
-        form = next(
-            form for form in forms_of(self.get(path)) if names <= form.fields.keys() | form.choices.keys()
-        )
+        return self.submit_next(self._page(path), typed, having=having)
+
+    def submit_next(
+        self, page: requests.Response, typed: Mapping[str, str], *, having: str = ""
+    ) -> requests.Response:
+        """The same with a form of the page that the last one led to."""
+        path, names = page.url.removeprefix(self.site), {*typed, having} - {""}
+        forms = sorted(forms_of(page.text), key=lambda form: form.action not in ("", path))
+        fitting = [form for form in forms if names <= form.fields.keys() | form.choices.keys()]
+        assert fitting, f"{path} has no form with {', '.join(sorted(names))}"
         page = self._session.post(
-            self.site + (form.action.partition("#")[0] or path),
-            data={**form.fields, **typed},
-            headers={"Referer": self.site + path},
+            self.site + (fitting[0].action.partition("#")[0] or path),
+            data={**fitting[0].fields, **typed},
+            headers={"Referer": page.url},
             timeout=30,
         )
+        page.raise_for_status()
+        return page
+
+    def _page(self, path: str) -> requests.Response:
+        page = self._session.get(self.site + path, timeout=30)
         page.raise_for_status()
         return page
 

@@ -15,10 +15,12 @@ import urllib.request
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
 from csf import embedded
+from csf.sandbox.family import World
 from csf.sandbox.journey import Journey
 from csf.sandbox.sendgrid.events import new_keypair
 
@@ -88,11 +90,13 @@ def _run(*, once: bool, fresh: bool) -> int:
             running.enter_context(_process("web", environment, *WEB, "--bind", f"127.0.0.1:{site}"))
             running.enter_context(_process("worker", environment, "manage.py", "qcluster"))
             _wait_for(f"http://127.0.0.1:{site}/healthz")
-        complete = Journey(
+        world = World(
             site=f"http://127.0.0.1:{site}",
             stripe=f"http://127.0.0.1:{stripe}",
             mail=f"http://127.0.0.1:{mail}",
-        ).run()
+            manage=partial(_manage, environment),
+        )
+        complete = Journey(world).run()
         if not once:
             _serve(site, stripe, mail)
         return 0 if complete else 1
@@ -160,7 +164,8 @@ def _is_free(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-def _manage(environment: dict[str, str], *arguments: str) -> None:
+def _manage(environment: dict[str, str], *arguments: str) -> str:
+    """Gives what the command printed."""
     done = subprocess.run(  # noqa: S603 - our own commands
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT,
@@ -171,6 +176,7 @@ def _manage(environment: dict[str, str], *arguments: str) -> None:
     )
     if done.returncode:
         raise SystemExit(f"\nmanage.py {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
+    return done.stdout
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 from csf.sandbox.demo import ROOT
-from csf.sandbox.journey import PASSWORD
+from csf.sandbox.family import PASSWORD
 
 PICTURES = ROOT / "docs" / "pictures"
 MAX_BYTES = 200_000

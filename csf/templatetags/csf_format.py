@@ -37,6 +37,13 @@ def moment(value: datetime.datetime | str) -> str:
     return _moment_text(datetime.datetime.fromisoformat(value) if isinstance(value, str) else value)
 
 
+@register.filter
+def ordinal(number: int) -> str:
+    """1 as "1st"."""
+    teens = number % 100 in {11, 12, 13}
+    return f"{number}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
+
+
 # A mail of ten lines shows the same few values dozens of times; Babel takes 0.1 ms for each.
 @lru_cache(maxsize=4096)
 def _day_text(iso: str) -> str:

@@ -1,6 +1,6 @@
 from enrollments.models.courses import Course, CourseSession, Location, Program
 from enrollments.models.people import Child, EmergencyContact, Household, User
-from enrollments.models.seats import Enrollment, EnrollmentStatus, EnrollmentTransition
+from enrollments.models.seats import Enrollment, EnrollmentStatus, EnrollmentTransition, WaitlistTier
 
 __all__ = [
     "Child",
@@ -14,4 +14,5 @@ __all__ = [
     "Location",
     "Program",
     "User",
+    "WaitlistTier",
 ]

@@ -36,26 +36,29 @@ class CourseQuerySet(models.QuerySet["Course"]):
     def published(self) -> Self:
         return self.filter(is_published=True)
 
-    def not_over(self, on: datetime.date) -> Self:
-        return self.filter(ends_on__gte=on)
+    def offered(self, on: datetime.date) -> Self:
+        """Neither over nor cancelled."""
+        return self.filter(ends_on__gte=on, cancelled_at=None)
 
     def for_age(self, age: int) -> Self:
         """Those for children who are this old on the first day."""
         return self.filter(age_min__lte=age, age_max__gte=age)
 
     def with_places(self) -> Self:
-        """Adds `taken`: how many seats are occupied by holds, offers and enrollments.
+        """Adds `taken`: how many seats are occupied by holds, offers and enrollments; and `waiting`: how many
+        children wait for one.
 
         A subquery counts only for the rows of one page; a join counts for all classes (20 times slower at
         2,000).
         """
-        occupied = Course.objects.filter(pk=OuterRef("pk"), enrollments__seat_number__isnull=False)
-        counted = occupied.values("pk").annotate(seats=Count("enrollments")).values("seats")
-        return self.annotate(taken=Coalesce(Subquery(counted), 0))
+        return self.annotate(
+            taken=_children_of_each(enrollments__seat_number__isnull=False),
+            waiting=_children_of_each(enrollments__status="waitlisted"),
+        )
 
     def with_openings(self, now: datetime.datetime) -> Self:
         """Those with a place left for which one can register now or later. Needs `with_places`."""
-        return self.filter(taken__lt=F("capacity"), registration_closes_at__gt=now)
+        return self.filter(capacity__gt=F("taken") + F("waiting"), registration_closes_at__gt=now)
 
     def for_catalog(self) -> Self:
         return (
@@ -64,6 +67,11 @@ class CourseQuerySet(models.QuerySet["Course"]):
             .select_related("program", "location")
             .order_by("program__name", "starts_on", "title", "pk")
         )
+
+
+def _children_of_each(**lookups: object) -> Coalesce:
+    found = Course.objects.filter(pk=OuterRef("pk"), **lookups)
+    return Coalesce(Subquery(found.values("pk").annotate(rows=Count("enrollments")).values("rows")), 0)
 
 
 class Course(models.Model):
@@ -95,9 +103,13 @@ class Course(models.Model):
     registration_opens_at = models.DateTimeField(db_default=Now())
     registration_closes_at = models.DateTimeField()
     is_published = models.BooleanField(default=True)
+    cancelled_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Since then it does not take place."
+    )
 
     objects = CourseQuerySet.as_manager()
-    taken: int  # by CourseQuerySet.with_places
+    taken: int  # by CourseQuerySet.with_places, like `waiting`
+    waiting: int
 
     class Meta:
         verbose_name = "class"
@@ -123,11 +135,14 @@ class Course(models.Model):
 
     def is_open_at(self, now: datetime.datetime) -> bool:
         """Whether the registration window is open (the sessions may be full all the same)."""
+        if self.cancelled_at:
+            return False
         return self.is_published and self.registration_opens_at <= now < self.registration_closes_at
 
     @property
     def places_left(self) -> int:
-        return max(self.capacity - self.taken, 0)
+        """For the public: a seat that somebody waits for is theirs."""
+        return max(self.capacity - self.taken - self.waiting, 0)
 
     def fits_age(self, age: int) -> bool:
         return self.age_min <= age <= self.age_max
@@ -152,6 +167,9 @@ class CourseSession(models.Model):
     held_on = models.DateField()
     start_time = models.TimeField()
     end_time = models.TimeField()
+    cancelled_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Since then it does not take place."
+    )
 
     class Meta:
         ordering = ["held_on", "start_time"]

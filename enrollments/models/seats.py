@@ -3,8 +3,8 @@ import uuid
 from typing import Self
 
 from django.db import models
-from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models import Case, Count, OuterRef, Q, Subquery, When
+from django.db.models.functions import Coalesce, Now
 
 from csf.state import StatefulModel, TransitionRow, edges, transition
 from enrollments.models.courses import Course
@@ -12,16 +12,32 @@ from enrollments.models.people import Child, User
 
 
 class EnrollmentStatus(models.TextChoices):
+    WAITLISTED = "waitlisted", "on the waitlist"
+    OFFERED = "offered", "seat offered"
     HELD = "held", "held"
     ACTIVE = "active", "enrolled"
+    LENDING = "lending", "enrolled, place on offer"
     RELEASED = "released", "released"
+    LAPSED = "lapsed", "offer ran out"
+    DECLINED = "declined", "left the waitlist"
     CANCELLED = "cancelled", "cancelled"
+    TRANSFERRED = "transferred", "moved to another class"
     COMPLETED = "completed", "completed"
 
 
 # Lists, not sets: they stand in constraints, and a migration must not see them in another order each time.
-OCCUPYING = [EnrollmentStatus.HELD, EnrollmentStatus.ACTIVE]
-LIVE = [EnrollmentStatus.HELD, EnrollmentStatus.ACTIVE]
+ENROLLED = [EnrollmentStatus.HELD, EnrollmentStatus.ACTIVE, EnrollmentStatus.LENDING]
+WAITING = [EnrollmentStatus.WAITLISTED, EnrollmentStatus.OFFERED]
+HOLDING = [EnrollmentStatus.OFFERED, EnrollmentStatus.HELD]  # until `expires_at`
+OCCUPYING = [EnrollmentStatus.OFFERED, EnrollmentStatus.HELD, EnrollmentStatus.ACTIVE]
+LIVE = [*WAITING, *ENROLLED]
+
+
+class WaitlistTier(models.TextChoices):
+    """Priority goes first and is charged at once from a saved card; regular has some hours to accept."""
+
+    PRIORITY = "priority", "priority: the saved card is charged at once"
+    REGULAR = "regular", "regular: asked by email"
 
 
 class EnrollmentQuerySet(models.QuerySet["Enrollment"]):
@@ -29,7 +45,28 @@ class EnrollmentQuerySet(models.QuerySet["Enrollment"]):
         return self.filter(status__in=OCCUPYING)
 
     def live(self) -> Self:
+        """What a child can have once in a class: a place, or a place on the waitlist."""
         return self.filter(status__in=LIVE)
+
+    def enrolled(self) -> Self:
+        """With a place that is paid for or being paid."""
+        return self.filter(status__in=ENROLLED)
+
+    def waitlisted(self) -> Self:
+        """Who waits for a seat, in the order in which they are served."""
+        waiting = self.filter(status=EnrollmentStatus.WAITLISTED)
+        return waiting.order_by(Case(When(tier=WaitlistTier.PRIORITY, then=0), default=1), "joined_at", "pk")
+
+    def with_position(self) -> Self:
+        """Adds `position`: 1 for who is next in line. Only of use for those who wait."""
+        others = Enrollment.objects.filter(status=EnrollmentStatus.WAITLISTED, course=OuterRef("course"))
+        sooner = Q(joined_at__lt=OuterRef("joined_at")) | Q(
+            joined_at=OuterRef("joined_at"), pk__lt=OuterRef("pk")
+        )
+        # In the alphabet, too, priority comes before regular.
+        ahead = others.filter(Q(tier__lt=OuterRef("tier")) | Q(sooner, tier=OuterRef("tier")))
+        counted = ahead.order_by().values("course").annotate(rows=Count("pk")).values("rows")
+        return self.annotate(position=Coalesce(Subquery(counted), 0) + 1)
 
 
 class Enrollment(StatefulModel):
@@ -38,9 +75,27 @@ class Enrollment(StatefulModel):
 
     EDGES = edges(
         {
+            EnrollmentStatus.WAITLISTED: {
+                EnrollmentStatus.WAITLISTED,  # has joined, or changed the tier
+                EnrollmentStatus.OFFERED,
+                EnrollmentStatus.DECLINED,
+            },
+            EnrollmentStatus.OFFERED: {
+                EnrollmentStatus.OFFERED,  # priority that cannot be charged is asked like regular
+                EnrollmentStatus.HELD,
+                EnrollmentStatus.LAPSED,
+                EnrollmentStatus.DECLINED,
+            },
             EnrollmentStatus.HELD: {EnrollmentStatus.ACTIVE, EnrollmentStatus.RELEASED},
             EnrollmentStatus.RELEASED: {EnrollmentStatus.ACTIVE},  # money that came late, if a seat is free
-            EnrollmentStatus.ACTIVE: {EnrollmentStatus.CANCELLED, EnrollmentStatus.COMPLETED},
+            EnrollmentStatus.ACTIVE: {
+                EnrollmentStatus.LENDING,
+                EnrollmentStatus.CANCELLED,
+                EnrollmentStatus.TRANSFERRED,
+                EnrollmentStatus.COMPLETED,
+            },
+            # Its seat is on offer to somebody of the waitlist, who takes it or gives it back.
+            EnrollmentStatus.LENDING: {EnrollmentStatus.ACTIVE, EnrollmentStatus.CANCELLED},
         }
     )
 
@@ -49,10 +104,32 @@ class Enrollment(StatefulModel):
     course = models.ForeignKey(Course, on_delete=models.PROTECT, related_name="enrollments")
     status = models.CharField(max_length=20, choices=EnrollmentStatus.choices, editable=False)
     seat_number = models.PositiveSmallIntegerField(null=True, blank=True, editable=False)
-    expires_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="End of the hold.")
+    expires_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="End of the hold or of the offer."
+    )
+    tier = models.CharField(
+        max_length=20,
+        choices=WaitlistTier.choices,
+        blank=True,
+        editable=False,
+        help_text="Of those who came by the waitlist.",
+    )
+    joined_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Since when on the waitlist."
+    )
+    priority_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Since when in the priority tier."
+    )
+    up_for_release_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="Since when somebody of the waitlist may take it over.",
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     objects = EnrollmentQuerySet.as_manager()
+    position: int  # by EnrollmentQuerySet.with_position
 
     class Meta:
         constraints = [
@@ -65,9 +142,14 @@ class Enrollment(StatefulModel):
                 name="enrollments_enrollment_seat_exactly_when_occupying",
             ),
             models.CheckConstraint(
-                condition=Q(status=EnrollmentStatus.HELD, expires_at__isnull=False)
-                | (~Q(status=EnrollmentStatus.HELD) & Q(expires_at=None)),
+                condition=Q(status__in=HOLDING, expires_at__isnull=False)
+                | (~Q(status__in=HOLDING) & Q(expires_at=None)),
                 name="enrollments_enrollment_hold_ends",
+            ),
+            models.CheckConstraint(
+                condition=Q(tier="", joined_at=None) & ~Q(status__in=WAITING)
+                | Q(tier__in=WaitlistTier.values, joined_at__isnull=False),
+                name="enrollments_enrollment_place_on_the_waitlist",
             ),
             models.UniqueConstraint(
                 fields=["course", "seat_number"],
@@ -88,6 +170,10 @@ class Enrollment(StatefulModel):
         """Whether the family may cancel it: it is paid for, and the class is not over. Needs the course."""
         return self.status == EnrollmentStatus.ACTIVE and on <= self.course.ends_on
 
+    def is_over(self, now: datetime.datetime) -> bool:
+        """Whether its hold or offer has come to its end."""
+        return self.expires_at is not None and self.expires_at <= now
+
     def activate(self, *, reason: str, seat_number: int | None = None) -> None:
         """The place is paid for. A released one needs the seat number it gets back. Raises Stale."""
         transition(
@@ -98,9 +184,62 @@ class Enrollment(StatefulModel):
             expires_at=None,
         )
 
-    def cancel(self, *, by: User, reason: str) -> None:
+    def cancel(self, *, by: User | None, reason: str) -> None:
         """Give up an active place for good. Raises Stale."""
         transition(self, EnrollmentStatus.CANCELLED, by=by, reason=reason, seat_number=None)
+
+    def lend(self) -> int:
+        """Give the seat to an offer for somebody of the waitlist; gives its number. Raises Stale."""
+        number = self.seat_number
+        assert number
+        transition(
+            self, EnrollmentStatus.LENDING, reason="its seat is offered to the waitlist", seat_number=None
+        )
+        return number
+
+    def take_back(self, seat_number: int) -> None:
+        """Nobody of the waitlist took the seat. Raises Stale."""
+        reason = "nobody took the seat over"
+        transition(self, EnrollmentStatus.ACTIVE, reason=reason, seat_number=seat_number)
+
+    def leave_for(self, other: "Enrollment", *, by: User, reason: str) -> None:
+        """The child has the place `other` in another class now. Raises Stale unless this one is active."""
+        assert other.status == EnrollmentStatus.ACTIVE
+        transition(self, EnrollmentStatus.TRANSFERRED, by=by, reason=reason, seat_number=None)
+
+    def offer(self, *, seat_number: int, until: datetime.datetime, by: User | None, reason: str) -> None:
+        """The first in line gets a seat that nobody else can take until then. Raises Stale."""
+        transition(
+            self,
+            EnrollmentStatus.OFFERED,
+            by=by,
+            reason=reason,
+            seat_number=seat_number,
+            expires_at=until,
+        )
+
+    def enter_line(self, tier: WaitlistTier, *, at: datetime.datetime, by: User | None, reason: str) -> None:
+        """Wait in this tier from now on, at the place there that `joined_at` gives. Raises Stale."""
+        priority_at = at if tier == WaitlistTier.PRIORITY else None
+        transition(
+            self, EnrollmentStatus.WAITLISTED, by=by, reason=reason, tier=tier, priority_at=priority_at
+        )
+
+    def ask_instead(self, *, reason: str) -> None:
+        """The card cannot be charged as agreed: the family is asked, as in the regular tier. Raises Stale."""
+        transition(self, EnrollmentStatus.OFFERED, reason=reason, tier=WaitlistTier.REGULAR)
+
+    def hold(self, *, until: datetime.datetime, by: User | None, reason: str) -> None:
+        """The offer is accepted and its order placed; the seat stays the same. Raises Stale."""
+        transition(self, EnrollmentStatus.HELD, by=by, reason=reason, expires_at=until)
+
+    def lapse(self, *, reason: str) -> None:
+        """Nobody answered the offer in time. Raises Stale."""
+        transition(self, EnrollmentStatus.LAPSED, reason=reason, seat_number=None, expires_at=None)
+
+    def decline(self, *, by: User | None, reason: str) -> None:
+        """Leave the waitlist, with or without an offer. Raises Stale."""
+        transition(self, EnrollmentStatus.DECLINED, by=by, reason=reason, seat_number=None, expires_at=None)
 
     def release(self, *, by: User | None = None, reason: str) -> None:
         """Give a held seat back. Raises Stale unless it is held."""
@@ -118,3 +257,10 @@ def free_seat_numbers(course: Course) -> list[int]:
     """The free numbers, lowest first. Only true under the course's row lock."""
     taken = set(course.enrollments.occupying().values_list("seat_number", flat=True))
     return [number for number in range(1, course.capacity + 1) if number not in taken]
+
+
+def seat_numbers_for_sale(course: Course) -> list[int]:
+    """The free numbers that nobody on the waitlist waits for, and that go back to nobody who has lent one.
+    Only true under the course's row lock."""
+    spoken_for = course.enrollments.filter(status__in=[EnrollmentStatus.WAITLISTED, EnrollmentStatus.LENDING])
+    return free_seat_numbers(course)[spoken_for.count() :]

@@ -17,13 +17,15 @@ BENCHES = {
     "emails": "tests.bench.emails",
     "webhooks": "tests.bench.webhooks",
     "pages": "tests.bench.pages",
+    "reminders": "tests.bench.reminders",
+    "charges": "tests.bench.charges",
 }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bin/bench", description=__doc__)
     parser.add_argument("name", choices=BENCHES)
-    parser.add_argument("--count", type=int, help="how many emails, events or requests")
+    parser.add_argument("--count", type=int, help="how many emails, events, requests, reminders or charges")
     parser.add_argument("--json", action="store_true", help="one JSON object a line for each case")
     options = parser.parse_args()
     set_environment()

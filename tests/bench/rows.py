@@ -119,7 +119,7 @@ def create_orders(guardians: Sequence[User], courses: Sequence[Course]) -> list[
         ],
         batch_size=BATCH,
     )
-    children = _children_by_household(guardians)
+    children = children_by_household(guardians)
     OrderItem.objects.bulk_create(
         [
             _line(order, child, courses[(2 * number + place) % len(courses)], is_sibling=index == 1)
@@ -147,7 +147,7 @@ def create_orders(guardians: Sequence[User], courses: Sequence[Course]) -> list[
     )
 
 
-def _children_by_household(guardians: Sequence[User]) -> dict[int, list[Child]]:
+def children_by_household(guardians: Sequence[User]) -> dict[int, list[Child]]:
     found: dict[int, list[Child]] = {}
     wanted = {guardian.household_id for guardian in guardians}
     for child in Child.objects.filter(household__in=wanted).order_by("pk"):

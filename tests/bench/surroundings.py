@@ -99,10 +99,10 @@ def cluster() -> Iterator[int]:
 
 
 @contextmanager
-def stripe_stand_in() -> Iterator[None]:
-    with process("stripe", "-m", "tests.bench.stand_in", "stripe", str(port_of("STRIPE_API_HOST"))):
+def stripe_stand_in() -> Iterator[int]:
+    with process("stripe", "-m", "tests.bench.stand_in", "stripe", str(port_of("STRIPE_API_HOST"))) as pid:
         _wait_for(f"{os.environ['STRIPE_API_HOST']}/_books")
-        yield
+        yield pid
 
 
 @contextmanager

@@ -12,14 +12,19 @@ from tests.conftest import ROOT
 THROUGHPUT = {"n", "seconds", "per_second", "cpu_s_per_1000", "db_cpu_s_per_1000", "peak_pss_mb"}
 PERCENTILES = {"p50_ms", "p95_ms"}
 SENT = THROUGHPUT | {"lost", "twice"}
+STATEMENTS = {"statements", "statements_per_1000"}
 PAGE = {"n", "queries", "is_constant"} | PERCENTILES
 EXPECTED = {
     "emails": {"0ms": SENT, "100ms": SENT},
     "webhooks": {"accept": SENT | PERCENTILES, "settle": SENT},
     "pages": dict.fromkeys(["catalog", "class", "account", "order", "cart"], PAGE)
     | {"checkout": THROUGHPUT | PERCENTILES | {"statements"}},
+    "reminders": dict.fromkeys(["20", "20 again", "200", "200 again"], SENT | STATEMENTS),
+    "charges": dict.fromkeys(
+        ["charge", "again"], SENT | {"threads", "statements", "requests", "stripe_cpu_s_per_1000"}
+    ),
 }
-COUNTS = {"emails": 20, "webhooks": 8, "pages": 2}
+COUNTS = {"emails": 20, "webhooks": 8, "pages": 2, "reminders": 20, "charges": 8}
 
 
 @pytest.mark.processes

@@ -11,13 +11,11 @@ from django.utils import timezone
 
 from billing import charging, gateway
 from billing.charging import charge_waiting, recover_charges, run_attempt
-from billing.checkout import place_order
 from billing.dunning import candidates, start_charges
-from billing.models import Card, ChargeAttempt, Installment, InstallmentStatus, Payment, PaymentPlan
+from billing.models import Card, ChargeAttempt, Installment, InstallmentStatus, Payment
 from csf.models import JobRun, StaffTask
 from notifications.models import EmailMessage
-from tests.factories import create_cart
-from tests.shop import hear, open_page
+from tests.shop import hear, money_moved, order_with_plan, script
 
 DUE = [InstallmentStatus.SCHEDULED]
 RETRY = [InstallmentStatus.RETRY_WAIT]
@@ -39,21 +37,6 @@ def charge(request):
     return run
 
 
-def order_with_plan(shop, parts=2):
-    """Confirmed, the first part paid, the card saved; gives the next installment."""
-    plan, _ = PaymentPlan.objects.get_or_create(name=f"{parts} parts", parts=parts)
-    order = create_cart()
-    place_order(order=order, by=order.household.guardians.get(), now=timezone.now(), plan=plan)
-    shop.pay(open_page(order))
-    hear(shop, "payment_intent.succeeded")
-    return order.installments.get(number=2)
-
-
-def script(shop, installment, *outcomes):
-    card = Card.objects.get(household=installment.order.household, replaced_at=None)
-    shop.server.control("POST", f"/_cards/{card.stripe_payment_method_id}", {"next": list(outcomes)})
-
-
 def story(installment):
     installment.refresh_from_db()
     return {
@@ -65,16 +48,6 @@ def story(installment):
 
 
 PAID = {"installment": "paid", "attempts": ["succeeded"], "paid": 1, "tasks": []}
-
-
-def money_moved(shop, installment):
-    """Succeeded charges of its invoice, in Stripe's own books."""
-    invoices = shop.server.books()["invoices"].get(str(installment.public_id), [])
-    intents = {invoice["payment_intent"] for invoice in invoices}
-    charges = [
-        row for row in shop.server.books()["charges"] if row["payment_intent"] in intents and row["succeeded"]
-    ]
-    return [row["amount_cents"] for row in charges]
 
 
 def test_on_its_due_day_an_installment_is_charged_once(shop, charge):
@@ -279,6 +252,7 @@ def test_the_command_runs_once_a_day_and_keeps_its_report(shop, capsys):
     call_command("charge_due_installments", "--date", day)
 
     assert capsys.readouterr().out.splitlines() == [
+        f"  do {installment}: $72.00",
         "would do: done=1 skipped=0 failed=0",
         f"charge_due_installments {day}: done=1 skipped=0 failed=0",
         f"charge_due_installments {day}: done already, nothing done",

@@ -9,7 +9,8 @@ from django.utils import timezone
 from billing.cancel import cancel_enrollment
 from billing.checkout import StripeUnavailable
 from billing.expiry import Paid, end_unpaid_order, expire_holds
-from billing.models import ChargeAttempt, Payment, StripeEvent
+from billing.models import ChargeAttempt, Payment, Refund, StripeEvent
+from billing.refunds import refund_waiting
 from csf.state import Stale
 from enrollments.models import Enrollment
 from notifications.drain import drain
@@ -112,7 +113,7 @@ def test_late_money_takes_the_seats_again_if_all_are_free(shop):
     assert [item.enrollment.seat_number for item in order.items.select_related("enrollment")] == [1, 1]
 
 
-def test_late_money_without_a_free_seat_is_kept_and_goes_to_staff(shop):
+def test_late_money_without_a_free_seat_goes_back_by_itself(shop):
     order = two_class_order()
     pay_too_late(shop, order)
     rival = create_order(household=create_household(), courses=[order.items.first().course])
@@ -122,9 +123,12 @@ def test_late_money_without_a_free_seat_is_kept_and_goes_to_staff(shop):
     assert outcome(order) == EXPIRED | {
         "attempts": ["succeeded"],
         "payments": [(28800, False)],
-        "tasks": ["unmatched_payment"],
+        "tasks": ["refund_by_system"],
         "emails": {"order_confirmation": 2, "payment_success": 1},
     }
+    refund_waiting()
+    assert [(row.amount_cents, row.status) for row in Refund.objects.all()] == [(28800, "succeeded")]
+    assert EmailMessage.objects.filter(kind="refund_issued").count() == 1
     assert [item.enrollment.status for item in rival.items.select_related("enrollment")] == ["held"]
 
 
@@ -168,20 +172,22 @@ def test_giving_up_places_one_by_one_cancels_the_order_with_the_last(shop):
     parent = order.household.guardians.get()
     first, second = Enrollment.objects.order_by("pk")
 
-    cancel_enrollment(enrollment=first, by=parent, reason="no time")
+    cancel_enrollment(enrollment=first, by=parent, reason="no time", now=timezone.now())
     assert outcome(order) == PAID | {
         "seats": ["active", "cancelled"],
+        "tasks": ["refund_to_approve"],
         "emails": PAID["emails"] | {"cancellation_confirmation": 1},
     }
-    cancel_enrollment(enrollment=second, by=parent, reason="no time")
+    cancel_enrollment(enrollment=second, by=parent, reason="no time", now=timezone.now())
 
     assert outcome(order) == PAID | {
         "order": "cancelled",
         "seats": ["cancelled", "cancelled"],
+        "tasks": ["refund_to_approve", "refund_to_approve"],
         "emails": PAID["emails"] | {"cancellation_confirmation": 2},
     }
     with pytest.raises(Stale):
-        cancel_enrollment(enrollment=second, by=parent, reason="twice")
+        cancel_enrollment(enrollment=second, by=parent, reason="twice", now=timezone.now())
 
 
 def test_a_staff_cancellation_is_mailed_to_the_family(shop, django_user_model):
@@ -190,7 +196,8 @@ def test_a_staff_cancellation_is_mailed_to_the_family(shop, django_user_model):
     hear(shop, "payment_intent.succeeded")
     staff = django_user_model.objects.create_user("staff@example.org", is_staff=True)
 
-    cancel_enrollment(enrollment=Enrollment.objects.get(), by=staff, reason="class is closed")
+    place = Enrollment.objects.get()
+    cancel_enrollment(enrollment=place, by=staff, reason="class is closed", now=timezone.now())
 
     mail = EmailMessage.objects.get(kind="cancellation_confirmation")
     assert mail.to == order.household.guardians.get().email

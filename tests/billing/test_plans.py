@@ -1,10 +1,11 @@
 """Payment plans: amounts to the cent, dates across month ends, and what placing with a plan writes."""
 
 import datetime
+import itertools
 
 import pytest
 from django.utils import timezone
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from billing.checkout import place_order, plans_for
@@ -69,6 +70,41 @@ def test_monthly_dates_are_anchored_on_the_first_day(first, parts):
         first.year * 12 + first.month + number for number in range(parts)
     ]
     assert all(day.day == first.day or (day + datetime.timedelta(days=1)).month != day.month for day in days)
+
+
+@given(
+    total=totals,
+    parts=parts,
+    deposit=deposits,
+    interval=st.sampled_from(["weekly", "biweekly", "monthly"]),
+    first=st.dates(datetime.date(2026, 1, 1), datetime.date(2032, 12, 31)),
+    days=st.integers(1, 500),
+)
+@example(total=4_000, parts=4, deposit=0, interval="monthly", first=datetime.date(2027, 10, 31), days=93)
+@example(total=3_999, parts=4, deposit=0, interval="monthly", first=datetime.date(2027, 11, 29), days=93)
+@example(total=10_000, parts=2, deposit=9_000, interval="monthly", first=datetime.date(2028, 1, 31), days=30)
+@example(total=10_000, parts=2, deposit=9_000, interval="monthly", first=datetime.date(2028, 1, 31), days=29)
+def test_a_schedule_is_whole_in_order_and_over_in_time_or_there_is_none(
+    total, parts, deposit, interval, first, days
+):
+    ends_on = first + datetime.timedelta(days=days)
+    wanted = {"interval": interval, "parts": parts}
+    amounts = split_cents(total, parts=parts, deposit_bps=deposit)
+    dates = due_dates(first, **wanted)
+
+    found = schedule(total, first_on=first, deposit_bps=deposit, ends_on=ends_on, **wanted)
+
+    fits = parts == 1 or (min(amounts) >= 1_000 and dates[-1] < ends_on)
+    assert (found is not None) == fits
+    if found:
+        assert [part.number for part in found] == [*range(1, parts + 1)]
+        assert sum(part.amount_cents for part in found) == total
+        days_due = [part.due_on for part in found]
+        assert days_due[0] == first
+        assert all(before < after for before, after in itertools.pairwise(days_due))
+        if interval != "monthly":
+            step = datetime.timedelta(weeks=2 if interval == "biweekly" else 1)
+            assert all(day == first + number * step for number, day in enumerate(days_due))
 
 
 def test_a_plan_with_parts_too_small_or_too_late_is_not_offered():

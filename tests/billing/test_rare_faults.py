@@ -17,11 +17,11 @@ from billing.models import Card, ChargeAttempt, Consent, Installment, PaymentPla
 from billing.settle import settle_checkout_session
 from csf.models import Instance, JobRun
 from csf.runs import run_job
-from tests.billing.test_charging import DUE, PAID, RETRY, money_moved, order_with_plan, script, story
+from tests.billing.test_charging import DUE, PAID, RETRY, story
 from tests.factories import create_cart, create_course, create_order
 from tests.pages import parent_of
 from tests.shop import PAID as PAID_ORDER
-from tests.shop import open_page, outcome
+from tests.shop import money_moved, open_page, order_with_plan, outcome, script
 from tests.stripe_events import deliver, work_off_inbox
 
 

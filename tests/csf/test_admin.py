@@ -30,26 +30,36 @@ from djstripe.models import (
     WebhookEndpoint,
 )
 
+from billing.cancel import cancel_enrollment
 from billing.models import (
+    Cancellation,
     Card,
     CardUpdate,
     ChargeAttempt,
     ChargeStatus,
+    Closure,
+    ClosureLine,
     Consent,
+    Credit,
+    Dispute,
     Installment,
     InstallmentNote,
     Payment,
     PaymentPlan,
+    Refund,
     StripeCustomer,
     StripeEvent,
     StripeEventStatus,
+    Transfer,
+    WaitlistConsent,
 )
+from billing.refunds import approve
 from csf.models import Canary, Instance, JobRun, StaffTask
 from enrollments.models import Course, Enrollment, Household, Program, User
 from notifications.kinds import EmailKind
-from notifications.models import DrainSignal, EmailAttempt, EmailEvent, EmailMessage, EmailStatus
+from notifications.models import Alert, DrainSignal, EmailAttempt, EmailEvent, EmailMessage, EmailStatus
 from orders.models import Order, OrderItem, PromoCode, PromoRedemption, PromoUse
-from tests.factories import create_child, create_course, create_household, create_order
+from tests.factories import create_child, create_course, create_household, create_order, create_staff
 
 pytestmark = pytest.mark.django_db
 
@@ -162,6 +172,7 @@ def create_everything():
     StaffTask.open(StaffTask.Kind.EVENT_PARKED, event, HOSTILE)
     StripeCustomer.objects.create(household=household, stripe_id=f"cus_{number}")
     create_plan_rows(order, number)
+    create_changes(order, number)
     EmailMessage.objects.create(
         kind=EmailKind.ACCOUNT_LOGIN_CODE,
         to="parent@example.org",
@@ -171,6 +182,7 @@ def create_everything():
         secret=json.dumps({"code": SECRETS[3]}),
     )
     Canary.sing()
+    Alert.objects.create(name=f"sign{number}", level="page", text=HOSTILE)
     Instance.begin()
     JobRun.objects.create(job=HOSTILE[:60], on=timezone.now().date() - timedelta(days=number))
     Group.objects.create(name=f"{HOSTILE} {number}")
@@ -189,6 +201,38 @@ def create_plan_rows(order, number):
     )
     CardUpdate.objects.create(
         household=order.household, requested_by=order.placed_by, stripe_session_id=f"cs_setup_{number}"
+    )
+
+
+def create_changes(order, number):
+    """A place of the order given up and its refund made, a child moved, a class closed, a dispute."""
+    left = order.items.get().enrollment
+    course = create_course()
+    joined = Enrollment.objects.create(child=left.child, course=course, status="active", seat_number=1)
+    Transfer.objects.create(
+        order=order, left=left, joined=joined, difference_cents=0, by=order.placed_by, reason=HOSTILE
+    )
+    cancel_enrollment(enrollment=left, by=order.placed_by, reason=HOSTILE, now=timezone.now())
+    refund = order.refunds.get()
+    Refund.objects.filter(pk=refund.pk).update(reason=HOSTILE, error=HOSTILE)
+    approve(refund=refund, by=create_staff(), reason=HOSTILE)
+    Dispute.objects.create(
+        stripe_id=f"dp_{number}",
+        payment=refund.payment,
+        amount_cents=100,
+        currency="usd",
+        reason=HOSTILE,
+        status="needs_response",
+        opened_at=timezone.now(),
+    )
+    Credit.objects.create(
+        household=order.household, amount_cents=number, cause="granted", reason=HOSTILE, order=order
+    )
+    closure = Closure.objects.create(course=course, terms="credit", reason=HOSTILE, by=order.placed_by)
+    line = ClosureLine.objects.create(closure=closure, enrollment=joined)
+    line.finish("done", by=order.placed_by, result=HOSTILE)
+    WaitlistConsent.objects.create(
+        enrollment=joined, given_by=order.placed_by, at_most_cents=100, text=HOSTILE, given_at=timezone.now()
     )
 
 
@@ -383,11 +427,12 @@ def test_order_page_shows_lines_money_emails_and_who_changed_what(staff):
 @pytest.mark.parametrize("rights", [{"is_superuser": True}, {"is_superuser": False}])
 def test_facts_cannot_be_added_changed_or_deleted(client, rights):
     client.force_login(User.objects.create(email="a@example.org", is_staff=True, **rights))
-    create_paid_order()
+    order, _ = create_paid_order()
+    create_changes(order, 1)
     create_event()
     StaffTask.open(StaffTask.Kind.EVENT_PARKED, StripeEvent.objects.get())
     facts = [Payment, ChargeAttempt, Installment, Order, OrderItem, Enrollment, StripeEvent, EmailMessage]
-    facts += [EmailAttempt, EmailEvent, StaffTask, DrainSignal]
+    facts += [EmailAttempt, EmailEvent, StaffTask, DrainSignal, Refund, Credit, Cancellation, Dispute]
     facts += [model for model in admin.site._registry if model.__name__.endswith("Transition")]
     for model in facts:
         row = model.objects.order_by("pk").first()
@@ -528,6 +573,8 @@ def test_start_page_counts_and_links_to_the_rows_it_counts(staff):
         "A Stripe event that could not be handled": "1",
         "Orders waiting for payment": "1",
         "Paid in the last 7 days": "$144.00",
+        "Refunds to approve": "0",
+        "Daily jobs of today": "0 of 5 done",
         "Emails failed": "0",
         "Emails unknown": "1",
         "Emails queued": str(queued),

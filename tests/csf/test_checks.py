@@ -45,6 +45,8 @@ def test_a_sound_production_configuration_starts(settings):
         ({"SITE_URL": "http://classes.example.org"}, "csf.E008"),
         ({"SECRET_KEY": "short"}, "csf.E009"),
         ({"INSTANCE_ID": ""}, "csf.E013"),
+        ({"ALERT_WEBHOOK_URL": "http://alerts.example.org/hook"}, "csf.E014"),
+        ({"ALERT_WEBHOOK_URL": "ftp://127.0.0.1/hook"}, "csf.E014"),
         ({"FIELD_KEYS": []}, "csf.E011"),
         ({"FIELD_KEYS": ["a:AAAA"]}, "csf.E011"),
     ],
@@ -67,10 +69,18 @@ def test_outside_production_too_the_stand_in_is_on_loopback(settings, host):
         {"orm": "other"},
         {"save_limit": 250},
         {"max_attempts": 0},
-        {"workers": 1, "queue_limit": 20},
+        {"workers": 3, "queue_limit": 20},
     ],
 )
 def test_queue_settings_that_lose_or_repeat_work_are_refused(settings, change):
     settings.Q_CLUSTER = settings.Q_CLUSTER | change
 
     assert found(settings) == ["csf.E010"]
+
+
+@pytest.mark.parametrize(("drains", "errors"), [(3, []), (4, ["csf.W015"]), (5, ["csf.W015"])])
+def test_drains_that_leave_no_worker_for_anything_else_are_told(settings, drains, errors):
+    settings.Q_CLUSTER = settings.Q_CLUSTER | {"workers": 4, "queue_limit": 4}
+    settings.EMAIL_DRAINS = drains
+
+    assert found(settings) == errors

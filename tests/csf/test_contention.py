@@ -106,17 +106,18 @@ def test_expiry_cancelling_and_settling_are_repeated(committed_db, monkeypatch):
     free = create_order()
     free.confirm(reason="test")
     enrollment = free.items.get().enrollment
+    options = {"by": free.household.guardians.get(), "reason": "test", "now": timezone.now()}
     troubled(monkeypatch, Order, "end", times=2)
-    cancel_enrollment(enrollment=enrollment, by=free.household.guardians.get(), reason="test")
+    cancel_enrollment(enrollment=enrollment, **options)
     assert sorted(Order.objects.values_list("status", flat=True)) == ["cancelled", "expired"]
     with pytest.raises(Stale):
-        cancel_enrollment(enrollment=enrollment, by=free.household.guardians.get(), reason="test")
+        cancel_enrollment(enrollment=enrollment, **options)
 
     troubled(monkeypatch, settle, "_locked_attempt", times=2)
     assert settle.settle_payment_intent({"metadata": {}}) is None
     troubled(monkeypatch, settle, "_locked_attempt", times=2)
     settle.settle_checkout_session({"metadata": {}})
-    troubled(monkeypatch, settle, "_locked_installment", times=2)
+    troubled(monkeypatch, settle, "locked_installment", times=2)
     assert settle.settle_invoice({"metadata": {}}) is None
 
 

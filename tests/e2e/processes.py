@@ -31,6 +31,14 @@ def cluster() -> Iterator[None]:
         yield
 
 
+def manage(*arguments: str) -> str:
+    """Run a command to its end; gives what it printed."""
+    command = [sys.executable, "manage.py", *arguments]
+    environment = os.environ | ENVIRONMENT
+    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout
+
+
 @contextmanager
 def _process(*arguments: str) -> Iterator[None]:
     """In a session of its own: a Ctrl-C must not reach the workers of the cluster."""

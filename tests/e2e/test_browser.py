@@ -161,7 +161,7 @@ def family(site):
     place_order(order=placed, by=parent, now=now, plan=plan)
     wait_until(lambda: Order.objects.get(pk=paid.pk).status == OrderStatus.CONFIRMED)
     given_up, kept = Enrollment.objects.filter(order_item__order=paid)
-    cancel_enrollment(enrollment=given_up, by=parent, reason="too far away")
+    cancel_enrollment(enrollment=given_up, by=parent, reason="too far away", now=now)
     sibling = household.children.last()  # who gets the discount
     create_cart(household=household, courses=[clay]).items.update(child=sibling)
     return SimpleNamespace(

@@ -13,7 +13,6 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from billing.charging import run_attempt
-from billing.checkout import place_order
 from billing.dunning import start_charges
 from billing.links import installment_of, pay_link_path
 from billing.models import (
@@ -22,7 +21,6 @@ from billing.models import (
     ChargeKind,
     Installment,
     InstallmentStatus,
-    PaymentPlan,
 )
 from csf.dates import local_date, start_of_day
 from csf.models import JobRun
@@ -34,8 +32,8 @@ from notifications.overdue import process_overdue_installments
 from notifications.reminders import send_card_notices, send_installment_reminders
 from orders.models import Order, OrderItem
 from tests.bench.rows import create_courses, create_families, create_orders
-from tests.factories import create_cart, create_order
-from tests.shop import Shop, accept, hear, open_page
+from tests.factories import create_order
+from tests.shop import Shop, accept, order_with_plan, script
 
 DUE = date(2027, 3, 20)
 DAY = timedelta(days=1)
@@ -318,7 +316,7 @@ def test_a_queued_reminder_is_not_sent_when_it_is_no_longer_true(mail_server, st
 @pytest.mark.django_db
 def test_the_command_runs_once_a_day(capsys, settings):
     due_on = local_date(timezone.now()) + 3 * DAY
-    create_part(due_on=due_on)
+    part = create_part(due_on=due_on)
     day = (due_on - 3 * DAY).isoformat()
 
     call_command("send_installment_reminders", "--date", day, "--dry-run")
@@ -328,6 +326,7 @@ def test_the_command_runs_once_a_day(capsys, settings):
     call_command("send_card_notices", "--date", day)
 
     assert capsys.readouterr().out.splitlines() == [
+        f"  do {part}: $50.00",
         "would do: done=1 skipped=0 failed=0",
         f"send_installment_reminders {day}: done=1 skipped=0 failed=0",
         f"send_installment_reminders {day}: done already, nothing done",
@@ -451,19 +450,9 @@ def test_the_email_about_a_try_is_enough_for_its_day(tried_on, owed):
 # --- A saved card is charged --------------------------------------------------------------------------------
 
 
-def part_on_saved_card(shop, parts=2):
-    plan, _ = PaymentPlan.objects.get_or_create(name=f"{parts} parts", parts=parts)
-    order = create_cart()
-    place_order(order=order, by=order.household.guardians.get(), now=timezone.now(), plan=plan)
-    shop.pay(open_page(order))
-    hear(shop, "payment_intent.succeeded")
-    return order.installments.get(number=2)
-
-
 def charge(shop, part, *outcomes):
     """Charge it on its day, and again for as long as it is tried by itself."""
-    card = Card.objects.get(household=part.order.household, replaced_at=None)
-    shop.server.control("POST", f"/_cards/{card.stripe_payment_method_id}", {"next": list(outcomes)})
+    script(shop, part, *outcomes)
     start_charges([InstallmentStatus.SCHEDULED], on=part.due_on)
     for _ in range(10):
         for attempt_id in ChargeAttempt.objects.on_saved_cards().waiting().values_list("pk", flat=True):
@@ -475,7 +464,7 @@ def charge(shop, part, *outcomes):
 
 
 def test_four_declines_make_four_notices_and_the_last_is_final(shop):
-    part = part_on_saved_card(shop)
+    part = order_with_plan(shop)
 
     charge(shop, part, *["insufficient_funds"] * 4)
 
@@ -498,7 +487,7 @@ def test_four_declines_make_four_notices_and_the_last_is_final(shop):
 
 @pytest.mark.parametrize("outcome", ["expired_card", "stolen_card"])
 def test_a_card_that_is_not_tried_again(shop, outcome):
-    part = part_on_saved_card(shop)
+    part = order_with_plan(shop)
 
     charge(shop, part, outcome)
 
@@ -509,7 +498,7 @@ def test_a_card_that_is_not_tried_again(shop, outcome):
 
 
 def test_a_bank_that_wants_the_parent_has_a_mail_of_its_own_until_it_is_paid(shop, mail_server):
-    part = part_on_saved_card(shop)
+    part = order_with_plan(shop)
 
     charge(shop, part, "authentication_required")
 
@@ -524,7 +513,7 @@ def test_a_bank_that_wants_the_parent_has_a_mail_of_its_own_until_it_is_paid(sho
 
 
 def test_a_decline_that_was_paid_meanwhile_is_not_told(shop, mail_server):
-    part = part_on_saved_card(shop)
+    part = order_with_plan(shop)
     charge(shop, part, "expired_card")
     part.pay(reason="at the office")
 
@@ -534,7 +523,7 @@ def test_a_decline_that_was_paid_meanwhile_is_not_told(shop, mail_server):
 
 
 def test_a_receipt_says_what_comes_next(shop):
-    part = part_on_saved_card(shop, parts=3)
+    part = order_with_plan(shop, parts=3)
     last = part.order.installments.get(number=3)
 
     first = mails("payment_success").get().context

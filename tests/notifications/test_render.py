@@ -132,7 +132,7 @@ def test_long_order_ends_in_a_link_to_the_rest():
         ({"left_cents": 0}, ["Nothing is left to pay on this order."], "Left to pay"),
         ({"of": 1, "left_cents": 0}, ["K7M2P9QX", "8C2E51F0"], "1 of 1"),
         ({"card_brand": "", "card_last4": ""}, ["$179.00"], "ending"),
-        ({"number": None}, ["We could not match this payment to your order yet."], "Left to pay"),
+        ({"number": None}, ["This payment fits nothing that is open on your order."], "Left to pay"),
     ],
 )
 def test_payment_tells_what_is_left_and_how_it_was_paid(changes, said, unsaid):
@@ -140,6 +140,22 @@ def test_payment_tells_what_is_left_and_how_it_was_paid(changes, said, unsaid):
 
     for part in (mail.text, words(mail.html)):
         assert [line for line in said if line not in part] == []
+        assert unsaid not in part
+
+
+@pytest.mark.parametrize(
+    ("sample", "said", "unsaid"),
+    [
+        ("typical", "within 5 to 10 business days", "receipt"),
+        ("in_cash", "Keep this email as your receipt.", "business days"),
+        ("too_late", "Your payment came too late or twice", "receipt"),
+    ],
+)
+def test_a_refund_tells_when_the_bank_shows_it(sample, said, unsaid):
+    mail = render(EmailKind.REFUND_ISSUED, SAMPLES[EmailKind.REFUND_ISSUED][sample])
+
+    for part in (mail.text, words(mail.html)):
+        assert said in " ".join(part.split())
         assert unsaid not in part
 
 

@@ -1,0 +1,160 @@
+"""Buttons on the page of a row: each leads to a page that shows the facts, asks, and does one thing."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from allauth.account.decorators import reauthentication_required
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import models
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+
+from billing import installments, refunds
+from billing.admin.installment_forms import ReasonForm
+from billing.credits import NotEnoughCredit
+from csf.admin import Button, ModelAdmin, Panel, row_buttons
+
+REFUSED = (installments.NotPossible, refunds.NotPossible, NotEnoughCredit)
+
+
+class Facts(Protocol):
+    """A row as staff see it before they decide."""
+
+    @property
+    def row(self) -> models.Model: ...
+
+    @property
+    def seen(self) -> str:
+        """What the person looked at; a form that comes back with another is out of date."""
+
+    @property
+    def words(self) -> dict[str, Any]:
+        """For the text of the form's button."""
+
+    def panel(self) -> Panel: ...
+
+
+def always(facts: Any) -> bool:
+    return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Action:
+    """A button. `act` takes the facts' row under `argument`, who, and what the form's `arguments` gives."""
+
+    name: str
+    title: str
+    permission: str
+    argument: str
+    act: Callable[..., Any]
+    confirm: str
+    """The text of the form's button, with the facts' words."""
+    meaning: str
+    done: str
+    form: type[ReasonForm] = ReasonForm
+    is_possible: Callable[[Any], bool] = always
+    needs_fresh_sign_in: bool = False
+
+    def is_allowed(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(self.permission)
+
+
+@dataclass(frozen=True)
+class Actions:
+    """What staff may do on the pages of one model."""
+
+    model: type[models.Model]
+    facts_of: Callable[[int], Any]
+    table: Sequence[Action]
+
+    def __post_init__(self) -> None:
+        row_buttons(self.model)(self.buttons)
+
+    @property
+    def url_name(self) -> str:
+        return f"{self.model._meta.app_label}_{self.model._meta.model_name}_act"
+
+    def buttons(self, request: HttpRequest, row: models.Model) -> list[Button]:
+        allowed = [action for action in self.table if action.is_allowed(request)]
+        facts = self.facts_of(row.pk) if allowed else None
+        return [
+            Button(action.title, reverse(f"admin:{self.url_name}", args=[row.pk, action.name]))
+            for action in allowed
+            if action.is_possible(facts)
+        ]
+
+    def path(self, host: ModelAdmin) -> URLPattern:
+        """For the urls of an admin; that of another model if the rows' own admin belongs to a lower app."""
+        prefix = "" if host.model is self.model else f"{self.model._meta.model_name}/"
+        view = host.admin_site.admin_view(self.view)
+        found: URLPattern = path(f"{prefix}<int:pk>/act/<slug:name>/", view, name=self.url_name)
+        return found
+
+    def view(self, request: HttpRequest, pk: int, name: str) -> HttpResponse:
+        action = next((action for action in self.table if action.name == name), None)
+        if action is None:
+            raise Http404
+        can_view = request.user.has_perm(f"{self.model._meta.app_label}.view_{self.model._meta.model_name}")
+        if not can_view or not action.is_allowed(request):
+            raise PermissionDenied
+        answer: Callable[..., HttpResponse] = self._answer
+        if action.needs_fresh_sign_in:
+            answer = reauthentication_required(answer)
+        return answer(request, pk, action)
+
+    def _answer(self, request: HttpRequest, pk: int, action: Action) -> HttpResponse:
+        """The form of one action, and what it does."""
+        facts, name = self.facts_of(pk), self.model._meta.verbose_name
+        page = reverse(f"admin:{self.model._meta.app_label}_{self.model._meta.model_name}_change", args=[pk])
+        if request.method != "POST" and not action.is_possible(facts):
+            messages.error(request, f"{action.title}: not possible for this {name} now.")
+            return redirect(page)
+        form = _form(action, facts, request.POST if request.method == "POST" else None)
+        if form.is_valid():
+            if why_not := _do(action, facts, form, request):
+                form.add_error(None, why_not)
+                facts = self.facts_of(pk)
+            else:
+                messages.success(request, action.done)
+                return redirect(page)
+        context = {
+            **admin.site.each_context(request),
+            "opts": self.model._meta,
+            "original": facts.row,
+            "title": action.title,
+            "action": action,
+            "confirm": action.confirm.format(**facts.words),
+            "facts": facts,
+            "form": form,
+            "back": page,
+        }
+        return TemplateResponse(request, "admin/billing/action.html", context)
+
+
+def _form(action: Action, facts: Any, data: Any) -> Any:
+    """A form that offers what the facts allow takes them as `facts`."""
+    if issubclass(action.form, FactsForm):
+        return action.form(data, facts=facts)
+    return action.form(data)
+
+
+class FactsForm(ReasonForm):
+    def __init__(self, *args: Any, facts: Any, **options: Any) -> None:
+        self.facts = facts
+        super().__init__(*args, **options)
+
+
+def _do(action: Action, facts: Any, form: forms.Form, request: HttpRequest) -> str:
+    """Why it was not done; empty if it was."""
+    if request.POST.get("seen") != facts.seen:
+        return "Something has changed since you opened this page. Look at the facts again."
+    try:
+        action.act(**{action.argument: facts.row}, by=request.user, **form.arguments())  # type: ignore[attr-defined]
+    except REFUSED as refusal:
+        return str(refusal)
+    return ""

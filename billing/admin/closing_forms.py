@@ -1,0 +1,54 @@
+"""What staff type to cancel a class or one of its sessions."""
+
+from django import forms
+from django.db.models import QuerySet
+from django.utils import timezone
+from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
+
+from billing.models import Terms
+from csf.templatetags.csf_format import clock, day
+from enrollments.models import Course, CourseSession
+
+REASON_LENGTH = 200  # with what is said before it, it fits a transition's reason
+
+
+class ReasonForm(forms.Form):
+    reason = forms.CharField(
+        max_length=REASON_LENGTH,
+        widget=UnfoldAdminTextareaWidget({"rows": 2}),
+        help_text="The families read it in their email, like: The coach is ill.",
+        error_messages={"required": "Say why: the families are told."},
+    )
+
+
+class ClassForm(ReasonForm):
+    terms = forms.ChoiceField(
+        label="Each family gets",
+        choices=[(terms.value, terms.label.capitalize()) for terms in Terms],
+        initial=Terms.REFUND,
+        widget=UnfoldAdminRadioSelectWidget,
+    )
+    field_order = ["terms", "reason"]
+
+    def __init__(self, *args: object, course: Course, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+
+
+class SessionChoice(forms.ModelChoiceField):  # type: ignore[type-arg] # not generic at run time
+    def label_from_instance(self, obj: CourseSession) -> str:
+        return f"{day(obj.held_on)}, {clock(obj.start_time)}"
+
+
+class SessionForm(ReasonForm):
+    session = SessionChoice(queryset=CourseSession.objects.none(), widget=UnfoldAdminSelectWidget)
+    field_order = ["session", "reason"]
+
+    def __init__(self, *args: object, course: Course, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        self.fields["session"].queryset = sessions_to_cancel(course)  # type: ignore[attr-defined]
+
+
+def sessions_to_cancel(course: Course) -> QuerySet[CourseSession]:
+    now = timezone.now()
+    to_come = [session.pk for session in course.sessions.filter(cancelled_at=None) if session.starts_at > now]
+    return course.sessions.filter(pk__in=to_come)

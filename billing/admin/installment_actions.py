@@ -1,0 +1,178 @@
+"""What staff may do on an installment's page: a table, and what each of its rows asks and says."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from django.conf import settings
+from django.shortcuts import get_object_or_404
+
+from billing import installments
+from billing.admin.actions import Action, Actions
+from billing.admin.installment_forms import MoveForm, OfflineForm, SplitForm, TodayForm
+from billing.models import Card, Installment, InstallmentStatus
+from billing.models.charges import OPEN_CHARGE
+from billing.models.money import CHARGEABLE
+from csf.admin import Panel, badge, link
+from csf.money import money_text
+from csf.templatetags.csf_format import day
+from orders.models import OrderStatus
+
+
+@dataclass(frozen=True)
+class Facts:
+    """An installment as staff see it before they decide."""
+
+    part: Installment
+    card: Card | None
+    is_open: bool
+
+    @classmethod
+    def of(cls, pk: int) -> Self:
+        part = get_object_or_404(Installment.objects.select_related("order__household"), pk=pk)
+        return cls(
+            part=part,
+            card=Card.objects.usable().filter(household=part.order.household_id).first(),
+            is_open=part.status in CHARGEABLE
+            and part.order.status != OrderStatus.PLACED
+            and not part.attempts.filter(status__in=OPEN_CHARGE).exists(),
+        )
+
+    @property
+    def row(self) -> Installment:
+        return self.part
+
+    @property
+    def words(self) -> dict[str, Any]:
+        return {"amount": money_text(self.part.amount_cents), "card": self.card}
+
+    @property
+    def seen(self) -> str:
+        """What the person looked at; a form that comes back with another is out of date."""
+        part = self.part
+        return f"{part.status} {part.due_on} {part.held_at} {self.card and self.card.pk}"
+
+    def panel(self) -> Panel:
+        part = self.part
+        scheduled_on = part.due_on if part.status == InstallmentStatus.SCHEDULED else None
+        next_try_on = None if part.held_at else part.next_try_on or scheduled_on
+        row = [
+            link(part.order.household),
+            link(part.order, part.order.number),
+            money_text(part.amount_cents),
+            day(part.due_on),
+            badge(part.status, part.get_status_display()),
+            self.card,
+            next_try_on and day(next_try_on),
+        ]
+        return Panel("", ["Family", "Order", "Amount", "Due", "Status", "Card", "Next try"], [row])
+
+
+def is_open(facts: Facts) -> bool:
+    return facts.is_open
+
+
+def can_be_charged(facts: Facts) -> bool:
+    stands = facts.part.order.status == OrderStatus.CONFIRMED
+    return facts.is_open and stands and not facts.part.held_at and facts.card is not None
+
+
+def can_be_held(facts: Facts) -> bool:
+    return facts.is_open and not facts.part.held_at
+
+
+def is_held(facts: Facts) -> bool:
+    return facts.is_open and facts.part.held_at is not None
+
+
+def can_be_split(facts: Facts) -> bool:
+    return facts.is_open and facts.part.amount_cents >= 2 * settings.MINIMUM_CHARGE_CENTS
+
+
+def _action(*, permission: str, **options: Any) -> Action:
+    options.setdefault("is_possible", is_open)
+    return Action(permission=f"billing.{permission}_installment", argument="installment", **options)
+
+
+ACTIONS = [
+    _action(
+        name="charge",
+        title="Charge now",
+        permission="retry",
+        act=installments.retry_now,
+        form=TodayForm,
+        is_possible=can_be_charged,
+        confirm="Charge {amount} to {card} now",
+        meaning="Charges the family's saved card at once, whatever its next try would be.",
+        done="The charge is on its way. Its outcome appears here in a moment.",
+    ),
+    _action(
+        name="offline",
+        title="Record cash or check",
+        permission="record_offline",
+        act=installments.record_offline,
+        form=OfflineForm,
+        confirm="Record {amount} as received",
+        meaning="For the whole amount. The family cannot pay it by card any more.",
+        done="The payment is recorded.",
+    ),
+    _action(
+        name="move",
+        title="Move the date",
+        permission="move",
+        act=installments.move_date,
+        form=MoveForm,
+        confirm="Move the due date of {amount}",
+        meaning="The saved card is charged on the new date, and the count of tries begins anew.",
+        done="The due date is moved.",
+    ),
+    _action(
+        name="split",
+        title="Split",
+        permission="move",
+        act=installments.split,
+        form=SplitForm,
+        is_possible=can_be_split,
+        confirm="Split {amount} into two parts",
+        meaning="Two new installments take the place of this one, which is cancelled.",
+        done="Two new installments took the place of this one.",
+    ),
+    _action(
+        name="hold",
+        title="Hold",
+        permission="hold",
+        act=installments.hold,
+        is_possible=can_be_held,
+        confirm="Hold {amount}: no charges, no reminders",
+        meaning="The card is not charged and no reminders are sent until somebody releases it.",
+        done="It is held.",
+    ),
+    _action(
+        name="release",
+        title="Release the hold",
+        permission="hold",
+        act=installments.release_hold,
+        is_possible=is_held,
+        confirm="Release {amount}: charge it when it is due",
+        meaning="Charges and reminders go on. What is due already is charged on the next day of tries.",
+        done="It is no longer held.",
+    ),
+    _action(
+        name="waive",
+        title="Waive",
+        permission="waive",
+        act=installments.waive,
+        confirm="Waive {amount} for good",
+        meaning="The school lets it go: the family keeps its place and does not pay this part.",
+        done="It is waived.",
+    ),
+    _action(
+        name="cancel",
+        title="Cancel",
+        permission="waive",
+        act=installments.cancel,
+        confirm="Cancel the {amount} for good",
+        meaning="For what is not owed any more, such as a part of a class that was given up.",
+        done="It is cancelled.",
+    ),
+]
+INSTALLMENT_ACTIONS = Actions(Installment, Facts.of, ACTIONS)

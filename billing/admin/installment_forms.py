@@ -1,0 +1,65 @@
+"""What staff type for each action on an installment; the cleaned names are its function's arguments."""
+
+from typing import Any
+
+from django import forms
+from django.utils import timezone
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
+
+from billing.admin.fields import CentsField, DayField
+from billing.models import PaymentMethod
+from csf.dates import local_date, start_of_day
+
+REASON_LENGTH = 200  # with what the note says before it, it fits a transition's reason
+OFFLINE = [PaymentMethod.CASH, PaymentMethod.CHECK]
+
+
+class ReasonForm(forms.Form):
+    reason = forms.CharField(
+        max_length=REASON_LENGTH,
+        widget=UnfoldAdminTextareaWidget({"rows": 2}),
+        help_text="Stays in the history, for the other staff.",
+        error_messages={"required": "Say why: it stays in the history."},
+    )
+    field_order: list[str] | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        return dict(self.cleaned_data)
+
+
+class TodayForm(ReasonForm):
+    """For functions that need to know today."""
+
+    def arguments(self) -> dict[str, Any]:
+        return super().arguments() | {"on": local_date(timezone.now())}
+
+
+class MoveForm(TodayForm):
+    to = DayField(label="New due date", past=0, ahead=366)
+    field_order = ["to", "reason"]
+
+
+class SplitForm(ReasonForm):
+    first_cents = CentsField(
+        label="Amount of the first part",
+        help_text="It keeps the due date; the rest becomes the second part.",
+    )
+    second_on = DayField(label="Second part due on", past=0, ahead=366)
+    field_order = ["first_cents", "second_on", "reason"]
+
+
+class OfflineForm(ReasonForm):
+    method = forms.TypedChoiceField(
+        label="Paid by",
+        choices=[("", "Choose"), *((method.value, method.label) for method in OFFLINE)],
+        coerce=PaymentMethod,
+        widget=UnfoldAdminSelectWidget,
+    )
+    received_on = DayField(label="Received on", initial=lambda: local_date(timezone.now()), past=366, ahead=0)
+    field_order = ["method", "received_on", "reason"]
+
+    def arguments(self) -> dict[str, Any]:
+        arguments, now = super().arguments(), timezone.now()
+        received_on = arguments.pop("received_on")
+        is_today = received_on == local_date(now)
+        return arguments | {"received_at": now if is_today else start_of_day(received_on)}

@@ -1,0 +1,97 @@
+"""A plan as the office types it, and the question what it makes of a price."""
+
+import datetime
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, Self
+
+from django import forms
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils import timezone
+from unfold.widgets import UnfoldAdminDecimalFieldWidget
+
+from billing.admin.fields import CentsField, DayField
+from billing.models import PaymentPlan
+from csf.admin import Panel
+from csf.dates import local_date
+from csf.money import money_text
+from csf.templatetags.csf_format import day
+from enrollments.models import Course
+
+PREFIX = "preview"
+FIVE_YEARS = 5 * 366
+
+
+class PlanForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at run time
+    deposit_percent = forms.DecimalField(
+        label="Deposit, percent",
+        help_text="Of the total, paid at checkout; the rest is divided evenly. Empty: all parts are even.",
+        required=False,
+        min_value=0,
+        max_value=99,
+        decimal_places=2,
+        widget=UnfoldAdminDecimalFieldWidget({"inputmode": "decimal"}),
+    )
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if self.instance.deposit_bps:
+            self.initial["deposit_percent"] = f"{self.instance.deposit_bps / 100:g}"
+
+    def clean_deposit_percent(self) -> Decimal:
+        percent = Decimal(self.cleaned_data["deposit_percent"] or 0)
+        self.instance.deposit_bps = int(percent * 100)
+        return percent
+
+
+class PreviewForm(forms.Form):
+    price_cents = CentsField(label="Price")
+    first_on = DayField(label="Paid for the first time on", past=FIVE_YEARS, ahead=FIVE_YEARS)
+    ends_on = DayField(label="The class ends on", past=FIVE_YEARS, ahead=FIVE_YEARS)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What the saved plan makes of a price, or why it is not offered for it."""
+
+    form: PreviewForm
+    panel: Panel | None = None
+    why_not: str = ""
+
+    @classmethod
+    def of(cls, plan: PaymentPlan, request: HttpRequest) -> Self:
+        is_asked = f"{PREFIX}-price_cents" in request.GET
+        form = PreviewForm(request.GET if is_asked else _preset(plan), prefix=PREFIX)
+        if not form.is_valid():
+            return cls(form)
+        total_cents, first_on, ends_on = (form.cleaned_data[name] for name in form.fields)
+        if why_not := why_not_offered(plan, total_cents, first_on=first_on, ends_on=ends_on):
+            return cls(form, why_not=why_not)
+        parts = plan.schedule(total_cents, first_on=first_on, ends_on=ends_on) or []
+        rows = [(part.number, day(part.due_on), money_text(part.amount_cents)) for part in parts]
+        return cls(form, panel=Panel("", ["Number", "Due", "Amount"], rows))
+
+
+def why_not_offered(
+    plan: PaymentPlan, total_cents: int, *, first_on: datetime.date, ends_on: datetime.date
+) -> str:
+    parts = plan.schedule(total_cents, first_on=first_on, ends_on=datetime.date.max)
+    if parts is None:
+        return f"Not offered: a part would be less than {money_text(settings.MINIMUM_INSTALLMENT_CENTS)}."
+    if parts[-1].due_on >= ends_on:
+        return f"Not offered: the last part would be due on {day(parts[-1].due_on)}, too late for this class."
+    return ""
+
+
+def _preset(plan: PaymentPlan) -> dict[str, str]:
+    """The next class that the plan is meant for, bought today."""
+    today = local_date(timezone.now())
+    meant_for = plan.courses.all() if plan.courses.exists() else Course.objects.all()
+    course = meant_for.filter(starts_on__gte=today).order_by("starts_on", "pk").first()
+    price_cents = course.price_cents if course else 20_000
+    ends_on = course.ends_on if course else today + timedelta(weeks=12)
+    price = f"{Decimal(price_cents) / 100:.2f}"
+    values = {"price_cents": price, "first_on": str(today), "ends_on": str(ends_on)}
+    return {f"{PREFIX}-{name}": value for name, value in values.items()}

@@ -1,0 +1,294 @@
+"""What staff may do about money that goes back: cancel a place, ask for a refund, decide about one, hand it
+over."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+from django import forms
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
+
+from billing import refunds
+from billing.admin.actions import Action, Actions, FactsForm
+from billing.admin.fields import CentsField
+from billing.admin.installment_forms import REASON_LENGTH, ReasonForm
+from billing.cancel import Outcome, OutcomeChanged, cancel_enrollment, outcome_of, policy_terms
+from billing.models import Payment, PaymentMethod, Refund, RefundStatus, Terms
+from billing.owed import refundable
+from billing.refunds import NotPossible
+from csf.admin import Panel, badge, link
+from csf.dates import local_date
+from csf.money import money_text
+from csf.state import Stale
+from csf.templatetags.csf_format import day, moment
+from enrollments.models import Enrollment, User
+from orders.models import OrderItem
+
+# --- A place that is given up -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PlaceFacts:
+    """A paid place, and what giving it up would bring on each of the terms."""
+
+    row: Enrollment
+
+    @classmethod
+    def of(cls, pk: int) -> Self:
+        rows = Enrollment.objects.select_related("child__household", "course")
+        return cls(get_object_or_404(rows, pk=pk))
+
+    @property
+    def can_be_cancelled(self) -> bool:
+        is_bought = OrderItem.objects.filter(enrollment=self.row).exists()
+        return is_bought and self.row.can_be_given_up(local_date(timezone.now()))
+
+    @cached_property
+    def outcomes(self) -> dict[Terms, Outcome]:
+        if not self.can_be_cancelled:
+            return {}
+        now = timezone.now()
+        return {terms: outcome_of(enrollment=self.row, now=now, terms=terms) for terms in Terms}
+
+    @cached_property
+    def policy(self) -> Terms | None:
+        outcome = next(iter(self.outcomes.values()), None)
+        return policy_terms(outcome.item.order, now=timezone.now()) if outcome else None
+
+    @property
+    def seen(self) -> str:
+        return "; ".join(outcome.seen for outcome in self.outcomes.values())
+
+    @property
+    def words(self) -> dict[str, Any]:
+        return {"place": str(self.row)}
+
+    def panel(self) -> Panel:
+        headers = ["What the family gets", "No longer owed", "Not charged", "Refund", "Credit"]
+        return Panel(str(self.row), headers, [self._line(terms) for terms in self.outcomes])
+
+    def _line(self, terms: Terms) -> list[object]:
+        outcome = self.outcomes[terms]
+        name = terms.label.capitalize()
+        if terms == Terms.PRORATED:
+            name = f"{name} ({outcome.sessions_left} of {outcome.sessions})"
+        stops = [
+            f"{day(stop.installment.due_on)}: {money_text(stop.left_cents)} "
+            f"instead of {money_text(stop.installment.amount_cents)}"
+            for stop in outcome.relief.stops
+        ]
+        refunds_ = [f"{money_text(cents)} {payment.way_back}" for payment, cents in outcome.relief.refunds]
+        credit_cents = outcome.relief.credit_cents
+        return [
+            f"{name} (our policy)" if terms == self.policy else name,
+            money_text(outcome.value_cents),
+            ", ".join(stops),
+            ", ".join(refunds_),
+            money_text(credit_cents) if credit_cents else "",
+        ]
+
+
+class CancelPlaceForm(FactsForm):
+    terms = forms.TypedChoiceField(
+        label="The family gets", coerce=Terms, widget=UnfoldAdminSelectWidget, choices=Terms.choices
+    )
+    field_order = ["terms", "reason"]
+
+    def __init__(self, *args: Any, facts: PlaceFacts, **options: Any) -> None:
+        super().__init__(*args, facts=facts, **options)
+        self.fields["terms"].initial = facts.policy
+        self.fields["terms"].help_text = "Refunds wait for approval. The table shows what each choice means."
+
+    def arguments(self) -> dict[str, Any]:
+        terms = self.cleaned_data["terms"]
+        outcome = self.facts.outcomes.get(terms)
+        return super().arguments() | {"seen": outcome.seen if outcome else ""}
+
+
+def _cancel_place(*, enrollment: Enrollment, by: User, reason: str, terms: Terms, seen: str) -> None:
+    try:
+        cancel_enrollment(
+            enrollment=enrollment, by=by, reason=reason, now=timezone.now(), terms=terms, seen=seen
+        )
+    except Stale as lost:
+        raise NotPossible("The place was given up, or moved, by somebody else.") from lost
+    except OutcomeChanged as changed:
+        raise NotPossible("The figures changed meanwhile. Look at the new ones.") from changed
+
+
+PLACE_ACTIONS = Actions(
+    Enrollment,
+    PlaceFacts.of,
+    [
+        Action(
+            name="cancel",
+            title="Cancel this place",
+            permission="billing.add_cancellation",
+            argument="enrollment",
+            act=_cancel_place,
+            form=CancelPlaceForm,
+            is_possible=lambda facts: facts.can_be_cancelled,
+            confirm="Cancel {place}",
+            meaning="The seat is free at once and goes to the waitlist. This cannot be undone. The family is "
+            "told by email what becomes of its money.",
+            done="The place is cancelled. Its refunds wait for approval.",
+        )
+    ],
+)
+
+# --- A payment ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PaymentFacts:
+    row: Payment
+    room_cents: int
+    """What can still go back."""
+
+    @classmethod
+    def of(cls, pk: int) -> Self:
+        payment = get_object_or_404(Payment.objects.select_related("order__household"), pk=pk)
+        return cls(payment, dict(refundable(payment.order)).get(payment, 0))
+
+    @property
+    def seen(self) -> str:
+        return str(self.room_cents)
+
+    @property
+    def words(self) -> dict[str, Any]:
+        return {}
+
+    def panel(self) -> Panel:
+        payment = self.row
+        row = [
+            link(payment.order.household),
+            link(payment.order, payment.order.number),
+            moment(payment.received_at),
+            money_text(payment.amount_cents),
+            payment.way_back,
+            money_text(self.room_cents),
+        ]
+        return Panel("", ["Family", "Order", "Received", "Amount", "Goes back", "Can still go back"], [row])
+
+
+class RefundForm(ReasonForm):
+    cents = CentsField(label="Amount to refund")
+    field_order = ["cents", "reason"]
+
+
+PAYMENT_ACTIONS = Actions(
+    Payment,
+    PaymentFacts.of,
+    [
+        Action(
+            name="refund",
+            title="Ask for a refund",
+            permission="billing.add_refund",
+            argument="payment",
+            act=refunds.ask_for_refund,
+            form=RefundForm,
+            is_possible=lambda facts: facts.room_cents > 0,
+            confirm="Ask for this refund",
+            meaning="For money that goes back without a class being cancelled. Nothing is charged less, and "
+            "every place stays. Somebody must approve it first.",
+            done="The refund waits for approval.",
+        )
+    ],
+)
+
+# --- A refund -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RefundFacts:
+    row: Refund
+
+    @classmethod
+    def of(cls, pk: int) -> Self:
+        rows = Refund.objects.select_related("order__household", "payment", "requested_by", "cancellation")
+        return cls(get_object_or_404(rows, pk=pk))
+
+    @property
+    def is_asked_for(self) -> bool:
+        return self.row.status == RefundStatus.REQUESTED
+
+    @property
+    def can_be_handed_over(self) -> bool:
+        return self.row.status == RefundStatus.APPROVED and self.row.method != PaymentMethod.STRIPE
+
+    @property
+    def seen(self) -> str:
+        return f"{self.row.status} {self.row.amount_cents}"
+
+    @property
+    def words(self) -> dict[str, Any]:
+        return {"amount": money_text(self.row.amount_cents), "way_back": self.row.payment.way_back}
+
+    def panel(self) -> Panel:
+        refund = self.row
+        row = [
+            link(refund.order.household),
+            link(refund.order, refund.order.number),
+            link(refund.cancellation.enrollment) if refund.cancellation else "",
+            money_text(refund.amount_cents),
+            f"{money_text(refund.payment.amount_cents)}, {moment(refund.payment.received_at)}",
+            refund.payment.way_back,
+            link(refund.requested_by) if refund.requested_by else "the system",
+            refund.reason,
+            badge(refund.status, refund.get_status_display()),
+        ]
+        headers = ["Family", "Order", "Place", "Amount", "Of the payment", "Goes back", "Asked by", "Why"]
+        return Panel("", [*headers, "Status"], [row])
+
+
+class OptionalReasonForm(ReasonForm):
+    reason = forms.CharField(
+        max_length=REASON_LENGTH,
+        required=False,
+        widget=UnfoldAdminTextareaWidget({"rows": 2}),
+        help_text="Optional. Stays in the history, for the other staff.",
+    )
+
+
+def _action(**options: Any) -> Action:
+    options.setdefault("is_possible", lambda facts: facts.is_asked_for)
+    return Action(argument="refund", permission="billing.approve_refund", **options)
+
+
+REFUND_ACTIONS = Actions(
+    Refund,
+    RefundFacts.of,
+    [
+        _action(
+            name="approve",
+            title="Approve",
+            act=refunds.approve,
+            form=OptionalReasonForm,
+            confirm="Give {amount} back {way_back}",
+            meaning="The money leaves at once and cannot be called back. The family then gets an email.",
+            done="It is approved and on its way.",
+            needs_fresh_sign_in=True,
+        ),
+        _action(
+            name="reject",
+            title="Reject",
+            act=refunds.reject,
+            confirm="Keep {amount}",
+            meaning="The money stays here. If the family was told that it would come back, it gets an email "
+            "that says who to ask; your reason is not in it.",
+            done="It is rejected.",
+        ),
+        _action(
+            name="handed-over",
+            title="Handed over",
+            act=refunds.record_handed_over,
+            form=OptionalReasonForm,
+            is_possible=lambda facts: facts.can_be_handed_over,
+            confirm="{amount} was handed over {way_back}",
+            meaning="Say so when the family has the money: it gets an email that serves as its receipt.",
+            done="It is recorded, and the family gets its receipt.",
+        ),
+    ],
+)

@@ -1,0 +1,86 @@
+"""What changed in an order after it was paid, in the words of its page: places given up, refunds, credit."""
+
+from dataclasses import dataclass
+
+from django.utils import timezone
+
+from billing.credits import credit_ends_on
+from billing.models import (
+    Cancellation,
+    CancellationStatus,
+    Credit,
+    Refund,
+    RefundCause,
+    RefundStatus,
+    Transfer,
+)
+from billing.statement import State
+from csf.dates import local_date
+from csf.money import money_text
+from csf.templatetags.csf_format import day
+from orders.models import Order
+
+BANK_DAYS = "Your bank shows it within 5 to 10 business days."
+
+
+@dataclass(frozen=True)
+class Changes:
+    cancellations: list[Cancellation]
+    refunds: list[tuple[Refund, State]]
+    credits: list[Credit]
+    transfers: list[Transfer]
+
+
+def changes_of(order: Order) -> Changes:
+    refunds = order.refunds.select_related("payment").order_by("pk")
+    return Changes(
+        cancellations=list(
+            order.cancellations.select_related("enrollment__child", "enrollment__course").order_by("pk")
+        ),
+        refunds=[(refund, refund_state(refund)) for refund in refunds],
+        credits=list(order.credits.all()),
+        transfers=list(
+            order.transfers.select_related(
+                "left__course", "joined__child", "joined__course", "installment"
+            ).order_by("pk")
+        ),
+    )
+
+
+def refund_state(refund: Refund) -> State:
+    if refund.cause == RefundCause.DISPUTE:
+        return State("Returned by your bank", "over", "")
+    by_card = refund.payment.stripe_payment_intent_id or refund.payment.stripe_invoice_id
+    match refund.status:
+        case RefundStatus.REQUESTED:
+            return State("To be approved", "placed", "Our office looks at it first.")
+        case RefundStatus.SUCCEEDED | RefundStatus.EXTERNAL:
+            return State("Refunded", "paid", BANK_DAYS if by_card else "")
+        case RefundStatus.REJECTED:
+            return State("Not refunded", "over", "If you have a question, please ask our office.")
+        case RefundStatus.FAILED:
+            return State(
+                "Did not arrive", "overdue", "Our office looks for another way and will write to you."
+            )
+    return State("On its way", "placed", "" if by_card else "Please collect it at our office.")
+
+
+def cancelled_text(done: Cancellation) -> str:
+    """What a parent is told right after giving up a place."""
+    child, course = done.enrollment.child.first_name, done.enrollment.course
+    text = f"{child} is no longer enrolled in {course}."
+    if done.status != CancellationStatus.SETTLED:
+        return f"{text} A payment of this order is just being made: we will email you what becomes of it."
+    parts = []
+    for refund in done.refunds.select_related("payment").order_by("pk"):
+        parts.append(
+            f"{money_text(refund.amount_cents)} goes back {refund.payment.way_back} "
+            "once our office has approved it."
+        )
+    if done.credit_cents:
+        until = credit_ends_on(local_date(timezone.now()))
+        good = f", good until {day(until)}" if until else ""
+        parts.append(f"{money_text(done.credit_cents)} is now credit for your next classes{good}.")
+    if done.stopped_cents:
+        parts.append(f"{money_text(done.stopped_cents)} will not be charged any more.")
+    return " ".join([text, *parts])

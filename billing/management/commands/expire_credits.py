@@ -1,0 +1,13 @@
+import datetime
+
+from billing.credits import expire_credits
+from csf.job_command import JobCommand
+from csf.report import Report
+
+
+class Command(JobCommand):
+    help = "End the credit of families whose last day is past. Safe to repeat."
+    job = "expire_credits"
+
+    def work(self, on: datetime.date, *, dry_run: bool) -> Report:
+        return expire_credits(on=on, dry_run=dry_run)

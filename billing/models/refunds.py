@@ -1,0 +1,170 @@
+import uuid
+from typing import Any, Self
+
+from django.db import models
+from django.db.models import Exists, F, OuterRef, Q
+from django.db.models.functions import Now
+
+from billing.models.money import Payment, PaymentMethod
+from csf.state import StatefulModel, TransitionRow, edges, transition
+from enrollments.models import User
+from orders.models import Order
+
+
+class RefundStatus(models.TextChoices):
+    REQUESTED = "requested", "to be approved"
+    APPROVED = "approved", "approved"
+    REJECTED = "rejected", "rejected"
+    SENDING = "sending", "on its way"
+    UNKNOWN = "unknown", "outcome not known"
+    SUCCEEDED = "succeeded", "refunded"
+    FAILED = "failed", "failed"
+    EXTERNAL = "external", "made at Stripe"
+
+
+class RefundCause(models.TextChoices):
+    CANCELLATION = "cancellation", "a class was cancelled"
+    TAKEN_OVER = "taken_over", "somebody of the waitlist took a place over"
+    UNMATCHED = "unmatched", "the money fits no open installment"
+    STAFF = "staff", "staff decided"
+    DASHBOARD = "dashboard", "made in Stripe's dashboard"
+    DISPUTE = "dispute", "a dispute was lost"
+
+
+# What counts as given back, or as promised: it cannot be promised again.
+COUNTED = [
+    RefundStatus.REQUESTED,
+    RefundStatus.APPROVED,
+    RefundStatus.SENDING,
+    RefundStatus.UNKNOWN,
+    RefundStatus.SUCCEEDED,
+    RefundStatus.EXTERNAL,
+]
+GONE_BACK = [RefundStatus.SUCCEEDED, RefundStatus.EXTERNAL]
+
+
+class RefundQuerySet(models.QuerySet["Refund"]):
+    def counted(self) -> Self:
+        return self.filter(status__in=COUNTED)
+
+    def waiting(self) -> Self:
+        """Those that a worker may take: approved ones, and sent ones that are to be looked at again."""
+        look = Q(status__in=[RefundStatus.UNKNOWN, RefundStatus.SENDING], next_look_at__lte=Now())
+        free = Q(leased_until=None) | Q(leased_until__lt=Now())
+        # While the bank disputes a payment, it may take the money itself.
+        disputed = Exists(Dispute.objects.filter(payment=OuterRef("payment"), closed_at=None))
+        approved = Q(~disputed, status=RefundStatus.APPROVED)
+        return self.filter(free, approved | look, method=PaymentMethod.STRIPE)
+
+
+class Refund(StatefulModel):
+    """Money that goes back from one payment the way it came. Its public id makes Stripe's idempotency key."""
+
+    EDGES = edges(
+        {
+            RefundStatus.REQUESTED: {RefundStatus.APPROVED, RefundStatus.REJECTED},
+            RefundStatus.APPROVED: {
+                RefundStatus.SENDING,
+                RefundStatus.SUCCEEDED,  # cash is handed over
+                RefundStatus.REJECTED,  # the bank has given the money back after a dispute
+            },
+            RefundStatus.SENDING: {RefundStatus.SUCCEEDED, RefundStatus.FAILED, RefundStatus.UNKNOWN},
+            RefundStatus.UNKNOWN: {
+                RefundStatus.SENDING,  # the same refund again, under the same key
+                RefundStatus.SUCCEEDED,
+                RefundStatus.FAILED,
+            },
+            RefundStatus.SUCCEEDED: {RefundStatus.FAILED},  # the bank sent it back days later
+            RefundStatus.EXTERNAL: {RefundStatus.FAILED},
+            RefundStatus.FAILED: {RefundStatus.SUCCEEDED},  # Stripe had not heard of it, and has made it
+        }
+    )
+
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="refunds")
+    payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="refunds")
+    cancellation = models.ForeignKey(
+        "Cancellation", null=True, blank=True, on_delete=models.PROTECT, related_name="refunds"
+    )
+    amount_cents = models.PositiveIntegerField()
+    currency = models.CharField(max_length=3)
+    method = models.CharField(max_length=20, choices=PaymentMethod.choices)
+    cause = models.CharField(max_length=20, choices=RefundCause.choices)
+    reason = models.CharField(max_length=300)
+    status = models.CharField(
+        max_length=20, choices=RefundStatus.choices, default=RefundStatus.REQUESTED, editable=False
+    )
+    requested_by = models.ForeignKey(
+        User,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="Empty: the system.",
+    )
+    needs_second_person = models.BooleanField(default=False, editable=False)
+    approved_by = models.ForeignKey(
+        User, null=True, blank=True, on_delete=models.PROTECT, related_name="+", editable=False
+    )
+    stripe_refund_id = models.CharField(max_length=255, unique=True, null=True, editable=False)
+    stripe_payment_intent_id = models.CharField(max_length=255, blank=True, editable=False)
+    tries = models.PositiveSmallIntegerField(default=0, editable=False)
+    next_look_at = models.DateTimeField(null=True, editable=False)
+    leased_until = models.DateTimeField(null=True, editable=False)
+    error = models.TextField(blank=True, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects = RefundQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        permissions = [("approve_refund", "Can approve or reject a refund")]
+        constraints = [
+            models.CheckConstraint(condition=Q(status__in=RefundStatus.values), name="billing_refund_status"),
+            models.CheckConstraint(condition=Q(amount_cents__gt=0), name="billing_refund_amount"),
+            models.CheckConstraint(
+                condition=Q(needs_second_person=False)
+                | Q(approved_by=None)
+                | Q(requested_by=None)
+                | ~Q(approved_by=F("requested_by")),
+                name="billing_refund_second_person",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Refund of {self.payment}"
+
+    def move(self, to: RefundStatus, *, by: User | None = None, reason: str = "", **columns: Any) -> None:
+        """Raises Stale if the refund has moved meanwhile."""
+        transition(self, to, by=by, reason=reason, **columns)
+
+
+class RefundTransition(TransitionRow):
+    refund = models.ForeignKey(Refund, on_delete=models.PROTECT, related_name="transitions")
+
+    class Meta:
+        ordering = ["pk"]
+
+
+class Dispute(models.Model):
+    """A payment that the family's bank took back, or may take back. Stripe decides what becomes of it."""
+
+    stripe_id = models.CharField(max_length=255, unique=True)
+    payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="disputes")
+    amount_cents = models.PositiveIntegerField()
+    currency = models.CharField(max_length=3)
+    reason = models.CharField(max_length=60, blank=True, help_text="Stripe's word for it.")
+    status = models.CharField(max_length=40, help_text="Stripe's word for it.")
+    evidence_due_at = models.DateTimeField(null=True, blank=True)
+    opened_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-opened_at", "-pk"]
+
+    def __str__(self) -> str:
+        return f"Dispute about {self.payment}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.closed_at is None

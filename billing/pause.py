@@ -1,0 +1,35 @@
+"""Stopping the automatic charges of a whole order, and letting them go on. A dispute stops them by itself."""
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from billing.installments import NotPossible
+from billing.models import InstallmentNote
+from enrollments.models import User
+from orders.models import Order
+
+
+@transaction.atomic
+def pause_charges(*, order: Order, by: User, reason: str) -> None:
+    """From now on nothing of this order is charged by itself. Raises NotPossible."""
+    if not Order.objects.filter(pk=order.pk, charges_paused_at=None).update(charges_paused_at=Now()):
+        raise NotPossible("The charges of this order are stopped already.")
+    _note(order, by, f"charges of the order stopped: {reason}")
+
+
+@transaction.atomic
+def resume_charges(*, order: Order, by: User, reason: str) -> None:
+    """Charge again, from the next run of the jobs on. Raises NotPossible."""
+    if not Order.objects.filter(pk=order.pk).exclude(charges_paused_at=None).update(charges_paused_at=None):
+        raise NotPossible("The charges of this order are not stopped.")
+    _note(order, by, f"charges of the order go on: {reason}")
+
+
+def _note(order: Order, by: User, text: str) -> None:
+    """In the history of every installment that it concerns."""
+    if not text.rpartition(": ")[2].strip():
+        raise NotPossible("Say why: it stays in the history.")
+    InstallmentNote.objects.bulk_create(
+        InstallmentNote(installment=installment, by=by, text=text[:500])
+        for installment in order.installments.open()
+    )

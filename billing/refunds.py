@@ -1,0 +1,384 @@
+"""Money that goes back: asked for, approved by a person, made at Stripe, settled by Stripe's word.
+
+Money that came late or twice is approved by the system. A refund is never tried again under another key, and
+one whose outcome is not known is looked up, not repeated.
+"""
+
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from billing import gateway
+from billing.models import (
+    Cancellation,
+    Payment,
+    PaymentMethod,
+    Refund,
+    RefundCause,
+    RefundStatus,
+)
+from billing.models.refunds import GONE_BACK
+from billing.owed import refundable
+from csf.contention import again_after_deadlock
+from csf.jobs import enqueue
+from csf.models import Instance, StaffTask
+from csf.money import money_text
+from csf.state import Stale
+from enrollments.models import User
+from orders.models import Order
+
+logger = logging.getLogger(__name__)
+
+LEASE = timedelta(seconds=120)
+KEY_LIFE = timedelta(hours=23)  # a key is good for a day at Stripe; a little less, and only reading is safe
+UNDER_WAY = [RefundStatus.SENDING, RefundStatus.UNKNOWN]
+LOOK_AGAIN_MINUTES = [1, 5, 15, 60]
+AT_ONCE = 100
+
+
+class NotPossible(Exception):
+    """Why this refund cannot be asked for, approved or rejected, in words."""
+
+    @property
+    def message(self) -> str:
+        return str(self)
+
+
+def request_refund(
+    *,
+    payment: Payment,
+    cents: int,
+    cause: RefundCause,
+    reason: str,
+    by: User | None = None,
+    cancellation: Cancellation | None = None,
+) -> Refund:
+    """Ask for money of one payment to go back. Runs in the caller's transaction, under the order's lock.
+
+    Raises NotPossible for more than is left of the payment.
+    """
+    assert transaction.get_connection().in_atomic_block
+    rooms = {found.pk: room for found, room in refundable(payment.order)}
+    if not 0 < cents <= rooms.get(payment.pk, 0):
+        left = money_text(rooms.get(payment.pk, 0))
+        raise NotPossible(f"Of this payment {left} can still be refunded.")
+    refund = Refund.objects.create(
+        order=payment.order,
+        payment=payment,
+        cancellation=cancellation,
+        amount_cents=cents,
+        currency=payment.currency,
+        method=payment.method,
+        cause=cause,
+        reason=reason[:300],
+        requested_by=by,
+        needs_second_person=cents > settings.REFUND_TWO_PERSON_CENTS,
+    )
+    StaffTask.open(StaffTask.Kind.REFUND_TO_APPROVE, refund, f"{money_text(cents)}: {reason}"[:300])
+    return refund
+
+
+@again_after_deadlock
+@transaction.atomic
+def ask_for_refund(*, payment: Payment, cents: int, reason: str, by: User) -> Refund:
+    """Staff ask for one outside of any cancellation. Raises NotPossible."""
+    if not reason.strip():
+        raise NotPossible("Say why: it stays in the history.")
+    Order.objects.select_for_update(no_key=True).get(pk=payment.order_id)
+    return request_refund(payment=payment, cents=cents, cause=RefundCause.STAFF, reason=reason, by=by)
+
+
+def refund_unmatched(payment: Payment) -> None:
+    """Money that came too late or twice goes back without waiting for a person; staff are told.
+
+    Runs in the transaction that records the payment.
+    """
+    reason = "came too late, or twice"
+    refund = Refund.objects.create(
+        order=payment.order,
+        payment=payment,
+        amount_cents=payment.amount_cents,
+        currency=payment.currency,
+        method=payment.method,
+        cause=RefundCause.UNMATCHED,
+        reason=reason,
+    )
+    approve_by_system(refund, reason=reason)
+
+
+def approve_by_system(refund: Refund, *, reason: str) -> None:
+    """Nobody has to agree; staff are told. Runs in the caller's transaction."""
+    refund.move(RefundStatus.APPROVED, reason=reason[:300])
+    StaffTask.objects.about(refund).open().update(closed_at=Now())
+    StaffTask.open(StaffTask.Kind.REFUND_BY_SYSTEM, refund, f"{money_text(refund.amount_cents)}: {reason}")
+    enqueue("billing.tasks.refund")
+
+
+@transaction.atomic
+def approve(*, refund: Refund, by: User, reason: str = "") -> None:
+    """Let the money go back. Above REFUND_TWO_PERSON_CENTS not by the one who asked. Raises NotPossible."""
+    if refund.needs_second_person and refund.requested_by_id == by.pk:
+        limit = money_text(settings.REFUND_TWO_PERSON_CENTS)
+        raise NotPossible(f"Above {limit} another person than the one who asked must approve it.")
+    _decide(refund, RefundStatus.APPROVED, by=by, reason=reason)
+    enqueue("billing.tasks.refund")
+
+
+@transaction.atomic
+def reject(*, refund: Refund, by: User, reason: str) -> None:
+    """The money stays here. Raises NotPossible."""
+    if not reason.strip():
+        raise NotPossible("Say why: the family may ask.")
+    _decide(refund, RefundStatus.REJECTED, by=by, reason=reason)
+
+
+def _decide(refund: Refund, to: RefundStatus, *, by: User, reason: str) -> None:
+    if refund.status != RefundStatus.REQUESTED:
+        raise NotPossible("It was decided already.")
+    try:
+        if to == RefundStatus.APPROVED:
+            refund.move(to, by=by, reason=reason[:300], approved_by=by)
+        else:
+            refund.move(to, by=by, reason=reason[:300])
+    except Stale as lost:
+        raise NotPossible("It was decided already.") from lost
+    StaffTask.objects.about(refund).filter(kind=StaffTask.Kind.REFUND_TO_APPROVE).close(by=by)
+
+
+@transaction.atomic
+def record_handed_over(*, refund: Refund, by: User, reason: str = "") -> None:
+    """Cash or a check went back to the family. Raises NotPossible."""
+    if refund.method == PaymentMethod.STRIPE:
+        raise NotPossible("This money goes back by card.")
+    try:
+        refund.move(RefundStatus.SUCCEEDED, by=by, reason=f"handed over {reason}".strip()[:300])
+    except Stale as lost:
+        raise NotPossible("It is not approved, or was handed over already.") from lost
+
+
+# --- At Stripe ----------------------------------------------------------------------------------------------
+
+
+def refund_waiting() -> bool:
+    """Make the approved refunds at Stripe and look up those without an outcome; True if some are left."""
+    if Instance.why_quarantined():
+        return False
+    ids = list(Refund.objects.waiting().order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
+    for refund_id in ids:
+        try:
+            run_refund(refund_id)
+        except Exception:  # one bad row must not stop the others; its lease ends and the sweep takes it up
+            logger.exception("refund %s failed", refund_id)
+    return len(ids) == AT_ONCE
+
+
+def recover_refunds() -> None:
+    """Each minute: refunds whose worker was lost are looked up."""
+    lost = Refund.objects.filter(status=RefundStatus.SENDING, leased_until__lt=Now(), next_look_at=None)
+    for refund in lost:
+        with suppress(Stale):
+            _look_later(refund, "the worker was lost")
+
+
+def run_refund(refund_id: int) -> None:
+    """Make one refund, or find out what became of it. Safe to repeat, safe to die in."""
+    refund = _claim(refund_id)
+    if refund is None:
+        return
+    try:
+        settle_refund(_made(refund))
+    except gateway.OutcomeUnknown as error:
+        _look_later(refund, str(error))
+    except gateway.Refused as error:
+        _refused(refund, error)
+    except Stale as lost:  # an event settled it meanwhile
+        logger.info("refund %s: %s", refund.pk, lost)
+
+
+def _claim(refund_id: int) -> Refund | None:
+    """Take the refund for LEASE, so that no two workers ask Stripe at once."""
+    with transaction.atomic():
+        free = Refund.objects.waiting().filter(pk=refund_id)
+        if not free.update(leased_until=Now() + LEASE, tries=F("tries") + 1, next_look_at=None):
+            return None
+        refund = Refund.objects.select_related("payment").get(pk=refund_id)
+        if refund.status != RefundStatus.SENDING:
+            refund.move(RefundStatus.SENDING)
+    return refund
+
+
+def _made(refund: Refund) -> gateway.Object:
+    """Stripe's refund for ours: made, made before, or found."""
+    if refund.stripe_refund_id:
+        return gateway.retrieve_refund(refund.stripe_refund_id)
+    intent = refund.stripe_payment_intent_id or _payment_intent_of(refund.payment)
+    if not refund.stripe_payment_intent_id:
+        Refund.objects.filter(pk=refund.pk).update(stripe_payment_intent_id=intent)
+        refund.stripe_payment_intent_id = intent
+    first_sent = refund.transitions.filter(to_status=RefundStatus.SENDING).earliest("pk")
+    is_young = timezone.now() - first_sent.created_at < KEY_LIFE
+    if refund.tries > 1 and (not is_young or refund.tries > len(LOOK_AGAIN_MINUTES)):
+        # Its key may be forgotten, or answers with a stored error: what happened is only read.
+        found = gateway.find_refund(payment_intent=intent, refund=str(refund.public_id))
+        if found is not None or not is_young:
+            return found or _not_made(refund)
+    return gateway.create_refund(
+        payment_intent=intent,
+        amount_cents=refund.amount_cents,
+        metadata={"refund": str(refund.public_id)},
+        key=f"re:{refund.public_id}",
+    )
+
+
+def _not_made(refund: Refund) -> gateway.Object:
+    """Sent more than a day ago, and Stripe has none: it never got there."""
+    return {"status": "failed", "id": None, "metadata": {"refund": str(refund.public_id)}}
+
+
+def _payment_intent_of(payment: Payment) -> str:
+    if payment.stripe_payment_intent_id:
+        return payment.stripe_payment_intent_id
+    assert payment.stripe_invoice_id
+    return gateway.intent_of_invoice(payment.stripe_invoice_id)
+
+
+def _look_later(refund: Refund, error: str) -> None:
+    """No usable answer: Stripe is asked again later, and a person is told after the last minute."""
+    minutes = dict(enumerate(LOOK_AGAIN_MINUTES, start=1)).get(refund.tries, 24 * 60)
+    with transaction.atomic():
+        refund.move(
+            RefundStatus.UNKNOWN,
+            reason="no answer",
+            error=error,
+            leased_until=None,
+            next_look_at=timezone.now() + timedelta(minutes=minutes),
+        )
+        if refund.tries >= len(LOOK_AGAIN_MINUTES):
+            StaffTask.open(StaffTask.Kind.REFUND_UNKNOWN, refund, error)
+
+
+def _refused(refund: Refund, error: gateway.Refused) -> None:
+    """Stripe says no: perhaps it was made before, in the dashboard or by us; else a person decides."""
+    intent = refund.stripe_payment_intent_id
+    try:
+        found = gateway.find_refund(payment_intent=intent, refund=str(refund.public_id)) if intent else None
+    except (gateway.OutcomeUnknown, gateway.Refused):
+        _look_later(refund, str(error))
+        return
+    if found is not None:
+        settle_refund(found)
+        return
+    with transaction.atomic():
+        refund.move(
+            RefundStatus.FAILED,
+            reason=str(error)[:300],
+            error=str(error),
+            leased_until=None,
+            next_look_at=None,
+        )
+        StaffTask.open(StaffTask.Kind.REFUND_FAILED, refund, str(error))
+
+
+# --- Stripe's word ------------------------------------------------------------------------------------------
+
+
+def look_at_refund(stripe_refund_id: str) -> None:
+    """An event named this refund: ask Stripe and settle it. Raises what the gateway raises."""
+    found = gateway.retrieve_refund(stripe_refund_id)
+    if settle_refund(found) is None and (payment := payment_of_intent(found["payment_intent"])):
+        _book_external(found, payment)
+
+
+@again_after_deadlock
+@transaction.atomic
+def settle_refund(found: Mapping[str, Any]) -> Refund | None:
+    """Write what Stripe says about a refund into ours; None if it is none of ours.
+
+    May be called any number of times, in any order; success is applied whenever it is seen, and a refund
+    that the bank sent back later fails even after it succeeded.
+    """
+    refund = _ours(found)
+    if refund is None:
+        return None
+    # A failure that Stripe itself told is final; where it only had not heard of the refund, success counts.
+    was_missing = refund.status == RefundStatus.FAILED and refund.stripe_refund_id is None
+    if found["id"] and refund.stripe_refund_id is None:
+        refund.stripe_refund_id = found["id"]
+        refund.save(update_fields=["stripe_refund_id"])
+    match found["status"]:
+        case "succeeded" if was_missing or refund.status in UNDER_WAY:
+            refund.move(RefundStatus.SUCCEEDED, leased_until=None, next_look_at=None)
+        case "failed" | "canceled" if refund.status in [*UNDER_WAY, *GONE_BACK]:
+            _failed(refund, str(found.get("failure_reason") or found["status"]))
+        case "pending" | "requires_action" if refund.status == RefundStatus.SENDING:
+            # The bank takes its time: asked again tomorrow, unless an event tells it before.
+            Refund.objects.filter(pk=refund.pk).update(
+                leased_until=None, next_look_at=timezone.now() + timedelta(days=1)
+            )
+    return refund
+
+
+def _failed(refund: Refund, why: str) -> None:
+    refund.move(RefundStatus.FAILED, reason=why[:300], error=why, leased_until=None, next_look_at=None)
+    StaffTask.open(
+        StaffTask.Kind.REFUND_FAILED, refund, f"The bank says {why!r}: the family has no money yet."
+    )
+
+
+def _ours(found: Mapping[str, Any]) -> Refund | None:
+    """Ours by its metadata, under the locks of its order and itself."""
+    public_id = gateway.uuid_in(found, "refund")
+    refund = Refund.objects.filter(public_id=public_id).first() if public_id else None
+    if refund is None and found["id"]:
+        refund = Refund.objects.filter(stripe_refund_id=found["id"]).first()
+    if refund is None:
+        return None
+    Order.objects.select_for_update(no_key=True).get(pk=refund.order_id)
+    return Refund.objects.select_for_update(no_key=True, of=("self",)).get(pk=refund.pk)
+
+
+@again_after_deadlock
+@transaction.atomic
+def _book_external(found: Mapping[str, Any], payment: Payment) -> None:
+    """Somebody refunded in Stripe's dashboard; staff say why."""
+    if found["status"] not in {"succeeded", "pending"}:
+        return
+    Order.objects.select_for_update(no_key=True).get(pk=payment.order_id)
+    refund, is_new = Refund.objects.get_or_create(
+        stripe_refund_id=found["id"],
+        defaults={
+            "order": payment.order,
+            "payment": payment,
+            "amount_cents": found["amount"],
+            "currency": found["currency"],
+            "method": PaymentMethod.STRIPE,
+            "cause": RefundCause.DASHBOARD,
+            "reason": "made in Stripe's dashboard",
+            "status": RefundStatus.EXTERNAL,
+        },
+    )
+    if is_new:
+        detail = f"{money_text(found['amount'])} went back without us. Is a class to be cancelled with it?"
+        StaffTask.open(StaffTask.Kind.REFUND_EXTERNAL, refund, detail)
+
+
+def payment_of_intent(intent: str | None) -> Payment | None:
+    """Our payment for a PaymentIntent, also for that of an invoice, which only Stripe can tell."""
+    if not intent:
+        return None
+    payment = Payment.objects.filter(stripe_payment_intent_id=intent).first()
+    if payment is not None:
+        return payment
+    known = Refund.objects.filter(stripe_payment_intent_id=intent).select_related("payment").first()
+    if known is not None:
+        return known.payment
+    invoice_id = gateway.invoice_of_intent(intent)
+    return Payment.objects.filter(stripe_invoice_id=invoice_id).first() if invoice_id else None

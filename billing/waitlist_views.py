@@ -1,0 +1,187 @@
+"""Joining and leaving a waitlist, and the pages of a seat that is offered from it."""
+
+import uuid
+from dataclasses import dataclass
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_not_required
+from django.core.signing import BadSignature
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST
+
+from billing.checkout import StripeUnavailable
+from billing.consent import waitlist_consent_text
+from billing.forms import WaitlistForm
+from billing.links import offer_of
+from billing.models import Card
+from billing.paying import card_page
+from billing.views import checkout_context, chosen, to_payment
+from billing.waitlist import accept_offer, chargeable_card, join_waitlist, price_cents
+from csf.dates import local_date
+from csf.state import Stale
+from enrollments.families import address_of, guardian, household_of, verified_email_to_post
+from enrollments.models import Child, Course, Enrollment, EnrollmentStatus, User, WaitlistTier
+from enrollments.models.seats import WAITING
+from enrollments.waitlist import LEFT_BY_FAMILY, leave
+from orders.refusal import Refused
+from orders.waitlist import quote_of, waitlist_line
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the parent agrees to before joining the priority tier."""
+
+    child: Child
+    cents: int
+    text: str
+    card: Card | None
+
+
+@require_POST
+@verified_email_to_post
+def join(request: HttpRequest, slug: str) -> HttpResponse:
+    """From the form on the page of the class; the priority tier first shows what is agreed to."""
+    course = get_object_or_404(Course.objects.published(), slug=slug)
+    household, user = household_of(request), guardian(request)
+    assert user is not None
+    form = WaitlistForm(request.POST, household=household, course=course)
+    if not form.is_valid():
+        messages.error(request, " ".join(str(error) for errors in form.errors.values() for error in errors))
+        return redirect(course)
+    child, tier = form.cleaned_data["child"], form.cleaned_data["tier"]
+    if tier != WaitlistTier.PRIORITY:
+        return _join(request, child, course, by=user)
+    agreed_cents = form.cleaned_data["at_most"]
+    terms = _terms(child, course)
+    if agreed_cents != terms.cents:
+        if agreed_cents is not None:
+            messages.warning(request, "The price has changed since you saw it. Please look at it again.")
+        return render(request, "billing/join_waitlist.html", {"course": course, "terms": terms})
+    return _join(request, child, course, by=user, at_most_cents=agreed_cents)
+
+
+def _terms(child: Child, course: Course) -> Terms:
+    today = local_date(timezone.now())
+    cents = price_cents(child, course, on=today)
+    return Terms(
+        child=child,
+        cents=cents,
+        text=waitlist_consent_text(child=child, course=course, at_most_cents=cents),
+        card=chargeable_card(child.household, on=today),
+    )
+
+
+def _join(
+    request: HttpRequest, child: Child, course: Course, *, by: User, at_most_cents: int | None = None
+) -> HttpResponse:
+    try:
+        place = join_waitlist(
+            child=child,
+            course=course,
+            by=by,
+            now=timezone.now(),
+            at_most_cents=at_most_cents,
+            address=address_of(request),
+        )
+    except Refused as refusal:
+        messages.error(request, refusal.message)
+        return redirect(course)
+    messages.success(request, f"{child.first_name} is on the waitlist of {course}.")
+    if at_most_cents is None or place.tier == WaitlistTier.PRIORITY:
+        return redirect(course)
+    return _to_card_page(request, by)
+
+
+def _to_card_page(request: HttpRequest, user: User) -> HttpResponse:
+    """Where the card is saved that the priority tier needs."""
+    try:
+        return redirect(card_page(household=household_of(request), by=user, charge_now=False))
+    except StripeUnavailable:
+        messages.warning(
+            request,
+            "The page that saves a card does not answer just now. Please save one in your account later: "
+            "the priority line begins then.",
+        )
+        return redirect("account")
+
+
+def leave_waitlist(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    """After asking. Also for a seat that is offered."""
+    place = _own_place(request, public_id)
+    if place.status not in WAITING:
+        messages.info(request, f"{place.child.first_name} is not on the waitlist of {place.course}.")
+        return redirect("children")
+    if request.method == "POST":
+        _leave(request, place, by=guardian(request))
+        return redirect("children")
+    return render(request, "billing/leave_waitlist.html", {"place": place})
+
+
+def _leave(request: HttpRequest, place: Enrollment, *, by: User | None) -> bool:
+    try:
+        leave(place, by=by, now=timezone.now(), reason=LEFT_BY_FAMILY)
+    except Stale:
+        messages.warning(request, "This changed a moment ago. Please look again.")
+        return False
+    messages.success(request, f"{place.child.first_name} is no longer on the waitlist of {place.course}.")
+    return True
+
+
+@verified_email_to_post
+def accept(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    """The checkout of one offered seat, apart from the family's cart."""
+    place = _own_place(request, public_id)
+    if order_item := getattr(place, "order_item", None):
+        return redirect(order_item.order)
+    now, user = timezone.now(), guardian(request)
+    assert user is not None
+    if place.status != EnrollmentStatus.OFFERED or place.is_over(now):
+        return render(request, "billing/offer_over.html", {"place": place}, status=410)
+    if request.method == "POST":
+        try:
+            order = accept_offer(enrollment=place, by=user, now=now, **chosen(request))
+        except Refused as refusal:
+            messages.error(request, refusal.message)
+            return redirect("accept_offer", public_id)
+        return to_payment(request, order)
+    line = waitlist_line(child=place.child, course=place.course, enrollment=place)
+    prices = quote_of(line, on=local_date(now))
+    context = checkout_context(request, [line], prices)
+    return render(request, "billing/accept_offer.html", context | {"place": place, "order": line.order})
+
+
+@never_cache
+@login_not_required
+def offer(request: HttpRequest, token: str) -> HttpResponse:
+    """From the email: what is offered, and both answers. Changes nothing."""
+    return _offer_page(request, token, "billing/offer.html")
+
+
+@never_cache
+@login_not_required
+def decline_offer(request: HttpRequest, token: str) -> HttpResponse:
+    """Whoever has the link may say no, after being asked."""
+    return _offer_page(request, token, "billing/decline_offer.html")
+
+
+def _offer_page(request: HttpRequest, token: str, template: str) -> HttpResponse:
+    try:
+        place = offer_of(token)
+    except (BadSignature, Enrollment.DoesNotExist):
+        return render(request, "billing/bad_link.html", status=404)
+    if place.status != EnrollmentStatus.OFFERED or place.is_over(timezone.now()):
+        return render(request, "billing/offer_over.html", {"place": place}, status=410)
+    if request.method == "POST" and template == "billing/decline_offer.html":
+        if _leave(request, place, by=None):
+            return redirect(place.course)
+        return redirect(request.path)
+    return render(request, template, {"place": place, "token": token})
+
+
+def _own_place(request: HttpRequest, public_id: uuid.UUID) -> Enrollment:
+    own = Enrollment.objects.filter(child__household=household_of(request)).exclude(tier="")
+    related = own.select_related("child__household", "course__location", "course__program")
+    return get_object_or_404(related.with_position(), public_id=public_id)

@@ -1,0 +1,234 @@
+"""The waitlist of a class: joining, leaving, offers and their end.
+
+While somebody waits, a seat that becomes free is theirs: it is offered in the transaction that frees it, and
+nobody can buy it past them. A family in the priority tier gets its seat without being asked:
+`billing.waitlist` takes the offer up.
+"""
+
+import datetime
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from csf.contention import again_after_deadlock
+from csf.dates import local_date, start_of_day
+from csf.jobs import enqueue
+from enrollments.models import (
+    Child,
+    Course,
+    Enrollment,
+    EnrollmentStatus,
+    Household,
+    User,
+    WaitlistTier,
+)
+from enrollments.models.seats import (
+    HOLDING,
+    WAITING,
+    EnrollmentQuerySet,
+    free_seat_numbers,
+    seat_numbers_for_sale,
+)
+
+logger = logging.getLogger(__name__)
+
+IN_ORDER = "a seat is free"
+LEFT_BY_FAMILY = "the family left the waitlist"
+
+
+class NoSeat(Exception):
+    """No seat can be offered now; in words for staff."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+def lock_course(course_id: int) -> Course:
+    return Course.objects.select_for_update(no_key=True).get(pk=course_id)
+
+
+def offers_end_at(course: Course, *, now: datetime.datetime) -> datetime.datetime | None:
+    """When an offer made now would end; None if no seat of this class is offered any more."""
+    ends_at = min(now + timedelta(hours=settings.OFFER_HOURS), start_of_day(course.starts_on))
+    return None if course.cancelled_at or not course.is_published or ends_at <= now else ends_at
+
+
+def fill(course: Course, *, now: datetime.datetime, by: User | None = None) -> list[Enrollment]:
+    """Offer the free seats to those who wait, the first in line first; gives the offers.
+
+    Needs the row lock of the class. After its start nobody is offered a seat.
+    """
+    assert transaction.get_connection().in_atomic_block
+    course.refresh_from_db()
+    ends_at = offers_end_at(course, now=now)
+    offers = []
+    if ends_at is not None:
+        numbers = free_seat_numbers(course)
+        waiting = list(course.enrollments.waitlisted())
+        numbers += _lent(course, len(waiting) - len(numbers))
+        for enrollment, number in zip(waiting, numbers, strict=False):
+            enrollment.offer(seat_number=number, until=ends_at, by=by, reason=IN_ORDER)
+            offers.append(enrollment)
+    _give_back_lent(course)
+    _wake(offers)
+    return offers
+
+
+def _lent(course: Course, wanted: int) -> list[int]:
+    """Seats of families who would give theirs up for somebody on the waitlist, the first to say so first."""
+    up = course.enrollments.filter(status=EnrollmentStatus.ACTIVE, up_for_release_at__isnull=False)
+    return [lender.lend() for lender in up.order_by("up_for_release_at", "pk")[: max(wanted, 0)]]
+
+
+def _give_back_lent(course: Course) -> None:
+    """Seats that nobody of the waitlist wants any more return to who has lent theirs."""
+    lending = course.enrollments.filter(status=EnrollmentStatus.LENDING).order_by("up_for_release_at", "pk")
+    for lender, number in zip(lending, free_seat_numbers(course), strict=False):
+        lender.take_back(number)
+
+
+def taken_over(course: Course) -> list[Enrollment]:
+    """Who has lent a seat that cannot come back: somebody of the waitlist has paid for it. Needs the row lock
+    of the class."""
+    lending = course.enrollments.filter(status=EnrollmentStatus.LENDING).order_by("up_for_release_at", "pk")
+    undecided = course.enrollments.filter(status__in=HOLDING).count()
+    return list(lending)[: max(lending.count() - undecided - len(free_seat_numbers(course)), 0)]
+
+
+def _wake(offers: list[Enrollment]) -> None:
+    """The priority tier does not wait for the next minute."""
+    if any(enrollment.tier == WaitlistTier.PRIORITY for enrollment in offers):
+        enqueue("billing.tasks.sweep_waitlist")
+
+
+def is_waitlist_open(course: Course, *, now: datetime.datetime) -> bool:
+    """Whether one can join it: registration is open, and no seat is left for the public. Only true under the
+    class's row lock."""
+    opened = course.is_open_at(now) and offers_end_at(course, now=now) is not None
+    return opened and not seat_numbers_for_sale(course)
+
+
+def join(*, child: Child, course: Course) -> Enrollment:
+    """A place at the end of the regular line. Under the row lock of the class, so that the clock tells who
+    was first; the caller has checked that the class is full, and calls `enter_line` when all is written."""
+    return Enrollment.objects.create(
+        child=child,
+        course=course,
+        status=EnrollmentStatus.WAITLISTED,
+        tier=WaitlistTier.REGULAR,
+        joined_at=timezone.now(),
+    )
+
+
+@again_after_deadlock
+@transaction.atomic
+def leave(enrollment: Enrollment, *, by: User | None, now: datetime.datetime, reason: str) -> None:
+    """Give up a place on the waitlist, or an offer, whose seat goes to the next. Raises Stale."""
+    course = lock_course(enrollment.course_id)
+    enrollment.refresh_from_db()
+    enrollment.decline(by=by, reason=reason)
+    fill(course, now=now)
+
+
+@transaction.atomic
+def close_waitlist(course: Course, *, by: User | None, reason: str) -> int:
+    """The class is not offered any more: nobody waits for it, and open offers end. Gives how many waited."""
+    course = lock_course(course.pk)
+    waiting = list(course.enrollments.filter(status__in=WAITING).order_by("pk"))
+    for enrollment in waiting:
+        enrollment.decline(by=by, reason=reason)
+    _give_back_lent(course)
+    return len(waiting)
+
+
+@again_after_deadlock
+@transaction.atomic
+def offer_out_of_order(
+    enrollment: Enrollment, *, by: User, reason: str, now: datetime.datetime, add_seat: bool = False
+) -> None:
+    """Staff give somebody a seat before their turn, and say why. Raises NoSeat, or Stale if the child does
+    not wait any more."""
+    course = lock_course(enrollment.course_id)
+    enrollment.refresh_from_db()
+    ends_at = offers_end_at(course, now=now)
+    if ends_at is None:
+        raise NoSeat("Seats of this class are not offered any more.")
+    numbers = free_seat_numbers(course)
+    if not numbers and not add_seat:
+        raise NoSeat("No seat is free. Add one to the class, or wait until one is.")
+    if not numbers:
+        course.capacity += 1
+        course.save(update_fields=["capacity"])
+        numbers = [course.capacity]
+    enrollment.offer(seat_number=numbers[0], until=ends_at, by=by, reason=reason)
+    _wake([enrollment])
+
+
+def waiting_places(household: Household) -> EnrollmentQuerySet:
+    """The family's places on waitlists and its offers, each with its `position`."""
+    found = Enrollment.objects.filter(child__household=household, status__in=WAITING).with_position()
+    related = found.select_related("child", "course__location", "waitlist_consent")
+    return related.order_by("-status", "course__starts_on", "pk")
+
+
+def sweep(*, now: datetime.datetime) -> None:
+    """Each minute: offers that are over end, and whatever seat is free is offered, so that none idles."""
+    over = Q(enrollments__status=EnrollmentStatus.OFFERED, enrollments__expires_at__lte=now)
+    free = Q(taken__lt=F("capacity"))
+    put_up = Q(enrollments__status=EnrollmentStatus.ACTIVE, enrollments__up_for_release_at__isnull=False)
+    idle = Q(waiting__gt=0, starts_on__gt=local_date(now), is_published=True, cancelled_at=None)
+    lent = Q(enrollments__status=EnrollmentStatus.LENDING)
+    courses = Course.objects.with_places().filter(over | idle & (free | put_up) | lent & free).distinct()
+    for course_id in courses.values_list("pk", flat=True):
+        try:
+            _lapse_and_fill(course_id, now=now)
+        except Exception:  # one bad class must not keep the seats of all the others
+            logger.exception("the waitlist of class %s cannot be served", course_id)
+
+
+@again_after_deadlock
+@transaction.atomic
+def _lapse_and_fill(course_id: int, *, now: datetime.datetime) -> None:
+    course = lock_course(course_id)
+    for enrollment in course.enrollments.filter(status=EnrollmentStatus.OFFERED, expires_at__lte=now):
+        enrollment.lapse(reason="nobody answered the offer in time")
+    fill(course, now=now)
+
+
+@dataclass(frozen=True)
+class Demand:
+    """Who wanted a seat of a class, in numbers."""
+
+    waiting: int
+    priority: int
+    offered: int
+    accepted: int
+    given_up: int
+    """Offers that ran out or were declined, and places that were left."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.waiting} waiting ({self.priority} priority), {self.offered} offered now, "
+            f"{self.accepted} accepted, {self.given_up} left or ran out"
+        )
+
+    @classmethod
+    def of(cls, course: Course) -> "Demand":
+        came = list(course.enrollments.exclude(tier="").values_list("status", "tier"))
+        count = [status for status, _ in came].count
+        waiting = count(EnrollmentStatus.WAITLISTED)
+        offered = count(EnrollmentStatus.OFFERED)
+        given_up = count(EnrollmentStatus.LAPSED) + count(EnrollmentStatus.DECLINED)
+        return cls(
+            waiting=waiting,
+            priority=came.count((EnrollmentStatus.WAITLISTED, WaitlistTier.PRIORITY)),
+            offered=offered,
+            accepted=len(came) - waiting - offered - given_up,
+            given_up=given_up,
+        )

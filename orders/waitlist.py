@@ -1,0 +1,32 @@
+"""An order for a seat that was offered from the waitlist: of its own, whatever is in the family's cart."""
+
+import datetime
+
+from django.conf import settings
+
+from enrollments.models import Child, Course, Enrollment, WaitlistTier
+from orders.models import Order, OrderItem, OrderOrigin
+from orders.quotes import Quote, quote
+
+
+def waitlist_line(*, child: Child, course: Course, enrollment: Enrollment | None = None) -> OrderItem:
+    """The one line of such an order; neither is written yet."""
+    order = Order(household=child.household, origin=OrderOrigin.WAITLIST, currency=settings.CURRENCY)
+    return OrderItem(order=order, child=child, course=course, enrollment=enrollment)
+
+
+def write_line(line: OrderItem) -> Order:
+    line.order.save()
+    line.save()
+    return line.order
+
+
+def quote_of(line: OrderItem, *, on: datetime.date) -> Quote:
+    """The price as it would be today, with the family's discounts."""
+    return quote(line.order, [line], on=on)
+
+
+def is_promotion(order: Order) -> bool:
+    """Placed by the system for the priority tier, to be paid by the saved card."""
+    tiers = order.items.values_list("enrollment__tier", flat=True)
+    return order.origin == OrderOrigin.WAITLIST and WaitlistTier.PRIORITY in tiers

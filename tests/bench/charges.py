@@ -1,0 +1,113 @@
+"""Installments that are due, charged on their saved cards by one worker with all its threads.
+
+In this process and with no pace, so the threads (STRIPE_CHARGE_THREADS) and Stripe's answers, LATENCY_S each,
+decide. Then the job runs again on the same day, which starts nothing.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import requests
+from django.conf import settings
+from django.utils import timezone
+
+from billing.charging import charge_waiting
+from billing.dunning import start_charges
+from billing.models import Card, ChargeAttempt, Installment, InstallmentStatus, Payment, StripeCustomer
+from csf.dates import local_date
+from tests.bench.measure import Case, counted_statements, measured
+from tests.bench.plans import create_plans
+from tests.bench.surroundings import fresh_database, stripe_stand_in
+
+COUNT = 1000
+LATENCY_S = 0.1
+WARM_UP = 10
+CLIENT_THREADS = 4
+
+
+def run(count: int) -> Iterator[Case]:
+    settings.STRIPE_CHARGES_PER_S = 0
+    with fresh_database(), stripe_stand_in() as stripe:
+        _plan(WARM_UP)
+        _charge_all()
+        _plan(count)
+        before = len(_books()["posts"])
+        _ask("POST", "/_faults", json={"kind": "delay", "seconds": LATENCY_S})
+        for case in ("charge", "again"):
+            with measured(os.getpid(), apart=stripe) as meter, counted_statements() as statements:
+                started = _charge_all()
+            books = _books()
+            posts, before = len(books["posts"]) - before, len(books["posts"])
+            assert started == (count if case == "charge" else 0)
+            yield (
+                {"bench": "charges", "case": case}
+                | meter.figures(count)
+                | {
+                    "threads": settings.STRIPE_CHARGE_THREADS,
+                    "statements": round(statements.count / count, 1),
+                    "requests": round(posts / count, 1),
+                    "stripe_cpu_s_per_1000": round(1000 * meter.apart_cpu_s / count, 2),
+                }
+                | _check(books)
+            )
+
+
+def _plan(count: int) -> None:
+    """Families whose second part is due today; Stripe knows them and their cards."""
+    known = Card.objects.count()
+    create_plans(count, due_on=local_date(timezone.now()))
+    cards = list(Card.objects.order_by("pk")[known:])
+    with ThreadPoolExecutor(CLIENT_THREADS) as pool:
+        answers = list(pool.map(_save_at_stripe, [card.stripe_payment_method_id for card in cards]))
+    customers = {customer.household_id: customer for customer in StripeCustomer.objects.all()}
+    for card, (customer_id, method_id) in zip(cards, answers, strict=True):
+        customers[card.household_id].stripe_id = customer_id
+        card.stripe_payment_method_id = method_id
+    StripeCustomer.objects.bulk_update(customers.values(), ["stripe_id"], batch_size=1000)
+    Card.objects.bulk_update(cards, ["stripe_payment_method_id"], batch_size=1000)
+
+
+def _save_at_stripe(name: str) -> tuple[str, str]:
+    customer = _ask("POST", "/v1/customers", data={"name": name})["id"]
+    method = _ask("POST", "/v1/payment_methods/pm_card_visa/attach", data={"customer": customer})["id"]
+    return customer, method
+
+
+def _ask(method: str, path: str, **given: Any) -> Any:
+    headers = {"Authorization": f"Bearer {settings.STRIPE_SECRET_KEY}"}
+    answer = requests.request(
+        method, f"{settings.STRIPE_API_HOST}{path}", headers=headers, timeout=60, **given
+    )
+    answer.raise_for_status()
+    return answer.json()
+
+
+def _charge_all() -> int:
+    report = start_charges([InstallmentStatus.SCHEDULED], on=local_date(timezone.now()))
+    while charge_waiting():
+        pass
+    return report.done
+
+
+def _books() -> Any:
+    return _ask("GET", "/_books")
+
+
+def _check(books: Any) -> Case:
+    """Stripe's books against ours."""
+    due = Installment.objects.filter(number=2)
+    invoices = books["invoices"]
+    assert {str(key) for key in due.values_list("public_id", flat=True)} == invoices.keys()
+    assert all(len(found) == 1 for found in invoices.values()), "two invoices for an installment"
+    charges = Counter(charge["customer"] for charge in books["charges"] if charge["succeeded"])
+    customers = set(StripeCustomer.objects.values_list("stripe_id", flat=True))
+    attempts = ChargeAttempt.objects.filter(kind="auto").count()
+    paid = Payment.objects.filter(installment__in=due, installment__status=InstallmentStatus.PAID)
+    assert paid.count() == due.count(), "an installment is not paid"
+    return {
+        "lost": len(customers - charges.keys()),
+        "twice": charges.total() - len(charges) + attempts - due.count(),
+    }

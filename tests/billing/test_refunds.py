@@ -1,0 +1,532 @@
+"""Money that goes back: approved by people, made at Stripe once, whatever answers are lost."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import timedelta
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+
+from billing import refunds
+from billing.cancel import cancel_enrollment
+from billing.credits import grant
+from billing.disputes import look_at_dispute
+from billing.models import (
+    CreditCause,
+    Dispute,
+    Payment,
+    PaymentMethod,
+    Refund,
+    RefundCause,
+)
+from billing.refunds import (
+    NotPossible,
+    approve,
+    ask_for_refund,
+    look_at_refund,
+    record_handed_over,
+    recover_refunds,
+    refund_waiting,
+    reject,
+    run_refund,
+)
+from csf.invariants import violations
+from csf.models import StaffTask
+from enrollments.models import Enrollment
+from notifications.models import EmailMessage
+from tests.factories import create_order, create_staff
+from tests.shop import VISA, hear, open_page
+
+REFUND_FAILS_LATER, REFUND_PENDS, DISPUTED = "4000000000005126", "4000000000007726", "4000000000000259"
+EVENTS = ("refund.created", "refund.updated", "refund.failed")
+
+
+def paid(shop, card=VISA):
+    order = create_order()
+    shop.pay(open_page(order), card)
+    hear(shop, "payment_intent.succeeded")
+    return Payment.objects.get(order=order)
+
+
+def asked(payment, cents=5000, by=None):
+    return ask_for_refund(payment=payment, cents=cents, reason="a goodwill", by=by or create_staff())
+
+
+def approved(payment, cents=5000):
+    refund = asked(payment, cents)
+    approve(refund=refund, by=create_staff())
+    return refund
+
+
+def went_back(shop):
+    """What Stripe's own books say went back and stayed back."""
+    return [row["amount_cents"] for row in shop.server.books()["refunds"] if row["status"] != "failed"]
+
+
+def look_again():
+    Refund.objects.filter(status__in=["unknown", "sending"]).update(
+        next_look_at=timezone.now(), leased_until=None
+    )
+    refund_waiting()
+
+
+def open_tasks():
+    return sorted(StaffTask.objects.open().values_list("kind", flat=True))
+
+
+def mails():
+    kinds = ["refund_issued", "refund_rejected"]
+    return sorted(EmailMessage.objects.filter(kind__in=kinds).values_list("kind", flat=True))
+
+
+# --- People -------------------------------------------------------------------------------------------------
+
+
+def test_asked_approved_made_and_told_once(shop):
+    payment = paid(shop)
+    staff, owner = create_staff(), create_staff()
+    refund = asked(payment, by=staff)
+    assert (refund.status, open_tasks()) == ("requested", ["refund_to_approve"])
+    assert not refund_waiting()
+    assert went_back(shop) == []
+
+    approve(refund=refund, by=owner, reason="fine")
+    with pytest.raises(NotPossible, match="decided already"):
+        approve(refund=refund, by=owner)
+    refund_waiting()
+    refund_waiting()
+
+    refund.refresh_from_db()
+    assert (refund.status, refund.approved_by, open_tasks()) == ("succeeded", owner, [])
+    assert went_back(shop) == [5000]
+    hear(shop, *EVENTS)
+    hear(shop, *EVENTS)
+    assert Refund.objects.count() == 1
+    [mail] = EmailMessage.objects.filter(kind="refund_issued")
+    assert mail.to == payment.order.household.guardians.get().email
+    assert (mail.context["amount_cents"], mail.context["way_back"]) == (5000, "to Visa ending in 4242")
+    assert violations() == []
+
+
+def test_never_more_than_is_left_of_the_payment(shop):
+    payment = paid(shop)
+    asked(payment, 10_000)
+
+    with pytest.raises(NotPossible, match=r"\$44\.00 can still"):
+        asked(payment, 4401)
+    asked(payment, 4400)
+    with pytest.raises(NotPossible, match=r"\$0\.00 can still"):
+        asked(payment, 1)
+
+
+def test_above_the_limit_another_person_must_approve(shop, settings):
+    settings.REFUND_TWO_PERSON_CENTS = 5000
+    payment, staff = paid(shop), create_staff()
+    small, large = asked(payment, 5000, by=staff), asked(payment, 5001, by=staff)
+
+    approve(refund=small, by=staff)
+    with pytest.raises(NotPossible, match="another person"):
+        approve(refund=large, by=staff)
+    approve(refund=large, by=create_staff())
+
+    assert violations() == []
+
+
+def test_a_rejected_one_is_told_only_if_the_family_was_promised_it(shop):
+    payment, staff = paid(shop), create_staff()
+    reject(refund=asked(payment), by=staff, reason="no")
+    assert mails() == []
+    parent = payment.order.household.guardians.get()
+    cancel_enrollment(enrollment=Enrollment.objects.get(), by=parent, reason="x", now=timezone.now())
+    [promised] = Refund.objects.filter(cause="cancellation")
+    with pytest.raises(NotPossible, match="Say why"):
+        reject(refund=promised, by=staff, reason=" ")
+
+    reject(refund=promised, by=staff, reason="was paid in cash before")
+
+    assert mails() == ["refund_rejected"]
+    assert "cash before" not in str(EmailMessage.objects.get(kind="refund_rejected").context)
+    assert open_tasks() == []
+    assert violations() == []
+
+
+def test_cash_is_handed_over_after_it_was_approved(shop):
+    order = paid(shop).order
+    cash = Payment.objects.create(
+        order=order, amount_cents=4000, currency="usd", method="cash", received_at=timezone.now()
+    )
+    refund, staff = asked(cash, 4000), create_staff()
+    with pytest.raises(NotPossible, match="not approved"):
+        record_handed_over(refund=refund, by=staff)
+    approve(refund=refund, by=staff)
+    refund_waiting()
+    assert went_back(shop) == []
+
+    refund.refresh_from_db()
+    record_handed_over(refund=refund, by=staff)
+    with pytest.raises(NotPossible, match="handed over already"):
+        record_handed_over(refund=Refund.objects.get(pk=refund.pk), by=staff)
+
+    assert EmailMessage.objects.get(kind="refund_issued").context["way_back"] == "in cash"
+    with pytest.raises(NotPossible, match="by card"):
+        record_handed_over(refund=approved(order.payments.get(method=PaymentMethod.STRIPE)), by=staff)
+
+
+# --- Stripe's answers ---------------------------------------------------------------------------------------
+
+
+def test_a_pending_one_is_asked_again_the_next_day(shop):
+    refund = approved(paid(shop, REFUND_PENDS))
+    refund_waiting()
+    refund.refresh_from_db()
+    assert (refund.status, mails()) == ("sending", [])
+    assert refund.next_look_at > timezone.now() + timedelta(hours=23)
+    assert violations() == []
+
+    shop.server.control("POST", "/_clock", {"advance": 24 * 3600})
+    look_again()
+
+    refund.refresh_from_db()
+    assert (refund.status, went_back(shop)[-1:]) == ("succeeded", [5000])
+
+
+def test_one_that_the_bank_sends_back_days_later_goes_to_staff(shop):
+    payment = paid(shop, REFUND_FAILS_LATER)
+    refund = approved(payment)
+    refund_waiting()
+    hear(shop, *EVENTS)
+    shop.server.control("POST", "/_clock", {"advance": 24 * 3600})
+
+    hear(shop, *EVENTS)
+
+    refund.refresh_from_db()
+    assert (refund.status, open_tasks()) == ("failed", ["refund_failed"])
+    assert mails() == ["refund_issued"]
+    again = approved(payment, 14_400)  # all of it can be asked for anew
+    refund_waiting()
+    again.refresh_from_db()
+    assert again.status == "succeeded"
+
+
+def test_money_that_went_back_by_hand_before_is_no_crash(shop):
+    payment = paid(shop)
+    refund = approved(payment, 14_400)
+    charge = shop.server.books()["charges"][0]["id"]
+    shop.server.control("POST", "/_refunds", {"charge": charge, "amount": 14_400})
+
+    refund_waiting()
+    hear(shop, *EVENTS)
+    hear(shop, *EVENTS)
+
+    refund.refresh_from_db()
+    external = Refund.objects.get(cause="dashboard")
+    assert (refund.status, external.status, external.amount_cents) == ("failed", "external", 14_400)
+    assert open_tasks() == ["refund_external", "refund_failed"]
+    assert went_back(shop) == [14_400]
+    assert violations() == []
+
+
+def test_one_of_the_dashboard_that_fails_later_no_longer_counts(shop):
+    payment = paid(shop)
+    charge = shop.server.books()["charges"][0]["id"]
+    made = shop.server.control("POST", "/_refunds", {"charge": charge, "amount": 1000})
+    hear(shop, *EVENTS)
+    shop.server.control("POST", f"/_refunds/{made['id']}", {"status": "failed"})
+
+    hear(shop, *EVENTS)
+
+    assert Refund.objects.get().status == "failed"
+    assert asked(payment, 14_400).status == "requested"
+
+
+@pytest.mark.parametrize("kind", ["drop_after", "drop_before", "error_before", "error_after", "rate_limit"])
+@pytest.mark.parametrize("times", [1, 3, 30])
+def test_an_answer_that_is_lost_never_refunds_twice(shop, kind, times):
+    refund = approved(paid(shop))
+    fault = {"method": "POST", "path": "/v1/refunds", "kind": kind, "times": times}
+    shop.server.control("POST", "/_faults", [fault])
+
+    for tries in range(1, 9):
+        look_again() if tries > 1 else refund_waiting()
+        if tries == 6:
+            shop.server.control("DELETE", "/_faults")
+    refund.refresh_from_db()
+
+    assert (refund.status, went_back(shop)) == ("succeeded", [5000])
+    assert mails() == ["refund_issued"]
+
+
+def test_an_outcome_that_stays_unknown_goes_to_staff_and_is_looked_up_each_day(shop):
+    refund = approved(paid(shop))
+    shop.server.control("POST", "/_faults", [{"path": "/v1/refunds*", "kind": "drop_after"}])
+    refund_waiting()
+    for _ in range(4):
+        look_again()
+
+    refund.refresh_from_db()
+    assert (refund.status, open_tasks()) == ("unknown", ["refund_unknown"])
+    assert refund.next_look_at > timezone.now() + timedelta(hours=23)
+    shop.server.control("DELETE", "/_faults")
+    look_again()
+    refund.refresh_from_db()
+    assert (refund.status, went_back(shop)) == ("succeeded", [5000])
+
+
+def test_after_the_life_of_its_key_it_is_only_read(shop, monkeypatch):
+    """Lost before Stripe got it: it failed. When Stripe has made it after all, its word counts."""
+    lost, late = approved(paid(shop)), approved(paid(shop), 6000)
+    shop.server.control(
+        "POST", "/_faults", [{"method": "POST", "path": "/v1/refunds", "kind": "drop_before", "times": 99}]
+    )
+    refund_waiting()
+    shop.server.control("DELETE", "/_faults")
+    monkeypatch.setattr(refunds, "KEY_LIFE", timedelta(0))
+    posts = len(shop.server.books()["posts"])
+
+    look_again()
+
+    assert len(shop.server.books()["posts"]) == posts
+    assert set(Refund.objects.values_list("status", flat=True)) == {"failed"}
+    intent = Refund.objects.get(pk=late.pk).stripe_payment_intent_id
+    refunds.gateway.create_refund(
+        payment_intent=intent, amount_cents=6000, metadata={"refund": str(late.public_id)}, key="late"
+    )
+    hear(shop, *EVENTS)
+    for refund, status in [(lost, "failed"), (late, "succeeded")]:
+        refund.refresh_from_db()
+        assert refund.status == status
+    assert went_back(shop) == [6000]
+
+
+@pytest.mark.parametrize("step", ["_claim", "_made", "settle_refund"])
+def test_a_worker_that_dies_at_any_step_loses_and_doubles_nothing(shop, monkeypatch, step):
+    class Killed(BaseException):
+        pass
+
+    refund = approved(paid(shop))
+    real = getattr(refunds, step)
+
+    def die(*args):
+        if step != "settle_refund":
+            real(*args)
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(refunds, step, die)
+        with pytest.raises(Killed):
+            run_refund(refund.pk)
+    refund.refresh_from_db()
+    assert refund.status == "sending"
+    refund_waiting()  # its lease still runs
+    assert refund.transitions.count() == 2
+
+    Refund.objects.update(leased_until=timezone.now() - timedelta(seconds=1))
+    recover_refunds()
+    look_again()
+
+    refund.refresh_from_db()
+    assert (refund.status, went_back(shop)) == ("succeeded", [5000])
+
+
+def test_an_event_before_the_answer(shop, monkeypatch):
+    refund = approved(paid(shop))
+    create = refunds.gateway.create_refund
+
+    def create_and_hear(**options):
+        found = create(**options)
+        look_at_refund(found["id"])
+        return found
+
+    monkeypatch.setattr(refunds.gateway, "create_refund", create_and_hear)
+    refund_waiting()
+
+    refund.refresh_from_db()
+    assert (refund.status, mails(), Refund.objects.count()) == ("succeeded", ["refund_issued"], 1)
+
+
+def test_an_old_read_of_a_success_does_not_undo_a_failure(shop):
+    refund = approved(paid(shop, REFUND_FAILS_LATER))
+    refund_waiting()
+    refund.refresh_from_db()
+    old = refunds.gateway.retrieve_refund(refund.stripe_refund_id)
+    shop.server.control("POST", "/_clock", {"advance": 24 * 3600})
+    look_at_refund(refund.stripe_refund_id)
+
+    refunds.settle_refund(old)
+
+    refund.refresh_from_db()
+    assert refund.status == "failed"
+
+
+# --- At the same time ---------------------------------------------------------------------------------------
+
+
+def _two_at_once(payment):
+    """Two members of staff ask for the whole payment in the same moment; gives what was asked for."""
+    staff = [create_staff(), create_staff()]
+    gate = threading.Barrier(2, timeout=1.5)
+    create = Refund.objects.create
+
+    def ask(by):
+        try:
+            asked(payment, 14_400, by=by)
+        except NotPossible:
+            pass
+        finally:
+            connection.close()
+
+    def create_together(**columns):
+        with suppress(threading.BrokenBarrierError):  # with the lock only one can be here
+            gate.wait()
+        return create(**columns)
+
+    Refund.objects.create = create_together
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(ask, staff))
+    finally:
+        Refund.objects.create = create
+    return list(Refund.objects.values_list("amount_cents", flat=True))
+
+
+def test_two_at_once_cannot_ask_for_the_same_money(shop, committed_db):
+    assert _two_at_once(paid(shop)) == [14_400]
+
+
+def test_without_the_orders_lock_they_could(shop, committed_db, monkeypatch):
+    payment = paid(shop)
+    monkeypatch.setattr(
+        refunds.Order.objects, "select_for_update", lambda **options: refunds.Order.objects.all()
+    )
+
+    assert _two_at_once(payment) == [14_400, 14_400]
+
+
+def test_approved_and_rejected_at_once_is_one_of_both(shop, committed_db):
+    refund, staff = asked(paid(shop)), create_staff()
+    acts = [
+        lambda mine: approve(refund=mine, by=staff),
+        lambda mine: reject(refund=mine, by=staff, reason="no"),
+    ]
+
+    def act(do):
+        try:
+            do(Refund.objects.get(pk=refund.pk))
+        except NotPossible:
+            return 0
+        else:
+            return 1
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sum(pool.map(act, acts * 4)) == 1
+    assert refund.transitions.count() == 1
+
+
+# --- Disputes -----------------------------------------------------------------------------------------------
+
+
+def disputed(shop):
+    payment = paid(shop, DISPUTED)
+    hear(shop, "charge.dispute.created")
+    return payment, Dispute.objects.get()
+
+
+def close(shop, dispute, status):
+    shop.server.control("POST", f"/_disputes/{dispute.stripe_id}", {"status": status})
+    hear(shop, "charge.dispute.closed")
+
+
+def test_a_dispute_stops_charges_and_refunds_until_it_is_decided(shop):
+    payment, dispute = disputed(shop)
+    payment.order.refresh_from_db()
+    assert payment.order.charges_paused_at
+    assert open_tasks() == ["dispute"]
+    refund = approved(payment)
+
+    refund_waiting()
+    refund.refresh_from_db()
+    assert (refund.status, went_back(shop)) == ("approved", [])
+
+    close(shop, dispute, "won")
+    refund_waiting()
+    refund.refresh_from_db()
+    assert refund.status == "succeeded"
+    assert violations() == []
+
+
+def test_a_lost_dispute_is_money_gone_and_ends_what_was_asked_for(shop):
+    payment, dispute = disputed(shop)
+    waiting, granted = asked(payment, 1000), approved(payment)
+
+    close(shop, dispute, "lost")
+    hear(shop, "charge.dispute.closed")
+    look_at_dispute(dispute.stripe_id)
+    refund_waiting()
+
+    statuses = {row.cause: row.status for row in Refund.objects.all()}
+    assert statuses == {"staff": "rejected", "dispute": "external"}
+    for refund in (waiting, granted):
+        refund.refresh_from_db()
+        assert refund.status == "rejected"
+    assert Refund.objects.get(cause="dispute").amount_cents == payment.amount_cents
+    with pytest.raises(NotPossible, match=r"\$0\.00"):
+        asked(payment, 1)
+    assert (mails(), went_back(shop)) == ([], [])
+    assert violations() == []
+
+
+# --- Late and double money ----------------------------------------------------------------------------------
+
+
+def test_late_money_goes_back_by_itself(shop):
+    payment = paid(shop)
+    late = Payment.objects.create(
+        order=payment.order,
+        amount_cents=payment.amount_cents,
+        currency="usd",
+        stripe_payment_intent_id=payment.stripe_payment_intent_id + "_late",
+        received_at=timezone.now(),
+    )
+    with transaction.atomic():
+        refunds.refund_unmatched(late)
+
+    refund = Refund.objects.get()
+    assert (refund.status, refund.cause, refund.requested_by, refund.approved_by) == (
+        "approved",
+        RefundCause.UNMATCHED,
+        None,
+        None,
+    )
+    assert open_tasks() == ["refund_by_system"]
+    assert violations() == []
+
+
+def test_credit_that_paid_an_order_never_goes_to_a_card(db):
+    order = create_order()
+    household = order.household
+    grant(household=household, cents=9000, cause=CreditCause.GRANTED, reason="x", on=timezone.localdate())
+    household.credits.model.objects.create(
+        household=household, amount_cents=-9000, cause=CreditCause.SPENT, order=order
+    )
+    order.installments.update(amount_cents=5400)
+    Payment.objects.create(
+        order=order,
+        installment=order.installments.get(),
+        amount_cents=5400,
+        currency="usd",
+        stripe_payment_intent_id="pi_rest",
+        received_at=timezone.now(),
+    )
+    part = order.installments.get()
+    part.start_charging()
+    part.pay(reason="x")
+    order.confirm(reason="x")
+
+    done = cancel_enrollment(enrollment=Enrollment.objects.get(), by=None, reason="x", now=timezone.now())
+
+    assert (done.refund_cents, done.credit_cents) == (5400, 9000)
+    assert household.credits.balance_cents() == 9000

@@ -1,0 +1,66 @@
+"""Image, compose file and systemd units run the same things in the same way."""
+
+import configparser
+import json
+import re
+import shlex
+import shutil
+import subprocess
+
+import pytest
+
+from notifications.management.commands.cluster_health import STANDS_STILL
+from tests.conftest import ROOT
+
+UNITS = ROOT / "deploy" / "systemd"
+
+
+def unit(name, section="Service"):
+    parser = configparser.RawConfigParser(strict=False)
+    parser.optionxform = str
+    parser.read(UNITS / name)
+    return dict(parser[section])
+
+
+def test_pages_are_served_with_the_same_options():
+    image = json.loads(re.search(r"^CMD (.*gunicorn.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[1])
+    service = shlex.split(unit("csf-web.service")["ExecStart"])
+
+    differ = {"/srv/csf/.venv/bin/gunicorn", "gunicorn", "127.0.0.1:8000", "0.0.0.0:8000"}
+    assert [word for word in image if word not in differ] == [word for word in service if word not in differ]
+
+
+def test_the_worker_is_stopped_gently_and_always_comes_back():
+    service, compose = unit("csf-cluster.service"), (ROOT / "compose.yaml").read_text()
+
+    assert (service["KillMode"], service["Restart"]) == ("mixed", "always")
+    assert f"stop_grace_period: {service['TimeoutStopSec']}s" in compose
+    assert service["ExecStart"].endswith("manage.py qcluster")
+    assert service["ExecStartPre"].endswith("manage.py sync_schedules")
+
+
+def test_the_watchdog_restarts_only_what_a_restart_mends_and_stops_with_the_worker():
+    watchdog = unit("csf-watchdog.service")
+
+    assert watchdog["ExecStart"].endswith("manage.py cluster_health --alert")
+    assert watchdog["SuccessExitStatus"] == "1"
+    assert STANDS_STILL not in {0, 1}
+    assert unit("csf-watchdog.service", "Unit")["OnFailure"] == "csf-cluster-restart.service"
+    assert unit("csf-watchdog.timer", "Unit")["PartOf"] == "csf-cluster.service"
+    assert "csf-watchdog.timer" in unit("csf-cluster.service", "Unit")["Wants"]
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd here")
+def test_systemd_understands_the_units(tmp_path):
+    for path in UNITS.iterdir():  # with a program that is there: the paths are those of the server
+        text = re.sub(r"(?<==)(-?)/(srv|bin)/\S+", r"\1/bin/true", path.read_text())
+        (tmp_path / path.name).write_text(text.replace("WorkingDirectory=/bin/true", "WorkingDirectory=/"))
+
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", *sorted(tmp_path.iterdir())],
+        capture_output=True,
+        text=True,
+        env={"SYSTEMD_UNIT_PATH": f"{tmp_path}:", "PATH": "/usr/bin:/bin"},
+    )
+
+    assert (verified.returncode, verified.stderr) == (0, "")

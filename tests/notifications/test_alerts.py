@@ -1,0 +1,373 @@
+"""Alerts: what is wrong is told when it begins and when it ends, to the log and to a real webhook."""
+
+import json
+import threading
+import time
+import uuid
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from billing.models import StripeEvent, StripeEventStatus
+from csf import jobs
+from csf.models import Canary, Instance, JobRun, StaffTask
+from notifications import alerts
+from notifications.alerts import watch
+from notifications.models import Alert, DrainSignal, EmailAttempt, EmailEvent, EmailMessage
+from notifications.signs import signs
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+
+@pytest.fixture(autouse=True)
+def running(request):
+    if "committed_db" not in request.fixturenames:
+        request.getfixturevalue("db")
+        Canary.sing()
+
+
+@pytest.fixture
+def webhook(settings):
+    """A receiver on this machine: answers by `answers` (status or seconds to sleep), keeps what it got."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            server.got.append(json.loads(body))
+            answer = server.answers.pop(0) if server.answers else 200
+            if isinstance(answer, float):
+                time.sleep(answer)
+                answer = 200
+            self.send_response(answer)
+            if answer == 302:
+                self.send_header("Location", f"http://127.0.0.1:{server.server_port}/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.got, server.answers = [], []
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    settings.ALERT_WEBHOOK_URL = f"http://127.0.0.1:{server.server_port}/hook/s3cret"
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def email(age=0 * MINUTE, *, posted=None, **fields):
+    """Due since `age`; with `posted`, taken by SendGrid that long ago."""
+    message = EmailMessage.objects.create(
+        kind="welcome",
+        to="parent@example.org",
+        fact_id=1,
+        dedupe_key=uuid.uuid4().hex,
+        context={},
+        next_attempt_at=Now() - age,
+        **({"status": "sent"} if posted is not None else {}) | fields,
+    )
+    if posted is not None:
+        attempt = EmailAttempt.objects.create(message=message, outcome="sent")
+        EmailAttempt.objects.filter(pk=attempt.pk).update(posted_at=Now() - posted)
+    return message
+
+
+def told(message, name, age=0 * MINUTE):
+    EmailEvent.objects.create(
+        key=uuid.uuid4().hex,
+        outbox_id=message.public_id,
+        name=name,
+        happened_at=timezone.now(),
+        received_at=Now() - age,
+    )
+
+
+def sent(total, *, event=None, bad=0, **fields):
+    """So many emails a minute ago, the first of them told of by an event or with these fields."""
+    for number in range(total):
+        message = email(posted=MINUTE, **(fields if number < bad else {}))
+        if event and number < bad:
+            told(message, event)
+
+
+def stripe_event(age, status=StripeEventStatus.RECEIVED):
+    StripeEvent.objects.create(
+        stripe_id=uuid.uuid4().hex,
+        type="x",
+        livemode=False,
+        body="{}",
+        status=status,
+        received_at=Now() - age,
+    )
+
+
+def found():
+    return sorted((sign.name, sign.level.value) for sign in signs())
+
+
+WARN, PAGE = "warning", "page"
+CASES = {
+    "late 4 min": (lambda: email(4 * MINUTE), []),
+    "late 6 min": (lambda: email(6 * MINUTE), [("emails_late", WARN)]),
+    "late 16 min": (lambda: email(16 * MINUTE), [("emails_late", PAGE), ("emails_late", WARN)]),
+    "late but sent": (lambda: email(DAY, status="sent"), []),
+    "unknown 19 min": (lambda: email(status="unknown", posting_at=Now() - 19 * MINUTE), []),
+    "unknown 21 min": (
+        lambda: email(status="unknown", posting_at=Now() - 21 * MINUTE),
+        [("emails_unknown", WARN)],
+    ),
+    "unknown 31 min": (
+        lambda: email(status="unknown", posting_at=Now() - 31 * MINUTE),
+        [("emails_unknown", PAGE), ("emails_unknown", WARN)],
+    ),
+    "two of three failed": (lambda: sent(3, bad=2, status="failed"), []),
+    "3 of 150 failed": (lambda: sent(150, bad=3, status="failed"), []),
+    "3 of 149 failed": (lambda: sent(149, bad=3, status="failed"), [("failed", WARN)]),
+    "3 of 29 failed": (lambda: sent(29, bad=3, status="failed"), [("failed", PAGE), ("failed", WARN)]),
+    "3 of 59 bounced": (lambda: sent(59, bad=3, event="bounce"), [("bounced", PAGE), ("bounced", WARN)]),
+    "3 of 60 dropped": (lambda: sent(60, bad=3, event="dropped"), [("bounced", WARN)]),
+    "1 of 100 complained": (
+        lambda: sent(100, bad=1, event="spamreport"),
+        [("complained", PAGE), ("complained", WARN)],
+    ),
+    "delivered": (lambda: sent(5, bad=5, event="delivered"), []),
+    "no event for 29 min": (lambda: email(posted=29 * MINUTE), []),
+    "no event for 31 min": (lambda: email(posted=31 * MINUTE), [("email_events_silent", WARN)]),
+    "no event for 121 min": (
+        lambda: email(posted=121 * MINUTE),
+        [("email_events_silent", PAGE), ("email_events_silent", WARN)],
+    ),
+    "an event after it": (lambda: told(email(posted=121 * MINUTE), "delivered", 120 * MINUTE), []),
+    "an event before it": (
+        lambda: told(email(posted=121 * MINUTE), "delivered", 122 * MINUTE),
+        [("email_events_silent", PAGE), ("email_events_silent", WARN)],
+    ),
+    "parked": (lambda: stripe_event(MINUTE, StripeEventStatus.PARKED), [("events_parked", WARN)]),
+    "stripe 14 min": (lambda: stripe_event(14 * MINUTE), []),
+    "stripe 16 min": (lambda: stripe_event(16 * MINUTE), [("events_late", WARN)]),
+    "stripe 61 min": (lambda: stripe_event(61 * MINUTE), [("events_late", PAGE), ("events_late", WARN)]),
+    "blocked": (lambda: DrainSignal.tell_blocked("HTTP 401"), [("email_sender_blocked", PAGE)]),
+    "a kind fails": (lambda: EmailMessage.tell_failed("welcome", "no template"), [("email_failed", WARN)]),
+    "provider down": (lambda: DrainSignal.not_answered(10), [("provider_down", PAGE)]),
+    "canary": (lambda: Canary.objects.update(sang_at=Now() - 4 * MINUTE), [("queue", PAGE)]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_each_threshold(case):
+    make, expected = CASES[case]
+    assert found() == []
+
+    make()
+
+    assert found() == expected
+
+
+@pytest.mark.parametrize(
+    ("hour", "runs", "is_missed"),
+    [
+        (9, {0: "done", -1: "done"}, False),
+        (9, {-2: "done"}, True),  # yesterday's
+        (10.9, {-1: "done"}, False),  # it may take an hour
+        (11.1, {-1: "done"}, True),
+        (11.1, {-1: "done", 0: "failed"}, True),
+        (11.1, {-1: "done", 0: "running"}, True),
+        (11.1, {-1: "done", 0: "done"}, False),
+        (9, {0: "done"}, False),  # the first day of an installation
+        (11.1, {}, False),
+    ],
+)
+def test_a_daily_job_that_was_not_done_is_missed_an_hour_after_its_time(monkeypatch, hour, runs, is_missed):
+    now = timezone.make_aware(timezone.datetime(2026, 5, 20)) + timedelta(hours=hour)
+    monkeypatch.setattr("notifications.signs.timezone.now", lambda: now)
+    monkeypatch.setattr("notifications.signs.queue_problems", lambda clusters: [])
+    for day, status in runs.items():
+        on = now.date() + timedelta(days=day)
+        JobRun.objects.create(job="charge_due_installments", on=on, status=status)
+
+    assert [(sign.name, sign.text) for sign in signs()] == (
+        [("jobs_missed", "not done 1:00:00 after its time: charge_due_installments")] if is_missed else []
+    )
+    monkeypatch.setattr("notifications.signs.paused", lambda: {"charge_due_installments"})
+    assert found() == []
+
+
+def test_an_alert_is_told_once_when_it_begins_and_once_when_it_ends(webhook, caplog):
+    caplog.set_level("INFO")
+    Instance.begin()
+    late = email(6 * MINUTE)
+    for _ in range(3):
+        watch()
+    EmailMessage.objects.filter(pk=late.pk).update(status="sent")
+    for _ in range(3):
+        watch()
+
+    alert = Alert.objects.get()
+    began, ended = webhook.got
+    assert began == {
+        "id": f"local:{alert.pk}:began",
+        "instance": "local",
+        "site": began["site"],
+        "alert": "emails_late",
+        "level": "warning",
+        "state": "began",
+        "text": "local: emails_late began (warning): emails are overdue for more than 0:05:00",
+        "began_at": alert.began_at.isoformat(),
+        "ended_at": None,
+    }
+    assert (ended["id"], ended["state"]) == (f"local:{alert.pk}:ended", "ended")
+    assert ended["ended_at"] == alert.ended_at.isoformat()
+    assert [record.getMessage() for record in caplog.records if record.name == "notifications.alerts"] == [
+        "alert began: emails_late (warning): emails are overdue for more than 0:05:00",
+        "alert ended: emails_late (warning)",
+    ]
+
+
+def test_what_gets_worse_is_told_again_and_what_comes_back_is_a_new_alert(webhook):
+    Instance.begin()
+    late = email(6 * MINUTE)
+    watch()
+    EmailMessage.objects.filter(pk=late.pk).update(next_attempt_at=Now() - 16 * MINUTE)
+    watch()
+    EmailMessage.objects.filter(pk=late.pk).update(status="sent")
+    watch()
+    EmailMessage.objects.filter(pk=late.pk).update(status="queued", next_attempt_at=Now() - 6 * MINUTE)
+    watch()
+
+    assert [(got["level"], got["state"]) for got in webhook.got] == [
+        (WARN, "began"),
+        (PAGE, "began"),
+        (WARN, "ended"),
+        (PAGE, "ended"),
+        (WARN, "began"),
+    ]
+
+
+@pytest.mark.parametrize("fault", [500, 404, 302, 1.0])
+def test_a_webhook_that_is_down_hears_everything_later_and_in_order(webhook, monkeypatch, caplog, fault):
+    monkeypatch.setattr(alerts, "POST_TIMEOUT_S", (1, 0.2))
+    Instance.begin()
+    webhook.answers = [fault] * 3
+    late = email(6 * MINUTE)
+    watch()
+    stripe_event(0 * MINUTE, StripeEventStatus.PARKED)
+    watch()
+    EmailMessage.objects.filter(pk=late.pk).update(status="sent")
+    watch()
+    tried = len(webhook.got)
+    watch()
+    watch()
+
+    assert tried == 3  # one try a run, then the next run goes on there
+    assert [(got["alert"], got["state"]) for got in webhook.got[3:]] == [
+        ("emails_late", "began"),
+        ("emails_late", "ended"),
+        ("events_parked", "began"),
+    ]
+    assert {got["id"] for got in webhook.got[:3]} == {webhook.got[3]["id"]}
+    assert "the alert webhook did not take" in caplog.text
+    assert "s3cret" not in caplog.text
+
+
+def test_nobody_listens_and_nothing_breaks(settings, caplog):
+    settings.ALERT_WEBHOOK_URL = "http://127.0.0.1:1/s3cret"
+    Instance.begin()
+    email(6 * MINUTE)
+
+    watch()
+
+    assert Alert.objects.get().began_told_at is None
+    assert "ConnectionError" in caplog.text
+    assert "s3cret" not in caplog.text
+
+
+def test_without_a_webhook_the_log_tells_and_one_that_comes_later_hears_only_what_is_news(
+    webhook, settings, caplog
+):
+    address, settings.ALERT_WEBHOOK_URL = settings.ALERT_WEBHOOK_URL, ""
+    Instance.begin()
+    Alert.objects.create(name="old", level="page", text="x", ended_at=timezone.now() - 2 * DAY)
+    email(6 * MINUTE)
+    watch()
+    assert "alert began: emails_late" in caplog.text
+
+    settings.ALERT_WEBHOOK_URL = address
+    watch()
+
+    assert [got["alert"] for got in webhook.got] == ["emails_late"]
+
+
+def test_a_copy_of_production_calls_nobody(webhook):
+    Instance.quarantine()
+    email(DAY)
+
+    watch()
+
+    assert (webhook.got, Alert.objects.count()) == ([], 0)
+
+
+def test_no_run_posts_more_than_fits_into_a_task(webhook):
+    Instance.begin()
+    for number in range(10):
+        Alert.objects.create(name=f"sign{number}", level="page", text="x", ended_at=timezone.now())
+
+    watch()
+    first = len(webhook.got)
+    watch()
+    watch()
+
+    assert first == alerts.AT_ONCE
+    assert len({got["id"] for got in webhook.got}) == len(webhook.got) == 20
+
+
+def test_two_at_once_tell_once(webhook, committed_db):
+    """One waits for the other's rows, and while one posts the other leaves it alone."""
+    Instance.begin()
+    Canary.sing()
+    email(6 * MINUTE)
+    webhook.answers = [0.5]
+
+    def run():
+        try:
+            watch()
+        finally:
+            alerts.connection.close()
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert Alert.objects.count() == 1
+    assert [got["state"] for got in webhook.got] == ["began"]
+
+
+def test_a_cluster_that_stands_still_is_told_by_the_watchdog(webhook):
+    Instance.begin()
+    Canary.objects.update(sang_at=Now() - 4 * MINUTE)
+
+    with pytest.raises(CommandError) as stopped:
+        call_command("cluster_health", "--alert")
+
+    assert stopped.value.returncode == 3
+    assert [(got["alert"], got["level"]) for got in webhook.got] == [("queue", "page")]
+
+
+def test_a_schedule_watches(webhook):
+    Instance.begin()
+    StaffTask.open(StaffTask.Kind.EMAIL_SENDER_BLOCKED, DrainSignal(pk=1))
+    path, cron = jobs.JOBS["watch_alerts"]
+    module, _, name = path.rpartition(".")
+
+    getattr(__import__(module, fromlist=[name]), name)()
+
+    assert cron == "*/2 * * * *"
+    assert [got["alert"] for got in webhook.got] == ["email_sender_blocked"]
