@@ -42,7 +42,7 @@ class StaffTask(models.Model):
         JOB_SILENT = "job_silent", "A daily job that did not run for long"
         CHARGE_REJECTED = "charge_rejected", "Stripe refused our request"
         REFUND_TO_APPROVE = "refund_to_approve", "A refund to approve or reject"
-        REFUND_BY_SYSTEM = "refund_by_system", "Money that is sent back without a person's approval"
+        REFUND_BY_SYSTEM = "refund_by_system", "Money sent back without a person's approval"
         REFUND_FAILED = "refund_failed", "A refund that did not reach the family"
         REFUND_UNKNOWN = "refund_unknown", "A refund whose outcome Stripe does not tell"
         CANCELLATION_WAITING = "cancellation_waiting", "A cancelled place whose money is not settled"
@@ -156,7 +156,7 @@ class Instance(models.Model):
     @classmethod
     def why_quarantined(cls) -> str:
         """Why nothing may leave this installation, in words; empty if all may."""
-        # Raw, because each call to Stripe and each drain asks, and building the query costs more than its run.
+        # Raw: each call to Stripe asks, and building the query would cost more than the rest.
         instance = next(iter(cls.objects.raw("SELECT * FROM csf_instance")), None)
         if instance is None:
             return "the database has no name yet: run `manage.py prepare`" if settings.IS_PRODUCTION else ""

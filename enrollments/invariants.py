@@ -29,20 +29,28 @@ def _offers_out_of_order() -> Iterator[int]:
     """
     offers = EnrollmentTransition.objects.filter(from_status="waitlisted", to_status="offered")
     moves = EnrollmentTransition.objects.filter(enrollment=OuterRef("pk"), from_status="waitlisted")
+    entered = moves.filter(to_status="waitlisted").values("pk")
     left = moves.exclude(to_status="waitlisted").order_by("pk").values("pk")
+    came = Enrollment.objects.exclude(
+        joined_at=None
+    ).annotate(
+        entered=Subquery(entered.order_by("pk")[:1]),
+        moved_up=Subquery(entered.order_by("-pk")[:1]),  # the same, for who came with priority
+        left=Subquery(left[:1]),
+    )
     lines: dict[int, list[Any]] = defaultdict(list)
-    for enrollment in Enrollment.objects.exclude(joined_at=None).annotate(left=Subquery(left[:1])):
+    for enrollment in came:
         lines[enrollment.course_id].append(enrollment)
     for offer in offers.filter(reason__in=["", IN_ORDER]).select_related("enrollment"):
-        at, mine = offer.created_at, offer.enrollment
+        mine = offer.enrollment
+        turn = (mine.priority_at is None, mine.joined_at, mine.pk)
         waited = [
             other
             for other in lines[mine.course_id]
-            if other.joined_at < at and (other.left is None or other.left > offer.pk)
+            if (other.entered or 0) < offer.pk and (other.left is None or other.left > offer.pk)
         ]
-        turn = (mine.priority_at is None, mine.joined_at, mine.pk)
         if any(
-            (not other.priority_at or other.priority_at >= at, other.joined_at, other.pk) < turn
+            (not other.priority_at or (other.moved_up or 0) > offer.pk, other.joined_at, other.pk) < turn
             for other in waited
         ):
             yield mine.pk

@@ -3,11 +3,12 @@
 import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db import models
-from django.db.models import Count, OuterRef, Prefetch, QuerySet, Subquery, Sum, Value
+from django.db import DEFAULT_DB_ALIAS, models
+from django.db.models import Count, OuterRef, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Concat, JSONObject
 
 from billing.models import Card, Installment, InstallmentStatus
@@ -35,9 +36,10 @@ _TOLD = [
     "order__public_id",
     "order__number",
     "order__charges_paused_at",
-    "order__household__id",
+    "order__household",
 ]
-_TO = ["household_id", "email", "first_name"]
+_CARD = ["id", "brand", "last4", "exp_month", "exp_year", "refused_at"]
+_GUARDIAN = ["id", "email", "first_name"]
 
 Row = TypeVar("Row", bound=models.Model)
 
@@ -64,26 +66,38 @@ def _undisturbed() -> QuerySet[Installment]:
 
 
 def with_story(rows: QuerySet[Installment]) -> QuerySet[Installment]:
-    """With all that an email says about them: three statements, however many rows."""
+    """With all that an email says about them, in one statement."""
     parts = Installment.objects.filter(order=OuterRef("order")).order_by().values("order")
     still_open = parts.filter(status__in=OPEN_INSTALLMENT)
     kept = OrderItem.objects.filter(order=OuterRef("order"), moved_to=None).exclude(
         enrollment__status=EnrollmentStatus.CANCELLED
     )
     child = Concat("child__first_name", Value(" "), "child__last_name")
+    family = OuterRef("order__household")
+    cards = Card.objects.filter(household=family, replaced_at=None).order_by()
+    guardians = User.objects.filter(household=family).order_by("pk")
     return (
-        rows.select_related("order__household")
+        rows.select_related("order")
         .only(*_TOLD)
         .annotate(
             of=Subquery(parts.annotate(count=Count("pk")).values("count")),
             places=ArraySubquery(kept.values(place=JSONObject(child=child, course="course__title"))),
             left_cents=Subquery(still_open.annotate(sum=Sum("amount_cents")).values("sum")),
-        )
-        .prefetch_related(
-            Prefetch("order__household__cards", Card.objects.filter(replaced_at=None), to_attr="current"),
-            Prefetch("order__household__guardians", User.objects.order_by("pk").only(*_TO), to_attr="to"),
+            card=Subquery(cards.values(told=_columns(_CARD))),
+            guardian=Subquery(guardians.values(told=_columns(_GUARDIAN))[:1]),
         )
     )
+
+
+def _columns(names: list[str]) -> JSONObject:
+    return JSONObject(**{name: name for name in names})
+
+
+def _row(model: type[Row], columns: dict[str, Any]) -> Row:
+    """Of those columns, which came as JSON; any other is read when it is asked for."""
+    fields = [field for field in model._meta.concrete_fields if field.attname in columns]
+    values = [field.to_python(columns[field.attname]) for field in fields]
+    return model.from_db(DEFAULT_DB_ALIAS, [field.attname for field in fields], values)
 
 
 def in_chunks(rows: QuerySet[Row]) -> Iterator[list[Row]]:
@@ -107,14 +121,14 @@ class DueInstallment:
     def pk(self) -> int:
         return int(self.installment.pk)
 
-    @property
+    @cached_property
     def recipients(self) -> list[User]:
-        return list(self.installment.order.household.to[:1])
+        return [_row(User, self.installment.guardian)] if self.installment.guardian else []
 
     @property
     def card(self) -> Card | None:
         """The one that would be charged."""
-        return next(iter(self.installment.order.household.current), None)
+        return _row(Card, self.installment.card) if self.installment.card else None
 
 
 def why_staff_do_the_talking(fact: DueInstallment) -> str:

@@ -6,7 +6,6 @@ Wording comes later, from the template; no template reads the database.
 import datetime
 from typing import Any
 
-from django.urls import reverse
 from django.utils import timezone
 
 from billing.credits import spent_on
@@ -29,6 +28,7 @@ from billing.models import (
 from billing.models.money import OPEN_INSTALLMENT
 from billing.paying import next_charge_on
 from csf.dates import local_date
+from csf.paths import fixed_path
 from enrollments.models import Course, EnrollmentTransition, Household, User
 from notifications.calendar import CANCEL, calendar_facts
 from notifications.due import DueInstallment, ExpiringCard, OverdueInstallment, with_story
@@ -280,7 +280,7 @@ def _card_facts(card: Card | None) -> Snapshot:
     return {
         "card_brand": card.brand if card else "",
         "card_last4": card.last4 if card else "",
-        "card_path": reverse("change_card"),
+        "card_path": fixed_path("change_card"),
     }
 
 

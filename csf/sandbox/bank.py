@@ -22,9 +22,13 @@ def charges_of(stripe: str, email: str) -> list[Row]:
 
 
 def refunds_of(stripe: str, email: str) -> list[Row]:
-    """Each refund that Stripe made to this family."""
+    """Each refund that reached this family."""
     customer = _customer(stripe, email)
-    return [row for row in _ask(stripe, "/_books")["refunds"] if row["customer"] == customer]
+    return [
+        row
+        for row in _ask(stripe, "/_books")["refunds"]
+        if (row["customer"], row["status"]) == (customer, "succeeded")
+    ]
 
 
 def _customer(stripe: str, email: str) -> str:

@@ -204,6 +204,8 @@ class Family:
 
     def _to_stripe(self, path: str, typed: dict[str, str]) -> str:
         page = self.browser.submit(path, typed)
+        if page.url.endswith("/cart/"):
+            raise ClassIsFull("A class in the cart")
         assert page.url.startswith(self.world.stripe), f"no page of Stripe's, but {page.url}"
         return page.url
 

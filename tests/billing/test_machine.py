@@ -21,7 +21,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from billing import refunds, transfer
+from billing import refunds, release, transfer
 from billing.cancel import cancel_enrollment, settle_waiting_cancellations
 from billing.charging import run_attempt
 from billing.checkout import NothingToPay, payment_page, place_order
@@ -202,6 +202,16 @@ class School(RuleBasedStateMachine):
             else:
                 waitlist.leave(enrollment, by=by, now=self.now, reason="no time")
 
+    @exists(Enrollment, status="active")
+    @rule(pick=picks, offers=st.booleans())
+    def offer_the_place(self, pick, offers):
+        enrollment = some(Enrollment.objects.filter(status__in=["active", "lending"]), pick)
+        with contextlib.suppress(*REFUSALS):
+            if offers:
+                release.put_up(enrollment, now=self.now)
+            else:
+                release.keep(enrollment)
+
     # --- Staff ----------------------------------------------------------------------------------------------
 
     @exists(Refund, status="requested")
@@ -287,7 +297,7 @@ class School(RuleBasedStateMachine):
         start_charges([InstallmentStatus.RETRY_WAIT], on=self.today)
         self._sweep()
 
-    @rule(hours=st.sampled_from([1, 13, 24, 24 * 7, 24 * 20]))
+    @rule(hours=st.sampled_from([1, 13, 24, 24 * 7, 24 * 16]))
     def wait(self, hours):
         self._sweep()
         self.clock.shift(timedelta(hours=hours))
@@ -298,6 +308,7 @@ class School(RuleBasedStateMachine):
         expire_credits(on=self.today)
         waitlist.sweep(now=self.now)
         serve_priority(now=self.now)
+        release.sell_lent_seats(now=self.now)
         for attempt in ChargeAttempt.objects.on_saved_cards().waiting().order_by("pk"):
             run_attempt(attempt.pk)
         settle_waiting_cancellations()

@@ -132,7 +132,7 @@ def _freed_while_joined(course, household):
         assert statuses([came_to[0]]) == ("offered",)
 
 
-def test_control_without_the_lock_a_seat_idles(monkeypatch):
+def test_control_without_lock_and_filling_a_seat_idles(monkeypatch):
     course, household = full_class(), family()
     is_open = waitlist.is_waitlist_open
 
@@ -143,6 +143,7 @@ def test_control_without_the_lock_a_seat_idles(monkeypatch):
 
     monkeypatch.setattr(waitlist, "is_waitlist_open", freed_meanwhile)
     monkeypatch.setattr(waitlist, "lock_course", lambda course_id: Course.objects.get(pk=course_id))
+    monkeypatch.setattr(waitlist, "fill", lambda *args, **options: [])
 
     place = wait_for(course, household)
 

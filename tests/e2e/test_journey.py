@@ -6,10 +6,11 @@ import pytest
 from django.core.management import call_command
 
 from billing.endpoint import register_endpoint
-from billing.models import Installment, Payment, StripeEvent
+from billing.models import Installment, Payment, Refund, StripeEvent, Transfer
 from csf.models import StaffTask
 from csf.sandbox.family import World
 from csf.sandbox.journey import Journey
+from enrollments.models import Enrollment
 from notifications.models import EmailAttempt, EmailMessage
 from tests.e2e import processes
 
@@ -35,6 +36,18 @@ def test_families_get_their_emails_once_each(committed_db, stripe_server, mail_s
     # Of the decline that was paid at once, if it was heard of before the payment.
     assert {row.status for row in EmailMessage.objects.exclude(status="sent")} <= {"expired"}
     second_parts = Installment.objects.filter(number=2).values_list("status", flat=True)
-    assert sorted(second_parts) == ["needs_card", "paid", "paid", "paid"]
+    assert sorted(second_parts) == ["needs_card", "paid", "paid", "paid", "scheduled"]
+    [move] = Transfer.objects.all()
+    assert (move.difference_cents, move.installment.status) == (54_00, "paid")
+    refunds = Refund.objects.order_by("pk").values_list("status", "amount_cents")
+    waiting = [("requested", 126_00), ("requested", 168_00), ("requested", 168_00)]
+    assert list(refunds) == [("succeeded", 168_00), *waiting]
+    diving = Enrollment.objects.filter(course__slug="springboard-diving").values_list("status", "tier")
+    assert sorted(diving) == [
+        ("cancelled", ""),
+        ("cancelled", ""),
+        ("cancelled", "priority"),
+        ("cancelled", "regular"),
+    ]
     tasks = StaffTask.objects.order_by("kind").values_list("kind", flat=True)
-    assert list(tasks) == ["card_refused", "refund_to_approve"]
+    assert list(tasks) == ["card_refused", *["refund_to_approve"] * 4]
