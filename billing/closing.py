@@ -346,7 +346,7 @@ def _cancel_place(line: ClosureLine) -> None:
 
 def _terms(line: ClosureLine) -> Terms:
     """Who paid for a class that was cancelled already gets everything back."""
-    enrolled = line.enrollment.transitions.filter(to_status=EnrollmentStatus.ACTIVE)
+    enrolled = line.enrollment.transitions.filter(from_status=EnrollmentStatus.HELD, to_status="active")
     is_late = enrolled.filter(created_at__gt=line.closure.created_at).exists()
     return Terms.REFUND if is_late else Terms(line.closure.terms)
 

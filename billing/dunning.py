@@ -196,8 +196,10 @@ def start_attempt(
     Raises Stale if the installment or its date has moved or it is held, or if today's automatic one was made
     already.
     """
-    made = installment.attempts.exclude(status__in=[ChargeStatus.NOT_EXECUTED, ChargeStatus.REJECTED])
-    if kind == ChargeKind.AUTO and made.filter(kind=kind, charged_on=on).exists():
+    tries = list(installment.attempts.order_by("pk").values_list("kind", "charged_on", "status"))
+    nothing = {ChargeStatus.NOT_EXECUTED, ChargeStatus.REJECTED}
+    made = {(by, day) for by, day, status in tries if status not in nothing}
+    if kind == ChargeKind.AUTO and (kind, on) in made:
         raise Stale("charged today already")
     if not Installment.objects.filter(pk=installment.pk, held_at=None, due_on=installment.due_on).exists():
         raise Stale("held or moved to another date meanwhile")
@@ -206,7 +208,7 @@ def start_attempt(
     installment.start_charging(reason=ChargeKind(kind).label)
     return ChargeAttempt.objects.create(
         installment=installment,
-        number=installment.attempts.count() + 1,
+        number=len(tries) + 1,
         kind=kind,
         amount_cents=installment.amount_cents,
         currency=installment.order.currency,

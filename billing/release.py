@@ -11,7 +11,7 @@ from billing.models import Terms
 from csf.contention import again_after_deadlock
 from csf.dates import local_date
 from csf.state import Stale
-from enrollments.models import Course, Enrollment, EnrollmentStatus
+from enrollments.models import Course, Enrollment, EnrollmentStatus, User
 from enrollments.waitlist import fill, lock_course, offers_end_at, taken_over
 
 logger = logging.getLogger(__name__)
@@ -29,24 +29,23 @@ def can_be_released(enrollment: Enrollment, *, now: datetime.datetime) -> bool:
 
 @again_after_deadlock
 @transaction.atomic
-def put_up(enrollment: Enrollment, *, now: datetime.datetime) -> None:
+def put_up(enrollment: Enrollment, *, by: User, now: datetime.datetime) -> None:
     """Let somebody of the waitlist take the place over, now or later. Raises Stale if it cannot be."""
     course = lock_course(enrollment.course_id)
     enrollment.refresh_from_db()
     if not can_be_released(enrollment, now=now):
         raise Stale("this place cannot be offered")
-    Enrollment.objects.filter(pk=enrollment.pk).update(up_for_release_at=now)
+    enrollment.put_up(at=now, by=by)
     fill(course, now=now)
 
 
 @again_after_deadlock
 @transaction.atomic
-def keep(enrollment: Enrollment) -> None:
+def keep(enrollment: Enrollment, *, by: User) -> None:
     """Keep the place after all. Raises Stale while somebody decides about it."""
     lock_course(enrollment.course_id)
-    kept = Enrollment.objects.filter(pk=enrollment.pk, status=EnrollmentStatus.ACTIVE)
-    if not kept.update(up_for_release_at=None):
-        raise Stale("somebody is being asked whether they take it")
+    enrollment.refresh_from_db()
+    enrollment.keep(by=by)
 
 
 def sell_lent_seats(*, now: datetime.datetime) -> None:

@@ -231,7 +231,7 @@ def release_place(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         return redirect(found.order_item.order)
     if request.method == "POST":
         try:
-            release.put_up(found, now=now)
+            release.put_up(found, by=_user(request), now=now)
         except Stale:
             messages.warning(request, "This place changed a moment ago. Please look at the order again.")
         else:
@@ -251,7 +251,7 @@ def release_place(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
 def keep_place(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     found = _own_place(request, public_id)
     try:
-        release.keep(found)
+        release.keep(found, by=_user(request))
     except Stale:
         messages.warning(
             request, "Somebody is just being asked whether they take this place. Try again later."

@@ -156,8 +156,7 @@ class Instance(models.Model):
     @classmethod
     def why_quarantined(cls) -> str:
         """Why nothing may leave this installation, in words; empty if all may."""
-        # Raw: each call to Stripe asks, and building the query would cost more than the rest.
-        instance = next(iter(cls.objects.raw("SELECT * FROM csf_instance")), None)
+        instance = cls._current()
         if instance is None:
             return "the database has no name yet: run `manage.py prepare`" if settings.IS_PRODUCTION else ""
         if instance.id != settings.INSTANCE_ID:
@@ -171,7 +170,13 @@ class Instance(models.Model):
     @classmethod
     def was_released_since(cls, moment: datetime.datetime) -> bool:
         """Whether this database may lack what the installation did outside after that moment."""
-        return cls.objects.filter(released_at__gt=moment).exists()
+        instance = cls._current()
+        return bool(instance and instance.released_at and instance.released_at > moment)
+
+    @classmethod
+    def _current(cls) -> "Instance | None":
+        # Raw: each call to Stripe asks, and building the query would cost more than the rest.
+        return next(iter(cls.objects.raw("SELECT * FROM csf_instance")), None)
 
     @classmethod
     def quarantine(cls) -> None:

@@ -47,7 +47,10 @@ def charge_kind(moved: ChargeAttemptTransition) -> EmailKind | None:
 def enrollment_kind(moved: EnrollmentTransition) -> EmailKind | None:
     enrollment = moved.enrollment
     match moved.to_status:
-        case EnrollmentStatus.ACTIVE:
+        case EnrollmentStatus.ACTIVE if moved.from_status in {
+            EnrollmentStatus.HELD,
+            EnrollmentStatus.RELEASED,
+        }:
             # Paid when the class was cancelled already: the cancellation follows at once.
             return None if enrollment.course.cancelled_at else EmailKind.ENROLLMENT_CONFIRMATION
         case EnrollmentStatus.WAITLISTED:  # has joined, or moved up to the priority tier

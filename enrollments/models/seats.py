@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import Case, Count, OuterRef, Q, Subquery, When
 from django.db.models.functions import Coalesce, Now
 
-from csf.state import StatefulModel, TransitionRow, edges, transition
+from csf.state import Stale, StatefulModel, TransitionRow, edges, transition
 from enrollments.models.courses import Course
 from enrollments.models.people import Child, User
 
@@ -89,6 +89,7 @@ class Enrollment(StatefulModel):
             EnrollmentStatus.HELD: {EnrollmentStatus.ACTIVE, EnrollmentStatus.RELEASED},
             EnrollmentStatus.RELEASED: {EnrollmentStatus.ACTIVE},  # money that came late, if a seat is free
             EnrollmentStatus.ACTIVE: {
+                EnrollmentStatus.ACTIVE,  # has offered the place to the waitlist, or keeps it after all
                 EnrollmentStatus.LENDING,
                 EnrollmentStatus.CANCELLED,
                 EnrollmentStatus.TRANSFERRED,
@@ -187,6 +188,18 @@ class Enrollment(StatefulModel):
     def cancel(self, *, by: User | None, reason: str) -> None:
         """Give up an active place for good. Raises Stale."""
         transition(self, EnrollmentStatus.CANCELLED, by=by, reason=reason, seat_number=None)
+
+    def put_up(self, *, at: datetime.datetime, by: User) -> None:
+        """Somebody of the waitlist may take the place over. Raises Stale unless it is active."""
+        reason = "offered to the waitlist"
+        transition(self, EnrollmentStatus.ACTIVE, by=by, reason=reason, up_for_release_at=at)
+
+    def keep(self, *, by: User) -> None:
+        """It is not to be taken over any more. Raises Stale, also while somebody decides about it."""
+        if self.status != EnrollmentStatus.ACTIVE:
+            raise Stale("somebody is being asked whether they take it")
+        reason = "not offered to the waitlist any more"
+        transition(self, EnrollmentStatus.ACTIVE, by=by, reason=reason, up_for_release_at=None)
 
     def lend(self) -> int:
         """Give the seat to an offer for somebody of the waitlist; gives its number. Raises Stale."""

@@ -197,8 +197,8 @@ def emails(kind):
 def test_two_hundred_families_are_handled_once_though_the_worker_dies_twice(
     committed_db, voided, monkeypatch
 ):
-    course = create_course(capacity=200, sessions=10)
-    states = [(FULL, HALF, INVOICE, IN_FLIGHT, HELD, GONE, HELD, GONE)[n % 8] for n in range(200)]
+    course = create_course(capacity=400, sessions=10)
+    states = [(FULL, HALF, INVOICE, IN_FLIGHT, HELD, GONE, HELD, GONE)[n % 8] for n in range(400)]
     places = bulk_families(course, states)
     monkeypatch.setattr(closing, "BUDGET_S", 600)
     of = {

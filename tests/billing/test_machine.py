@@ -207,10 +207,11 @@ class School(RuleBasedStateMachine):
     def offer_the_place(self, pick, offers):
         enrollment = some(Enrollment.objects.filter(status__in=["active", "lending"]), pick)
         with contextlib.suppress(*REFUSALS):
+            by = self._guardian(enrollment.child.household)
             if offers:
-                release.put_up(enrollment, now=self.now)
+                release.put_up(enrollment, by=by, now=self.now)
             else:
-                release.keep(enrollment)
+                release.keep(enrollment, by=by)
 
     # --- Staff ----------------------------------------------------------------------------------------------
 
