@@ -294,3 +294,52 @@ def test_the_pace_is_kept_over_threads():
         thread.join()
 
     assert timezone.now() - started >= timedelta(seconds=19 / 200)
+
+
+# --- Several workers ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.xdist_group("races")
+def test_workers_share_what_is_due_and_a_third_ends_at_once(shop, committed_db, monkeypatch, settings):
+    parts = [order_with_plan(shop) for _ in range(4)]
+    start_charges(DUE, on=parts[0].due_on)
+    settings.STRIPE_CHARGES_PER_S = 50
+    claimed, paces, both, go = Counter(), [], threading.Barrier(3), threading.Event()
+    run, share, pace = charging.run_attempt, charging._share, charging.Pace
+
+    def run_and_tell(attempt_id):
+        claimed[attempt_id] += 1
+        run(attempt_id)
+
+    def share_together(slot, *, of):
+        ids = share(slot, of=of)
+        if not go.is_set():
+            both.wait(20)
+            go.wait(20)
+        return ids
+
+    def pace_and_tell(per_second):
+        paces.append(per_second)
+        return pace(per_second)
+
+    def work():
+        try:
+            charge_waiting()
+        finally:
+            connection.close()
+
+    monkeypatch.setattr(charging, "run_attempt", run_and_tell)
+    monkeypatch.setattr(charging, "_share", share_together)
+    monkeypatch.setattr(charging, "Pace", pace_and_tell)
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    both.wait(20)
+    third = charge_waiting()
+    go.set()
+    for thread in threads:
+        thread.join()
+
+    assert (third, paces) == (False, [25, 25])
+    assert [story(part) for part in parts] == [PAID] * 4
+    assert list(claimed.values()) == [1] * 4
