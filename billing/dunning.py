@@ -6,7 +6,7 @@ in the class is never taken away by this module.
 
 import datetime
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -31,12 +31,13 @@ from billing.models import (
 from csf.jobs import enqueue
 from csf.models import StaffTask
 from csf.report import Report
-from csf.state import Stale
+from csf.state import Stale, transition_many
 from orders.models import Order, OrderStatus
 
 LATEST_FIRST_TRY = timedelta(days=3)
 TOO_LATE = "more than 3 days late: staff decide, since the consent names the date"
 WRONG_CARD = "the bank wants another card than the saved one"
+NOTHING_DONE = [ChargeStatus.NOT_EXECUTED, ChargeStatus.REJECTED]
 ANSWERED = [ChargeStatus.SUCCEEDED, ChargeStatus.DECLINED, ChargeStatus.NEEDS_AUTH]
 UNLISTED_TRIES = 2
 DECLINES_A_DAY = 3
@@ -174,17 +175,18 @@ def _start_batch(batch: list[Candidate], report: Report, *, on: datetime.date) -
         }
         cards = Card.objects.usable().filter(household__in=alive.values())
         card_of = {card.household_id: card for card in cards}
+        wanted = []
         for candidate in batch:
             installment = candidate.installment
-            card = card_of.get(alive.get(installment.order_id, 0))
-            if card is None:
+            if card := card_of.get(alive.get(installment.order_id, 0)):
+                wanted.append((installment, card))
+            else:
                 report.skip(str(installment), installment, "the order or the card changed meanwhile")
-                continue
-            try:
-                start_attempt(installment, card=card, kind=ChargeKind.AUTO, on=on)
-                report.done += 1
-            except Stale:
+        started = {attempt.installment_id for attempt in _start(wanted, kind=ChargeKind.AUTO, on=on)}
+        for installment, _ in wanted:
+            if installment.pk not in started:
                 report.skip(str(installment), installment, "somebody else took it")
+        report.done += len(started)
     enqueue("billing.tasks.charge")
 
 
@@ -196,24 +198,50 @@ def start_attempt(
     Raises Stale if the installment or its date has moved or it is held, or if today's automatic one was made
     already.
     """
-    tries = list(installment.attempts.order_by("pk").values_list("kind", "charged_on", "status"))
-    nothing = {ChargeStatus.NOT_EXECUTED, ChargeStatus.REJECTED}
-    made = {(by, day) for by, day, status in tries if status not in nothing}
-    if kind == ChargeKind.AUTO and (kind, on) in made:
-        raise Stale("charged today already")
-    if not Installment.objects.filter(pk=installment.pk, held_at=None, due_on=installment.due_on).exists():
-        raise Stale("held or moved to another date meanwhile")
-    if Cancellation.objects.waiting().filter(order=installment.order_id).exists():
-        raise Stale("a class of this order was cancelled, and its money is not settled yet")
-    installment.start_charging(reason=ChargeKind(kind).label)
-    return ChargeAttempt.objects.create(
-        installment=installment,
-        number=len(tries) + 1,
-        kind=kind,
-        amount_cents=installment.amount_cents,
-        currency=installment.order.currency,
-        charged_on=on,
-        card=card,
+    started = _start([(installment, card)], kind=kind, on=on)
+    if not started:
+        raise Stale("moved, held or charged meanwhile")
+    return started[0]
+
+
+def _start(
+    wanted: Sequence[tuple[Installment, Card | None]], *, kind: ChargeKind, on: datetime.date
+) -> list[ChargeAttempt]:
+    """An attempt for each installment that still may be charged, under the locks of their orders; in a
+    handful of statements, however many they are."""
+    ids = [installment.pk for installment, _ in wanted]
+    tries = ChargeAttempt.objects.filter(installment__in=ids)
+    numbers = Counter(tries.values_list("installment", flat=True))
+    today = tries.filter(kind=ChargeKind.AUTO, charged_on=on).exclude(status__in=NOTHING_DONE)
+    charged = set(today.values_list("installment", flat=True)) if kind == ChargeKind.AUTO else set()
+    unheld = Installment.objects.filter(pk__in=ids, held_at=None)
+    dates = dict(unheld.values_list("pk", "due_on"))
+    waiting = Cancellation.objects.waiting().filter(order__installments__in=ids)
+    changing = set(waiting.values_list("order", flat=True))
+    card_of = {
+        installment: card
+        for installment, card in wanted
+        if dates.get(installment.pk) == installment.due_on
+        and installment.pk not in charged
+        and installment.order_id not in changing
+    }
+    moved: list[Installment] = []
+    for status in sorted({installment.status for installment in card_of}):
+        same = [installment for installment in card_of if installment.status == status]
+        moved += transition_many(
+            same, InstallmentStatus.CHARGING, reason=ChargeKind(kind).label, next_try_on=None
+        )
+    return ChargeAttempt.objects.bulk_create(
+        ChargeAttempt(
+            installment=installment,
+            number=numbers[installment.pk] + 1,
+            kind=kind,
+            amount_cents=installment.amount_cents,
+            currency=installment.order.currency,
+            charged_on=on,
+            card=card_of[installment],
+        )
+        for installment in moved
     )
 
 

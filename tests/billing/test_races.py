@@ -355,22 +355,26 @@ def test_staff_act_while_it_is_charged_and_are_refused(shop, staff, monkeypatch)
     assert violations() == []
 
 
-def start_without_looking(installment, *, card, kind, on):
-    """`dunning.start_attempt` without any of its guards."""
-    Installment.objects.filter(pk=installment.pk).update(status="charging", next_try_on=None)
-    return ChargeAttempt.objects.create(
-        installment=installment,
-        number=ChargeAttempt.objects.filter(installment=installment).count() + 1,
-        kind=kind,
-        amount_cents=installment.amount_cents,
-        currency="usd",
-        charged_on=on,
-        card=card,
-    )
+def start_without_looking(wanted, *, kind, on):
+    """`dunning._start` without any of its guards."""
+    ids = [installment.pk for installment, _ in wanted]
+    Installment.objects.filter(pk__in=ids).update(status="charging", next_try_on=None)
+    return [
+        ChargeAttempt.objects.create(
+            installment=installment,
+            number=ChargeAttempt.objects.filter(installment=installment).count() + 1,
+            kind=kind,
+            amount_cents=installment.amount_cents,
+            currency="usd",
+            charged_on=on,
+            card=card,
+        )
+        for installment, card in wanted
+    ]
 
 
 def test_control_without_the_second_look_the_job_charges_all_the_same(shop, staff, monkeypatch):
-    monkeypatch.setattr(dunning, "start_attempt", start_without_looking)
+    monkeypatch.setattr(dunning, "_start", start_without_looking)
     for act in ACTS:
         with monkeypatch.context() as patch:
             installment = act_while_the_job_looks(shop, staff, patch, act)
@@ -384,7 +388,7 @@ def test_the_job_comes_while_staff_close_the_invoice(shop, staff, monkeypatch, g
     installment = order_with_plan(shop)
     page_of(installment)
     if not guarded:
-        monkeypatch.setattr(dunning, "start_attempt", start_without_looking)
+        monkeypatch.setattr(dunning, "_start", start_without_looking)
         monkeypatch.setattr(dunning, "_why_not", lambda *args, **options: "")
     meanwhile(monkeypatch, installments, "_void", lambda: job(installment), after=True)
 
@@ -449,7 +453,7 @@ def test_a_scheduler_that_looked_before_the_other_wrote_makes_no_second_attempt(
     ],
 )
 def test_control_without_its_guards_it_does(shop, monkeypatch, dropped, attempts):
-    monkeypatch.setattr(dunning, "start_attempt", start_without_looking)
+    monkeypatch.setattr(dunning, "_start", start_without_looking)
     drop(*dropped)
 
     installment, report = scheduled_twice(shop, monkeypatch)
