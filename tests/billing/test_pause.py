@@ -7,7 +7,7 @@ from django.urls import reverse
 from billing.dunning import candidates
 from billing.models import Dispute, InstallmentNote, InstallmentStatus
 from orders.models import Order
-from tests.billing.test_refund_admin import page_of, press, staff_client
+from tests.billing.test_refund_admin import act_on, page_of, press, staff_client
 from tests.shop import hear, order_with_plan
 
 pytestmark = pytest.mark.django_db
@@ -50,9 +50,11 @@ def test_staff_stop_the_charges_with_a_reason_and_once(shop, client):
 
     assert "Say why: it stays in the history." in press(staff, order, "pause", reason="").text
     assert reasons(installment) == [""]
-    press(staff, order, "pause")
-    page = press(staff, order, "pause")
-    assert "not possible" in page.text or "changed" in page.text
+    seen = staff.get(act_on(order, "pause")).context["facts"].seen
+    typed = {"seen": seen, "reason": "agreed by phone"}
+    assert "are stopped" in staff.post(act_on(order, "pause"), typed, follow=True).text
+    assert "Something has changed" in staff.post(act_on(order, "pause"), typed, follow=True).text
+    assert "not possible" in staff.get(act_on(order, "pause"), follow=True).text
 
     assert reasons(installment) == ["the charges of this order are paused"]
     assert InstallmentNote.objects.count() == 1
