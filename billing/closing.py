@@ -6,10 +6,9 @@ import hashlib
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from django.db import DatabaseError, connection, transaction
+from django.db import transaction
 from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -34,6 +33,7 @@ from csf.dates import local_date
 from csf.jobs import enqueue
 from csf.models import Instance, StaffTask
 from csf.money import money_text, pro_rata_cents
+from csf.slots import free_slot
 from csf.state import Stale
 from enrollments.models import Course, CourseSession, Enrollment, EnrollmentStatus, Household, User
 from enrollments.models.seats import WAITING
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 BUDGET_S = 25.0  # the queue ends a task after 60 s
 MOST_TRIES = 5
-LOCK = 20_261  # names our advisory lock; any constant that nobody else uses
+LOCK_CLASS = 20_274  # of its slot
 
 
 class NotPossible(Exception):
@@ -260,8 +260,8 @@ def work_off_closures(*, now: datetime.datetime) -> bool:
     before their turn. One that fails waits for the next minute."""
     if Instance.why_quarantined():
         return False
-    with _alone() as free:
-        if not free:
+    with free_slot(LOCK_CLASS, of=1) as slot:
+        if slot is None:
             return False
         _add_late_places(on=local_date(now))
         is_done = _handle_waiting(deadline=time.monotonic() + BUDGET_S)
@@ -269,20 +269,6 @@ def work_off_closures(*, now: datetime.datetime) -> bool:
         finished = running.exclude(lines__status=ClosureLineStatus.WAITING)
         finished.update(status=ClosureStatus.DONE, finished_at=Now())
     return not is_done
-
-
-@contextmanager
-def _alone() -> Iterator[bool]:
-    """A session lock; it goes with the connection, so a crash frees it."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [LOCK])
-        free: bool = cursor.fetchone()[0]
-    try:
-        yield free
-    finally:
-        if free:
-            with suppress(DatabaseError), connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
 
 
 def _add_late_places(*, on: datetime.date) -> None:

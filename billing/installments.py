@@ -5,7 +5,7 @@ its Stripe invoice and sees it void; if it turns out paid, the money is recorded
 """
 
 import datetime
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.conf import settings
@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from billing import gateway
 from billing.dunning import start_attempt
+from billing.invoices import closed_invoice
 from billing.models import (
     Card,
     ChargeAttempt,
@@ -26,7 +27,6 @@ from billing.models import (
 )
 from billing.models.charges import OPEN_CHARGE
 from billing.models.money import CHARGEABLE
-from billing.settle import settle_invoice
 from csf.jobs import enqueue
 from csf.money import money_text
 from csf.state import Stale
@@ -196,19 +196,9 @@ def _void(installment: Installment) -> None:
     """See that its Stripe invoice cannot be paid any more. Money that came meanwhile is recorded."""
     if not installment.stripe_invoice_id:
         return
-    invoice_id, key = installment.stripe_invoice_id, f"void:{installment.public_id}"
-    invoice = _asked(lambda: gateway.retrieve_invoice(invoice_id))
-    if invoice["status"] in {"open", "uncollectible"}:
-        invoice = _asked(lambda: gateway.void_invoice(invoice_id, key=key))
-    if invoice["status"] == "paid":
-        settle_invoice(invoice)
-        raise NotPossible("It was just paid at Stripe; the payment is recorded.")
-    if invoice["status"] not in {"void", "draft"}:
-        raise NotPossible("Stripe did not close its invoice; please try again.")
-
-
-def _asked(call: Callable[[], gateway.Object]) -> gateway.Object:
     try:
-        return call()
+        invoice = closed_invoice(installment)
     except (gateway.Refused, gateway.OutcomeUnknown) as error:
         raise NotPossible("Stripe did not answer; nothing was changed. Please try again.") from error
+    if invoice["status"] == "paid":
+        raise NotPossible("It was just paid at Stripe; the payment is recorded.")

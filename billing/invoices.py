@@ -13,7 +13,12 @@ def open_attempts(order: Order) -> ChargeAttemptQuerySet:
 
 
 def void(installment: Installment) -> str:
-    """Void its invoice, and see it void; gives the invoice's id. Money that came meanwhile is recorded.
+    """Void its invoice, and see it void; gives the invoice's id. Money that came meanwhile is recorded."""
+    return str(closed_invoice(installment)["id"])
+
+
+def closed_invoice(installment: Installment) -> gateway.Object:
+    """Its invoice, which cannot be paid any more: void, a draft, or paid, and then its money is recorded.
 
     Raises what the gateway raises; OutcomeUnknown also if the invoice is neither void nor paid.
     """
@@ -25,4 +30,4 @@ def void(installment: Installment) -> str:
         settle_invoice(invoice)
     elif invoice["status"] not in {"void", "draft"}:
         raise gateway.OutcomeUnknown(f"the invoice is {invoice['status']}")
-    return str(invoice["id"])
+    return invoice

@@ -14,7 +14,7 @@ def pause_charges(*, order: Order, by: User, reason: str) -> None:
     """From now on nothing of this order is charged by itself. Raises NotPossible."""
     if not Order.objects.filter(pk=order.pk, charges_paused_at=None).update(charges_paused_at=Now()):
         raise NotPossible("The charges of this order are stopped already.")
-    _note(order, by, f"charges of the order stopped: {reason}")
+    _note(order, by, "charges of the order stopped", reason)
 
 
 @transaction.atomic
@@ -22,14 +22,14 @@ def resume_charges(*, order: Order, by: User, reason: str) -> None:
     """Charge again, from the next run of the jobs on. Raises NotPossible."""
     if not Order.objects.filter(pk=order.pk).exclude(charges_paused_at=None).update(charges_paused_at=None):
         raise NotPossible("The charges of this order are not stopped.")
-    _note(order, by, f"charges of the order go on: {reason}")
+    _note(order, by, "charges of the order go on", reason)
 
 
-def _note(order: Order, by: User, text: str) -> None:
+def _note(order: Order, by: User, what: str, reason: str) -> None:
     """In the history of every installment that it concerns."""
-    if not text.rpartition(": ")[2].strip():
+    if not reason.strip():
         raise NotPossible("Say why: it stays in the history.")
     InstallmentNote.objects.bulk_create(
-        InstallmentNote(installment=installment, by=by, text=text[:500])
+        InstallmentNote(installment=installment, by=by, text=f"{what}: {reason.strip()}"[:500])
         for installment in order.installments.open()
     )
