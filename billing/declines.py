@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class DeclineClass(models.TextChoices):
@@ -50,19 +51,19 @@ CLASS_BY_NETWORK_ADVICE = {"01": DeclineClass.CARD, "03": DeclineClass.HARD, "21
 WAIT_DAYS_BY_NETWORK_ADVICE = {"24": 1, "25": 1, "26": 2, "27": 4, "28": 6, "29": 8, "30": 10}
 
 WORDS = {
-    "insufficient_funds": "There was not enough money on the card.",
-    "card_velocity_exceeded": "The card has reached its limit for now.",
-    "withdrawal_count_limit_exceeded": "The card has reached its limit for now.",
-    "expired_card": "The card has expired.",
-    "incorrect_cvc": "The card's security code was not right.",
-    "incorrect_number": "The card number was not right.",
-    "incorrect_zip": "The card's postal code was not right.",
-    "card_not_supported": "This kind of card cannot be used here.",
-    "currency_not_supported": "This card cannot pay in our currency.",
-    "processing_error": "The bank could not work on the payment just then.",
+    "insufficient_funds": _("There was not enough money on the card."),
+    "card_velocity_exceeded": _("The card has reached its limit for now."),
+    "withdrawal_count_limit_exceeded": _("The card has reached its limit for now."),
+    "expired_card": _("The card has expired."),
+    "incorrect_cvc": _("The card's security code was not right."),
+    "incorrect_number": _("The card number was not right."),
+    "incorrect_zip": _("The card's postal code was not right."),
+    "card_not_supported": _("This kind of card cannot be used here."),
+    "currency_not_supported": _("This card cannot pay in our currency."),
+    "processing_error": _("The bank could not work on the payment just then."),
 }
-ASKED_FOR_THE_PARENT = "The bank asked for a confirmation that was not completed."
-OTHERWISE = "The bank did not accept the payment."
+ASKED_FOR_THE_PARENT = _("The bank asked for a confirmation that was not completed.")
+OTHERWISE = _("The bank did not accept the payment.")
 
 
 @dataclass(frozen=True)
@@ -112,5 +113,5 @@ def _storable(text: Any) -> str:
 def decline_words(reason: str) -> str:
     """Why, in words for the parent: neutral ones, never "stolen" and never "fraud"."""
     if CLASS_BY_CODE.get(reason) == DeclineClass.AUTHENTICATION:
-        return ASKED_FOR_THE_PARENT
-    return WORDS.get(reason, OTHERWISE)
+        return str(ASKED_FOR_THE_PARENT)
+    return str(WORDS.get(reason, OTHERWISE))

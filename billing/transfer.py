@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import transaction
+from django.utils.translation import gettext
 
 from billing import gateway
 from billing.cancel import sessions_left, value_left_cents
@@ -271,7 +272,7 @@ def _new_place(move: Move, order: Order) -> Enrollment:
 
 def _explanation(move: Move) -> list[dict[str, str | int]]:
     cents = move.list_cents - move.price_cents
-    label = f"The discounts of {move.item.course}, in proportion"
+    label = gettext("The discounts of %(course)s, in proportion") % {"course": move.item.course}
     return [{"label": label, "cents": cents}] if cents else []
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
+from django.contrib.admin.options import IS_POPUP_VAR
 from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
@@ -166,6 +167,20 @@ def row_buttons(model: type[models.Model]) -> Callable[[ButtonMaker], ButtonMake
     return add
 
 
+ListAct = Callable[[Any, HttpRequest, models.QuerySet[Any]], HttpResponse | None]
+_list_actions: dict[type[models.Model], list[tuple[str, str, ListAct]]] = defaultdict(list)
+
+
+def list_action(model: type[models.Model], *, title: str, permission: str) -> Callable[[ListAct], ListAct]:
+    """Adds an action to the model's list, as `panel` adds a panel to its page."""
+
+    def add(act: ListAct) -> ListAct:
+        _list_actions[model].append((permission, title, act))
+        return act
+
+    return add
+
+
 def history(obj: StatefulModel, title: str = "Changes of status") -> Panel:
     """Each change of state, with who made it and why."""
     labels = dict(type(obj).status.field.choices)
@@ -201,6 +216,13 @@ class ModelAdmin(UnfoldModelAdmin):
         rows = super().get_queryset(request)
         page = request.resolver_match and request.resolver_match.url_name
         return rows.defer(*self.list_defer) if page and page.endswith("_changelist") else rows
+
+    def get_actions(self, request: HttpRequest) -> dict[Any, Any]:
+        actions: dict[Any, Any] = super().get_actions(request)
+        for permission, title, act in _list_actions[self.model]:
+            if IS_POPUP_VAR not in request.GET and request.user.has_perm(permission):
+                actions[act.__name__] = (act, act.__name__, title)
+        return actions
 
     def row_action(self, request: HttpRequest, obj: Any) -> str | None:
         """The name of the list's action that this row's page offers as a button."""

@@ -29,6 +29,9 @@ def configuration(**kwargs: Any) -> Iterable[CheckMessage]:
         )
     if settings.ALERT_WEBHOOK_URL and not _may_be_posted_to(settings.ALERT_WEBHOOK_URL):
         yield Error("ALERT_WEBHOOK_URL must be an https address, or one of this machine.", id="csf.E014")
+    for address in settings.STAFF_ALERT_EMAILS:
+        if "@" not in address or len(address) > 254:
+            yield Error(f"STAFF_ALERT_EMAILS: {address!r} is no email address.", id="csf.E015")
     try:
         parse_keys(tuple(settings.FIELD_KEYS))
     except BadKeys as error:

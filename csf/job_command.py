@@ -41,7 +41,8 @@ class JobCommand(BaseCommand, ABC):
 
     def _show(self, report: Report) -> None:
         for line in report.planned:
-            self.stdout.write(f"  do {line.subject}: {money_text(line.amount_cents)}")
+            amount = f": {money_text(line.amount_cents)}" if line.amount_cents else ""
+            self.stdout.write(f"  do {line.subject}{amount}")
         for line in report.skipped:
             self.stdout.write(f"  skip {line.subject}: {line.reason}")
         self.stdout.write(f"would do: {report.summary_line}")

@@ -16,6 +16,7 @@ OWN = "csf:"
 JOBS: dict[str, tuple[str, str]] = {
     "send_installment_reminders": ("notifications.tasks.send_installment_reminders", "0 9 * * *"),
     "send_card_notices": ("notifications.tasks.send_card_notices", "0 9 * * *"),
+    "send_class_reminders": ("notifications.tasks.send_class_reminders", "0 9 * * *"),
     "charge_due_installments": ("billing.tasks.charge_due_installments", "0 10 * * *"),
     "retry_failed_payments": ("billing.tasks.retry_failed_payments", "0 10 * * *"),
     "process_overdue_installments": ("notifications.tasks.process_overdue_installments", "0 11 * * *"),

@@ -32,6 +32,8 @@ class StaffTask(models.Model):
         EVENT_PARKED = "event_parked", "A Stripe event that could not be handled"
         EMAIL_FAILED = "email_failed", "An email that could not be sent"
         EMAIL_BOUNCED = "email_bounced", "An address that takes no mail"
+        EMAIL_COMPLAINED = "email_complained", "A family that called our email spam"
+        EMAIL_SUPPRESSED = "email_suppressed", "An email that its address cannot get"
         EMAIL_SENDER_BLOCKED = "email_sender_blocked", "SendGrid takes no email from this account"
         EMAIL_UNKNOWN = "email_unknown", "An email that may or may not have been sent"
         CHARGE_UNKNOWN = "charge_unknown", "A charge whose outcome Stripe does not tell"
@@ -57,6 +59,9 @@ class StaffTask(models.Model):
     )
     detail = models.TextField(blank=True)
     opened_at = models.DateTimeField(db_default=Now(), editable=False)
+    emailed_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="When STAFF_ALERT_EMAILS were told of it."
+    )
     closed_at = models.DateTimeField(null=True, blank=True)
     closed_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"

@@ -6,6 +6,8 @@ from functools import lru_cache
 from babel.numbers import format_currency
 from django.conf import settings
 
+from csf.language import babel_locale
+
 
 def share_cents(amount_cents: int, basis_points: int) -> int:
     """A percentage of an amount, half a cent rounded away from zero. 2500 basis points are 25 %."""
@@ -17,7 +19,11 @@ def pro_rata_cents(amount_cents: int, part: int, whole: int) -> int:
     return int((Decimal(amount_cents) * part / whole).quantize(Decimal(1), ROUND_HALF_UP))
 
 
-@lru_cache(maxsize=4096)
-def money_text(cents: int, locale: str = "en_US") -> str:
+def money_text(cents: int) -> str:
     """`123456` as "$1,234.56", in the school's currency."""
+    return _money_text(cents, babel_locale())
+
+
+@lru_cache(maxsize=4096)
+def _money_text(cents: int, locale: str) -> str:
     return format_currency(Decimal(cents) / 100, settings.CURRENCY.upper(), locale=locale)

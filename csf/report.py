@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 
-class Payable(Protocol):
-    """The row that a line is about."""
+class Row(Protocol):
+    """What a line is about; without money its amount is 0."""
 
     @property
     def pk(self) -> Any: ...
@@ -33,11 +33,11 @@ class Report:
     planned: list[Line] = field(default_factory=list)
     """What a dry run would do; a real run only counts, however much it does."""
 
-    def plan(self, subject: str, row: Payable) -> None:
+    def plan(self, subject: str, row: Row) -> None:
         self.planned.append(Line(subject, row.pk, row.amount_cents))
         self.done += 1
 
-    def skip(self, subject: str, row: Payable, reason: str) -> None:
+    def skip(self, subject: str, row: Row, reason: str) -> None:
         self.skipped.append(Line(subject, row.pk, row.amount_cents, reason))
 
     @property

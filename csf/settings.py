@@ -50,6 +50,8 @@ MINIMUM_INSTALLMENT_CENTS: int = env.int("MINIMUM_INSTALLMENT_CENTS", 1000)
 DUNNING_DAYS: list[int] = env.list("DUNNING_DAYS", [0, 3, 7, 14], subcast=int)
 # Days before the due date; each reminder goes once, on any of the days from then until the day before.
 REMINDER_DAYS: list[int] = env.list("REMINDER_DAYS", [3], subcast=int)
+# Days before a child's first session, like REMINDER_DAYS.
+CLASS_REMINDER_DAYS: int = env.int("CLASS_REMINDER_DAYS", 5)
 SEAT_HOLD_MINUTES: int = env.int("SEAT_HOLD_MINUTES", 35)
 # A place that is given up on any of these days after the order gets its full price back, later ones a credit.
 REFUND_DAYS: int = env.int("REFUND_DAYS", 15)
@@ -112,6 +114,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "csf.context.school",
                 "orders.context.cart",
+                "notifications.context.unreachable",
             ],
             "builtins": ["csf.templatetags.csf_format"],
         },
@@ -143,6 +146,7 @@ CACHES = {
 }
 
 LANGUAGE_CODE = "en"
+LOCALE_PATHS = [BASE_DIR / "locale"]
 USE_TZ = True
 TIME_ZONE = SCHOOL_TIME_ZONE
 STATIC_URL = "/static/"
@@ -264,24 +268,26 @@ ANYMAIL = {
     "SENDGRID_API_URL": SENDGRID_API_URL,
     "REQUESTS_TIMEOUT": (3.05, 10),
     "SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY": env.str("SENDGRID_WEBHOOK_PUBLIC_KEY", None),
-    "SEND_DEFAULTS": {
-        "track_opens": False,
-        "track_clicks": False,
-        # Else a switch in the SendGrid account may add an unsubscribe footer to receipts.
-        "esp_extra": {"tracking_settings": {"subscription_tracking": {"enable": False}}},
+    "SEND_DEFAULTS": {"track_opens": False, "track_clicks": False},
+    # Else a switch in the SendGrid account may add an unsubscribe footer to receipts.
+    "SENDGRID_SEND_DEFAULTS": {
+        "esp_extra": {"tracking_settings": {"subscription_tracking": {"enable": False}}}
     },
 }
 EMAIL_THREADS: int = env.int("EMAIL_THREADS", 24)
 EMAIL_DRAINS: int = env.int("EMAIL_DRAINS", 2)
 # A declined parent usually pays with another card at once; only then is it worth an email.
 CHECKOUT_DECLINE_MAIL_DELAY_S: int = env.int("CHECKOUT_DECLINE_MAIL_DELAY_S", 600)
+# A second route for essential emails while SendGrid takes none (notifications/failover.py). Empty is off.
+EMAIL_FAILOVER: str = env.str("EMAIL_FAILOVER", "")
 EMAIL_UNKNOWN_WAIT_S: int = env.int("EMAIL_UNKNOWN_WAIT_S", 15 * 60)
 # Of the sender's domain, as SendGrid's sender authentication shows them: for check_deliverability.
 DKIM_SELECTORS: list[str] = env.list("DKIM_SELECTORS", ["s1", "s2"])
 RETURN_PATH_DOMAIN: str = env.str("RETURN_PATH_DOMAIN", "")
 LINK_DOMAIN: str = env.str("LINK_DOMAIN", "")
-# Where alerts are posted to, as JSON. Never by email, which may be what is broken.
+# Where alerts are posted to, as JSON. By email too, but not only: email may be what is broken.
 ALERT_WEBHOOK_URL: str = env.str("ALERT_WEBHOOK_URL", "")
+STAFF_ALERT_EMAILS: list[str] = env.list("STAFF_ALERT_EMAILS", [], subcast=str.strip)
 warnings.filterwarnings("ignore", message="django-anymail has dropped official support for SendGrid")
 
 # --- Queue --------------------------------------------------------------------------------------------------

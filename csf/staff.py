@@ -52,7 +52,15 @@ MENU: list[tuple[str, list[tuple[str, str, str]]]] = [
             ("orders.promocode", "Promo codes", "sell"),
         ],
     ),
-    ("Email", [("notifications.emailmessage", "Emails", "mail")]),
+    (
+        "Email",
+        [
+            ("notifications.emailmessage", "Emails", "mail"),
+            ("notifications.familymessage", "Messages to families", "forward_to_inbox"),
+            ("notifications.emailpreference", "What families chose", "tune"),
+            ("notifications.suppression", "Suppressed addresses", "unsubscribe"),
+        ],
+    ),
     (
         "Operations",
         [

@@ -28,6 +28,7 @@ from csf.admin import (
 )
 from csf.money import money_text
 from csf.templatetags.csf_format import clock, day, moment
+from enrollments.changes_admin import CourseMoves
 from enrollments.models import (
     Child,
     Course,
@@ -40,7 +41,7 @@ from enrollments.models import (
     Program,
     User,
 )
-from enrollments.waitlist import close_waitlist, fill
+from enrollments.waitlist import close_waitlist, fill, lock_course
 from enrollments.waitlist_admin import WaitlistActions
 
 PANEL_ROWS = 50
@@ -74,7 +75,7 @@ class GuardianInline(TabularInline):
     model = User
     form = UniqueEmailForm
     verbose_name = "guardian"
-    verbose_name_plural = "guardians, the first gets the family's email"
+    verbose_name_plural = "guardians; the first gets the family's emails, others the copies they want"
     fields = ["email", "first_name", "last_name", "is_active"]
     ordering = ["pk"]
     extra = 0
@@ -311,7 +312,7 @@ class SessionInline(TabularInline):
 
 
 @admin.register(Course)
-class CourseAdmin(ModelAdmin):
+class CourseAdmin(CourseMoves, ModelAdmin):
     form = CourseForm
     inlines = [SessionInline]
     list_display = [
@@ -341,7 +342,19 @@ class CourseAdmin(ModelAdmin):
     date_hierarchy = "starts_on"
     ordering = ["starts_on", "title", "pk"]
     fieldsets = [
-        (None, {"fields": ["title", "slug", ("program", "location"), "description", "is_published"]}),
+        (
+            None,
+            {
+                "fields": [
+                    "title",
+                    "slug",
+                    ("program", "location"),
+                    "description",
+                    "what_to_bring",
+                    "is_published",
+                ]
+            },
+        ),
         ("Who and how much", {"fields": [("age_min", "age_max"), ("price_cents", "capacity")]}),
         ("When", {"fields": [("starts_on", "ends_on"), "weekday", ("start_time", "end_time")]}),
         ("Registration", {"fields": ["registration_opens_at", "registration_closes_at"]}),
@@ -354,21 +367,18 @@ class CourseAdmin(ModelAdmin):
         given: dict[str, Any] = super().get_changeform_initial_data(request)
         return {"registration_opens_at": timezone.now()} | given
 
-    def save_model(self, request: HttpRequest, obj: Course, form: Any, change: bool) -> None:
-        """A seat that is added goes to who waits for it; a class that is taken off the list has no line."""
-        super().save_model(request, obj, form, change)
-        assert isinstance(request.user, User)
-        if change and not obj.is_published and "is_published" in form.changed_data:
-            close_waitlist(obj, by=request.user, reason="the class was taken off the list")
-        elif change:
-            fill(obj, now=timezone.now(), by=request.user)
-
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """A seat that is added goes to who waits for it; a class that is taken off the list has no line."""
         super().save_related(request, form, formsets, change)
         course: Course = form.instance
+        assert isinstance(request.user, User)
         if not change and not course.sessions.exists():
             written = len(course.plan_sessions())
             messages.info(request, f"{written} weekly sessions were written; remove any that will not meet.")
+        elif change and not course.is_published and "is_published" in form.changed_data:
+            close_waitlist(course, by=request.user, reason="the class was taken off the list")
+        elif change:
+            fill(lock_course(course.pk), now=timezone.now(), by=request.user)
 
     @admin.display(description="when", ordering="weekday")
     def when(self, course: Course) -> str:

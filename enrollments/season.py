@@ -19,6 +19,13 @@ PROGRAMS = {
     "Dance": "Ballet, hip hop and musical theatre with a show at the end of term.",
     "Art and making": "Paint, clay and code: things to take home and be proud of.",
 }
+WHAT_TO_BRING = {
+    "Swimming": "A swimsuit and a towel\nA swimming cap, if the hair is long",
+    "Football": "Shin pads and boots\nA bottle of water",
+    "Gymnastics": "Clothes to move in, and bare feet\nA bottle of water",
+    "Dance": "Soft shoes or socks\nA bottle of water",
+    "Art and making": "An old shirt over the clothes",
+}
 LOCATIONS = {
     "Harbour Pool": "3 Quay Road, Springfield",
     "Maple Street Gym": "48 Maple Street, Springfield",
@@ -104,6 +111,7 @@ def _load_course(
         title=title,
         slug=slugify(title),
         description=f"{programs[program].description} Ten weekly sessions, all equipment included.",
+        what_to_bring=WHAT_TO_BRING[program],
         age_min=age_min,
         age_max=age_max,
         weekday=weekday,

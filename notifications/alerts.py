@@ -1,5 +1,5 @@
 """Telling the people who run this what is wrong: once when it begins and once when it ends, to the log and to
-a webhook. Never by email, which may be what is broken."""
+a webhook. By email, which may be what is broken, only besides: a digest of new alerts and staff tasks."""
 
 import logging
 from collections.abc import Iterator
@@ -12,9 +12,12 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
-from csf.models import Instance
-from notifications.models import Alert
+from csf.models import Instance, StaffTask
+from notifications.kinds import EmailKind
+from notifications.models import Alert, EmailMessage
+from notifications.outbox import notify
 from notifications.signs import Sign, signs
+from notifications.staff_alert import TOLD_BY_TASKS, WINDOW, about_these_emails, digests
 
 logger = logging.getLogger(__name__)
 
@@ -24,19 +27,20 @@ LOG_LEVELS = {Alert.Level.WARNING.value: logging.WARNING, Alert.Level.PAGE.value
 
 
 def watch(*, clusters: int = 1) -> None:
-    """Open and end alerts, and tell the webhook what it has not heard. In quarantine nothing is told: a copy
-    must not call production's people."""
+    """Open and end alerts, and tell the webhook and the staff what they have not heard. In quarantine nothing
+    is told: a copy must not call production's people."""
     if Instance.why_quarantined():
         return
     _record({(sign.name, sign.level.value): sign for sign in signs(clusters=clusters)})
     if settings.ALERT_WEBHOOK_URL:
         _tell()
+    if settings.STAFF_ALERT_EMAILS:
+        _email()
 
 
 @transaction.atomic
 def _record(found: dict[tuple[str, str], Sign]) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('alerts'))")  # or two begin and log the same
+    _wait_for_others()  # or two begin and log the same
     known = {(alert.name, alert.level): alert for alert in Alert.objects.filter(ended_at=None)}
     for key in sorted(found.keys() - known.keys()):
         sign = found[key]
@@ -45,6 +49,31 @@ def _record(found: dict[tuple[str, str], Sign]) -> None:
     for key in sorted(known.keys() - found.keys()):
         Alert.objects.filter(pk=known[key].pk).update(ended_at=Now())
         logger.info("alert ended: %s (%s)", *key)
+
+
+def _wait_for_others() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('alerts'))")
+
+
+@transaction.atomic
+def _email() -> None:
+    """One digest a WINDOW to each address, of what is open and was in none yet."""
+    _wait_for_others()
+    digest = EmailMessage.objects.filter(kind=EmailKind.STAFF_ALERT, is_test=False)
+    if digest.filter(created_at__gt=Now() - WINDOW).exists():
+        return
+    tasks = list(StaffTask.objects.open().filter(emailed_at=None))
+    alerts = list(Alert.objects.filter(ended_at=None, emailed_at=None))
+    ours = about_these_emails(tasks)
+    told = digests(
+        [task for task in tasks if task.pk not in ours],
+        [alert for alert in alerts if alert.name not in TOLD_BY_TASKS],
+    )
+    StaffTask.objects.filter(pk__in=[task.pk for task in tasks]).update(emailed_at=Now())
+    Alert.objects.filter(pk__in=[alert.pk for alert in alerts]).update(emailed_at=Now())
+    if told:
+        notify(EmailKind.STAFF_ALERT, told)
 
 
 def _tell() -> None:

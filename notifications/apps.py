@@ -6,4 +6,4 @@ class NotificationsConfig(AppConfig):
     verbose_name = "Email"
 
     def ready(self) -> None:
-        from notifications import receivers, tomorrow  # noqa: F401 - connect signals, add a staff page
+        from notifications import checks, figures_page, receivers, tomorrow  # noqa: F401 - signals and staff pages

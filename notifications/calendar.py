@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.db.models import Count, Q
 from icalendar import Calendar, Event, vCalAddress, vText
 
 from billing.models import ClosureLineStatus
@@ -26,10 +27,10 @@ NAMES = {PUBLISH: "class.ics", CANCEL: "cancelled.ics"}
 # --- What they say ------------------------------------------------------------------------------------------
 
 
-def calendar_facts(enrollment: Enrollment, method: str = PUBLISH) -> list[Facts]:
+def calendar_facts(enrollment: Enrollment, method: str = PUBLISH, sequence: int | None = None) -> list[Facts]:
     """For the snapshot's `calendars`: the sessions that this place includes, or that it no longer has.
 
-    Nothing for a class without dated sessions.
+    Nothing for a class without dated sessions. `sequence` is that of `sequences`, if looked up for many.
     """
     course, child = enrollment.course, enrollment.child
     bought = [session for session in course.sessions.all() if session.starts_at > enrollment.created_at]
@@ -40,7 +41,7 @@ def calendar_facts(enrollment: Enrollment, method: str = PUBLISH) -> list[Facts]
         {
             "method": method,
             "uid": str(enrollment.public_id),
-            "sequence": _sequence(enrollment),
+            "sequence": sequences([enrollment.pk])[enrollment.pk] if sequence is None else sequence,
             "made_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "title": f"{course.title} ({child.first_name})",
             "place": f"{place.name}, {place.address}" if place.address else place.name,
@@ -58,12 +59,17 @@ def calendar_facts(enrollment: Enrollment, method: str = PUBLISH) -> list[Facts]
     ]
 
 
-def _sequence(enrollment: Enrollment) -> int:
-    """Each change of the place, and each of its sessions that fell out, makes it larger."""
-    fell_out = enrollment.closure_lines.filter(
-        status=ClosureLineStatus.DONE, closure__session__isnull=False
-    ).count()
-    return enrollment.transitions.count() + fell_out
+def sequences(enrollment_ids: Iterable[int]) -> dict[int, int]:
+    """Of each place, in one statement. Each change of the place, each of its sessions that fell out, and each
+    move of the class makes it larger."""
+    fell_out = Q(closure_lines__status=ClosureLineStatus.DONE, closure_lines__closure__session__isnull=False)
+    count = (
+        Count("transitions", distinct=True)
+        + Count("closure_lines", filter=fell_out, distinct=True)
+        + Count("course__changes", distinct=True)
+    )
+    places = Enrollment.objects.filter(pk__in=enrollment_ids).annotate(sequence=count)
+    return dict(places.values_list("pk", "sequence"))
 
 
 # --- The files ----------------------------------------------------------------------------------------------
@@ -78,14 +84,21 @@ class Attachment:
 
 def attachments(context: Mapping[str, Any]) -> list[Attachment]:
     """One file for each calendar of the snapshot; a file has one METHOD."""
+    calendars = context.get("calendars", [])
     return [
         Attachment(
-            name=NAMES[facts["method"]],
+            name=_name(facts["method"], sum(other["method"] == facts["method"] for other in calendars[:at])),
             content=_file(facts),
             mime_type=f'text/calendar; charset="utf-8"; method={facts["method"]}',
         )
-        for facts in context.get("calendars", [])
+        for at, facts in enumerate(calendars)
     ]
+
+
+def _name(method: str, before: int) -> str:
+    """class.ics, class-2.ics, ..."""
+    name, _, ending = NAMES[method].partition(".")
+    return f"{name}-{before + 1}.{ending}" if before else f"{name}.{ending}"
 
 
 @dataclass(frozen=True)

@@ -27,13 +27,13 @@ def tell(
         if not reason and not EMAILS[kind].recipients(fact):
             reason = "the family has nobody to write to"
         if reason:
-            report.skip(str(fact), fact.installment, reason)
+            report.skip(str(fact), fact.row, reason)
         else:
             ready.append(fact)
     new = untold(kind, ready)
     if dry_run:
         for fact in new:
-            report.plan(str(fact), fact.installment)
+            report.plan(str(fact), fact.row)
         return
     report.done += len(new)
     if new:

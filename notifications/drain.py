@@ -9,11 +9,10 @@ import json
 import logging
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from email.headerregistry import Address
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
@@ -23,14 +22,17 @@ from django.utils import timezone
 from csf.jobs import enqueue
 from csf.models import Instance
 from csf.slots import free_slot
-from notifications.calendar import attachments
+from notifications import failover
 from notifications.kinds import EmailKind
 from notifications.models import LEASE, DrainSignal, EmailAttempt, EmailMessage, EmailStatus
 from notifications.outbox import kick_drain
+from notifications.outgoing import outgoing
+from notifications.preferences import footer_links
 from notifications.registry import EMAILS
-from notifications.render import render
+from notifications.render import MAX_SUBJECT, render
 from notifications.settle import fail, settle
-from notifications.transport import Outcome, Result, SendGridBackend, post
+from notifications.suppression import keep_back
+from notifications.transport import Backend, Outcome, Result, SendGridBackend, post
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +44,9 @@ BUDGET_S = 25.0
 GRACE_S = 15.0  # longer than the slowest post: 3 s to connect, 10 s to answer
 LONGEST_PAUSE_S = 5.0  # a gate that is closed for longer ends the drain
 LOCK_CLASS = 20_250  # of its slots
+TROUBLE = {Outcome.NOT_SENT, Outcome.HELD_BACK, Outcome.UNKNOWN}  # with the second route itself
+TOO_LATE, UNTRUE = "it came too late", "what it tells was no longer true"
+TEST_SUBJECT = "[TEST] "
 
 # `leased_until` tells whether a row is still ours: a drain that stood still for long may have lost it to
 # another, and a fenced row has a new one.
@@ -78,16 +83,16 @@ def _send_due(*, deadline: float) -> None:
             closed_s, is_down = DrainSignal.gate()
             if closed_s > 0:
                 posts.finish()
+                if failover.is_on():
+                    _fail_over(deadline=deadline)
+                    closed_s, _ = DrainSignal.gate()
                 if closed_s > LONGEST_PAUSE_S:
                     break
-                time.sleep(closed_s + 0.05)  # what was held back with it is then due too
+                time.sleep(max(closed_s, 0) + 0.05)  # what was held back with it is then due too
             elif len(posts) >= settings.EMAIL_THREADS or (is_down and len(posts)):
                 posts.settle_some()
             elif rows := _claim(1 if is_down else CLAIM_SIZE):
-                if rows[0].claims:  # it may end this process: nothing else may be in flight then
-                    posts.finish()
-                for attempt, message in _fence(_worth_sending(rows)):
-                    posts.start(attempt, message)
+                posts.start(rows)
                 posts.settle_done()
             elif len(posts):
                 posts.settle_some()
@@ -95,14 +100,36 @@ def _send_due(*, deadline: float) -> None:
                 break
 
 
-class _Posts:
-    """Posts under way, each in a thread with a kept connection of its own."""
+def _fail_over(*, deadline: float) -> None:
+    """By the second route, until the gate of the first one opens. The first email goes alone, and trouble
+    with any ends it until the next drain: it may be down as well."""
+    with _Posts(EmailAttempt.Route.FAILOVER) as posts:
+        while time.monotonic() < deadline and DrainSignal.gate()[0] > 0:
+            limit = failover.THREADS if posts.outcomes else 1
+            if posts.outcomes & TROUBLE:
+                break
+            if len(posts) >= limit:
+                posts.settle_some()
+            elif rows := _claim_for_failover(limit):
+                posts.start(rows)
+            elif len(posts):
+                posts.settle_some()
+            else:
+                break
 
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(settings.EMAIL_THREADS)
+
+class _Posts:
+    """Posts under way by one route, each in a thread with a kept connection of its own."""
+
+    def __init__(self, route: EmailAttempt.Route = EmailAttempt.Route.MAIN) -> None:
+        is_main = route == EmailAttempt.Route.MAIN
+        self._route = route
+        self._backend: Callable[[], Backend] = SendGridBackend if is_main else failover.backend
+        self._pool = ThreadPoolExecutor(settings.EMAIL_THREADS if is_main else failover.THREADS)
         self._flying: dict[Future[Result], EmailAttempt] = {}
         self._local = threading.local()
-        self._backends: list[SendGridBackend] = []
+        self._backends: list[Backend] = []
+        self.outcomes: set[Outcome] = set()
 
     def __len__(self) -> int:
         return len(self._flying)
@@ -126,12 +153,16 @@ class _Posts:
             connection.close_if_unusable_or_obsolete()
         self.settle_done()
 
-    def start(self, attempt: EmailAttempt, message: EmailMultiAlternatives) -> None:
-        self._flying[self._pool.submit(self._post, message)] = attempt
+    def start(self, rows: list[EmailMessage]) -> None:
+        """Of claimed rows, those that may go."""
+        if rows[0].claims:  # it may end this process: nothing else may be in flight then
+            self.finish()
+        for attempt, message in _fence(keep_back(_worth_sending(rows)), self._route):
+            self._flying[self._pool.submit(self._post, message)] = attempt
 
     def _post(self, message: EmailMultiAlternatives) -> Result:
         if not hasattr(self._local, "backend"):
-            self._local.backend = SendGridBackend()
+            self._local.backend = self._backend()
             self._backends.append(self._local.backend)
         return post(message, self._local.backend)
 
@@ -147,7 +178,9 @@ class _Posts:
 
     def settle_done(self) -> None:
         done = [future for future in self._flying if future.done()]
-        settle([(self._flying[future], _result(future)) for future in done])
+        results = [(self._flying[future], _result(future)) for future in done]
+        settle(results)
+        self.outcomes |= {result.outcome for _, result in results}
         for future in done:
             del self._flying[future]
 
@@ -166,25 +199,37 @@ def _claim(limit: int) -> list[EmailMessage]:
         return EmailMessage.objects.claim(limit)
 
 
+def _claim_for_failover(limit: int) -> list[EmailMessage]:
+    with transaction.atomic():
+        return failover.emails().claim(limit)
+
+
 def _worth_sending(rows: list[EmailMessage]) -> list[EmailMessage]:
     """Drop what came too late or is no longer true; one query for each kind in the batch."""
     now = timezone.now()
     worth: list[EmailMessage] = []
-    stale: list[EmailMessage] = []
+    stale: dict[str, list[int]] = {TOO_LATE: [], UNTRUE: []}
     for kind in {row.kind for row in rows}:
         ours = [row for row in rows if row.kind == kind]
-        true = _true_facts(kind, ours)
+        true = _true_facts(kind, [row for row in ours if not row.is_test])
         for row in ours:
-            is_late = row.expires_at is not None and row.expires_at <= now
-            (stale if is_late or row.fact_id not in true else worth).append(row)
-    if stale:
-        EmailMessage.objects.filter(pk__in=[row.pk for row in stale], status=EmailStatus.SENDING).update(
-            status=EmailStatus.EXPIRED, leased_until=None, secret=""
-        )
+            if row.expires_at is not None and row.expires_at <= now:
+                stale[TOO_LATE].append(row.pk)
+            elif row.fact_id in true or row.is_test:
+                worth.append(row)
+            else:
+                stale[UNTRUE].append(row.pk)
+    for why, pks in stale.items():
+        if pks:
+            EmailMessage.objects.filter(pk__in=pks, status=EmailStatus.SENDING).update(
+                status=EmailStatus.EXPIRED, error=why, leased_until=None, secret=""
+            )
     return worth
 
 
-def _fence(rows: list[EmailMessage]) -> list[tuple[EmailAttempt, EmailMultiAlternatives]]:
+def _fence(
+    rows: list[EmailMessage], route: EmailAttempt.Route = EmailAttempt.Route.MAIN
+) -> list[tuple[EmailAttempt, EmailMultiAlternatives]]:
     """Render the rows and commit, before any post, that these posts are about to be made."""
     ready = {row.pk: (row, message) for row in rows if (message := _prepared(row))}
     if not ready:
@@ -200,17 +245,21 @@ def _fence(rows: list[EmailMessage]) -> list[tuple[EmailAttempt, EmailMultiAlter
         values: list[Any] = [LEASE, texts, rows[0].leased_until]
         cursor.execute(FENCE, values)
         fenced = [ready[pk] for (pk,) in cursor.fetchall()]
-        attempts = EmailAttempt.objects.bulk_create(EmailAttempt(message=row) for row, _ in fenced)
+        attempts = EmailAttempt.objects.bulk_create(
+            EmailAttempt(message=row, route=route) for row, _ in fenced
+        )
     return [(attempt, message) for attempt, (_, message) in zip(attempts, fenced, strict=True)]
 
 
 def _prepared(row: EmailMessage) -> EmailMultiAlternatives | None:
     """A row that cannot be rendered or addressed fails by itself; it never stops its batch."""
     try:
-        parts = render(EmailKind(row.kind), row.facts)
+        parts = render(EmailKind(row.kind), row.facts | footer_links(row))
         row.subject, row.html, row.text = parts.subject, parts.html, parts.text
+        if row.is_test:
+            row.subject = (TEST_SUBJECT + row.subject)[:MAX_SUBJECT]
         row.tries += 1
-        message = _outgoing(row)
+        message = outgoing(row)
         if EMAILS[EmailKind(row.kind)].is_sensitive:
             row.html = row.text = ""  # they open an account: only the message has them
         return message
@@ -218,36 +267,6 @@ def _prepared(row: EmailMessage) -> EmailMultiAlternatives | None:
         logger.exception("cannot render email %s (%s)", row.pk, row.kind)
         fail(row, f"{type(error).__name__}: {error}")
         return None
-
-
-def _outgoing(row: EmailMessage) -> EmailMultiAlternatives:
-    name = " ".join(row.recipient.get_full_name().split()) if row.recipient else ""
-    message = EmailMultiAlternatives(
-        subject=row.subject,
-        body=row.text,
-        to=[str(Address(display_name=name, addr_spec=row.to))],
-        reply_to=[settings.SCHOOL_EMAIL],
-        headers=_headers(row),
-    )
-    message.attach_alternative(row.html, "text/html")
-    for file in attachments(row.context):
-        message.attach(file.name, file.content, file.mime_type)
-    # Ids only: SendGrid keeps these for long, for its staff to see.
-    message.metadata = {"outbox_id": str(row.public_id), "outbox_try": str(row.tries), "mail_kind": row.kind}  # type: ignore[attr-defined]
-    message.tags = [row.kind]  # type: ignore[attr-defined]
-    return message
-
-
-def _headers(row: EmailMessage) -> dict[str, str]:
-    domain = urlsplit(settings.SITE_URL).hostname
-    headers = {
-        "Message-ID": f"<{row.kind}.{row.public_id}@{domain}>",  # the same on every try
-        "Auto-Submitted": "auto-generated",
-        "X-Auto-Response-Suppress": "OOF, AutoReply",
-    }
-    if number := row.context.get("order_number"):
-        headers["References"] = headers["In-Reply-To"] = f"<order.{number}@{domain}>"
-    return headers
 
 
 def _true_facts(kind: str, rows: list[EmailMessage]) -> set[int]:

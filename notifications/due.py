@@ -14,6 +14,7 @@ from django.db.models.functions import Concat, JSONObject
 from billing.models import Card, Installment, InstallmentStatus
 from billing.models.money import OPEN_INSTALLMENT
 from enrollments.models import EnrollmentStatus, User
+from notifications.readers import readers
 from orders.models import OrderItem, OrderStatus
 
 CHUNK = 1000
@@ -75,7 +76,6 @@ def with_story(rows: QuerySet[Installment]) -> QuerySet[Installment]:
     child = Concat("child__first_name", Value(" "), "child__last_name")
     family = OuterRef("order__household")
     cards = Card.objects.filter(household=family, replaced_at=None).order_by()
-    guardians = User.objects.filter(household=family).order_by("pk")
     return (
         rows.select_related("order")
         .only(*_TOLD)
@@ -84,7 +84,7 @@ def with_story(rows: QuerySet[Installment]) -> QuerySet[Installment]:
             places=ArraySubquery(kept.values(place=JSONObject(child=child, course="course__title"))),
             left_cents=Subquery(still_open.annotate(sum=Sum("amount_cents")).values("sum")),
             card=Subquery(cards.values(told=_columns(_CARD))),
-            guardian=Subquery(guardians.values(told=_columns(_GUARDIAN))[:1]),
+            guardians=ArraySubquery(readers().filter(household=family).values(told=_columns(_GUARDIAN))),
         )
     )
 
@@ -121,9 +121,14 @@ class DueInstallment:
     def pk(self) -> int:
         return int(self.installment.pk)
 
+    @property
+    def row(self) -> Any:
+        """What a job's report names."""
+        return self.installment
+
     @cached_property
     def recipients(self) -> list[User]:
-        return [_row(User, self.installment.guardian)] if self.installment.guardian else []
+        return [_row(User, columns) for columns in self.installment.guardians]
 
     @property
     def card(self) -> Card | None:
@@ -158,7 +163,10 @@ class OverdueInstallment(DueInstallment):
 
 @dataclass(frozen=True)
 class ExpiringCard:
-    """A card that will not live to the payments in `missed`, the next one first."""
+    """A card that will not live to the payments in `missed`, the next one first.
+
+    Of its household the guardians are fetched who read the family's emails.
+    """
 
     card: Card
     missed: list[Installment] = field(default_factory=list)
@@ -172,7 +180,7 @@ class ExpiringCard:
         return self.card.pk
 
     @property
-    def installment(self) -> Installment:
+    def row(self) -> Installment:
         """The next one that it does not live to."""
         return self.missed[0]
 
@@ -182,4 +190,4 @@ class ExpiringCard:
 
     @property
     def recipients(self) -> list[User]:
-        return list(self.card.household.guardians.all())[:1]
+        return list(self.card.household.guardians.all())

@@ -12,14 +12,22 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import OuterRef, Subquery
 from django.db.models.functions import Coalesce, Now
 
 from csf.models import StaffTask
-from notifications.models import DrainSignal, EmailEvent, EmailMessage, EmailStatus
+from notifications.models import DrainSignal, EmailEvent, EmailMessage, EmailStatus, Suppression
+from notifications.suppression import learn, told_scope
 
 FOLD_SIZE = 1000
 ACCOUNT_STATUS_CHANGE = "account_status_change"
-_NOT_KNOWN_SENT = [EmailStatus.QUEUED, EmailStatus.SENDING, EmailStatus.UNKNOWN, EmailStatus.WITHHELD]
+_NOT_KNOWN_SENT = [
+    EmailStatus.QUEUED,
+    EmailStatus.SENDING,
+    EmailStatus.UNKNOWN,
+    EmailStatus.WITHHELD,
+    EmailStatus.SUPPRESSED,
+]
 # What each status may overtake. A late event of a first try also settles a row that was queued again.
 OVERTAKES = {
     EmailStatus.SENT: _NOT_KNOWN_SENT,
@@ -78,7 +86,7 @@ def _uuid(value: object) -> UUID | None:
 def told_status(event: EmailEvent) -> EmailStatus | None:
     """What the event says about its email; None for what changes nothing (deferred, opens, account
     notices)."""
-    if event.name == "dropped" and "spam" in event.detail.lower():
+    if told_scope(event) == Suppression.Scope.NON_ESSENTIAL:
         return EmailStatus.COMPLAINED
     return TELLS.get(event.name)
 
@@ -91,22 +99,47 @@ def fold_events() -> int:
         .order_by("pk")
         .select_for_update(skip_locked=True)[:FOLD_SIZE]
     )
-    told: dict[EmailStatus, set[UUID]] = defaultdict(set)
-    for event in events:
-        status = told_status(event)
-        if status and event.outbox_id:
-            told[status].add(event.outbox_id)
+    emails = _locked({event.outbox_id for event in events if event.outbox_id})
+    about = [(event, emails[event.outbox_id]) for event in events if event.outbox_id in emails]
+    told: dict[EmailStatus, set[int]] = defaultdict(set)
+    for event, email in about:
+        if status := told_status(event):
+            told[status].add(email.pk)
     for status, overtaken in OVERTAKES.items():
-        ours = EmailMessage.objects.filter(public_id__in=told[status], status__in=overtaken)
-        ours.update(status=status, secret="", leased_until=None, sent_at=Coalesce("sent_at", Now()))
+        ours = EmailMessage.objects.filter(pk__in=told[status], status__in=overtaken)
+        arrived = {"delivered_at": _arrived_at()} if status == EmailStatus.DELIVERED else {}
+        ours.update(
+            status=status, secret="", leased_until=None, sent_at=Coalesce("sent_at", Now()), **arrived
+        )
+    learn(about)
+    did_not_arrive = told[EmailStatus.BOUNCED] | told[EmailStatus.DROPPED]
+    _tell_staff(email for email in emails.values() if email.pk in did_not_arrive)
     for event in events:
         if event.name == ACCOUNT_STATUS_CHANGE:
-            DrainSignal.tell_blocked(f"SendGrid's compliance tells of our account: {event.bounce_type}")
-    _tell_staff(told[EmailStatus.BOUNCED] | told[EmailStatus.DROPPED])
+            _account_changed(event)
     EmailEvent.objects.filter(pk__in=[event.pk for event in events]).update(folded_at=Now())
     return len(events)
 
 
-def _tell_staff(outbox_ids: Iterable[UUID]) -> None:
-    for message in EmailMessage.objects.filter(public_id__in=list(outbox_ids)):
-        StaffTask.open(StaffTask.Kind.EMAIL_BOUNCED, message, f"{message.get_kind_display()} did not arrive.")
+def _locked(outbox_ids: set[UUID]) -> dict[UUID, EmailMessage]:
+    """In one order, so that two folds with events of the same emails never wait in a circle."""
+    emails = EmailMessage.objects.filter(public_id__in=outbox_ids).select_related("recipient").order_by("pk")
+    light = emails.defer("html", "text", "context", "secret")
+    return {email.public_id: email for email in light.select_for_update(no_key=True, of=("self",))}
+
+
+def _arrived_at() -> Subquery:
+    """Kept with the email: events are deleted after some weeks."""
+    delivered = EmailEvent.objects.filter(outbox_id=OuterRef("public_id"), name="delivered")
+    return Subquery(delivered.order_by("happened_at").values("happened_at")[:1])
+
+
+def _tell_staff(emails: Iterable[EmailMessage]) -> None:
+    for email in emails:
+        StaffTask.open(StaffTask.Kind.EMAIL_BOUNCED, email, f"{email.get_kind_display()} did not arrive.")
+
+
+def _account_changed(event: EmailEvent) -> None:
+    """Only probes go out until it is seen to take email; a person has to look, whatever it answers."""
+    DrainSignal.break_off()
+    DrainSignal.tell_blocked(f"SendGrid's compliance tells of our account: {event.bounce_type}")

@@ -12,8 +12,9 @@ from csf.jobs import enqueue
 from enrollments.models import User
 from notifications.kinds import EmailKind
 from notifications.models import DrainSignal, EmailMessage, EmailStatus
-from notifications.registry import EMAILS, EmailSpec
+from notifications.registry import EMAILS
 from notifications.snapshots import Snapshot
+from notifications.spec import EmailSpec
 
 logger = logging.getLogger(__name__)
 

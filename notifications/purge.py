@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from billing.models import StripeEvent, StripeEventStatus
 from csf.jobs import tasks_stopped_before
-from notifications.models import FINAL, EmailEvent, EmailMessage
+from notifications.models import FINAL, EmailAttempt, EmailEvent, EmailMessage
 from orders.models import Order, OrderItem
 
 CART_DAYS = 30
@@ -51,6 +51,7 @@ def _steps(midnight: datetime.datetime) -> dict[str, Step]:
         "email_events": (told, _delete),
         "tasks": (tasks_stopped_before(days_ago(TASK_DAYS)), _delete),
         "emails": (_told_emails(days_ago(EMAIL_DAYS)), _blank),
+        "email_errors": (_old_errors(days_ago(EMAIL_DAYS)), lambda rows: rows.update(error="")),
         "sessions": (Session.objects.filter(expire_date__lt=midnight), _delete),
     }
 
@@ -72,6 +73,11 @@ def _finished_events(until: datetime.datetime) -> QuerySet[StripeEvent]:
 def _told_emails(until: datetime.datetime) -> QuerySet[EmailMessage]:
     old = EmailMessage.objects.filter(status__in=FINAL, created_at__lt=until)
     return old.alias(kept=KEPT_FACTS).exclude(subject="", html="", text="", context=F("kept"))
+
+
+def _old_errors(until: datetime.datetime) -> QuerySet[EmailAttempt]:
+    """The provider's own words, which may quote addresses; why an email was not sent stays with it."""
+    return EmailAttempt.objects.filter(posted_at__lt=until).exclude(error="")
 
 
 def _delete(rows: QuerySet[Any]) -> int:

@@ -21,9 +21,10 @@ from billing.models import (
     RefundTransition,
     Transfer,
 )
-from enrollments.models import EnrollmentTransition
-from notifications import closing
+from enrollments.models import CourseChange, EnrollmentTransition, GuardianInvitation
+from notifications import closing, suppression
 from notifications.kinds import EmailKind
+from notifications.moved import moved_families
 from notifications.outbox import notify
 from notifications.which import charge_kind, enrollment_kind, order_kind
 from orders.models import OrderTransition
@@ -65,6 +66,12 @@ def session_cancelled(instance: ClosureLineTransition, created: bool, raw: bool,
         notify(EmailKind.SESSION_CANCELLED, [instance])
 
 
+@receiver(post_save, sender=CourseChange, dispatch_uid="notifications.class_moved")
+def class_moved(instance: CourseChange, created: bool, raw: bool, **kwargs: Any) -> None:
+    if created and not raw:
+        notify(EmailKind.CLASS_MOVED, moved_families(instance))
+
+
 @receiver(post_save, sender=RefundTransition, dispatch_uid="notifications.refund_moved")
 def refund_moved(instance: RefundTransition, created: bool, raw: bool, **kwargs: Any) -> None:
     if not created or raw:
@@ -90,7 +97,14 @@ def child_moved(instance: Transfer, created: bool, raw: bool, **kwargs: Any) -> 
         notify(EmailKind.TRANSFER_CONFIRMATION, [instance])
 
 
+@receiver(post_save, sender=GuardianInvitation, dispatch_uid="notifications.guardian_invited")
+def guardian_invited(instance: GuardianInvitation, created: bool, raw: bool, **kwargs: Any) -> None:
+    if created and not raw:
+        notify(EmailKind.GUARDIAN_INVITATION, [instance])
+
+
 @receiver(email_confirmed, dispatch_uid="notifications.address_confirmed")
 def address_confirmed(email_address: EmailAddress, **kwargs: Any) -> None:
+    suppression.address_confirmed(email_address.email)
     if email_address.user.signed_up_at:
         notify(EmailKind.WELCOME, [email_address.user])

@@ -2,9 +2,8 @@
 nothing."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 from django.conf import settings
 from django.db import models
@@ -27,11 +26,12 @@ from billing.models.charges import ON_STRIPES_PAGES
 from billing.models.money import OPEN_INSTALLMENT
 from csf.dates import start_of_day
 from enrollments.models import EnrollmentTransition, User
-from notifications import changes, closing, waitlist
+from notifications import changes, closing, invitations, waitlist
 from notifications.due import DueInstallment, ExpiringCard, OverdueInstallment, upcoming, waiting_for_parent
+from notifications.family_messages import FAMILY_MESSAGES
 from notifications.kinds import EmailKind
+from notifications.moved import CLASS_MOVED
 from notifications.snapshots import (
-    Snapshot,
     authentication_snapshot,
     cancellation_snapshot,
     card_snapshot,
@@ -44,36 +44,10 @@ from notifications.snapshots import (
     refund_snapshot,
     reminder_snapshot,
 )
+from notifications.spec import EmailSpec
+from notifications.staff_alert import STAFF_ALERT
+from notifications.starting import CLASS_STARTS_SOON
 from orders.models import OrderStatus, OrderTransition
-
-
-def _at_once(fact: Any) -> timedelta:
-    return timedelta(0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class EmailSpec:
-    recipients: Callable[[Any], list[User]]
-    snapshot: Callable[[Any], Snapshot]
-    key: Callable[[Any], str]
-    """One business fact, one key; webhook, job and button all come to the same."""
-    accent: Literal["green", "blue", "orange", "red", "grey"]
-    is_copy_harmless: bool
-    """Whether the sweep may send a second copy when it is not known if the first went out."""
-    expires: Callable[[Any], datetime | None]
-    delay: Callable[[Any], timedelta] = _at_once
-    """How long it waits before it goes out, for facts that may soon be overtaken."""
-    priority: int = 5
-    is_sensitive: bool = False
-    """Opens an account: what it tells is kept encrypted until it is sent, and the text is never kept."""
-    still_true: Callable[[Iterable[int]], set[int]] = set
-    """Of these fact ids, those that are still worth telling; asked once a batch, at the claim."""
-
-    @property
-    def is_plain(self) -> bool:
-        """No secret to seal and no delay to count, so a row holds just its values."""
-        return not self.is_sensitive and self.delay is _at_once
-
 
 ALIVE = [OrderStatus.PLACED, OrderStatus.CONFIRMED]
 
@@ -251,6 +225,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
         accent="orange",
         is_copy_harmless=True,
         expires=lambda fact: start_of_day(fact.installment.due_on),
+        group="service",
         still_true=_still_upcoming,
     ),
     EmailKind.OVERDUE_NOTICE: EmailSpec(
@@ -287,6 +262,8 @@ EMAILS: dict[EmailKind, EmailSpec] = {
         is_copy_harmless=False,
         expires=_in(timedelta(days=7)),
     ),
+    EmailKind.CLASS_STARTS_SOON: CLASS_STARTS_SOON,
+    EmailKind.CLASS_MOVED: CLASS_MOVED,
     EmailKind.SESSION_CANCELLED: EmailSpec(
         recipients=closing.family,
         snapshot=closing.session_snapshot,
@@ -337,6 +314,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
         key=waitlist.joined_key,
         accent="blue",
         is_copy_harmless=True,
+        group="service",
         expires=_in(timedelta(days=3)),
         still_true=waitlist.still_waiting,
     ),
@@ -377,6 +355,8 @@ EMAILS: dict[EmailKind, EmailSpec] = {
         priority=2,
         still_true=waitlist.still_unpaid,
     ),
+    **FAMILY_MESSAGES,
+    EmailKind.STAFF_ALERT: STAFF_ALERT,
     EmailKind.WELCOME: EmailSpec(
         recipients=lambda user: [user],
         snapshot=lambda user: {"children_path": reverse("children")},
@@ -389,4 +369,4 @@ EMAILS: dict[EmailKind, EmailSpec] = {
     EmailKind.ACCOUNT_LOGIN_CODE: _account_spec(is_sensitive=True, priority=0),
     EmailKind.ACCOUNT_PASSWORD_RESET: _account_spec(is_sensitive=True, priority=0),
     EmailKind.ACCOUNT_NOTICE: _account_spec(is_sensitive=False, priority=2),
-}
+} | invitations.EMAILS

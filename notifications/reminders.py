@@ -10,7 +10,6 @@ from django.db.models import Prefetch, Q
 
 from billing.models import Card, Installment
 from csf.report import Report
-from enrollments.models import User
 from notifications.daily import tell
 from notifications.due import (
     CHUNK,
@@ -23,6 +22,7 @@ from notifications.due import (
     with_story,
 )
 from notifications.kinds import EmailKind
+from notifications.readers import readers
 
 CARD_NOTICE_DAYS = (30, 7)
 
@@ -66,7 +66,7 @@ def _payers(*, after: datetime.date, until: datetime.date) -> Iterator[list[int]
 def _cards_that_end(household_ids: list[int], *, before: datetime.date) -> list[Card]:
     ends = Q(exp_year__lt=before.year) | Q(exp_year=before.year, exp_month__lt=before.month)
     cards = Card.objects.usable().filter(ends, household__in=household_ids).select_related("household")
-    return list(cards.prefetch_related(Prefetch("household__guardians", User.objects.order_by("pk"))))
+    return list(cards.prefetch_related(Prefetch("household__guardians", readers())))
 
 
 def _expiring(cards: list[Card], *, on: datetime.date) -> Iterator[ExpiringCard]:

@@ -1,4 +1,5 @@
-"""Turns a kind of email and its snapshot into subject, HTML and text. No database, no network."""
+"""Turns a kind of email and its snapshot into subject, HTML and text, in the language of the installation. No
+database, no network."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +11,11 @@ from babel.dates import get_timezone, get_timezone_name
 from css_inline import CSSInliner
 from django.conf import settings
 from django.template import Context, Engine
+from django.utils import translation
+from django.utils.translation import gettext, gettext_lazy
 
+from billing.models import InstallmentStatus
+from csf.language import babel_locale
 from csf.templatetags.csf_format import clock, day
 from notifications.kinds import EmailKind
 from notifications.palette import ACCENTS, DARK, LIGHT
@@ -25,8 +30,21 @@ BRANDS = {
     "diners": "Diners Club",
     "jcb": "JCB",
     "unionpay": "UnionPay",
-    "unknown": "Card",
+    "unknown": gettext_lazy("Card"),
 }
+# As snapshots have them: on one such day, and each week.
+WEEKDAYS = {
+    "Monday": (gettext_lazy("Monday"), gettext_lazy("Mondays")),
+    "Tuesday": (gettext_lazy("Tuesday"), gettext_lazy("Tuesdays")),
+    "Wednesday": (gettext_lazy("Wednesday"), gettext_lazy("Wednesdays")),
+    "Thursday": (gettext_lazy("Thursday"), gettext_lazy("Thursdays")),
+    "Friday": (gettext_lazy("Friday"), gettext_lazy("Fridays")),
+    "Saturday": (gettext_lazy("Saturday"), gettext_lazy("Saturdays")),
+    "Sunday": (gettext_lazy("Sunday"), gettext_lazy("Sundays")),
+}
+
+MEETS = ("weekday", "start_time", "end_time", "first_on", "last_on")
+PART_STATES = dict(InstallmentStatus.choices)
 
 _INLINER = CSSInliner(keep_style_tags=False, load_remote_stylesheets=False, minify_css=True)
 # Marks that turn the direction of the text after them, and control characters; a name needs neither.
@@ -34,7 +52,11 @@ _INVISIBLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
 # Without something after the preview text the inbox goes on with the start of the mail. Entities would cost a
 # third of the inliner's time.
 _FILLER = "\u034f\u200c\u00a0" * 60
-_LOOSE_LINES = re.compile(r"[ \t]*\n(?:[ \t]*\n)+")
+_LOOSE_LINES = re.compile(r"\n[ \n]*\n")
+# Stands for the spaces of a name until all is put together: no line is broken there.
+_GLUE = "\ue000"
+TEXT_WIDTH = 72
+_WORDS_OF_A_LINE = re.compile(rf"(.{{1,{TEXT_WIDTH}}}|[^ ]+)(?: +|$)")
 
 
 @dataclass(frozen=True)
@@ -49,25 +71,38 @@ def render(kind: EmailKind, context: Mapping[str, Any]) -> Rendered:
 
     Raises KeyError or Django's template errors; a missing value that is only shown is left blank.
     """
+    with translation.override(settings.LANGUAGE_CODE):
+        return _render(kind, context)
+
+
+def _render(kind: EmailKind, context: Mapping[str, Any]) -> Rendered:
     values = _school() | _clean(context)
     values |= _order_values(values) | _class_values(values) | _payment_values(values)
     subject = _subject(_fill(f"{kind.value}.subject.txt", values, autoescape=False))
-    text = _LOOSE_LINES.sub("\n\n", _fill(f"{kind.value}.txt", values, autoescape=False)).strip() + "\n"
+    text = _text(_fill(f"{kind.value}.txt", values, autoescape=False))
     values |= _look(EMAILS[kind].accent) | {"label": kind.label, "subject": subject}
-    html = _fill(f"{kind.value}.html", values, autoescape=True)
+    html = _fill(f"{kind.value}.html", values, autoescape=True).replace(_GLUE, " ")
     return Rendered(subject=subject, html=_INLINER.inline(html), text=text)
 
 
 def _fill(template: str, values: dict[str, Any], *, autoescape: bool) -> str:
     # Our filters do the formatting. Django's would take longer for a bare number than for the line around it.
     context = Context(values, autoescape=autoescape, use_l10n=False)
-    return Engine.get_default().get_template(f"emails/{template}").render(context)
+    return _engine(settings.LANGUAGE_CODE).get_template(f"emails/{template}").render(context)
+
+
+@lru_cache(maxsize=4)
+def _engine(language: str) -> Engine:
+    """It keeps the templates as they were compiled, which is with the words of this language."""
+    libraries = ["csf.templatetags.csf_format", "notifications.templatetags.email_words"]
+    return Engine(dirs=Engine.get_default().dirs, builtins=libraries)
 
 
 def _clean(value: Any) -> Any:
     """Every string on one line, so that no name can add lines of its own to a mail."""
     if isinstance(value, str):
-        return value if value.isprintable() else " ".join(_INVISIBLE.sub("", value).split())
+        line = value if value.isprintable() else " ".join(_INVISIBLE.sub("", value).split())
+        return line.replace(" ", _GLUE) if len(line) <= TEXT_WIDTH else line
     if isinstance(value, Mapping):
         return {key: _clean(part) for key, part in value.items()}
     if isinstance(value, list):
@@ -75,8 +110,19 @@ def _clean(value: Any) -> Any:
     return value
 
 
+def _text(filled: str) -> str:
+    """Without the gaps that conditions leave, and in lines of at most 72 letters."""
+    loose = _LOOSE_LINES.sub("\n\n", filled).strip() + "\n"
+    lines = [line if len(line) <= TEXT_WIDTH else _broken(line) for line in loose.split("\n")]
+    return "\n".join(lines).replace(_GLUE, " ")
+
+
+def _broken(line: str) -> str:
+    return "\n".join(_WORDS_OF_A_LINE.findall(line))
+
+
 def _subject(text: str) -> str:
-    line = " ".join(text.split())
+    line = " ".join(text.replace(_GLUE, " ").split())
     return line if len(line) <= MAX_SUBJECT else line[: MAX_SUBJECT - 1].rstrip() + "…"
 
 
@@ -87,18 +133,22 @@ def _school() -> dict[str, Any]:
         "school_address": settings.SCHOOL_ADDRESS,
         "school_phone": settings.SCHOOL_PHONE,
         "school_email": settings.SCHOOL_EMAIL,
-        "time_zone": _zone_text(settings.SCHOOL_TIME_ZONE),
+        "language": translation.get_language(),
+        "direction": "rtl" if translation.get_language_bidi() else "ltr",
+        "time_zone": _zone_text(settings.SCHOOL_TIME_ZONE, babel_locale()),
     }
 
 
 def _order_values(values: Mapping[str, Any]) -> dict[str, Any]:
     lines, places = values.get("lines", []), values.get("places", [])
+    schedule = values.get("schedule", [])
     list_cents = sum(line["list_cents"] for line in lines)
     return {
         "lines": [line | _class_values(line) for line in lines[:MAX_LINES]],
         "more_lines": max(0, len(lines) - MAX_LINES),
         "places": places[:MAX_LINES],
         "more_places": max(0, len(places) - MAX_LINES),
+        "schedule": [part | {"state": PART_STATES.get(part["status"])} for part in schedule],
         "list_total_cents": list_cents,
         "credit_cents": values.get("credit_cents", 0),  # kept snapshots are older than credit
         "due_cents": values.get("total_cents", 0) - values.get("credit_cents", 0),
@@ -110,23 +160,35 @@ def _class_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """When a class meets, worded once for HTML and text: filters are the dearest part of a line."""
     if "weekday" not in values:
         return {}
-    first, last = (day(values[key]).replace(" ", NBSP) for key in ("first_on", "last_on"))
-    hours = f"{clock(values['start_time'])}{TO}{clock(values['end_time'])}"
+    times, days = _times_and_days(settings.LANGUAGE_CODE, *(values[key] for key in MEETS))
+    before = {"was": values["was"] | _class_values(values["was"])} if "was" in values else {}
+    return {"times": times, "days": days, **before}
+
+
+@lru_cache(maxsize=1024)
+def _times_and_days(
+    language: str, weekday: str, start_time: str, end_time: str, first_on: str, last_on: str
+) -> tuple[str, str]:
+    first, last = (day(date).replace(" ", NBSP) for date in (first_on, last_on))
+    hours = f"{clock(start_time)}{TO}{clock(end_time)}"
+    once, weekly = WEEKDAYS[weekday]
     if first == last:
-        return {"times": f"{values['weekday']}, {hours}", "days": first}
-    return {"times": f"{values['weekday']}s, {hours}", "days": f"{first}{TO}{last}"}
+        return f"{once}, {hours}", first
+    return f"{weekly}, {hours}", f"{first}{TO}{last}"
 
 
 def _payment_values(values: Mapping[str, Any]) -> dict[str, Any]:
     brand, last4 = values.get("card_brand"), values.get("card_last4")
-    name = BRANDS.get(brand, brand.title()) if brand else "Card"
-    return {"method": f"{name} ending {last4}" if last4 else name if brand else ""}
+    name = BRANDS.get(brand, brand.title()) if brand else gettext("Card")
+    if last4:
+        return {"method": gettext("%(brand)s ending %(last4)s") % {"brand": name, "last4": last4}}
+    return {"method": name if brand else ""}
 
 
 @lru_cache(maxsize=16)
-def _zone_text(zone: str) -> str:
+def _zone_text(zone: str, locale: str) -> str:
     """`America/New_York` as "Eastern Time", the same in summer and winter: a class may run through both."""
-    return "UTC" if zone in {"UTC", "Etc/UTC"} else get_timezone_name(get_timezone(zone), locale="en_US")
+    return "UTC" if zone in {"UTC", "Etc/UTC"} else get_timezone_name(get_timezone(zone), locale=locale)
 
 
 @lru_cache(maxsize=len(ACCENTS))

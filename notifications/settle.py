@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from csf.models import StaffTask
+from notifications import failover
 from notifications.kinds import EmailKind
 from notifications.models import (
     BACKOFF,
@@ -64,8 +65,15 @@ def settle(results: list[Settled]) -> None:
     """Write the outcome of each post to its attempt and its message, in two statements."""
     if not results:
         return
-    is_down = _watch_gate([result for _, result in results])
-    verdicts = [_verdict(attempt.message, result, is_down) for attempt, result in results]
+    first_route = [result for attempt, result in results if attempt.route == EmailAttempt.Route.MAIN]
+    is_down = bool(first_route) and _watch_gate(first_route)
+    wait_s = 0 if is_down and failover.is_on() else DrainSignal.PROBE_EVERY_S
+    verdicts = [
+        _verdict(attempt.message, result, is_down, wait_s)
+        if attempt.route == EmailAttempt.Route.MAIN
+        else _failover_verdict(attempt.message, result)
+        for attempt, result in results
+    ]
     messages: list[Any] = [
         [attempt.message_id for attempt, _ in results],
         [attempt.message.tries for attempt, _ in results],
@@ -108,24 +116,42 @@ def _watch_gate(results: list[Result]) -> bool:
     if any(result.outcome in {Outcome.SENT, Outcome.REFUSED} for result in posted):
         DrainSignal.answered()
         return False
-    return bool(posted) and DrainSignal.not_answered(len(posted))
+    is_down = bool(posted) and DrainSignal.not_answered(len(posted))
+    if posted and not is_down and failover.is_on():  # there is no need to wait for ten of them
+        DrainSignal.break_off()
+        return True
+    return is_down
 
 
-def _verdict(message: EmailMessage, result: Result, is_down: bool) -> tuple[EmailStatus, float, int]:
-    """Status, seconds until the next try, tries counted."""
+def _verdict(
+    message: EmailMessage, result: Result, is_down: bool, wait_s: float
+) -> tuple[EmailStatus, float, int]:
+    """Status, seconds until the next try, tries counted. `wait_s`: while the provider takes nothing; the gate
+    is closed for as long as it must be."""
     match result.outcome:
         case Outcome.SENT:
             return EmailStatus.SENT, 0, message.tries
         case Outcome.UNKNOWN:
             return EmailStatus.UNKNOWN, 0, message.tries
         case Outcome.HELD_BACK | Outcome.NOT_POSTED:
-            return EmailStatus.QUEUED, result.retry_after_s, message.tries - 1
+            return EmailStatus.QUEUED, min(result.retry_after_s, wait_s), message.tries - 1
         case Outcome.NOT_SENT if is_down:
-            return EmailStatus.QUEUED, DrainSignal.PROBE_EVERY_S, message.tries - 1
+            return EmailStatus.QUEUED, wait_s, message.tries - 1
         case Outcome.NOT_SENT if message.tries <= len(BACKOFF):
             return EmailStatus.QUEUED, BACKOFF[message.tries - 1].total_seconds(), message.tries
         case _:
             return EmailStatus.FAILED, 0, message.tries
+
+
+def _failover_verdict(message: EmailMessage, result: Result) -> tuple[EmailStatus, float, int]:
+    """The second route fails nothing: what it does not take, or refuses, is left to the first."""
+    match result.outcome:
+        case Outcome.SENT:
+            return EmailStatus.SENT, 0, message.tries
+        case Outcome.UNKNOWN:
+            return EmailStatus.UNKNOWN, 0, message.tries
+        case _:
+            return EmailStatus.QUEUED, DrainSignal.PROBE_EVERY_S, message.tries - 1
 
 
 @transaction.atomic
@@ -177,7 +203,8 @@ def resolve_unknown() -> None:
         status=EmailStatus.QUEUED, next_attempt_at=Now(), posting_at=None
     )
     for row in (row for row in rows if row.pk not in again):
-        if EMAILS[EmailKind(row.kind)].is_sensitive:  # whoever waited has asked for another since
+        # Whoever waited for a code, or for a test, has asked for another since.
+        if EMAILS[EmailKind(row.kind)].is_sensitive or row.is_test:
             EmailMessage.objects.filter(pk=row.pk).update(status=EmailStatus.EXPIRED, secret="")
             continue
         EmailMessage.objects.filter(pk=row.pk).update(status=EmailStatus.WITHHELD)

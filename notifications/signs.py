@@ -15,7 +15,9 @@ from billing.models import StripeEvent, StripeEventStatus
 from csf.dates import local_date
 from csf.jobs import JOBS, daily_time, paused
 from csf.models import JobRun, StaffTask
+from notifications import failover
 from notifications.health import queue_problems
+from notifications.kinds import EmailKind
 from notifications.models import Alert, DrainSignal, EmailAttempt, EmailEvent, EmailMessage, EmailStatus
 
 WARNING, PAGE = Alert.Level.WARNING, Alert.Level.PAGE
@@ -94,6 +96,21 @@ def _provider() -> Iterator[Sign]:
     for kind, level in ASKED.items():
         if asked := StaffTask.objects.open().filter(kind=kind).count():
             yield Sign(kind.value, level, f"{kind.label}: {asked} staff tasks are open")
+    if failover.is_on():
+        yield from _second_route()
+
+
+def _second_route() -> Iterator[Sign]:
+    lately = EmailAttempt.objects.filter(
+        route=EmailAttempt.Route.FAILOVER, posted_at__gte=Now() - 15 * MINUTE
+    ).exclude(outcome=EmailAttempt.Outcome.OPEN)
+    if used := lately.filter(outcome=EmailAttempt.Outcome.SENT).count():
+        yield Sign(
+            "second_route_used", WARNING, f"{used} emails of the last 15 minutes took the second route"
+        )
+    last = lately.order_by("-pk").first()
+    if last and last.outcome in {EmailAttempt.Outcome.NOT_SENT, EmailAttempt.Outcome.UNKNOWN}:
+        yield Sign("second_route_down", PAGE, "the second route for emails takes none either")
 
 
 def _missed_jobs(now: datetime) -> Iterator[str]:
@@ -132,7 +149,9 @@ def _oldest_unknown() -> datetime | None:
 def _oldest_unheard() -> datetime | None:
     """The first email that SendGrid took after the last event it told."""
     last = EmailEvent.objects.order_by("-pk").values_list("received_at", flat=True).first()
-    taken = EmailAttempt.objects.filter(outcome=EmailAttempt.Outcome.SENT, posted_at__gte=Now() - DAY)
+    taken = EmailAttempt.objects.filter(
+        outcome=EmailAttempt.Outcome.SENT, route=EmailAttempt.Route.MAIN, posted_at__gte=Now() - DAY
+    )
     return _oldest(taken.filter(posted_at__gt=last) if last else taken, "posted_at")
 
 
@@ -142,7 +161,8 @@ def _oldest_stripe_event() -> datetime | None:
 
 def _failed(since: datetime) -> int:
     failed = EmailAttempt.objects.filter(posted_at__gte=since, message__status=EmailStatus.FAILED)
-    return failed.values("message").distinct().count()
+    # What becomes of the digest for staff must not be the news of the next one.
+    return failed.exclude(message__kind=EmailKind.STAFF_ALERT).values("message").distinct().count()
 
 
 def _bounced(since: datetime) -> int:
@@ -155,7 +175,8 @@ def _complained(since: datetime) -> int:
 
 def _told_since(since: datetime, names: list[str]) -> int:
     events = EmailEvent.objects.filter(received_at__gte=since, name__in=names, outbox_id__isnull=False)
-    return events.values("outbox_id").distinct().count()
+    digests = EmailMessage.objects.filter(kind=EmailKind.STAFF_ALERT).values("public_id")
+    return events.exclude(outbox_id__in=digests).values("outbox_id").distinct().count()
 
 
 # A sweep decides about unknown emails each minute, once they have waited.

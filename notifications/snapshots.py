@@ -32,6 +32,7 @@ from csf.paths import fixed_path
 from enrollments.models import Course, EnrollmentTransition, Household, User
 from notifications.calendar import CANCEL, calendar_facts
 from notifications.due import DueInstallment, ExpiringCard, OverdueInstallment, with_story
+from notifications.readers import readers
 from orders.models import Order, OrderTransition
 
 Snapshot = dict[str, Any]
@@ -40,7 +41,7 @@ FINAL_STAGE = 4
 
 def guardians(household: Household) -> list[User]:
     """Whom a family's mail goes to, never "whoever pressed the button"."""
-    return list(household.guardians.order_by("pk")[:1])
+    return list(readers().filter(household=household))
 
 
 def order_snapshot(fact: OrderTransition) -> Snapshot:

@@ -8,6 +8,7 @@ from csf.jobs import enqueue
 from csf.report import Report
 from csf.runs import run_job
 from notifications.alerts import watch
+from notifications.class_reminders import send_class_reminders as remind_of_classes
 from notifications.drain import drain as send_due
 from notifications.events import fold_events as fold
 from notifications.overdue import process_overdue_installments as process_overdue
@@ -40,6 +41,10 @@ def send_installment_reminders() -> None:
 
 def send_card_notices() -> None:
     _once_a_day("send_card_notices", notify_of_cards)
+
+
+def send_class_reminders() -> None:
+    _once_a_day("send_class_reminders", remind_of_classes)
 
 
 def process_overdue_installments() -> None:

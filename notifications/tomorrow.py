@@ -27,6 +27,7 @@ from csf.report import Line, Report
 from csf.staff import staff_page
 from csf.templatetags.csf_format import day
 from enrollments.models import User
+from notifications.class_reminders import send_class_reminders
 from notifications.overdue import process_overdue_installments
 from notifications.reminders import send_card_notices, send_installment_reminders
 
@@ -51,6 +52,8 @@ class Job:
     does: str
     """What happens to a line of it."""
     work: Callable[..., Report]
+    has_payments: bool = True
+    """Whether its lines are about installments, or about places."""
 
 
 JOBS = {
@@ -63,6 +66,13 @@ JOBS = {
             "retry_failed_payments", "Retries", "to be charged again", _charges(InstallmentStatus.RETRY_WAIT)
         ),
         Job("process_overdue_installments", "Overdue notices", "to be emailed", process_overdue_installments),
+        Job(
+            "send_class_reminders",
+            "Classes that start soon",
+            "to be emailed",
+            send_class_reminders,
+            has_payments=False,
+        ),
     ]
 }
 
@@ -200,8 +210,8 @@ def sections(names: Iterable[str], *, on: datetime.date | None, today: datetime.
 
 def _add_rows(found: Sequence[Section]) -> None:
     """Read what is shown of the lines, in the same few statements however many there are."""
-    listings = [listing for section in found for listing in section.listings]
-    ids = {line.row_id for listing in listings for line in listing.shown}
+    about_parts = [section for section in found if section.job.has_payments]
+    ids = {line.row_id for section in about_parts for listing in section.listings for line in listing.shown}
     parts = Installment.objects.filter(order=OuterRef("order")).order_by().values("order")
     rows = (
         Installment.objects.filter(pk__in=ids)
@@ -212,8 +222,10 @@ def _add_rows(found: Sequence[Section]) -> None:
         )
     )
     found_parts = {part.pk: part for part in rows}
-    for listing in listings:
-        listing.rows = [Row(line, found_parts.get(line.row_id)) for line in listing.shown]
+    for section in found:
+        known = found_parts if section.job.has_payments else {}
+        for listing in section.listings:
+            listing.rows = [Row(line, known.get(line.row_id)) for line in listing.shown]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Posting one email to SendGrid through anymail, and telling apart sent, not sent and unknown.
+"""Posting one email, to SendGrid through anymail, and telling apart sent, not sent and unknown.
 
 SendGrid has no idempotency key, so only what provably never left may be posted again. anymail gets a session
 of ours in which an error before the request is `NotSent` and an error after it is `Ambiguous`: nothing is
@@ -13,9 +13,10 @@ import ssl
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
 from enum import Enum
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import requests
@@ -58,8 +59,20 @@ class Result:
     duration_ms: int = 0
 
 
+class Backend(Protocol):
+    """A way for emails to leave. One object for one thread, with a kept connection."""
+
+    def deliver(self, message: EmailMultiAlternatives) -> Result:
+        """Raises NotSent only if it surely was not sent; whatever else it raises leaves that open."""
+
+    def abort(self) -> None:
+        """From any thread: end a post that waits for its answer."""
+
+    def close(self) -> None: ...
+
+
 @lru_cache(maxsize=1)
-def _tls() -> ssl.SSLContext:
+def tls() -> ssl.SSLContext:
     return ssl.create_default_context()  # loading the authorities for each connection is dear
 
 
@@ -108,7 +121,7 @@ class KeptConnection:
         try:
             if scheme == "https":
                 fresh: http.client.HTTPConnection = http.client.HTTPSConnection(
-                    netloc, timeout=connect_s, context=_tls()
+                    netloc, timeout=connect_s, context=tls()
                 )
             else:
                 fresh = http.client.HTTPConnection(netloc, timeout=connect_s)
@@ -155,18 +168,24 @@ class SendGridBackend(EmailBackend):
                 email_message=message, payload=payload, response=response, backend=self
             )
 
+    def deliver(self, message: EmailMultiAlternatives) -> Result:
+        self.open()
+        if not self.send_messages([message]):
+            return Result(Outcome.REFUSED, error="it has no recipient, or a pre_send receiver stopped it")
+        answer: requests.Response = message.anymail_status.esp_response  # type: ignore[attr-defined]
+        return Result(Outcome.SENT, answer.status_code, answer.headers.get("X-Message-Id", ""))
+
     def abort(self) -> None:
-        """From any thread: end a post that waits for its answer."""
         if session := self.session:
             session.abort()
 
 
-def post(message: EmailMultiAlternatives, backend: SendGridBackend) -> Result:
+def post(message: EmailMultiAlternatives, backend: Backend) -> Result:
     """Post one email. Never raises: whatever is not understood is UNKNOWN, which nothing sends again
     blindly."""
     started = time.monotonic()
     try:
-        result = _post(message, backend)
+        result = backend.deliver(message)
     except NotSent as error:
         result = Result(Outcome.NOT_SENT, error=str(error))
     except Ambiguous as error:
@@ -186,14 +205,6 @@ def post(message: EmailMultiAlternatives, backend: SendGridBackend) -> Result:
     )
 
 
-def _post(message: EmailMultiAlternatives, backend: SendGridBackend) -> Result:
-    backend.open()
-    if not backend.send_messages([message]):
-        return Result(Outcome.REFUSED, error="it has no recipient, or a pre_send receiver stopped it")
-    answer: requests.Response = message.anymail_status.esp_response  # type: ignore[attr-defined]
-    return Result(Outcome.SENT, answer.status_code, answer.headers.get("X-Message-Id", ""))
-
-
 def _classify(response: requests.Response) -> Result:
     status, error = response.status_code, response.text
     if status == 429:
@@ -208,15 +219,23 @@ def _classify(response: requests.Response) -> Result:
 
 
 def _retry_after_s(response: requests.Response) -> float:
-    """From SendGrid's reset time (epoch seconds) or Retry-After, between 1 s and 10 min."""
+    """From SendGrid's reset time (epoch seconds) or Retry-After (seconds or a date), between 1 s and
+    10 min."""
     try:
         if reset := response.headers.get("X-RateLimit-Reset"):
             wait = float(reset) - time.time()
         else:
-            wait = float(response.headers.get("Retry-After", "60"))
-    except ValueError:
+            wait = _seconds(response.headers.get("Retry-After", "60"))
+    except (ValueError, OverflowError):
         wait = 60
     return min(max(wait, 1.0), 600.0) if math.isfinite(wait) else 60.0
+
+
+def _seconds(asked: str) -> float:
+    try:
+        return float(asked)
+    except ValueError:
+        return parsedate_to_datetime(asked).timestamp() - time.time()
 
 
 def _has_sendgrid_errors(response: requests.Response) -> bool:

@@ -1,10 +1,21 @@
 from django.urls import path
 
-from notifications import views, webhooks
+from notifications import invitation_views, preference_views, views, webhooks
 
 # Never include anymail.urls: it opens every other provider's views, and an inbound one that checks no
 # signature.
 urlpatterns = [
+    path("account/emails/", preference_views.account_emails, name="account_emails"),
+    path("account/emails/invite/", invitation_views.invite, name="invite_guardian"),
+    path(
+        "account/emails/invitations/<uuid:public_id>/withdraw/",
+        invitation_views.withdraw_invitation,
+        name="withdraw_invitation",
+    ),
+    path("account/emails/copies/<uuid:public_id>/stop/", invitation_views.stop_copies, name="stop_copies"),
+    path("emails/<str:token>/", preference_views.preferences, name="preferences"),
+    path("unsubscribe/<str:token>/", preference_views.unsubscribe, name="unsubscribe"),
+    path("invitation/<str:token>/", invitation_views.invitation, name="invitation"),
     path("readyz", views.readyz, name="readyz"),
     path("anymail/sendgrid/tracking/", webhooks.SendGridEvents.as_view(), name="sendgrid_events"),
 ]

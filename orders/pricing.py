@@ -8,10 +8,16 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from django.conf import settings
+from django.utils.translation import gettext, gettext_lazy
 
 from csf.money import money_text, share_cents
 
-ORDINALS = ["1st", "2nd", "3rd", "4th or later"]
+SIBLING_DISCOUNTS = [
+    gettext_lazy("Sibling discount, 1st child (%(percent)s%%)"),
+    gettext_lazy("Sibling discount, 2nd child (%(percent)s%%)"),
+    gettext_lazy("Sibling discount, 3rd child (%(percent)s%%)"),
+    gettext_lazy("Sibling discount, 4th or later child (%(percent)s%%)"),
+]
 
 
 @dataclass(frozen=True)
@@ -55,13 +61,12 @@ class Price:
         """Each reduction in words with its cents, to be stored with the order."""
         reductions: list[dict[str, str | int]] = []
         if self.sibling_cents:
-            rank = ORDINALS[min(self.sibling_rank, len(ORDINALS)) - 1]
-            percent = sibling_bps(self.sibling_rank) / 100
-            reductions.append(
-                {"label": f"Sibling discount, {rank} child ({percent:g}%)", "cents": self.sibling_cents}
-            )
+            discount = SIBLING_DISCOUNTS[min(self.sibling_rank, len(SIBLING_DISCOUNTS)) - 1]
+            label = discount % {"percent": f"{sibling_bps(self.sibling_rank) / 100:g}"}
+            reductions.append({"label": label, "cents": self.sibling_cents})
         if self.promo_cents:
-            reductions.append({"label": f"Promo code {self.promo_code}", "cents": self.promo_cents})
+            label = gettext("Promo code %(code)s") % {"code": self.promo_code}
+            reductions.append({"label": label, "cents": self.promo_cents})
         return reductions
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from allauth.account.decorators import reauthentication_required
-from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import models
@@ -71,6 +70,8 @@ class Actions:
     model: type[models.Model]
     facts_of: Callable[[int], Any]
     table: Sequence[Action]
+    refused: tuple[type[Exception], ...] = REFUSED
+    """What an act raises to say in words why it is not possible."""
 
     def __post_init__(self) -> None:
         row_buttons(self.model)(self.buttons)
@@ -116,7 +117,7 @@ class Actions:
             return redirect(page)
         form = _form(action, facts, request.POST if request.method == "POST" else None)
         if form.is_valid():
-            if why_not := _do(action, facts, form, request):
+            if why_not := self._do(action, facts, form, request):
                 form.add_error(None, why_not)
                 facts = self.facts_of(pk)
             else:
@@ -135,6 +136,16 @@ class Actions:
         }
         return TemplateResponse(request, "admin/billing/action.html", context)
 
+    def _do(self, action: Action, facts: Any, form: Any, request: HttpRequest) -> str:
+        """Why it was not done; empty if it was."""
+        if request.POST.get("seen") != facts.seen:
+            return "Something has changed since you opened this page. Look at the facts again."
+        try:
+            action.act(**{action.argument: facts.row}, by=request.user, **form.arguments())
+        except self.refused as refusal:
+            return str(refusal)
+        return ""
+
 
 def _form(action: Action, facts: Any, data: Any) -> Any:
     """A form that offers what the facts allow takes them as `facts`."""
@@ -147,14 +158,3 @@ class FactsForm(ReasonForm):
     def __init__(self, *args: Any, facts: Any, **options: Any) -> None:
         self.facts = facts
         super().__init__(*args, **options)
-
-
-def _do(action: Action, facts: Any, form: forms.Form, request: HttpRequest) -> str:
-    """Why it was not done; empty if it was."""
-    if request.POST.get("seen") != facts.seen:
-        return "Something has changed since you opened this page. Look at the facts again."
-    try:
-        action.act(**{action.argument: facts.row}, by=request.user, **form.arguments())  # type: ignore[attr-defined]
-    except REFUSED as refusal:
-        return str(refusal)
-    return ""

@@ -5,6 +5,8 @@ from typing import Self
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from csf.state import StatefulModel, TransitionRow, edges, transition
 from enrollments.models import Household, User
@@ -22,15 +24,15 @@ class StripeCustomer(models.Model):
 
 
 class InstallmentStatus(models.TextChoices):
-    SCHEDULED = "scheduled", "scheduled"
-    CHARGING = "charging", "being paid"
-    PAID = "paid", "paid"
-    RETRY_WAIT = "retry_wait", "will be tried again"
-    NEEDS_CARD = "needs_card", "needs another card"
-    NEEDS_AUTH = "needs_auth", "needs your bank's confirmation"
-    EXHAUSTED = "exhausted", "could not be charged"
-    CANCELLED = "cancelled", "cancelled"
-    WAIVED = "waived", "waived"
+    SCHEDULED = "scheduled", _("scheduled")
+    CHARGING = "charging", _("being paid")
+    PAID = "paid", _("paid")
+    RETRY_WAIT = "retry_wait", _("will be tried again")
+    NEEDS_CARD = "needs_card", _("needs another card")
+    NEEDS_AUTH = "needs_auth", _("needs your bank's confirmation")
+    EXHAUSTED = "exhausted", _("could not be charged")
+    CANCELLED = "cancelled", _("cancelled")
+    WAIVED = "waived", _("waived")
 
 
 OPEN_INSTALLMENT = [
@@ -249,8 +251,12 @@ class Payment(models.Model):
         """How a refund of it reaches the family, in words that follow a verb."""
         match self.method:
             case PaymentMethod.CASH:
-                return "in cash"
+                return gettext("in cash")
             case PaymentMethod.CHECK:
-                return "by check"
-        card = f"{self.card_brand.title() or 'the card'} ending in {self.card_last4}"
-        return f"to {card if self.card_last4 else 'the card that you paid with'}"
+                return gettext("by check")
+        if not self.card_last4:
+            return gettext("to the card that you paid with")
+        if not self.card_brand:
+            return gettext("to the card ending in %(last4)s") % {"last4": self.card_last4}
+        card = {"brand": self.card_brand.title(), "last4": self.card_last4}
+        return gettext("to %(brand)s ending in %(last4)s") % card

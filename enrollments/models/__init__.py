@@ -1,15 +1,18 @@
-from enrollments.models.courses import Course, CourseSession, Location, Program
+from enrollments.models.courses import Course, CourseChange, CourseSession, Location, Program
+from enrollments.models.invitations import GuardianInvitation
 from enrollments.models.people import Child, EmergencyContact, Household, User
 from enrollments.models.seats import Enrollment, EnrollmentStatus, EnrollmentTransition, WaitlistTier
 
 __all__ = [
     "Child",
     "Course",
+    "CourseChange",
     "CourseSession",
     "EmergencyContact",
     "Enrollment",
     "EnrollmentStatus",
     "EnrollmentTransition",
+    "GuardianInvitation",
     "Household",
     "Location",
     "Program",

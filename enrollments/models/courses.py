@@ -91,6 +91,9 @@ class Course(models.Model):
     title = models.CharField(max_length=120)
     slug = models.SlugField(max_length=140, unique=True)
     description = models.TextField(blank=True)
+    what_to_bring = models.TextField(
+        blank=True, help_text="One thing a line. The class's page says it, and the email before it starts."
+    )
     age_min = models.PositiveSmallIntegerField()
     age_max = models.PositiveSmallIntegerField()
     weekday = models.PositiveSmallIntegerField(choices=Weekday.choices)
@@ -185,3 +188,25 @@ class CourseSession(models.Model):
     @property
     def starts_at(self) -> datetime.datetime:
         return datetime.datetime.combine(self.held_on, self.start_time, ZoneInfo(settings.SCHOOL_TIME_ZONE))
+
+
+class CourseChange(models.Model):
+    """A class got another place or other times, and its families were told. Written by
+    `enrollments.changes.change_course`."""
+
+    IS_APPEND_ONLY = True
+
+    course = models.ForeignKey(Course, on_delete=models.PROTECT, related_name="changes")
+    before = models.JSONField(help_text="Place, times and the sessions to come, as the families knew them.")
+    after = models.JSONField()
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    reason = models.CharField(max_length=300, help_text="The families read it in their email.")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        verbose_name = "change of a class"
+        verbose_name_plural = "changes of classes"
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return f"{self.course}: {self.reason}"

@@ -30,6 +30,7 @@ ENROLLED = [EnrollmentStatus.HELD, EnrollmentStatus.ACTIVE, EnrollmentStatus.LEN
 WAITING = [EnrollmentStatus.WAITLISTED, EnrollmentStatus.OFFERED]
 HOLDING = [EnrollmentStatus.OFFERED, EnrollmentStatus.HELD]  # until `expires_at`
 OCCUPYING = [EnrollmentStatus.OFFERED, EnrollmentStatus.HELD, EnrollmentStatus.ACTIVE]
+HAS_SEAT = [*OCCUPYING, EnrollmentStatus.LENDING]  # who lends it has it until somebody else pays for it
 LIVE = [*WAITING, *ENROLLED]
 
 

@@ -11,7 +11,8 @@ from django.urls.resolvers import RoutePattern
 from django.utils.regex_helper import normalize
 
 from billing.expiry import end_unpaid_order
-from enrollments.models import Enrollment, User
+from enrollments.models import Enrollment, GuardianInvitation, User
+from notifications.links import invitation_path, preferences_path, unsubscribe_path
 from orders.models import Order, OrderStatus
 from tests.factories import (
     create_cart,
@@ -29,6 +30,8 @@ pytestmark = [
 ]
 
 WEBHOOKS = {"stripe/webhook/<uuid:uuid>/", "anymail/sendgrid/tracking/"}
+ONE_CLICK = "unsubscribe/<str:token>/"  # mail programs post here; all that it does is one switch to "off"
+TOKENLESS = WEBHOOKS | {ONE_CLICK}
 RANDOM = uuid.UUID("22222222-2222-4222-8222-222222222222")
 SAMPLES = {"uuid": RANDOM, "slug": "no-such-class", "int": 1, "path": "1", "str": "x"}
 # What a request may write: who was here, counters, and wake-up calls for the worker.
@@ -59,19 +62,19 @@ def is_exempt(view):
     return bool(getattr(view, "csrf_exempt", False))
 
 
-def test_only_the_two_webhooks_take_a_post_without_a_token():
+def test_only_the_webhooks_and_one_click_take_a_post_without_a_token():
     pages = list(walk())
     clients = [Client(enforce_csrf_checks=True, raise_request_exception=False) for _ in range(2)]
     clients[0].force_login(create_household().guardians.get())
     clients[1].force_login(create_staff())
 
-    assert {route for route, _, view in pages if is_exempt(view)} == WEBHOOKS
+    assert {route for route, _, view in pages if is_exempt(view)} == TOKENLESS
     assert len(pages) > 150  # the walk really came to the staff's pages too
     unsafe = [
         (client.post, url, client.post(url).status_code)
         for client in clients
         for route, url, _ in pages
-        if route not in WEBHOOKS and client.post(url).status_code != 403
+        if route not in TOKENLESS and client.post(url).status_code != 403
     ]
     assert unsafe == []
 
@@ -83,7 +86,7 @@ def test_no_other_method_gets_past_the_token(method):
     answers = {
         getattr(client, method)(url).status_code
         for route, url, _ in walk()
-        if route not in WEBHOOKS and not route.startswith("admin/")
+        if route not in TOKENLESS and not route.startswith("admin/")
     }
     assert answers == {403}
 
@@ -156,6 +159,9 @@ def family():
     end_unpaid_order(order=cancelled, to=OrderStatus.CANCELLED, reason="cancelled by the family")
     end_unpaid_order(order=expired, to=OrderStatus.EXPIRED, reason="not paid in time")
     cart = create_cart(household=household)
+    GuardianInvitation.objects.create(
+        household=household, invited_by=household.guardians.get(), email="robin@example.org"
+    )
     assert sorted(household.orders.values_list("status", flat=True)) == sorted(
         ["draft", "placed", "cancelled", "expired", "confirmed"]
     )
@@ -178,6 +184,9 @@ def addresses(household, cart):
             yield from (url.replace(str(RANDOM), str(public_id)) for public_id in ids)
         else:
             yield url.replace("no-such-class", slug)
+    lead = household.guardians.get()
+    yield from (preferences_path(lead), unsubscribe_path(lead, "newsletter"))
+    yield from (invitation_path(invitation) for invitation in household.invitations.all())
     yield from ("/?program=1&weekday=0&age=8&page=2&open=on", "/?q=swim", "/account/logout/")
 
 

@@ -13,6 +13,7 @@ from django.urls import reverse
 
 from enrollments.models import Child, EmergencyContact, Household, User
 from notifications.drain import drain
+from notifications.links import preferences_path
 from notifications.models import EmailMessage
 from orders.models import Order
 from tests.factories import create_course, create_staff
@@ -108,6 +109,9 @@ def parents_pages(client):
         "/account/children/",
         "/account/children/add/",
         "/account/email/",
+        "/account/emails/",
+        "/account/emails/invite/",
+        preferences_path(order.household.guardians.order_by("pk")[0]),
         f"/account/children/{child.public_id}/",
         order.get_absolute_url(),
         f"/account/enrollments/{enrollment.public_id}/cancel/",

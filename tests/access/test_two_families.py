@@ -4,8 +4,15 @@ import uuid
 
 import pytest
 
-from enrollments.models import Child, Enrollment, Household, User
-from tests.factories import create_cart, create_contact, create_course, create_household, create_order
+from enrollments.models import Child, Enrollment, GuardianInvitation, Household, User
+from tests.factories import (
+    create_cart,
+    create_contact,
+    create_course,
+    create_guardian,
+    create_household,
+    create_order,
+)
 from tests.pages import parent_of, without_tokens
 
 pytestmark = pytest.mark.django_db
@@ -20,6 +27,8 @@ WITH_ID = {
     "/account/enrollments/{}/cancel/": "enrollment",
     "/account/installments/{}/pay/": "installment",
     "/cart/{}/remove/": "line",
+    "/account/emails/copies/{}/stop/": "guardian",
+    "/account/emails/invitations/{}/withdraw/": "invitation",
 }
 WITHOUT_ID = [
     "/",
@@ -29,6 +38,8 @@ WITHOUT_ID = [
     "/account/card/",
     "/account/children/",
     "/account/children/add/",
+    "/account/emails/",
+    "/account/emails/invite/",
 ]
 
 
@@ -43,7 +54,15 @@ def family(name):
     placed = create_order(household=household)
     cart = create_cart(household=household)
     enrollment = Enrollment.objects.filter(child=child, status="active").get()
+    lead = household.guardians.get()
+    names = {"first_name": name, "last_name": name}
+    second = create_guardian(household=household, **names)
+    invitation = GuardianInvitation.objects.create(
+        household=household, invited_by=lead, email=f"{name}@example.org".lower(), **names
+    )
     ids = {
+        "guardian": [second.public_id],
+        "invitation": [invitation.public_id],
         "child": [child.public_id],
         "order": [confirmed.public_id, placed.public_id, cart.public_id],
         "installment": list(placed.installments.values_list("public_id", flat=True)),

@@ -55,11 +55,39 @@ from billing.models import (
 )
 from billing.refunds import approve
 from csf.models import Canary, Instance, JobRun, StaffTask
-from enrollments.models import Course, Enrollment, Household, Program, User
+from enrollments.changes import plan_of
+from enrollments.models import (
+    Course,
+    CourseChange,
+    Enrollment,
+    GuardianInvitation,
+    Household,
+    Program,
+    User,
+)
 from notifications.kinds import EmailKind
-from notifications.models import Alert, DrainSignal, EmailAttempt, EmailEvent, EmailMessage, EmailStatus
+from notifications.models import (
+    Alert,
+    DrainSignal,
+    EmailAct,
+    EmailAttempt,
+    EmailEvent,
+    EmailMessage,
+    EmailPreference,
+    EmailStatus,
+    FamilyMessage,
+    FamilyMessageLine,
+    Suppression,
+)
 from orders.models import Order, OrderItem, PromoCode, PromoRedemption, PromoUse
-from tests.factories import create_child, create_course, create_household, create_order, create_staff
+from tests.factories import (
+    create_child,
+    create_course,
+    create_guardian,
+    create_household,
+    create_order,
+    create_staff,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -76,6 +104,7 @@ EDITABLE = {
     "PaymentPlan",
     "Program",
     "PromoCode",
+    "Suppression",
     "User",
 }
 
@@ -83,7 +112,8 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture
-def staff(client):
+def staff(client, monkeypatch):
+    monkeypatch.setattr("enrollments.staff.SEEN_EVERY_S", 24 * 3600)  # a crawl may take minutes
     user = User.objects.create_superuser("office@example.org", "x", first_name="Olga", last_name="Office")
     EmailAddress.objects.create(user=user, email=user.email, primary=True, verified=True)
     client.force_login(user)
@@ -137,6 +167,7 @@ def create_paid_order(*, household=None):
             detail=HOSTILE,
             happened_at=now,
         )
+        EmailAct.objects.create(message=email, act="withheld", by=order.placed_by, reason=HOSTILE)
     return order, payment
 
 
@@ -181,6 +212,8 @@ def create_everything():
         context={},
         secret=json.dumps({"code": SECRETS[3]}),
     )
+    create_choices(household)
+    create_message(household, number)
     Canary.sing()
     Alert.objects.create(name=f"sign{number}", level="page", text=HOSTILE)
     Instance.begin()
@@ -188,6 +221,18 @@ def create_everything():
     Group.objects.create(name=f"{HOSTILE} {number}")
     create_queue_rows(number)
     create_stripe_objects(number)
+
+
+def create_message(household, number):
+    message = FamilyMessage.objects.create(
+        kind=EmailKind.CLASS_MESSAGE,
+        subject=HOSTILE,
+        body=HOSTILE,
+        audience={"courses": [number], "program": None, "seats": ["active"]},
+        by=household.guardians.get(),
+        confirmed_at=timezone.now(),
+    )
+    FamilyMessageLine.objects.create(message=message, household=household, skipped=HOSTILE)
 
 
 def create_plan_rows(order, number):
@@ -231,8 +276,25 @@ def create_changes(order, number):
     closure = Closure.objects.create(course=course, terms="credit", reason=HOSTILE, by=order.placed_by)
     line = ClosureLine.objects.create(closure=closure, enrollment=joined)
     line.finish("done", by=order.placed_by, result=HOSTILE)
+    plan = plan_of(course, now=timezone.now())
+    CourseChange.objects.create(
+        course=course, before=plan, after=plan | {"location": HOSTILE}, by=order.placed_by, reason=HOSTILE
+    )
     WaitlistConsent.objects.create(
         enrollment=joined, given_by=order.placed_by, at_most_cents=100, text=HOSTILE, given_at=timezone.now()
+    )
+
+
+def create_choices(household):
+    lead = household.guardians.get()
+    EmailPreference.objects.create(user=lead, choice="newsletter", is_on=True, origin="page")
+    Suppression.objects.create(address=lead.email, scope="all", cause="bounced", detail=HOSTILE)
+    GuardianInvitation.objects.create(
+        household=household,
+        invited_by=lead,
+        email="robin@example.org",
+        first_name=HOSTILE,
+        last_name=HOSTILE,
     )
 
 
@@ -411,6 +473,23 @@ def test_family_page_shows_children_orders_and_emails_of_this_family_only(staff)
     assert "Elsewhere" not in html
 
 
+def test_family_page_shows_who_gets_which_emails_and_who_was_invited(staff):
+    household = create_household()
+    create_choices(household)
+    second = create_guardian(household=household, email="second@example.org")
+    EmailPreference.objects.create(user=second, choice="copies", is_on=True, origin="invitation")
+    create_guardian(household=household, email="third@example.org")
+
+    html = staff.get(page_of(Household, "change", household.pk)).content.decode()
+
+    panel = re.sub(r"<[^>]+>|\s+", " ", html.partition("Who gets the family&#x27;s emails")[2])
+    told = " ".join(panel.split())
+    assert f"{household.email} yes, as the first guardian Newsletter: on (the preferences page, " in told
+    assert "second@example.org yes, as copies" in told
+    assert "third@example.org no" in told
+    assert "robin@example.org" in told
+
+
 def test_order_page_shows_lines_money_emails_and_who_changed_what(staff):
     order, payment = create_paid_order()
     order.refresh_from_db()
@@ -574,7 +653,7 @@ def test_start_page_counts_and_links_to_the_rows_it_counts(staff):
         "Orders waiting for payment": "1",
         "Paid in the last 7 days": "$144.00",
         "Refunds to approve": "0",
-        "Daily jobs of today": "0 of 5 done",
+        "Daily jobs of today": "0 of 6 done",
         "Emails failed": "0",
         "Emails unknown": "1",
         "Emails queued": str(queued),

@@ -1,7 +1,7 @@
-"""What only a real browser can tell: a family's whole way on a phone, and how every page and email looks to
-axe, to a narrow screen and to the console.
+"""What only a real browser can tell: a family's whole way on a phone, and how every page looks to axe,
+to a narrow screen and to the console (tests/e2e/test_emails.py looks at the emails).
 
-With CSF_PICTURES=DIRECTORY each page and email is kept as a picture there, to look through.
+With CSF_PICTURES=DIRECTORY each page is kept as a picture there, to look through.
 """
 
 import os
@@ -28,8 +28,6 @@ from billing.models import Payment, PaymentPlan
 from csf.sandbox.mailbox import await_email
 from enrollments.models import Course, Enrollment
 from notifications.models import EmailMessage
-from notifications.render import render
-from notifications.samples import SAMPLES
 from orders.models import Order, OrderStatus
 from tests.factories import create_cart, create_household, create_order, create_staff
 from tests.shop import NO_MONEY, VISA
@@ -378,24 +376,5 @@ def test_office_pages_are_quiet(open_window, family):
             page.problems.clear()
         if PICTURES:
             page.screenshot(path=Path(PICTURES) / f"office {number}.png", full_page=True)
-
-    assert wrong == {}
-
-
-# --- Every email --------------------------------------------------------------------------------------------
-
-# A mail program shows the mail within its own page, which has the one main landmark.
-EMBEDDED = {"landmark-one-main": {"enabled": False}, "region": {"enabled": False}}
-
-
-@pytest.mark.parametrize("kind", SAMPLES, ids=lambda kind: kind.value)
-def test_email_is_accessible_and_narrow(open_window, kind):
-    page = open_window()
-    wrong = {}
-
-    for sample in ("typical", "huge", "hostile"):
-        page.set_content(render(kind, SAMPLES[kind][sample]).html)
-        if found := look(page, f"email {kind.value} {sample}", widths=[320, 600], rules=EMBEDDED):
-            wrong[sample] = found
 
     assert wrong == {}

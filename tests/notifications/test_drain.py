@@ -83,6 +83,16 @@ def lose_leases():
     recover_lost()
 
 
+def is_alone():
+    """Whether no process but this one is connected to this test's database."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        return cursor.fetchone() == (0,)
+
+
 def wait_until(condition, seconds=15):
     until = time.monotonic() + seconds
     while not condition():
@@ -571,6 +581,7 @@ def test_drains_that_are_killed_lose_nothing_and_double_nothing(mail_server, dra
         wait_until(lambda: EmailMessage.objects.filter(status="sending").exists())
         os.kill(child, signal.SIGKILL)
         assert drains.end() == -signal.SIGKILL
+        wait_until(is_alone)  # what it had asked the database for may still be under way
         left = EmailMessage.objects.filter(status="sending")
         unknown |= set(left.filter(posting_at__isnull=False).values_list("pk", flat=True))
         lose_leases()

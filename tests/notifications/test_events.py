@@ -15,7 +15,7 @@ from csf.models import StaffTask
 from csf.sandbox.sendgrid.events import load_private_key, new_keypair, signed_headers
 from notifications.drain import drain
 from notifications.events import OVERTAKES, fold_events
-from notifications.models import EmailEvent, EmailMessage
+from notifications.models import DrainSignal, EmailEvent, EmailMessage
 from tests.factories import create_order
 
 PRIVATE, PUBLIC = new_keypair()
@@ -139,6 +139,7 @@ def test_the_order_of_events_does_not_matter(names):
         ({"event": "bounce", "type": "blocked", "reason": "550 blocked"}, "bounced", True),
         ({"event": "dropped", "reason": "Bounced Address"}, "dropped", True),
         ({"event": "dropped", "reason": "Spam Reporting Address"}, "complained", False),
+        ({"event": "dropped", "reason": "Spam Content"}, "dropped", True),
         ({"event": "spamreport"}, "complained", False),
         ({"event": "open"}, "unknown", False),
         ({"event": "account_status_change"}, "unknown", False),
@@ -168,6 +169,9 @@ def test_a_change_of_the_account_is_told_to_staff_once():
     task = StaffTask.objects.get()
     assert (task.kind, task.subject) == ("email_sender_blocked", "notifications.drainsignal:1")
     assert "compliance_suspend" in task.detail
+    closed_s, is_down = DrainSignal.gate()
+    assert closed_s > 0  # and only a probe a minute goes out
+    assert is_down
 
 
 NAMES = ["processed", "deferred", "delivered", "bounce", "dropped", "spamreport", "open"]

@@ -11,14 +11,16 @@ from django_q.models import Success
 from billing.models import StripeEvent
 from csf.dates import local_date
 from enrollments.models import Course
-from notifications.models import FINAL, UNFINISHED, EmailEvent, EmailMessage, EmailStatus
+from notifications.models import FINAL, UNFINISHED, EmailAttempt, EmailEvent, EmailMessage, EmailStatus
 from notifications.purge import forget_old_data
 from orders.models import Order, OrderItem
 from tests.factories import create_cart, create_household, create_order
 
 pytestmark = pytest.mark.django_db
 
-NOTHING = dict.fromkeys(["carts", "stripe_events", "email_events", "tasks", "emails", "sessions"], 0)
+NOTHING = dict.fromkeys(
+    ["carts", "stripe_events", "email_events", "tasks", "emails", "email_errors", "sessions"], 0
+)
 
 
 def days_ago(days):
@@ -147,6 +149,22 @@ def test_texts_of_final_emails_go_and_the_order_they_belong_to_stays():
     assert set(EmailMessage.objects.values_list("to", flat=True)) == {"pat@example.org"}
 
 
+def test_what_the_provider_said_of_old_posts_goes_and_why_an_email_failed_stays():
+    email = create_email("failed", 92, 1, error="no such address", subject="", html="", text="", context={})
+    for days in (92, 80):
+        attempt = EmailAttempt.objects.create(message=email, outcome="refused", error=f"{days} days ago")
+        EmailAttempt.objects.filter(pk=attempt.pk).update(posted_at=days_ago(days))
+
+    assert purge() == NOTHING | {"email_errors": 1}
+    assert purge() == NOTHING
+
+    assert sorted(EmailAttempt.objects.values_list("outcome", "error")) == [
+        ("refused", ""),
+        ("refused", "80 days ago"),
+    ]
+    assert EmailMessage.objects.get().error == "no such address"
+
+
 def test_the_command_says_one_line_and_refuses_the_future(capsys):
     create_old_cart(order_days=32)
     today = local_date(timezone.now())
@@ -155,7 +173,7 @@ def test_the_command_says_one_line_and_refuses_the_future(capsys):
     call_command("purge", "--date", str(today - timedelta(days=10)))
     call_command("purge")
 
-    counts = "carts={} stripe_events=0 email_events=0 tasks=0 emails=0 sessions=0"
+    counts = "carts={} stripe_events=0 email_events=0 tasks=0 emails=0 email_errors=0 sessions=0"
     assert capsys.readouterr().out.splitlines() == [
         f"would purge {today}: {counts.format(1)}",
         f"purge {today - timedelta(days=10)}: {counts.format(0)}",

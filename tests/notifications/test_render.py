@@ -1,25 +1,33 @@
+import json
 import re
 from html import unescape
 from pathlib import Path
 
 import pytest
 from django.conf import settings
-from django.template import Engine
 
+from csf.sandbox.sendgrid.check import problems
 from notifications.kinds import EmailKind
+from notifications.outgoing import outgoing
 from notifications.palette import ACCENTS, DARK, LIGHT
 from notifications.registry import EMAILS
-from notifications.render import MAX_LINES, MAX_SUBJECT, render
+from notifications.render import MAX_LINES, MAX_SUBJECT, TEXT_WIDTH, _engine, render
 from notifications.samples import HOSTILE, LONG, SAMPLES
+from notifications.transport import SendGridBackend
+from tests.notifications.mails import ALL, every_mail, mail_of, row_of
 
 TEMPLATES = Path(settings.BASE_DIR) / "templates" / "emails"
-ALL = [
-    pytest.param(kind, context, id=f"{kind.value}-{name}")
-    for kind, samples in SAMPLES.items()
-    for name, context in samples.items()
-]
-ORDINARY = [param for param in ALL if LONG not in str(param) and HOSTILE not in param.values[1].values()]
-every_sample = pytest.mark.parametrize(("kind", "context"), ALL)
+SITE = "https://classes.brightsparks.example"
+
+
+def is_ordinary(kind, sample):
+    data = str(SAMPLES[kind][sample])
+    return LONG not in data and "<script>" not in data
+
+
+@pytest.fixture(autouse=True)
+def _site(settings):
+    settings.SITE_URL = SITE
 
 
 def test_every_kind_has_a_spec_four_samples_and_three_templates():
@@ -33,11 +41,11 @@ def test_every_kind_has_a_spec_four_samples_and_three_templates():
     assert found - shared == triples
 
 
-@every_sample
-def test_parts_are_complete_and_agree(kind, context, monkeypatch):
-    monkeypatch.setattr(Engine.get_default(), "string_if_invalid", "MISSING %s")
+@every_mail
+def test_parts_are_complete_and_agree(kind, sample, monkeypatch):
+    monkeypatch.setattr(_engine(settings.LANGUAGE_CODE), "string_if_invalid", "MISSING %s")
 
-    mail = render(kind, context)
+    mail = mail_of(kind, sample)
 
     assert len(mail.subject.splitlines()) == 1
     assert 0 < len(mail.subject) <= MAX_SUBJECT
@@ -46,14 +54,16 @@ def test_parts_are_complete_and_agree(kind, context, monkeypatch):
     assert amounts(mail.text) == amounts(unescape(mail.html))
     assert links_of_text(mail.text) == links_of_html(mail.html)
     assert "\n\n\n" not in mail.text
+    assert mail.text.count("\nHi") == words(mail.html).count(" Hi") == 1
 
 
-@every_sample
-def test_html_is_fit_for_mail_programs(kind, context):
-    html = render(kind, context).html
+@every_mail
+def test_html_is_fit_for_mail_programs(kind, sample):
+    html = mail_of(kind, sample).html
+    own_links = [link for link in links_of_html(html) if link not in str(SAMPLES[kind][sample])]
 
     assert len(html.encode()) < 90_000  # Gmail cuts near 102 KB
-    assert all(link.startswith(settings.SITE_URL + "/") for link in links_of_html(html))
+    assert all(link.startswith(f"{SITE}/") for link in own_links)
     assert html.count("<style") == 2  # the kept one and Outlook's; everything else is inlined
     assert "prefers-color-scheme" in html
     assert "<!--[if mso]>" in html
@@ -72,11 +82,44 @@ def test_names_are_escaped_in_html_raw_in_text_and_never_start_a_line(kind):
     assert not any(line.lstrip().startswith("Bcc:") for line in mail.text.splitlines())
 
 
-@pytest.mark.parametrize(("kind", "context"), ORDINARY)
-def test_text_is_at_most_72_wide(kind, context):
-    lines = render(kind, context).text.splitlines()
+@pytest.mark.parametrize(("kind", "sample"), [param for param in ALL if is_ordinary(*param.values)])
+def test_text_is_at_most_72_wide(kind, sample):
+    lines = mail_of(kind, sample).text.splitlines()
 
-    assert [line for line in lines if len(line) > 72 and not line.startswith("http")] == []
+    assert [line for line in lines if len(line) > TEXT_WIDTH and not line.startswith("http")] == []
+
+
+def test_long_lines_are_broken_but_not_within_a_name():
+    context = SAMPLES[EmailKind.TRANSFER_CONFIRMATION]["typical"] | {
+        "child_first_name": "Anne Marie Louise",
+        "old_course": "Robotics and Programming for Beginners",
+        "course": "Robotics and Programming for those who have begun long ago",
+    }
+
+    assert (
+        """
+Our office moved Anne Marie Louise from
+Robotics and Programming for Beginners to
+Robotics and Programming for those who have begun long ago. The place in
+the old class is given up.
+"""
+        in render(EmailKind.TRANSFER_CONFIRMATION, context).text
+    )
+
+
+@every_mail
+def test_sendgrid_takes_it(kind, sample):
+    """The request that anymail makes of it, against the schema of SendGrid's documentation."""
+    row = row_of(kind, sample)
+    mail = mail_of(kind, sample)
+    row.subject, row.html, row.text = mail.subject, mail.html, mail.text
+    backend = SendGridBackend()
+    payload = backend.build_message_payload(outgoing(row), backend.send_defaults)
+    body = json.loads(payload.get_request_params(backend.api_url)["data"])
+
+    assert problems(body) == []
+    assert body["subject"] == mail.subject
+    assert [part["value"] for part in body["content"]] == [mail.text, mail.html]
 
 
 def test_control_and_direction_marks_are_dropped():
@@ -198,16 +241,30 @@ def test_class_on_one_day_has_no_plural_and_no_range():
 
 @pytest.mark.parametrize("accent", ACCENTS.values(), ids=ACCENTS)
 def test_accents_are_readable(accent):
+    """Button and initial, label, notice; then label and the rule of a notice in the dark."""
     assert contrast(LIGHT.card, accent.shade) >= 4.5
     assert contrast(accent.shade, accent.tint) >= 4.5
     assert contrast(LIGHT.text, accent.tint) >= 4.5
     assert contrast(accent.brand, DARK.card) >= 4.5
+    assert contrast(accent.brand, DARK.page) >= 3
 
 
 @pytest.mark.parametrize("surface", [LIGHT, DARK], ids=["light", "dark"])
 def test_surfaces_are_readable(surface):
     for ground in (surface.page, surface.card):
         assert min(contrast(ink, ground) for ink in (surface.text, surface.muted, surface.link)) >= 4.5
+
+
+def test_the_style_sheets_know_no_colours_but_the_palettes():
+    known = {value for accent in ACCENTS.values() for value in vars(accent).values()}
+    known |= {*vars(LIGHT).values(), *vars(DARK).values()}
+    used = {
+        colour
+        for param in ALL
+        for colour in re.findall(r"#[0-9A-Fa-f]{3,8}\b(?=[;\s\"!}])", mail_of(*param.values).html)
+    }
+
+    assert used <= known
 
 
 def words(html):

@@ -1,13 +1,16 @@
+"""The outbox: emails owed, the posts that were made of them, and what staff did with them."""
+
 import json
 import uuid
 from datetime import timedelta
 from typing import Any, Self
 
+from django.conf import settings
 from django.contrib.postgres.indexes import BrinIndex
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connections, models
-from django.db.models import ExpressionWrapper, F, Q
-from django.db.models.functions import Coalesce, Greatest, Now
+from django.db.models import F, Q
+from django.db.models.functions import Now
 
 from csf.encryption import EncryptedTextField
 from csf.models import StaffTask
@@ -30,6 +33,7 @@ class EmailStatus(models.TextChoices):
     UNKNOWN = "unknown", "may or may not have been sent"
     FAILED = "failed", "failed"
     EXPIRED = "expired", "no longer worth sending"
+    SUPPRESSED = "suppressed", "not wanted, or the address takes no mail"
     WITHHELD = "withheld", "withheld"
 
 
@@ -42,6 +46,7 @@ FINAL = {
     EmailStatus.COMPLAINED,
     EmailStatus.FAILED,
     EmailStatus.EXPIRED,
+    EmailStatus.SUPPRESSED,
     EmailStatus.WITHHELD,
 }
 UNFINISHED = {EmailStatus.QUEUED, EmailStatus.SENDING}
@@ -130,17 +135,38 @@ class EmailMessage(models.Model):
     )
     claims = models.PositiveSmallIntegerField(default=0, help_text="Claims in a row without a post.")
     tries = models.PositiveSmallIntegerField(default=0, help_text="Posts really made.")
+    resend_of = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="resends",
+        help_text="The email that staff sent once more with this one.",
+    )
+    is_test = models.BooleanField(default=False, help_text="Sent by staff to themselves; tells no fact.")
     subject = models.CharField(max_length=200, blank=True)
     html = models.TextField(blank=True)
     text = models.TextField(blank=True)
     error = models.TextField(blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     sent_at = models.DateTimeField(null=True, blank=True)
+    delivered_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the recipient's server took it, as the provider says."
+    )
 
     objects = EmailMessageQuerySet.as_manager()
 
     class Meta:
         ordering = ["-pk"]
+        permissions = [
+            ("read_emailmessage", "Can read what emails say"),
+            ("download_emailmessage", "Can download an email as it was sent"),
+            ("resend_emailmessage", "Can send an email once more"),
+            ("withhold_emailmessage", "Can withhold an email that is queued"),
+            ("release_emailmessage", "Can release an email that is withheld"),
+            ("mark_sent_emailmessage", "Can mark a withheld email as sent"),
+            ("test_emailmessage", "Can send test emails to themselves"),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=Q(kind__in=EmailKind.values), name="notifications_emailmessage_kind"
@@ -162,6 +188,7 @@ class EmailMessage(models.Model):
                 fields=["posting_at"], condition=Q(status="unknown"), name="notifications_email_unknown"
             ),
             models.Index(fields=["expires_at"], condition=~Q(secret=""), name="notifications_email_secret"),
+            BrinIndex(fields=["created_at"], name="notifications_email_written"),  # for the figures
         ]
 
     def __str__(self) -> str:
@@ -192,8 +219,13 @@ class EmailAttempt(models.Model):
         REFUSED = "refused", "refused for good"
         UNKNOWN = "unknown", "not known"
 
+    class Route(models.TextChoices):
+        MAIN = "main", "SendGrid"
+        FAILOVER = "failover", "the second provider"
+
     message = models.ForeignKey(EmailMessage, on_delete=models.CASCADE, related_name="attempts")
     posted_at = models.DateTimeField(db_default=Now(), editable=False)
+    route = models.CharField(max_length=10, choices=Route.choices, default=Route.MAIN)
     outcome = models.CharField(max_length=20, choices=Outcome.choices, default=Outcome.OPEN)
     http_status = models.PositiveSmallIntegerField(null=True, blank=True)
     provider_message_id = models.CharField(max_length=100, blank=True)
@@ -208,126 +240,28 @@ class EmailAttempt(models.Model):
         return f"{self.message}, {self.outcome}"
 
 
-class EmailEvent(models.Model):
-    """One event as SendGrid posted it. `key` is made of what it says, for copies have ids of their own."""
+class EmailAct(models.Model):
+    """What a member of staff did with an email, and why."""
 
-    key = models.CharField(max_length=64, unique=True)
-    outbox_id = models.UUIDField(
-        null=True, db_index=True, help_text="The email's public id; empty if not ours."
-    )
-    name = models.CharField(max_length=40)
-    bounce_type = models.CharField(max_length=40, blank=True)
-    detail = models.CharField(max_length=1000, blank=True)
-    provider_event_id = models.CharField(max_length=100, blank=True)
-    happened_at = models.DateTimeField()
-    received_at = models.DateTimeField(db_default=Now(), editable=False)
-    folded_at = models.DateTimeField(null=True, blank=True)
+    IS_APPEND_ONLY = True
 
-    class Meta:
-        ordering = ["-pk"]
-        indexes = [
-            models.Index(fields=["id"], condition=Q(folded_at=None), name="notifications_event_unfolded"),
-            BrinIndex(fields=["received_at"], name="notifications_event_received"),
-        ]
+    class Act(models.TextChoices):
+        RESENT = "resent", "sent once more"
+        WITHHELD = "withheld", "withheld"
+        RELEASED = "released", "released to be sent"
+        MARKED_SENT = "marked_sent", "marked as sent"
+        SENT_TEST = "sent_test", "sent as a test"
+        DOWNLOADED = "downloaded", "downloaded"
+        READ = "read", "read"
 
-    def __str__(self) -> str:
-        return f"{self.name} at {self.happened_at:%Y-%m-%d %H:%M:%S}"
-
-
-class DrainSignal(models.Model):
-    """One row that all drains share.
-
-    `is_pending`: whether a drain task is already on its way, so that a thousand emails wake one worker, not a
-    thousand. The rest is the gate: nothing is posted before `closed_until`, and while the provider answers
-    nothing (DOWN_AFTER posts in a row) one probe a minute is posted and no email loses a try.
-    """
-
-    DOWN_AFTER = 10
-    PROBE_EVERY_S = 60
-
-    is_pending = models.BooleanField(default=False)
-    closed_until = models.DateTimeField(null=True, blank=True)
-    unanswered = models.PositiveIntegerField(
-        default=0, help_text="Posts in a row that the provider neither took nor refused for good."
-    )
-
-    def __str__(self) -> str:
-        return "pending" if self.is_pending else "quiet"
-
-    @classmethod
-    def raise_(cls) -> bool:
-        """True for the one caller who has to queue the drain."""
-        return bool(cls.objects.filter(pk=1, is_pending=False).update(is_pending=True))
-
-    @classmethod
-    def clear(cls) -> bool:
-        """True if it was raised."""
-        return bool(cls.objects.filter(pk=1, is_pending=True).update(is_pending=False))
-
-    @classmethod
-    def gate(cls) -> tuple[float, bool]:
-        """Seconds for which nothing may be posted, and whether only a probe may be."""
-        wait = ExpressionWrapper(F("closed_until") - Now(), models.DurationField())
-        closed_for, unanswered = cls.objects.filter(pk=1).values_list(wait, "unanswered").first() or (None, 0)
-        return (closed_for.total_seconds() if closed_for else 0.0), unanswered >= cls.DOWN_AFTER
-
-    @classmethod
-    def answered(cls) -> None:
-        cls.objects.filter(pk=1, unanswered__gt=0).update(unanswered=0)
-
-    @classmethod
-    def not_answered(cls, posts: int) -> bool:
-        """Count them; True, and the gate closes, if the provider now counts as down."""
-        cls.objects.filter(pk=1).update(unanswered=F("unanswered") + posts)
-        is_down = cls.objects.filter(pk=1, unanswered__gte=cls.DOWN_AFTER).exists()
-        if is_down:
-            cls.close_for(cls.PROBE_EVERY_S)
-        return is_down
-
-    @classmethod
-    def close_for(cls, seconds: float) -> None:
-        until = Now() + timedelta(seconds=seconds)
-        cls.objects.filter(pk=1).update(closed_until=Greatest(Coalesce("closed_until", until), until))
-
-    @classmethod
-    def tell_blocked(cls, detail: str) -> None:
-        """The key is revoked or the account suspended: no email waits in vain without a person knowing."""
-        StaffTask.open(StaffTask.Kind.EMAIL_SENDER_BLOCKED, cls(pk=1), detail)
-
-
-class AlertQuerySet(models.QuerySet["Alert"]):
-    def untold(self) -> Self:
-        """What the webhook still has to hear. What ended more than TELL_FOR ago is no news."""
-        is_open = Q(ended_at=None, began_told_at=None)
-        return self.filter(is_open | Q(ended_at__gte=Now() - Alert.TELL_FOR, ended_told_at=None))
-
-
-class Alert(models.Model):
-    """Something that a person should know, from when it began until it ended. Each of both is told once."""
-
-    TELL_FOR = timedelta(days=1)
-
-    class Level(models.TextChoices):
-        WARNING = "warning", "look at it today"
-        PAGE = "page", "look at it now"
-
-    name = models.CharField(max_length=40)
-    level = models.CharField(max_length=10, choices=Level.choices)
-    text = models.TextField(help_text="What was seen when it began.")
-    began_at = models.DateTimeField(db_default=Now(), editable=False)
-    ended_at = models.DateTimeField(null=True, blank=True)
-    began_told_at = models.DateTimeField(null=True, blank=True)
-    ended_told_at = models.DateTimeField(null=True, blank=True)
-
-    objects = AlertQuerySet.as_manager()
+    message = models.ForeignKey(EmailMessage, on_delete=models.PROTECT, related_name="acts")
+    act = models.CharField(max_length=20, choices=Act.choices)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    reason = models.CharField(max_length=300, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
-        ordering = ["-pk"]
-        constraints = [
-            models.UniqueConstraint(
-                fields=["name", "level"], condition=Q(ended_at=None), name="notifications_alert_one_open"
-            )
-        ]
+        ordering = ["pk"]
 
     def __str__(self) -> str:
-        return f"{self.name}, {self.level}: {self.text}"
+        return f"{self.get_act_display()} by {self.by}"

@@ -1,0 +1,175 @@
+"""Another place or other times for a class, and the fact that tells its families.
+
+What a family was told is the place and the times, not the title: a corrected word tells nobody.
+"""
+
+import datetime
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+
+from csf.dates import local_date
+from csf.templatetags.csf_format import clock, day
+from enrollments.models import Course, CourseChange, CourseSession, Enrollment, User
+from enrollments.models.seats import HAS_SEAT, EnrollmentQuerySet
+from enrollments.waitlist import lock_course
+
+Plan = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Move:
+    """A class as its families knew it, and as it would be."""
+
+    before: Plan
+    after: Plan
+    families: int
+    """Those with a seat. Who still waits for one reads the new times when it is offered."""
+
+    @property
+    def seen(self) -> str:
+        """Stands for what a person looked at before confirming it."""
+        shown = repr((self.before, self.after, self.families))
+        return hashlib.sha256(shown.encode()).hexdigest()[:20]
+
+    @property
+    def differences(self) -> list[tuple[str, str, str]]:
+        return differences(self.before, self.after)
+
+
+class NotConfirmed(Exception):
+    """Families would be told, so a person has to see the move and say why before it is made."""
+
+    def __init__(self, move: Move) -> None:
+        super().__init__(f"{move.families} families would be told")
+        self.move = move
+
+
+@transaction.atomic
+def change_course(
+    *,
+    course: Course,
+    edit: Callable[[], None],
+    by: User,
+    reason: str,
+    seen: str,
+    now: datetime.datetime,
+) -> CourseChange | None:
+    """Edit a class; if that moves it for families with a seat, write the fact that tells them.
+
+    `edit` saves the class and its sessions. `seen` is that of the move that a person confirmed. Raises
+    NotConfirmed, which undoes the edit.
+    """
+    was = lock_course(course.pk)
+    before = plan_of(was, now=now)
+    edit()
+    edited = Course.objects.get(pk=course.pk)
+    _take_sessions_along(was, edited, now=now)
+    move = Move(before, plan_of(edited, now=now), len(_locked_families(edited)))
+    if not _is_news(move, edited, on=local_date(now)):
+        return None
+    if not reason.strip() or seen != move.seen:
+        raise NotConfirmed(move)
+    return CourseChange.objects.create(
+        course=edited, before=move.before, after=move.after, by=by, reason=" ".join(reason.split())[:300]
+    )
+
+
+def plan_of(course: Course, *, now: datetime.datetime) -> Plan:
+    """What families know of place and times, as JSON values. Sessions that are over are no news."""
+    place = course.location
+    to_come = [row for row in course.sessions.filter(cancelled_at=None) if row.starts_at > now]
+    return {
+        "location": place.name,
+        "address": place.address,
+        "weekday": course.get_weekday_display(),
+        "start_time": course.start_time.isoformat(),
+        "end_time": course.end_time.isoformat(),
+        "first_on": course.starts_on.isoformat(),
+        "last_on": course.ends_on.isoformat(),
+        "sessions": [
+            {
+                "on": row.held_on.isoformat(),
+                "from": row.start_time.isoformat(),
+                "to": row.end_time.isoformat(),
+            }
+            for row in to_come
+        ],
+    }
+
+
+def seats_of(course: Course) -> EnrollmentQuerySet:
+    return Enrollment.objects.filter(course=course, status__in=HAS_SEAT)
+
+
+def _locked_families(course: Course) -> set[int]:
+    """Who has a seat now. Locked, so that one that is just being paid for is enrolled before or after."""
+    seats = seats_of(course).select_related("child").select_for_update(no_key=True, of=("self",))
+    return {seat.child.household_id for seat in seats.order_by("pk")}
+
+
+def _is_news(move: Move, course: Course, *, on: datetime.date) -> bool:
+    if move.before == move.after or not move.families or course.cancelled_at:
+        return False
+    to_come = move.before["sessions"] or move.after["sessions"]
+    return bool(to_come) or max(move.before["last_on"], move.after["last_on"]) >= on.isoformat()
+
+
+def _take_sessions_along(was: Course, course: Course, *, now: datetime.datetime) -> None:
+    """Sessions to come that meet at the old time of the week move to the new one, in the same week or, if
+    that is too early, in the next. Those that staff have moved by hand stay. The class lasts as long."""
+    old, new = _slot(was), _slot(course)
+    if old == new:
+        return
+    sessions = list(course.sessions.all())
+    to_come = [row for row in sessions if row.starts_at > now and row.cancelled_at is None]
+    regular = [row for row in to_come if (row.held_on.weekday(), row.start_time, row.end_time) == old]
+    taken = {(row.held_on, row.start_time) for row in sessions if row not in regular}
+    days = timedelta(days=course.weekday - was.weekday)
+    earliest = max(course.starts_on, local_date(now) + timedelta(days=1))
+    if days and regular and regular[0].held_on + days < earliest:
+        days += timedelta(weeks=1)
+    for row in regular:
+        row.held_on, row.start_time, row.end_time = row.held_on + days, course.start_time, course.end_time
+    moved = [row for row in regular if (row.held_on, row.start_time) not in taken]
+    CourseSession.objects.bulk_update(moved, ["held_on", "start_time", "end_time"])
+    if moved and moved[-1].held_on > course.ends_on:
+        course.ends_on = moved[-1].held_on
+        course.save(update_fields=["ends_on"])
+
+
+def _slot(course: Course) -> tuple[int, datetime.time, datetime.time]:
+    return course.weekday, course.start_time, course.end_time
+
+
+def differences(before: Plan, after: Plan) -> list[tuple[str, str, str]]:
+    """What differs, as it was and as it is: for staff, in words, a session a line."""
+    old, new = _in_words(before), _in_words(after)
+    rows = [(title, old[title], new[title]) for title in new if old[title] != new[title]]
+    off, on = only_in(before, after), only_in(after, before)
+    if off or on:
+        rows.append(("Sessions", _sessions_in_words(off), _sessions_in_words(on)))
+    return rows
+
+
+def only_in(plan: Plan, other: Plan) -> list[dict[str, str]]:
+    """The sessions to come that `other` has not."""
+    return [session for session in plan["sessions"] if session not in other["sessions"]]
+
+
+def _in_words(plan: Plan) -> dict[str, str]:
+    return {
+        "Place": ", ".join(filter(None, [plan["location"], plan["address"]])),
+        "Time": f"{plan['weekday']}s, {clock(plan['start_time'])} to {clock(plan['end_time'])}",
+        "First day": day(plan["first_on"]),
+        "Last day": day(plan["last_on"]),
+    }
+
+
+def _sessions_in_words(sessions: list[dict[str, str]]) -> str:
+    words = [f"{day(row['on'])}, {clock(row['from'])} to {clock(row['to'])}" for row in sessions]
+    return "\n".join(words) or "none"

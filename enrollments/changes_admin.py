@@ -1,0 +1,125 @@
+"""What staff see of moves of a class: the question before one is made, and the list of those that were."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.template.defaultfilters import linebreaksbr
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+from csf.admin import Panel, ReadOnlyAdmin, link, panel
+from csf.templatetags.csf_format import moment
+from enrollments.changes import Move, NotConfirmed, change_course, differences
+from enrollments.models import Course, CourseChange
+
+PREFIX = "move"  # of the fields that the question adds to the form of the class
+SEEN = f"{PREFIX}-seen"
+
+
+class MoveForm(forms.Form):
+    prefix = PREFIX
+
+    reason = forms.CharField(
+        label="Why",
+        max_length=300,
+        widget=UnfoldAdminTextareaWidget({"rows": 2}),
+        help_text="The families read it in their email, like: The pool is being repaired until June.",
+        error_messages={"required": "Say why: the families are told."},
+    )
+
+
+class CourseMoves:
+    """For the admin of classes: an edit that moves one is made once a person has confirmed it."""
+
+    admin_site: Any
+    opts: Any
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        try:
+            page: HttpResponse = super().changeform_view(request, object_id, *args, **kwargs)  # type: ignore[misc]
+        except NotConfirmed as asked:
+            return self._ask(request, asked.move)
+        return page
+
+    def save_model(self, request: HttpRequest, obj: Course, form: Any, change: bool) -> None:
+        """A class that exists is saved together with its sessions, by `save_related`."""
+        if not change:
+            super().save_model(request, obj, form, change)  # type: ignore[misc]
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        if not change:
+            super().save_related(request, form, formsets, change)  # type: ignore[misc]
+            return
+
+        def save() -> None:
+            super(CourseMoves, self).save_model(request, form.instance, form, change)  # type: ignore[misc]
+            super(CourseMoves, self).save_related(request, form, formsets, change)  # type: ignore[misc]
+
+        asked = MoveForm(request.POST)
+        change_course(
+            course=form.instance,
+            edit=save,
+            by=request.user,  # type: ignore[arg-type]
+            reason=asked.cleaned_data["reason"] if asked.is_valid() else "",
+            seen=request.POST.get(SEEN, ""),
+            now=timezone.now(),
+        )
+
+    def _ask(self, request: HttpRequest, move: Move) -> HttpResponse:
+        """Brings all that was typed back, hidden, together with the answer."""
+        seen = request.POST.get(SEEN)
+        typed = [
+            (name, value)
+            for name, values in request.POST.lists()
+            for value in values
+            if name != "csrfmiddlewaretoken" and not name.startswith(f"{PREFIX}-")
+        ]
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": "Tell the families?",
+            "move": move,
+            "typed": typed,
+            "form": MoveForm(request.POST if seen else None),
+            "is_outdated": seen is not None and seen != move.seen,
+        }
+        return TemplateResponse(request, "admin/enrollments/course_move.html", context)
+
+
+@admin.register(CourseChange)
+class CourseChangeAdmin(ReadOnlyAdmin):
+    list_display = ["created_at", "course", "what", "reason", "by"]
+    list_select_related = ["course", "by"]
+    search_fields = ["course__title", "reason"]
+    date_hierarchy = "created_at"
+    ordering = ["-pk"]
+    fields = ["course", "created_at", "by", "reason", "before", "after"]
+
+    @admin.display(description="what")
+    def what(self, change: CourseChange) -> str:
+        return ", ".join(title for title, _, _ in differences(change.before, change.after))
+
+
+@panel(Course, permission="enrollments.view_coursechange")
+def course_changes(course: Course) -> Panel:
+    return Panel(
+        "Moves that families were told of",
+        ["When", "What", "Before", "After", "Why", "Who"],
+        [
+            (
+                moment(change.created_at),
+                link(change, title),
+                linebreaksbr(before),
+                linebreaksbr(after),
+                change.reason,
+                link(change.by),
+            )
+            for change in course.changes.select_related("by").order_by("-pk")
+            for title, before, after in differences(change.before, change.after)
+        ],
+    )

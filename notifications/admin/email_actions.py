@@ -1,0 +1,128 @@
+"""What staff may do on an email's page."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from django.shortcuts import get_object_or_404
+
+from billing.admin.actions import Action, Actions, FactsForm
+from csf.admin import Panel, badge, link
+from csf.templatetags.csf_format import moment
+from notifications import staff_acts
+from notifications.models import EmailMessage, EmailStatus
+from notifications.why_not import Gate, in_short, why_not
+
+
+@dataclass(frozen=True)
+class EmailFacts:
+    """An email as staff see it before they decide."""
+
+    row: EmailMessage
+    copies: int
+    why_no_resend: str
+    can_be_withheld: bool
+    can_be_released: bool
+    may_have_gone: bool
+    gate: Gate
+
+    @classmethod
+    def of(cls, pk: int) -> Self:
+        emails = EmailMessage.objects.select_related("recipient", "resend_of__recipient")
+        email = get_object_or_404(emails, pk=pk)
+        ours, original = EmailMessage.objects.filter(pk=pk), staff_acts.original_of(email)
+        return cls(
+            row=email,
+            copies=original.resends.count(),
+            why_no_resend=staff_acts.why_no_resend(original),
+            can_be_withheld=staff_acts.can_be_withheld(ours).exists(),
+            can_be_released=staff_acts.can_be_released(ours).exists(),
+            may_have_gone=staff_acts.may_have_gone(ours).exists(),
+            gate=Gate.now(),
+        )
+
+    @property
+    def address(self) -> str:
+        return staff_acts.address_for(staff_acts.original_of(self.row))
+
+    @property
+    def seen(self) -> str:
+        return f"{self.row.status} {self.row.tries} {self.copies} {self.address}"
+
+    @property
+    def words(self) -> dict[str, Any]:
+        return {"release": "Send it, perhaps twice" if self.may_have_gone else "Send it"}
+
+    def panel(self) -> Panel:
+        email = self.row
+        row = [
+            link(email, email.get_kind_display()),
+            email.to,
+            email.sent_at and moment(email.sent_at),
+            badge(email.status, email.get_status_display()),
+            in_short(why_not(email, self.gate)),
+            self._mind(),
+        ]
+        return Panel("", ["Email", "To", "Sent", "Status", "Why", "Mind"], [row])
+
+    def _mind(self) -> str:
+        if self.may_have_gone:
+            return "It may have been sent already: released, the family may get it twice."
+        if self.row.status != EmailStatus.QUEUED and self.address != self.row.to:
+            return f"The address has changed since: once more, it goes to {self.address}."
+        return ""
+
+
+class ResendForm(FactsForm):
+    def arguments(self) -> dict[str, Any]:
+        return super().arguments() | {"number": self.facts.copies + 1}
+
+
+def _action(*, permission: str, **options: Any) -> Action:
+    return Action(permission=f"notifications.{permission}_emailmessage", argument="email", **options)
+
+
+ACTIONS = [
+    _action(
+        name="resend",
+        title="Send once more",
+        permission="resend",
+        act=staff_acts.resend,
+        form=ResendForm,
+        is_possible=lambda facts: not facts.why_no_resend,
+        confirm="Send it once more",
+        meaning="A new email tells what this one told, in today's wording. It goes to the address that the "
+        "person has now.",
+        done="It is queued once more, as an email of its own.",
+    ),
+    _action(
+        name="withhold",
+        title="Withhold",
+        permission="withhold",
+        act=staff_acts.withhold,
+        is_possible=lambda facts: facts.can_be_withheld,
+        confirm="Do not send it",
+        meaning="It stays here and is not sent until somebody releases it.",
+        done="It is withheld.",
+    ),
+    _action(
+        name="release",
+        title="Release",
+        permission="release",
+        act=staff_acts.release,
+        is_possible=lambda facts: facts.can_be_released,
+        confirm="{release}",
+        meaning="It goes back to the queue. It is still not sent if what it tells is no longer true.",
+        done="It is queued again.",
+    ),
+    _action(
+        name="mark-sent",
+        title="Mark as sent",
+        permission="mark_sent",
+        act=staff_acts.mark_sent,
+        is_possible=lambda facts: facts.may_have_gone,
+        confirm="The family has it",
+        meaning="For an email whose outcome was not known, when the family or the provider has it.",
+        done="It counts as sent.",
+    ),
+]
+EMAIL_ACTIONS = Actions(EmailMessage, EmailFacts.of, ACTIONS, refused=(staff_acts.NotPossible,))

@@ -1,0 +1,176 @@
+"""The outbox: what was owed, sent and answered, and what staff may do about it."""
+
+from typing import Any
+from urllib.parse import quote
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import path, reverse
+from django.utils.safestring import SafeString
+
+from csf.admin import Button, ReadOnlyAdmin, badge, preformatted, pretty, row_buttons, state
+from enrollments.models import User
+from notifications import staff_acts
+from notifications.admin.bulk import ask_and_do
+from notifications.admin.email_actions import EMAIL_ACTIONS
+from notifications.admin.frames import frame
+from notifications.models import EmailAct, EmailAttempt, EmailMessage
+from notifications.veil import veiled, veiled_facts
+from notifications.why_not import Gate, why_not
+
+MAY_READ = "notifications.read_emailmessage"
+MAY_DOWNLOAD = "notifications.download_emailmessage"
+CONTENTS = [
+    ("Preview", {"fields": ["preview"]}),
+    ("Text as sent", {"fields": ["sent_text"]}),
+    ("Facts it tells", {"fields": ["facts_told", "fact_id", "dedupe_key"]}),
+]
+
+
+@admin.register(EmailMessage)
+class EmailMessageAdmin(ReadOnlyAdmin):
+    """A sensitive email's secret is no field of this page; the tokens of links are shown as dots."""
+
+    actions = ["withhold_selected", "release_selected"]
+    list_display = ["created_at", "kind", "to", "shown_subject", "short_status", "tries", "sent_at"]
+    list_filter = ["status", "kind", "is_test", "created_at"]
+    list_defer = ["html", "text", "context", "secret"]
+    search_fields = ["to", "subject", "=context__order_number"]
+    search_help_text = "Search by address, subject or order number."
+    date_hierarchy = "created_at"
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        about = ["kind", ("to", "recipient"), state(), "shown_subject", "why"]
+        times = ("created_at", "sent_at", "expires_at")
+        sending: list[Any] = [
+            times,
+            ("next_attempt_at", "posting_at", "leased_until"),
+            ("priority", "tries", "claims"),
+        ]
+        sending += [("resend_of", "is_test"), "public_id", "error"]
+        contents = CONTENTS if request.user.has_perm(MAY_READ) else []
+        return [(None, {"fields": about}), *contents, ("Sending", {"fields": sending})]
+
+    def get_urls(self) -> list[Any]:
+        download = self.admin_site.admin_view(self.download)
+        own = path("<int:pk>/eml/", download, name="notifications_emailmessage_eml")
+        return [EMAIL_ACTIONS.path(self), own, *super().get_urls()]
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        email: EmailMessage | None = kwargs.get("obj")
+        if email and email.kind not in staff_acts.SENSITIVE and request.user.has_perm(MAY_READ):
+            assert isinstance(request.user, User)
+            staff_acts.log_read(email=email, by=request.user)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def download(self, request: HttpRequest, pk: int) -> HttpResponse:
+        if not self.has_view_permission(request) or not request.user.has_perm(MAY_DOWNLOAD):
+            raise PermissionDenied
+        assert isinstance(request.user, User)
+        email = get_object_or_404(EmailMessage.objects.select_related("recipient"), pk=pk)
+        try:
+            content = staff_acts.eml(email=email, by=request.user)
+        except staff_acts.NotPossible as refusal:
+            return HttpResponse(str(refusal), status=404, content_type="text/plain")
+        name = quote(f"{email.kind}-{email.pk}.eml")
+        headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+        return HttpResponse(content, content_type="message/rfc822", headers=headers)
+
+    # --- Columns and fields ---
+
+    @admin.display(description="subject", ordering="subject")
+    def shown_subject(self, email: EmailMessage) -> str:
+        return email.subject or "(not rendered yet)"
+
+    @admin.display(description="status", ordering="status")
+    def short_status(self, email: EmailMessage) -> SafeString:
+        return badge(email.status, email.status)
+
+    @admin.display(description="why not sent")
+    def why(self, email: EmailMessage) -> str:
+        return why_not(email, Gate.now())
+
+    @admin.display(description="HTML as sent")
+    def preview(self, email: EmailMessage) -> SafeString | None:
+        return frame(email.html) if email.html else None
+
+    @admin.display(description="text")
+    def sent_text(self, email: EmailMessage) -> SafeString | str | None:
+        if email.kind in staff_acts.SENSITIVE:
+            return "Not kept: what it says opens an account."
+        return preformatted(veiled(email.text)) if email.text else None
+
+    @admin.display(description="context")
+    def facts_told(self, email: EmailMessage) -> SafeString:
+        return pretty(veiled_facts(email.context))
+
+    # --- Many at once ---
+
+    def has_withhold_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("notifications.withhold_emailmessage")
+
+    def has_release_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("notifications.release_emailmessage")
+
+    @admin.action(description="Withhold", permissions=["withhold"])
+    def withhold_selected(
+        self, request: HttpRequest, queryset: QuerySet[EmailMessage]
+    ) -> HttpResponse | None:
+        return ask_and_do(request, queryset, "withhold_selected")
+
+    @admin.action(description="Release", permissions=["release"])
+    def release_selected(self, request: HttpRequest, queryset: QuerySet[EmailMessage]) -> HttpResponse | None:
+        return ask_and_do(request, queryset, "release_selected")
+
+
+@row_buttons(EmailMessage)
+def download_button(request: HttpRequest, email: EmailMessage) -> list[Button]:
+    if not request.user.has_perm(MAY_DOWNLOAD) or not staff_acts.can_be_downloaded(email):
+        return []
+    return [Button("Download .eml", reverse("admin:notifications_emailmessage_eml", args=[email.pk]))]
+
+
+@admin.register(EmailAttempt)
+class EmailAttemptAdmin(ReadOnlyAdmin):
+    list_display = [
+        "posted_at",
+        "message",
+        "route",
+        state("outcome"),
+        "http_status",
+        "duration_ms",
+        "provider_message_id",
+    ]
+    list_filter = ["outcome", "route", "posted_at"]
+    list_defer = ["message__html", "message__text", "message__context", "message__secret"]
+    list_select_related = ["message"]
+    search_fields = ["provider_message_id", "message__to"]
+    search_help_text = "Search by address or the provider's message id."
+    ordering = ["-pk"]
+    fields = [
+        "message",
+        "posted_at",
+        ("route", state("outcome")),
+        "http_status",
+        "duration_ms",
+        "provider_message_id",
+        "error",
+    ]
+
+
+@admin.register(EmailAct)
+class EmailActAdmin(ReadOnlyAdmin):
+    list_display = ["created_at", "act", "message", "by", "reason"]
+    list_filter = ["act", "created_at"]
+    list_defer = ["message__html", "message__text", "message__context", "message__secret"]
+    list_select_related = ["message", "by"]
+    search_fields = ["message__to", "by__email", "reason"]
+    search_help_text = "Search by address, member of staff or reason."
+    date_hierarchy = "created_at"
+    ordering = ["-pk"]
+    fields = ["created_at", "act", "message", "by", "reason"]

@@ -1,0 +1,241 @@
+"""Every kind of email as it looks now: from samples, or from the facts of a real order; and a test of it to
+oneself."""
+
+import logging
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from email.header import decode_header, make_header
+from typing import Any, Literal
+from urllib.parse import urlencode
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.safestring import SafeString
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from csf.admin import preformatted
+from csf.paths import path_to
+from csf.staff import staff_page
+from enrollments.models import User
+from notifications.admin.frames import frame
+from notifications.kinds import EmailKind
+from notifications.models import EmailMessage
+from notifications.order_facts import FINDS, fact_of
+from notifications.outgoing import outgoing
+from notifications.preferences import CHOICES, footer_links
+from notifications.registry import EMAILS
+from notifications.render import render as render_email
+from notifications.samples import SAMPLES
+from notifications.staff_acts import NotPossible, send_test
+from notifications.veil import DOTS, veiled, veiled_facts
+from orders.models import Order
+
+logger = logging.getLogger(__name__)
+
+MAY_TEST = "notifications.test_emailmessage"
+MAY_READ_ORDERS = ("notifications.read_emailmessage", "orders.view_order")
+USUAL = "typical"
+WIDTHS = {"phone": 320, "desktop": 600}
+KINDS = [kind for kind in EmailKind if kind in EMAILS and kind in SAMPLES]
+Facts = dict[str, Any]
+
+
+class AskedForm(forms.Form):
+    kind = forms.TypedChoiceField(
+        choices=[(kind.value, kind.label) for kind in KINDS],
+        coerce=EmailKind,
+        empty_value=KINDS[0],
+        required=False,
+        widget=UnfoldAdminSelectWidget,
+    )
+    order = forms.SlugField(
+        required=False,
+        max_length=20,
+        label="Order number, or empty for samples",
+        widget=UnfoldAdminTextInputWidget,
+    )
+    sample = forms.CharField(required=False, max_length=60, widget=forms.HiddenInput)
+    colours = forms.ChoiceField(
+        required=False, choices=[("light", "light"), ("dark", "dark")], widget=forms.HiddenInput
+    )
+    width = forms.ChoiceField(
+        required=False, choices=[(name, name) for name in WIDTHS], widget=forms.HiddenInput
+    )
+
+
+@dataclass(frozen=True)
+class Asked:
+    kind: EmailKind
+    sample: str
+    order: str
+    colours: Literal["light", "dark"]
+    width: str
+
+    @classmethod
+    def of(cls, cleaned: dict[str, Any]) -> "Asked":
+        """A sample that this kind does not have is the usual one."""
+        kind = cleaned["kind"]
+        sample = cleaned["sample"] if cleaned["sample"] in SAMPLES[kind] else USUAL
+        colours: Literal["light", "dark"] = "dark" if cleaned["colours"] == "dark" else "light"
+        return cls(kind, sample, cleaned["order"].upper(), colours, cleaned["width"] or "desktop")
+
+    def query(self, **changes: str) -> str:
+        values = {
+            "kind": self.kind.value,
+            "sample": self.sample,
+            "order": self.order,
+            "colours": self.colours,
+            "width": self.width,
+        }
+        return "?" + urlencode({name: value for name, value in (values | changes).items() if value})
+
+    def links(self, name: str, choices: Sequence[str]) -> list[tuple[str, str, bool]]:
+        return [
+            (choice.replace("_", " "), self.query(**{name: choice}), getattr(self, name) == choice)
+            for choice in choices
+        ]
+
+
+@dataclass(frozen=True)
+class Preview:
+    why_not: str = ""
+    subject: str = ""
+    headers: Sequence[tuple[str, str]] = ()
+    files: Sequence[str] = ()
+    frame: SafeString | str = ""
+    text: SafeString | str = ""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What an email would say, and to whom; or why there is none."""
+
+    facts: Facts = field(default_factory=dict)
+    reader: User | None = None
+    why_not: str = ""
+
+
+@staff_page(
+    "email_previews",
+    title="What emails look like",
+    icon="preview",
+    group="Email",
+    permission="notifications.view_emailmessage",
+)
+def email_previews(request: HttpRequest) -> HttpResponse:
+    sent = request.method == "POST"
+    form = AskedForm(request.POST if sent else request.GET)
+    if not form.is_valid():
+        context = {"form": form, "title": "What emails look like"}
+        context |= admin.site.each_context(request)
+        return render(request, "admin/notifications/previews.html", context, status=400)
+    asked = Asked.of(form.cleaned_data)
+    may_read_orders = request.user.has_perms(MAY_READ_ORDERS)
+    if asked.order and not may_read_orders:
+        raise PermissionDenied
+    told = _from_order(asked) if asked.order else Told(SAMPLES[asked.kind][asked.sample])
+    if sent:
+        return _send_test(request, asked, told)
+    shown = AskedForm(initial=vars(asked))
+    if not may_read_orders:
+        del shown.fields["order"]
+    context = admin.site.each_context(request) | {
+        "title": "What emails look like",
+        "form": shown,
+        "asked": asked,
+        "samples": asked.links("sample", list(SAMPLES[asked.kind])),
+        "colours": asked.links("colours", ["light", "dark"]),
+        "widths": asked.links("width", list(WIDTHS)),
+        "from_samples": asked.query(order=""),
+        "look": _preview(asked, told),
+        "may_test": request.user.has_perm(MAY_TEST),
+        "key": uuid.uuid4(),
+    }
+    return render(request, "admin/notifications/previews.html", context)
+
+
+# --- What it would say --------------------------------------------------------------------------------------
+
+
+def _from_order(asked: Asked) -> Told:
+    """From the order's newest fact of this kind, as things stand now."""
+    if asked.kind not in FINDS:
+        return Told(why_not="This kind hangs on no order: it is shown from samples only.")
+    order = Order.objects.filter(number=asked.order).first()
+    if order is None:
+        return Told(why_not="There is no order with this number.")
+    spec = EMAILS[asked.kind]
+    try:
+        with transaction.atomic():
+            fact = fact_of(asked.kind, order)
+            if fact is None:
+                return Told(why_not="Nothing has happened to this order that this email would tell.")
+            reader = next(iter(spec.recipients(fact)), None)
+            name = reader.first_name if reader else ""
+            return Told(spec.snapshot(fact) | {"first_name": name}, reader)
+    except Exception as error:
+        logger.exception("no preview of %s for order %s", asked.kind, order.pk)
+        return Told(why_not=f"Its facts make no such email now ({type(error).__name__}).")
+
+
+def _preview(asked: Asked, told: Told) -> Preview:
+    if told.why_not:
+        return Preview(why_not=told.why_not)
+    row = EmailMessage(kind=asked.kind, context=told.facts, recipient=told.reader, to="family@example.org")
+    if told.reader:
+        row.to = told.reader.email
+    links = footer_links(row) if told.reader else _sample_links(asked.kind)
+    try:
+        parts = render_email(asked.kind, links | told.facts)
+        row.subject, row.html, row.text = parts.subject, parts.html, parts.text
+        message = outgoing(row)
+        headers = [(name, veiled(_words(value))) for name, value in message.message().items()]
+    except Exception as error:
+        logger.exception("cannot show %s", asked.kind)
+        return Preview(why_not=f"It cannot be rendered: {type(error).__name__}: {error}")
+    return Preview(
+        subject=parts.subject,
+        headers=[(name, value) for name, value in headers if name not in {"Content-Type", "MIME-Version"}],
+        files=[str(file[0]) for file in message.attachments],
+        frame=frame(parts.html, colours=asked.colours, width_px=WIDTHS[asked.width]),
+        text=preformatted(veiled(parts.text)),
+    )
+
+
+def _words(value: object) -> str:
+    """Of a header that may be encoded."""
+    return str(make_header(decode_header(str(value))))
+
+
+def _sample_links(kind: EmailKind) -> dict[str, str]:
+    """The foot of an email to somebody with an account, whose links open nothing."""
+    if EMAILS[kind].is_sensitive:
+        return {}
+    links = {"preferences_path": path_to("preferences", DOTS)}
+    return links | {"unsubscribe_path": path_to("unsubscribe", DOTS)} if kind in CHOICES else links
+
+
+# --- A test to oneself --------------------------------------------------------------------------------------
+
+
+def _send_test(request: HttpRequest, asked: Asked, told: Told) -> HttpResponse:
+    if not request.user.has_perm(MAY_TEST):
+        raise PermissionDenied
+    assert isinstance(request.user, User)
+    try:
+        key = uuid.UUID(request.POST.get("key", ""))
+        if told.why_not:
+            raise NotPossible(told.why_not)
+        send_test(kind=asked.kind, facts=veiled_facts(told.facts), by=request.user, key=key)
+    except ValueError:
+        messages.error(request, "Please press the button once more.")
+    except NotPossible as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, f"A test is on its way to {request.user.email}.")
+    return redirect(request.path + asked.query())

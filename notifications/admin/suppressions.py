@@ -1,0 +1,228 @@
+"""The suppression list: which addresses get no email, and why; and taking them off it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Self
+
+from django import forms
+from django.contrib import admin
+from django.db import models
+from django.db.models.functions import Lower
+from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
+from django.urls import URLPattern
+from unfold.widgets import (
+    UnfoldAdminEmailInputWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldBooleanSwitchWidget,
+)
+
+from billing.admin.actions import Action, Actions, FactsForm
+from csf.admin import Panel, ReadOnlyAdmin, badge, link, panel
+from csf.templatetags.csf_format import moment
+from enrollments.models import Household, User
+from notifications.models import Suppression
+from notifications.suppression import kept_back, lift, send_kept_back, worth_sending
+
+PANEL_ROWS = 50
+AT_SENDGRID = (
+    "This is our list. SendGrid keeps one of its own: look for the address there under Suppressions "
+    "(bounces, invalid, spam reports) and remove it too. Else SendGrid drops the next email, and the address "
+    "is back here."
+)
+
+
+# --- What staff may do --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SuppressionFacts:
+    """A suppression as staff see it before they decide."""
+
+    row: Suppression
+    waiting: int
+    """Emails that it kept back and that are still worth sending."""
+
+    @classmethod
+    def of(cls, pk: int) -> Self:
+        row = get_object_or_404(Suppression, pk=pk)
+        return cls(row, worth_sending(kept_back(row)).count())
+
+    @property
+    def seen(self) -> str:
+        return f"{self.row.lifted_at} {self.waiting}"
+
+    @property
+    def words(self) -> dict[str, Any]:
+        return {"address": self.row.address, "count": self.waiting}
+
+    def panel(self) -> Panel:
+        row = self.row
+        headers = ["Address", "It gets", "Why", "Since", "Kept back, still worth sending"]
+        cells = [link(row, row.address), row.get_scope_display(), row.reason, moment(row.began_at)]
+        return Panel("", headers, [[*cells, str(self.waiting)]])
+
+
+class LiftForm(FactsForm):
+    also_send = forms.BooleanField(
+        label="Also send what was kept back",
+        help_text="What is still worth sending, to the address that each person has now.",
+        required=False,
+        widget=UnfoldBooleanSwitchWidget,
+    )
+    field_order = ["reason", "also_send"]
+
+
+SUPPRESSION_ACTIONS = Actions(
+    Suppression,
+    SuppressionFacts.of,
+    [
+        Action(
+            name="lift",
+            title="Lift",
+            permission="notifications.change_suppression",
+            argument="suppression",
+            act=lift,
+            form=LiftForm,
+            is_possible=lambda facts: facts.row.lifted_at is None,
+            confirm="Send emails to {address} again",
+            meaning=AT_SENDGRID,
+            done=f"It is lifted. {AT_SENDGRID}",
+        ),
+        Action(
+            name="send-kept-back",
+            title="Send what was kept back",
+            permission="notifications.change_suppression",
+            argument="suppression",
+            act=send_kept_back,
+            is_possible=lambda facts: facts.waiting > 0,
+            confirm="Queue {count} again",
+            meaning="They go to the address that each person has now. If that is still this one, and this is "
+            "not lifted, they come back here.",
+            done="They are queued again.",
+        ),
+    ],
+)
+
+
+# --- The list -----------------------------------------------------------------------------------------------
+
+
+class InForce(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [("in_force", "in force"), ("lifted", "lifted")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        if self.value() in {"in_force", "lifted"}:
+            return queryset.filter(lifted_at__isnull=self.value() == "in_force")
+        return queryset
+
+
+class AddForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at run time
+    class Meta:
+        model = Suppression
+        fields = ["address", "scope", "detail"]
+        labels = {"detail": "Reason"}
+        help_texts = {"address": "", "detail": "Stays in the history, for the other staff."}
+        widgets = {
+            "address": UnfoldAdminEmailInputWidget,
+            "scope": UnfoldAdminSelectWidget,
+            "detail": UnfoldAdminTextareaWidget({"rows": 2}),
+        }
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["detail"].required = True
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        address, scope = cleaned.get("address", "").lower(), cleaned.get("scope")
+        if Suppression.objects.in_force().at([address]).filter(scope=scope).exists():
+            raise forms.ValidationError("This is in force for this address already.")
+        return cleaned
+
+
+@admin.register(Suppression)
+class SuppressionAdmin(ReadOnlyAdmin):
+    """Added by hand, lifted with a reason, never changed and never deleted."""
+
+    list_display = ["address", "shown_scope", "cause", "began_at", "state", "lifted_at"]
+    list_filter = [InForce, "scope", "cause"]
+    search_fields = ["address", "detail"]
+    search_help_text = "Search by address, or in what the provider said."
+    date_hierarchy = "began_at"
+    ordering = ["-pk"]
+    fields = [
+        "address",
+        "shown_scope",
+        "cause",
+        "detail",
+        ("began_at", "added_by"),
+        "state",
+        ("lifted_at", "lifted_by", "lift_reason"),
+    ]
+
+    def has_add_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        return bool(request.user.has_perm("notifications.add_suppression"))
+
+    def get_fields(self, request: HttpRequest, obj: Suppression | None = None) -> Any:
+        return self.fields if obj else ["address", "scope", "detail"]
+
+    def get_form(
+        self, request: HttpRequest, obj: Suppression | None = None, change: bool = False, **options: Any
+    ) -> Any:
+        return super().get_form(request, obj, change, **options) if obj else AddForm
+
+    def save_model(self, request: HttpRequest, obj: Suppression, form: Any, change: bool) -> None:
+        obj.address, obj.cause = obj.address.lower(), Suppression.Cause.STAFF
+        obj.added_by_id = request.user.pk
+        obj.save()
+
+    def get_urls(self) -> list[URLPattern]:
+        return [SUPPRESSION_ACTIONS.path(self), *super().get_urls()]
+
+    @admin.display(description="it gets", ordering="scope")
+    def shown_scope(self, row: Suppression) -> str:
+        return row.get_scope_display()
+
+    @admin.display(description="state", ordering="lifted_at")
+    def state(self, row: Suppression) -> str:
+        return badge("placed", "lifted") if row.lifted_at else badge("refused", "in force")
+
+
+@panel(Suppression, permission="notifications.view_emailmessage")
+def what_it_kept_back(row: Suppression) -> Panel:
+    emails = kept_back(row).defer("html", "text", "context", "secret")[:PANEL_ROWS]
+    return Panel(
+        "Emails that it kept back",
+        ["Email", "Written", "Worth sending until"],
+        [(link(e, e.get_kind_display()), moment(e.created_at), _until(e.expires_at)) for e in emails],
+    )
+
+
+def _until(at: Any) -> str:
+    return moment(at) if at else "any time"
+
+
+@panel(Household, permission="notifications.view_suppression")
+def family_suppressions(family: Household) -> Panel:
+    addresses = User.objects.filter(household=family).values(lowered=Lower("email"))
+    rows = Suppression.objects.filter(address__in=addresses)
+    return Panel(
+        "Addresses that get no email",
+        ["Address", "It gets", "Why", "Since", "Lifted"],
+        [
+            (
+                link(row, row.address),
+                row.get_scope_display(),
+                row.reason,
+                moment(row.began_at),
+                row.lifted_at and f"{moment(row.lifted_at)}: {row.lift_reason}",
+            )
+            for row in rows[:PANEL_ROWS]
+        ],
+    )

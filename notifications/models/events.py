@@ -1,0 +1,32 @@
+"""What SendGrid tells of emails after it took them."""
+
+from django.contrib.postgres.indexes import BrinIndex
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+
+class EmailEvent(models.Model):
+    """One event as SendGrid posted it. `key` is made of what it says, for copies have ids of their own."""
+
+    key = models.CharField(max_length=64, unique=True)
+    outbox_id = models.UUIDField(
+        null=True, db_index=True, help_text="The email's public id; empty if not ours."
+    )
+    name = models.CharField(max_length=40)
+    bounce_type = models.CharField(max_length=40, blank=True)
+    detail = models.CharField(max_length=1000, blank=True)
+    provider_event_id = models.CharField(max_length=100, blank=True)
+    happened_at = models.DateTimeField()
+    received_at = models.DateTimeField(db_default=Now(), editable=False)
+    folded_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-pk"]
+        indexes = [
+            models.Index(fields=["id"], condition=Q(folded_at=None), name="notifications_event_unfolded"),
+            BrinIndex(fields=["received_at"], name="notifications_event_received"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.happened_at:%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,25 @@
+"""What opens an account, and what is new about one."""
+
+from typing import Any
+
+from notifications.kinds import EmailKind
+from notifications.samples.orders import HOSTILE, LONG, Context
+
+
+def _account(**facts: Any) -> dict[str, Context]:
+    """Of the account kinds only the name differs."""
+    names = {"minimal": "", "typical": "Maria", "huge": LONG, "hostile": HOSTILE}
+    return {sample: facts | {"first_name": name} for sample, name in names.items()}
+
+
+SAMPLES: dict[EmailKind, dict[str, Context]] = {
+    EmailKind.WELCOME: _account(children_path="/account/children/"),
+    EmailKind.ACCOUNT_CONFIRM_EMAIL: _account(code="048213", minutes=15),
+    EmailKind.ACCOUNT_LOGIN_CODE: _account(code="730915", minutes=10),
+    EmailKind.ACCOUNT_PASSWORD_RESET: _account(
+        reset_path="/account/password/reset/key/4f-cyq8l1-0b2d7c6f3a/", minutes=60
+    ),
+    EmailKind.ACCOUNT_NOTICE: _account(
+        event="password_changed", happened_at="2026-08-29T21:07:41+00:00", new_email="", minutes=1440
+    ),
+}

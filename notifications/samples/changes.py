@@ -1,0 +1,217 @@
+"""Places given up, moved or not held, and the money that comes of it."""
+
+from typing import Any
+
+from notifications.kinds import EmailKind
+from notifications.samples.orders import (
+    CLOSED_BECAUSE,
+    HOSTILE,
+    HOSTILE_CLASS,
+    LONG,
+    ORDER,
+    ROBOTICS,
+    SWIMMING,
+    Context,
+    calendar,
+    enrollment,
+)
+
+
+def _cancellation(course: Context, **changes: Any) -> Context:
+    told = {
+        "cancelled_at": "2026-09-10T14:03:00+00:00",
+        "by_family": True,
+        "closed_because": "",
+        "terms": "refund",
+        "price_cents": 18_000,
+        "refund_cents": 9_000,
+        "stopped_cents": 9_000,
+        "refunds": [{"amount_cents": 9_000, "way_back": "to Visa ending in 4242"}],
+        "credit_cents": 0,
+        "credit_until": None,
+        "stops": [{"due_on": "2026-10-28", "cents": 17_900, "left_cents": 8_900}],
+        "left": [
+            {"due_on": "2026-09-28", "amount_cents": 17_900},
+            {"due_on": "2026-10-28", "amount_cents": 8_900},
+        ],
+    }
+    return enrollment(course) | told | changes
+
+
+def _session_off(course: Context = ROBOTICS, **changes: Any) -> Context:
+    told = {
+        "held_on": "2026-10-17",
+        "session_start": "10:00:00",
+        "session_end": "11:30:00",
+        "reason": "The coach is ill.",
+        "credit_cents": 1_800,
+        "credit_until": "2027-10-12",
+        "account_path": "/account/",
+        "next_on": "2026-10-24",
+        "calendars": [calendar(course)],
+    }
+    return enrollment(course) | told | changes
+
+
+NO_MONEY: Context = {
+    "refund_cents": 0,
+    "stopped_cents": 0,
+    "refunds": [],
+    "credit_cents": 0,
+    "stops": [],
+    "left": [],
+}
+AS_CREDIT: Context = NO_MONEY | {
+    "terms": "prorated",
+    "by_family": False,
+    "credit_cents": 7_200,
+    "credit_until": "2027-09-20",
+}
+
+
+def _refund(**changes: Any) -> Context:
+    return (
+        ORDER
+        | {
+            "first_name": "Maria",
+            "amount_cents": 9_000,
+            "by_card": True,
+            "way_back": "to Visa ending in 4242",
+            "cause": "cancellation",
+            "paid_at": "2026-08-29T21:07:41+00:00",
+            "happened_at": "2026-09-11T13:15:02+00:00",
+            "reference": "5B0E77A1",
+            "child": "Noah Lopez",
+            "course": "Swimming, Level 2",
+        }
+        | changes
+    )
+
+
+def _refunds() -> dict[str, Context]:
+    hostile = {"first_name": HOSTILE, "way_back": f"to {HOSTILE}", "child": HOSTILE, "course": HOSTILE}
+    return {
+        "minimal": _refund(first_name="", child="", course=""),
+        "typical": _refund(),
+        "huge": _refund(first_name=LONG, amount_cents=123_456_789, child=f"{LONG} {LONG}", course=LONG),
+        "hostile": _refund(**hostile),
+        "too_late": _refund(cause="unmatched", child="", course=""),
+        "in_cash": _refund(by_card=False, way_back="in cash"),
+    }
+
+
+def _credit(**changes: Any) -> Context:
+    return {
+        "first_name": "Maria",
+        "amount_cents": 3_000,
+        "reason": "For the session without a coach",
+        "until": "2027-09-20",
+        "balance_cents": 4_500,
+        "account_path": "/account/",
+    } | changes
+
+
+def _move(course: Context = SWIMMING, **changes: Any) -> Context:
+    told = {
+        "old_course": "Robotics for Beginners",
+        "difference_cents": 0,
+        "stopped_cents": 0,
+        "credit_cents": 0,
+        "credit_until": None,
+        "pay_cents": 0,
+        "pay_path": "",
+        "card_brand": "",
+        "card_last4": "",
+        "left": [],
+    }
+    return enrollment(course) | told | changes
+
+
+MOVES: dict[str, Context] = {
+    "minimal": _move(first_name="", address="", sessions=0),
+    "typical": _move(difference_cents=6_000, pay_cents=6_000, card_brand="visa", card_last4="4242"),
+    "huge": _move(
+        ROBOTICS | {"course": LONG},
+        first_name=LONG,
+        child=f"{LONG} {LONG}",
+        child_first_name=LONG,
+        old_course=f"{LONG} {LONG}",
+        difference_cents=-123_456_789,
+        stopped_cents=23_456_789,
+        credit_cents=100_000_000,
+        left=[{"due_on": "2026-10-28", "amount_cents": 17_900}] * 12,
+    ),
+    "hostile": _move(
+        HOSTILE_CLASS, first_name=HOSTILE, child=HOSTILE, child_first_name=HOSTILE, old_course=HOSTILE
+    ),
+    "to_be_paid": _move(
+        difference_cents=6_000, pay_cents=6_000, pay_path="/pay/IjZmMWI0YzFlLTUyYTciOg:1wB2xY:k3Jq8s/"
+    ),
+    "cheaper": _move(
+        difference_cents=-6_000,
+        stopped_cents=2_000,
+        credit_cents=4_000,
+        credit_until="2027-09-20",
+        left=[{"due_on": "2026-10-28", "amount_cents": 8_900}],
+    ),
+}
+
+SAMPLES: dict[EmailKind, dict[str, Context]] = {
+    EmailKind.CANCELLATION_CONFIRMATION: {
+        "minimal": _cancellation(ROBOTICS, first_name="", address="", price_cents=0, **NO_MONEY),
+        "typical": _cancellation(SWIMMING),
+        "huge": _cancellation(
+            ROBOTICS | {"course": LONG},
+            first_name=LONG,
+            child=f"{LONG} {LONG}",
+            child_first_name=LONG,
+            refunds=[{"amount_cents": 123_456, "way_back": "to Amex ending in 0005"}] * 12,
+            stops=_cancellation(SWIMMING)["stops"] * 12,
+            left=_cancellation(SWIMMING)["left"] * 12,
+        ),
+        "hostile": _cancellation(
+            HOSTILE_CLASS,
+            first_name=HOSTILE,
+            child=HOSTILE,
+            child_first_name=HOSTILE,
+            refunds=[{"amount_cents": 9_000, "way_back": f"to {HOSTILE}"}],
+        ),
+        "as_credit": _cancellation(SWIMMING, **AS_CREDIT),
+        "class_does_not_take_place": _cancellation(
+            SWIMMING,
+            by_family=False,
+            closed_because=CLOSED_BECAUSE,
+            calendars=[calendar(SWIMMING, "CANCEL")],
+        ),
+        "nothing": _cancellation(SWIMMING, terms="nothing", by_family=False, **NO_MONEY),
+        "not_charged": _cancellation(
+            SWIMMING,
+            **NO_MONEY
+            | {
+                "stopped_cents": 18_000,
+                "stops": [{"due_on": "2026-10-28", "cents": 18_000, "left_cents": 0}],
+            },
+        ),
+    },
+    EmailKind.SESSION_CANCELLED: {
+        "minimal": _session_off(
+            first_name="", credit_cents=0, credit_until=None, next_on=None, address="", calendars=[]
+        ),
+        "typical": _session_off(),
+        "huge": _session_off(
+            first_name=LONG, child=f"{LONG} {LONG}", child_first_name=LONG, reason=f"{LONG} " * 2
+        ),
+        "hostile": _session_off(
+            HOSTILE_CLASS, first_name=HOSTILE, child=HOSTILE, child_first_name=HOSTILE, reason=HOSTILE
+        ),
+    },
+    EmailKind.REFUND_ISSUED: _refunds(),
+    EmailKind.REFUND_REJECTED: _refunds(),
+    EmailKind.CREDIT_ADDED: {
+        "minimal": _credit(first_name="", reason="", until=None, balance_cents=3_000),
+        "typical": _credit(),
+        "huge": _credit(first_name=LONG, reason=f"{LONG} " * 4, amount_cents=123_456_789),
+        "hostile": _credit(first_name=HOSTILE, reason=HOSTILE),
+    },
+    EmailKind.TRANSFER_CONFIRMATION: MOVES,
+}

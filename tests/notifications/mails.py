@@ -1,0 +1,40 @@
+"""Every sample of every kind, made as the drain makes it, but of rows that no database has seen."""
+
+import uuid
+
+import pytest
+
+from enrollments.models import User
+from notifications.models import EmailMessage
+from notifications.preferences import footer_links
+from notifications.render import render
+from notifications.samples import HOSTILE, SAMPLES
+
+ALL = [
+    pytest.param(kind, name, id=f"{kind.value}-{name}")
+    for kind, samples in SAMPLES.items()
+    for name in samples
+]
+every_mail = pytest.mark.parametrize(("kind", "sample"), ALL)
+
+
+def row_of(kind, sample):
+    recipient = User(
+        email="maria@example.org",
+        first_name=HOSTILE if "hostile" in sample else "Maria",
+        last_name="Lopez",
+        public_id=uuid.UUID(int=1),
+    )
+    return EmailMessage(
+        kind=kind,
+        context=SAMPLES[kind][sample],
+        to=recipient.email,
+        recipient=recipient,
+        public_id=uuid.UUID(int=2),
+        tries=1,
+    )
+
+
+def mail_of(kind, sample):
+    row = row_of(kind, sample)
+    return render(kind, row.context | footer_links(row))

@@ -1,0 +1,141 @@
+"""Staff press while a drain sends, or twice at once. Each race has its control: with the guard patched away
+the damage shows, so the race is really run."""
+
+import threading
+from contextlib import suppress
+from datetime import timedelta
+
+import pytest
+from django.db import connection, models, transaction
+from django.utils import timezone
+
+from notifications import drain as drain_module
+from notifications import staff_acts
+from notifications.drain import drain
+from notifications.models import EmailAct, EmailMessage
+from notifications.staff_acts import NotPossible
+from tests.factories import create_staff
+from tests.notifications.test_staff_acts import WHY, one, state_of
+
+pytestmark = [pytest.mark.usefixtures("committed_db"), pytest.mark.xdist_group("races")]
+
+
+@pytest.fixture
+def office(committed_db):
+    return create_staff(first_name="Olga")
+
+
+def in_thread(act):
+    """Its result or the exception that it raised, over a connection of its own."""
+    found = []
+
+    def run():
+        try:
+            found.append(act())
+        except Exception as error:
+            found.append(error)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, found
+
+
+def waits_for_a_lock():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return cursor.fetchone()[0] > 0
+
+
+def press_while_claimed(office):
+    """Staff withhold an email while a drain's claim of it is about to commit."""
+    row = one()
+    with transaction.atomic():
+        EmailMessage.objects.claim(1)
+        thread, found = in_thread(lambda: staff_acts.withhold(email=row, by=office, reason=WHY))
+        deadline = timezone.now() + timedelta(seconds=10)
+        while not waits_for_a_lock():
+            assert timezone.now() < deadline, found
+    thread.join()
+    return state_of(row), found[0]
+
+
+def test_what_a_drain_is_claiming_cannot_be_withheld(office):
+    status, refusal = press_while_claimed(office)
+
+    assert status == "sending"
+    assert isinstance(refusal, NotPossible)
+    assert not EmailAct.objects.exists()
+
+
+def test_control_without_the_lock_a_claimed_email_is_called_withheld(office, monkeypatch):
+    claimed = EmailMessage.objects.all().select_for_update
+
+    def only_the_claim(queryset, **options):
+        return queryset if options.get("no_key") else claimed.__func__(queryset, **options)
+
+    monkeypatch.setattr(models.QuerySet, "select_for_update", only_the_claim)
+
+    status, _ = press_while_claimed(office)
+
+    assert status == "withheld"
+
+
+def press_during_the_post(office, monkeypatch):
+    row = one()
+    found, post = [], drain_module.post
+
+    def slow_post(*arguments):
+        found.append(in_thread(lambda: staff_acts.withhold(email=row, by=office, reason=WHY)))
+        found[0][0].join()
+        return post(*arguments)
+
+    monkeypatch.setattr(drain_module, "post", slow_post)
+    drain()
+    return state_of(row), found[0][1][0]
+
+
+def test_what_is_being_posted_cannot_be_withheld(mail_server, office, monkeypatch):
+    status, refusal = press_during_the_post(office, monkeypatch)
+
+    assert (status, type(refusal)) == ("sent", NotPossible)
+    assert len(mail_server.messages()) == 1
+
+
+def test_control_without_the_status_a_sent_email_is_called_withheld(mail_server, office, monkeypatch):
+    monkeypatch.setattr(staff_acts, "can_be_withheld", lambda emails: emails)
+
+    status, _ = press_during_the_post(office, monkeypatch)
+
+    assert status == "withheld"
+    assert len(mail_server.messages()) == 1
+
+
+def resend_twice_at_once(office, monkeypatch):
+    row = one(status="sent")
+    checked, both = staff_acts.why_no_resend, threading.Barrier(2)
+
+    def after_both(original):
+        found = checked(original)
+        with suppress(threading.BrokenBarrierError):  # the other one waits for the lock
+            both.wait(2)
+        return found
+
+    monkeypatch.setattr(staff_acts, "why_no_resend", after_both)
+    presses = [
+        in_thread(lambda: staff_acts.resend(email=row, number=1, by=office, reason=WHY)) for _ in range(2)
+    ]
+    for thread, _ in presses:
+        thread.join()
+    return sorted(type(found[0]).__name__ for _, found in presses), row.resends.count()
+
+
+def test_pressed_twice_at_once_it_is_sent_once_more_once(office, monkeypatch):
+    assert resend_twice_at_once(office, monkeypatch) == (["EmailMessage", "NotPossible"], 1)
+
+
+def test_control_without_the_lock_only_the_key_stands_in_the_way(office, monkeypatch):
+    monkeypatch.setattr(models.QuerySet, "select_for_update", lambda queryset, **options: queryset)
+
+    assert resend_twice_at_once(office, monkeypatch) == (["EmailMessage", "IntegrityError"], 1)

@@ -1,0 +1,282 @@
+"""Thousands of emails through senders that are killed, a provider that misbehaves and its signed events; the
+provider's books say what was lost and what came twice."""
+
+import logging
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import contextmanager
+
+import psutil
+import pytest
+from django.db.models import Count, Q
+from django.db.models.functions import Now
+from django.urls import reverse
+
+from csf.models import StaffTask
+from notifications.events import fold_events
+from notifications.kinds import EmailKind
+from notifications.models import UNFINISHED, EmailAttempt, EmailEvent, EmailMessage, EmailStatus
+from notifications.samples import SAMPLES
+from notifications.settle import recover_lost, resolve_unknown
+from tests.conftest import ROOT
+from tests.e2e import processes
+from tests.factories import create_guardian, create_household
+
+logger = logging.getLogger(__name__)
+pytestmark = pytest.mark.processes
+
+FAULTS = {"share_429": 0.05, "share_503": 0.02, "share_cut_after": 0.01}
+CALM = dict.fromkeys(FAULTS, 0.0)
+UNKNOWN_WAIT_S = 8
+SENDERS = 2
+OPEN = UNFINISHED | {EmailStatus.UNKNOWN}
+KNOWN_SENT = {EmailStatus.SENT, EmailStatus.DELIVERED}
+CODE = EmailKind.ACCOUNT_LOGIN_CODE
+# Of twenty: copies of the second are a person's affair, the third opens an account.
+KINDS = [EmailKind.ENROLLMENT_CONFIRMATION] * 16 + [EmailKind.PAYMENT_SUCCESS] * 3 + [CODE]
+
+
+class Sender:
+    """Drains without end in a process that is forked from one which has loaded the product. Leases and
+    pauses last seconds."""
+
+    PROGRAM = """
+import os, sys, time, django
+django.setup()
+from datetime import timedelta
+from notifications import drain
+from notifications.models import outbox
+outbox.LEASE = drain.LEASE = timedelta(seconds=5)
+outbox.BACKOFF[:] = [timedelta(seconds=1)] * 3
+print("ready", flush=True)
+for line in sys.stdin:
+    child = os.fork()
+    while not child:
+        drain.drain()
+        time.sleep(0.05)
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+    def __init__(self):
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", self.PROGRAM],
+            cwd=ROOT,
+            env=os.environ | {"DJANGO_SETTINGS_MODULE": "csf.settings_test"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
+        self.process.stdout.readline()
+
+    def start(self):
+        self.process.stdin.write("start\n")
+        self.child = int(self.process.stdout.readline())
+
+    def is_alive(self):
+        return psutil.pid_exists(self.child)
+
+    def kill(self):
+        os.kill(self.child, signal.SIGKILL)
+        assert int(self.process.stdout.readline()) == -signal.SIGKILL
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(30)
+        self.process.stdout.close()
+
+
+@contextmanager
+def senders():
+    running = [Sender() for _ in range(SENDERS)]
+    for sender in running:
+        sender.start()
+    yield running
+    for sender in running:
+        sender.kill()
+        sender.close()
+
+
+@contextmanager
+def provider(mail_server, monkeypatch, **switches):
+    """The stand-in, and our site where its signed events are posted to."""
+    monkeypatch.setenv("SENDGRID_WEBHOOK_PUBLIC_KEY", mail_server.public_key)
+    with processes.web() as address:
+        mail_server.control(event_url=address + reverse("sendgrid_events"), latency_ms=20, seed=7, **switches)
+        yield
+        mail_server.control(event_url=None)
+
+
+def owe(count):
+    guardian = create_guardian(household=create_household(), first_name="Pat")
+    rows = [_row(guardian, number, KINDS[number % len(KINDS)]) for number in range(count)]
+    EmailMessage.objects.bulk_create(rows, batch_size=1000)
+
+
+def _row(guardian, number, kind):
+    facts = SAMPLES[kind]["typical"]
+    told = (
+        {"context": {}, "secret": '{"code": "ABC123", "minutes": 5}'} if kind == CODE else {"context": facts}
+    )
+    return EmailMessage(
+        kind=kind,
+        recipient=guardian,
+        to=f"pat+{number}@example.org",
+        fact_id=number,
+        dedupe_key=f"storm:{number}",
+        **told,
+    )
+
+
+def sweep():
+    """What the minute's task does, more often."""
+    recover_lost()
+    resolve_unknown()
+    while fold_events():
+        pass
+
+
+def weather(running, count, kills, *, sweep=sweep, patience_s=300):
+    """Kill a sender each time that another part of the emails was posted; return when all is settled."""
+    dice = random.Random(7)
+    give_up_at = time.monotonic() + patience_s
+
+    def wait_for(condition):
+        while not condition():
+            assert time.monotonic() < give_up_at, Counter(
+                EmailMessage.objects.values_list("status", flat=True)
+            )
+            assert all(sender.is_alive() for sender in running)
+            sweep()
+            time.sleep(0.05)
+
+    for number in range(1, kills + 1):
+        goal = count * number // (kills + 1)
+        wait_for(lambda goal=goal: EmailAttempt.objects.count() >= goal)
+        wait_for(something_is_in_flight)
+        time.sleep(dice.random() / 20)
+        sender = running[number % len(running)]
+        sender.kill()
+        sender.start()
+    wait_for(lambda: not EmailMessage.objects.filter(status__in=OPEN).exists())
+
+
+def something_is_in_flight():
+    return EmailMessage.objects.filter(status="sending", posting_at__isnull=False).exists()
+
+
+def accepted(mail_server):
+    """How often the provider took each email."""
+    return Counter(
+        request["custom_args"]["outbox_id"] for request in mail_server.requests() if request["accepted"]
+    )
+
+
+def listed_copies():
+    """What staff see as perhaps sent twice: posted once more after a post without an answer."""
+    posts = EmailMessage.objects.annotate(
+        posts=Count("attempts"), unknown=Count("attempts", filter=Q(attempts__outcome="unknown"))
+    )
+    return {str(row.public_id) for row in posts.filter(posts__gt=1, unknown__gte=1)}
+
+
+def disagreements(books):
+    """Rows that say something else than the provider's books."""
+    unknown = set(EmailAttempt.objects.filter(outcome="unknown").values_list("message", flat=True))
+    for row in EmailMessage.objects.defer("html", "text"):
+        times = books[str(row.public_id)]
+        is_right = times >= 1 if row.status in KNOWN_SENT else times == 0 or row.pk in unknown
+        if row.status in OPEN or not is_right or (row.kind == CODE and (row.secret or row.text)):
+            yield row.pk, row.kind, row.status, times
+
+
+def lost(books):
+    """Never taken by the provider, and nobody was told: where a copy would confuse, a person was asked; who
+    waited for a code asks for another."""
+    asked = {task.subject for task in StaffTask.objects.open().filter(kind=StaffTask.Kind.EMAIL_UNKNOWN)}
+    for row in EmailMessage.objects.exclude(public_id__in=books.keys()).defer("html", "text"):
+        is_told = row.status == "withheld" and f"notifications.emailmessage:{row.pk}" in asked
+        if not is_told and (row.status, row.kind) != ("expired", CODE):
+            yield row.pk, row.kind, row.status
+
+
+def check(mail_server, count, *, copies_at_most):
+    books = accepted(mail_server)
+    copies = {outbox_id for outbox_id, times in books.items() if times > 1}
+    logger.info(
+        "%s emails, %s requests, %s copies, %s unknown posts, %s",
+        count,
+        len(mail_server.requests()),
+        len(copies),
+        EmailAttempt.objects.filter(outcome="unknown").count(),
+        dict(Counter(EmailMessage.objects.values_list("kind", "status"))),
+    )
+    assert list(lost(books)) == []
+    assert max(books.values()) <= 2
+    assert copies <= listed_copies()
+    assert len(copies) <= copies_at_most
+    assert list(disagreements(books)) == []
+    assert EmailAttempt.objects.filter(outcome="unknown").exists()  # else nothing was put to the test
+    assert not EmailEvent.objects.filter(folded_at=None).exists()
+
+
+@pytest.mark.parametrize(
+    ("count", "kills"), [(600, 6), pytest.param(10_000, 100, marks=pytest.mark.chaos)], ids=["short", "full"]
+)
+def test_nothing_is_lost_and_nothing_comes_twice(
+    committed_db, mail_server, settings, monkeypatch, count, kills
+):
+    settings.EMAIL_UNKNOWN_WAIT_S = UNKNOWN_WAIT_S
+    owe(count)
+
+    with provider(mail_server, monkeypatch, **FAULTS), senders() as running:
+        weather(running, count, kills, patience_s=60 + count / 10)
+        mail_server.wait_for_events(60)
+    sweep()
+
+    check(mail_server, count, copies_at_most=0)
+    taken = EmailMessage.objects.filter(public_id__in=accepted(mail_server).keys())
+    assert set(taken.values_list("status", flat=True)) == {"delivered"}
+    assert taken.filter(kind=EmailKind.ENROLLMENT_CONFIRMATION).count() == count * 16 // 20
+
+
+@pytest.mark.parametrize(
+    ("count", "kills", "loss"),
+    [(300, 4, 0.5), pytest.param(10_000, 100, 0.05, marks=pytest.mark.chaos)],
+    ids=["short", "full"],
+)
+def test_copies_come_only_with_lost_events_and_are_known(
+    committed_db, mail_server, settings, monkeypatch, count, kills, loss
+):
+    settings.EMAIL_UNKNOWN_WAIT_S = UNKNOWN_WAIT_S
+    owe(count)
+
+    with provider(mail_server, monkeypatch, event_loss=loss, **FAULTS), senders() as running:
+        weather(running, count, kills, patience_s=60 + count / 10)
+        mail_server.wait_for_events(60)
+    sweep()
+
+    check(mail_server, count, copies_at_most=count * 0.005 if loss == 0.05 else count)
+
+
+def test_to_send_again_what_a_lost_sender_had_would_double_emails(committed_db, mail_server, settings):
+    """The negative control."""
+    owe(150)
+    mail_server.control(latency_ms=60)
+
+    def send_again():
+        lost = EmailMessage.objects.filter(status="sending", leased_until__lt=Now())
+        lost.update(status="queued", leased_until=None)
+
+    with senders() as running:
+        weather(running, 150, 4, sweep=send_again, patience_s=60)
+
+    copies = {outbox_id for outbox_id, times in accepted(mail_server).items() if times > 1}
+    assert len(copies) > 0
+    assert not copies & listed_copies()
