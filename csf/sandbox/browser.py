@@ -10,6 +10,8 @@ class Browser:
     def __init__(self, site: str) -> None:
         self.site = site
         self._session = requests.Session()
+        # The story pauses for as long as servers keep connections: a kept one may be closed while it is used.
+        self._session.headers["Connection"] = "close"
 
     def get(self, path: str) -> str:
         return self._page(path).text

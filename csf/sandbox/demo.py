@@ -82,6 +82,8 @@ def _run(*, once: bool, fresh: bool) -> int:
                 "--data",
                 str(DATA / "sandbox"),
             ]
+            events = f"http://127.0.0.1:{site}/anymail/sendgrid/tracking/"
+            arguments += ["--events", events, "--event-key", str(_event_key())]
             arguments += ["--fresh"] if fresh else []
             running.enter_context(_process("sandbox", environment, "manage.py", "sandbox", *arguments))
             _wait_for(f"http://127.0.0.1:{stripe}/_books")
@@ -148,6 +150,14 @@ def _secrets() -> dict[str, str]:
     path.touch(mode=0o600)
     path.write_text(json.dumps(made | kept, indent=1))
     return made | kept
+
+
+def _event_key() -> Path:
+    """The file with which the mail stand-in signs its events."""
+    path = DATA / "event_key.pem"
+    path.touch(mode=0o600)
+    path.write_text(_secrets()["event_private_key"])
+    return path
 
 
 def _free_ports(wanted: list[int]) -> list[int]:
