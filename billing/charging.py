@@ -28,6 +28,7 @@ from billing.models.charges import LEASE, ChargeAttemptQuerySet
 from billing.settle import settle_invoice
 from csf.jobs import enqueue
 from csf.models import Instance, StaffTask
+from csf.prepared import prepare_statements
 from csf.slots import free_slot
 from csf.state import Stale
 from orders.models import OrderOrigin, OrderStatus
@@ -89,6 +90,7 @@ def _share(slot: int, *, of: int) -> list[int]:
 
 def _run_in_thread(shared: Iterator[int], pace: "Pace", deadline: float) -> None:
     """Take one attempt after the other, on a database connection and a session at Stripe of its own."""
+    prepare_statements()
     try:
         for attempt_id in shared:
             pace.wait()
