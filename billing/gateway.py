@@ -6,6 +6,7 @@ write has an idempotency key made from a row that was committed before the call,
 
 import datetime
 import json
+import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -14,6 +15,7 @@ from typing import Any
 import stripe
 from django.conf import settings
 
+from csf.kept import Ambiguous, KeptConnection, NotSent
 from csf.models import Instance
 
 Object = dict[str, Any]
@@ -60,18 +62,45 @@ class Quarantined(OutcomeUnknown):
     """Stripe was not asked: this installation may change nothing there."""
 
 
-class _Client(stripe.RequestsClient):
-    """The one place that every call passes. Reading is always allowed."""
+class _Client(stripe.HTTPClient):
+    """The one place that every call passes. Reading is always allowed.
 
-    def request(self, method: str, *args: Any, **kwargs: Any) -> Any:
+    Each thread has a connection of its own. The SDK asks again after an APIConnectionError: each write has
+    its key.
+    """
+
+    name = "kept"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._mine = threading.local()
+
+    def request(  # type: ignore[override] # the SDK's own clients take and give these
+        self, method: str, url: str, headers: Mapping[str, str], post_data: str | None = None
+    ) -> tuple[bytes, int, Mapping[str, str]]:
         if method != "get" and (why := Instance.why_quarantined()):
             raise Quarantined(why)
-        return super().request(method, *args, **kwargs)
+        body = None if post_data is None else post_data.encode()
+        timeout_s = (settings.STRIPE_TIMEOUT_S, settings.STRIPE_TIMEOUT_S)
+        try:
+            answer = self._connection().ask(
+                method.upper(), url, body=body, headers=headers, timeout_s=timeout_s
+            )
+        except (NotSent, Ambiguous) as error:
+            raise stripe.APIConnectionError(str(error), should_retry=True) from error  # type: ignore[no-untyped-call]
+        # A message's headers are a mapping that knows no upper and lower case, as the SDK wants it.
+        return answer.body, answer.status, answer.headers  # type: ignore[return-value]
+
+    def _connection(self) -> KeptConnection:
+        if not hasattr(self._mine, "connection"):
+            self._mine.connection = KeptConnection(authorities=stripe.ca_bundle_path)
+        connection: KeptConnection = self._mine.connection
+        return connection
 
 
 def limit_djstripe_calls() -> None:
     """dj-stripe uses the SDK's globals, which would let a hung Stripe hold a worker for four minutes."""
-    stripe.default_http_client = _Client(timeout=settings.STRIPE_TIMEOUT_S)
+    stripe.default_http_client = _Client()
     stripe.max_network_retries = 1
 
 
@@ -83,7 +112,7 @@ def _client() -> stripe.StripeClient:
         settings.STRIPE_SECRET_KEY,
         stripe_version=settings.STRIPE_API_VERSION,
         max_network_retries=1,
-        http_client=_Client(timeout=settings.STRIPE_TIMEOUT_S),
+        http_client=_Client(),
         base_addresses={"api": host} if host else None,
     )
 

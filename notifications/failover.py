@@ -16,11 +16,12 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils.module_loading import import_string
 from urllib3.exceptions import NewConnectionError
 
+from csf.kept import NotSent
 from notifications.models import DrainSignal, EmailAttempt, EmailMessage
 from notifications.models.outbox import EmailMessageQuerySet
 from notifications.registry import EMAILS
 from notifications.smtp import SmtpBackend
-from notifications.transport import Backend, NotSent, Outcome, Result
+from notifications.transport import Backend, Outcome, Result
 
 AFTER_S = 120  # a short pause of the first route is waited for
 THREADS = 4  # a mail server takes few connections at once

@@ -15,7 +15,8 @@ from urllib.parse import unquote, urlsplit
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 
-from notifications.transport import MAX_IDLE_S, Ambiguous, NotSent, Outcome, Result, tls
+from csf.kept import MAX_IDLE_S, Ambiguous, NotSent, tls
+from notifications.transport import Outcome, Result
 
 TIMEOUT_S = 10  # to connect, and for each answer
 PORTS = {"smtp": 25, "smtp+tls": 587, "smtp+ssl": 465}

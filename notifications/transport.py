@@ -5,36 +5,20 @@ of ours in which an error before the request is `NotSent` and an error after it 
 guessed from exception trees, redirects are not followed, and a post costs half the CPU of `requests`.
 """
 
-import http.client
 import json
 import math
-import socket
-import ssl
 import time
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from enum import Enum
-from functools import lru_cache
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 import requests
 from anymail.backends.sendgrid import EmailBackend
 from anymail.exceptions import AnymailError, AnymailRequestsAPIError
 from django.core.mail import EmailMultiAlternatives
-from urllib3.util.wait import wait_for_read
 
-# Shorter than any server's keep-alive limit: a connection that the server just closed gives an Ambiguous.
-MAX_IDLE_S = 5
-
-
-class NotSent(Exception):
-    """No connection: the request never left."""
-
-
-class Ambiguous(Exception):
-    """The request left and no usable answer came: the provider may have taken it."""
+from csf.kept import Ambiguous, KeptConnection, NotSent
 
 
 class Outcome(Enum):
@@ -71,18 +55,8 @@ class Backend(Protocol):
     def close(self) -> None: ...
 
 
-@lru_cache(maxsize=1)
-def tls() -> ssl.SSLContext:
-    return ssl.create_default_context()  # loading the authorities for each connection is dear
-
-
-class KeptConnection:
-    """The part of `requests.Session` that anymail uses, on one kept-alive connection. Not for several
-    threads."""
-
-    def __init__(self) -> None:
-        self._connection: http.client.HTTPConnection | None = None
-        self._used_at = 0.0
+class _Session(KeptConnection):
+    """The part of `requests.Session` that anymail uses."""
 
     def request(
         self,
@@ -94,72 +68,19 @@ class KeptConnection:
         timeout: tuple[float, float],
         **ignored: Any,
     ) -> requests.Response:
-        address = urlsplit(url)
-        connection = self._connected(address.scheme, address.netloc, timeout)
-        try:
-            connection.request(method, address.path, body=data.encode(), headers=headers)
-            answer = connection.getresponse()
-            body = answer.read()
-        except Exception as error:  # whatever it is, the request may have arrived
-            self.close()
-            raise Ambiguous(f"{type(error).__name__}: {error}") from error
-        self._used_at = time.monotonic()
+        answer = self.ask(method, url, body=data.encode(), headers=headers, timeout_s=timeout)
         response = requests.Response()
         response.status_code, response.url, response.encoding = answer.status, url, "utf-8"
         response.headers.update(answer.headers.items())
-        response._content = body
+        response._content = answer.body
         return response
-
-    def _connected(
-        self, scheme: str, netloc: str, timeout: tuple[float, float]
-    ) -> http.client.HTTPConnection:
-        kept = self._connection
-        if kept is not None and self._is_fresh(kept):
-            return kept
-        self.close()
-        connect_s, read_s = timeout
-        try:
-            if scheme == "https":
-                fresh: http.client.HTTPConnection = http.client.HTTPSConnection(
-                    netloc, timeout=connect_s, context=tls()
-                )
-            else:
-                fresh = http.client.HTTPConnection(netloc, timeout=connect_s)
-            fresh.auto_open = 0  # connecting inside a request would look like an error after it
-            fresh.connect()
-        except Exception as error:
-            raise NotSent(f"{type(error).__name__}: {error}") from error
-        fresh.sock.settimeout(read_s)
-        self._connection = fresh
-        return fresh
-
-    def _is_fresh(self, kept: http.client.HTTPConnection) -> bool:
-        """Neither closed by the last answer, nor idle for long, nor closed by the server meanwhile (then
-        there is an end of file to read)."""
-        return (
-            kept.sock is not None
-            and time.monotonic() - self._used_at < MAX_IDLE_S
-            and not wait_for_read(kept.sock, timeout=0)
-        )
-
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def abort(self) -> None:
-        """From any thread: end a request that waits for its answer."""
-        connection = self._connection
-        if connection is not None and connection.sock is not None:
-            with suppress(OSError):
-                connection.sock.shutdown(socket.SHUT_RDWR)
 
 
 class SendGridBackend(EmailBackend):
     """anymail's backend on a kept connection. One object for one thread."""
 
-    def create_session(self) -> KeptConnection:
-        return KeptConnection()
+    def create_session(self) -> _Session:
+        return _Session()
 
     def raise_for_status(self, response: requests.Response, payload: Any, message: Any) -> None:
         # Only 202 is "accepted"; anymail would take a stray 200 page for success.
