@@ -1,6 +1,5 @@
 """Events, and the endpoints that want to hear of them."""
 
-import copy
 from typing import Any
 
 from stripe._api_version import _ApiVersion
@@ -17,16 +16,16 @@ from stripe.params import (
 from csf.sandbox.stripe.errors import invalid_request
 from csf.sandbox.stripe.resources import build, filtered, list_answer, merge_metadata, require, save
 from csf.sandbox.stripe.state import Call, Route, State
-from csf.sandbox.stripe.store import Obj, new_id
+from csf.sandbox.stripe.store import Obj, copied, new_id
 
 API_VERSION = _ApiVersion.CURRENT
 
 
 def emit(state: State, call: Call, event_type: str, obj: Obj, *, previous: Obj | None = None) -> None:
     """Store the event with the object as it is now, and tell whoever delivers it."""
-    data: dict[str, Any] = {"object": copy.deepcopy(obj)}
+    data: dict[str, Any] = {"object": copied(obj)}
     if previous is not None:
-        data["previous_attributes"] = copy.deepcopy(previous)
+        data["previous_attributes"] = copied(previous)
     event = new_event(state, event_type, data)
     event["request"] = {"id": call.request_id, "idempotency_key": call.idempotency_key}
     announce(state, save(state, event))

@@ -1,7 +1,5 @@
 """How an invoice is paid: its one PaymentIntent, linked to it by an InvoicePayment."""
 
-import copy
-
 from stripe.params import InvoicePaymentListParams, InvoicePaymentRetrieveParams, InvoicePayParams
 
 from csf.sandbox.stripe import books, payment_methods, payments
@@ -18,7 +16,7 @@ from csf.sandbox.stripe.resources import (
     save,
 )
 from csf.sandbox.stripe.state import Call, Route, State
-from csf.sandbox.stripe.store import Obj, new_id
+from csf.sandbox.stripe.store import Obj, copied, new_id
 
 PAYABLE = ("open", "uncollectible")
 REFUSALS = {
@@ -73,7 +71,7 @@ def pay(state: State, call: Call, invoice_id: str) -> Obj:
         _failed(state, call, invoice, needs_action=True)
     if intent["status"] != "succeeded":
         error = intent["last_payment_error"] or NEEDS_ACTION.as_error()
-        raise card_error(error, payment_intent=copy.deepcopy(intent))
+        raise card_error(error, payment_intent=copied(intent))
     return invoice
 
 

@@ -1,7 +1,5 @@
 """Saved cards: attached to a customer by a payment, by a setup or by call."""
 
-import copy
-
 from stripe.params import (
     CustomerPaymentMethodListParams,
     PaymentMethodAttachParams,
@@ -23,7 +21,7 @@ from csf.sandbox.stripe.errors import card_error, invalid_request, wrong_state
 from csf.sandbox.stripe.events import emit
 from csf.sandbox.stripe.resources import filtered, list_answer, refuse_unsupported, require, save
 from csf.sandbox.stripe.state import Call, Route, State
-from csf.sandbox.stripe.store import Obj
+from csf.sandbox.stripe.store import Obj, copied
 from csf.sandbox.stripe.validation import missing
 
 NO_BILLING_DETAILS = dict.fromkeys(("address", "email", "name", "phone", "tax_id"))
@@ -93,7 +91,7 @@ def keep_for_later(state: State, call: Call, method: Obj, customer_id: str | Non
 def automatically_update(state: State, method_id: str, card: Card | None, changes: Obj) -> Obj:
     """The bank replaced the card: another expiry, perhaps another number."""
     method = _require(state, method_id)
-    old = copy.deepcopy(method["card"])
+    old = copied(method["card"])
     if card is not None:
         set_number(state, method, card)
     method["card"] |= changes

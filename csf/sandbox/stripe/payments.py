@@ -1,7 +1,5 @@
 """PaymentIntents and the charges made for them."""
 
-import copy
-
 from stripe.params import (
     ChargeListParams,
     ChargeRetrieveParams,
@@ -15,7 +13,7 @@ from csf.sandbox.stripe.declines import PAYMENT_AUTHENTICATION_FAILED, Decline, 
 from csf.sandbox.stripe.events import emit
 from csf.sandbox.stripe.resources import build, client_secret, filtered, list_answer, require, save
 from csf.sandbox.stripe.state import Call, Route, State
-from csf.sandbox.stripe.store import Obj, new_id
+from csf.sandbox.stripe.store import Obj, copied, new_id
 
 
 def create_intent(state: State, call: Call, *, amount: int, currency: str, **values: object) -> Obj:
@@ -99,7 +97,7 @@ def _decline(state: State, call: Call, intent: Obj, method: Obj, decline: Declin
 def _refuse(
     state: State, call: Call, intent: Obj, method: Obj, decline: Decline, *, charge_id: str | None
 ) -> None:
-    error = decline.as_error(charge=charge_id, payment_method=copy.deepcopy(method))
+    error = decline.as_error(charge=charge_id, payment_method=copied(method))
     intent.update(
         status="requires_payment_method", payment_method=None, next_action=None, last_payment_error=error
     )
@@ -146,7 +144,7 @@ def _describe_card(charge: Obj, intent: Obj, method: Obj) -> None:
         "last4",
         "wallet",
     )
-    details |= {name: copy.deepcopy(method["card"][name]) for name in shared}
+    details |= copied({name: method["card"][name] for name in shared})
     details |= {"amount_authorized": intent["amount"], "installments": None, "three_d_secure": None}
     details["overcapture"]["maximum_amount_capturable"] = intent["amount"]
 

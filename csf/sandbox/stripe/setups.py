@@ -1,7 +1,5 @@
 """SetupIntents: a card saved for later payments without a charge."""
 
-import copy
-
 from stripe.params import SetupIntentListParams, SetupIntentRetrieveParams
 
 from csf.sandbox.stripe import payment_methods
@@ -10,7 +8,7 @@ from csf.sandbox.stripe.declines import SETUP_AUTHENTICATION_FAILED, Decline, de
 from csf.sandbox.stripe.events import emit
 from csf.sandbox.stripe.resources import build, client_secret, filtered, list_answer, require, save
 from csf.sandbox.stripe.state import Call, Route, State
-from csf.sandbox.stripe.store import Obj, new_id
+from csf.sandbox.stripe.store import Obj, copied, new_id
 
 
 def create_intent(state: State, call: Call, *, customer: str | None, **values: object) -> Obj:
@@ -63,7 +61,7 @@ def _refuse(state: State, call: Call, intent: Obj, method: Obj, decline: Decline
         status="requires_payment_method",
         payment_method=None,
         next_action=None,
-        last_setup_error=decline.as_error(payment_method=copy.deepcopy(method)),
+        last_setup_error=decline.as_error(payment_method=copied(method)),
     )
     emit(state, call, "setup_intent.setup_failed", save(state, intent))
 

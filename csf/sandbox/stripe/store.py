@@ -16,6 +16,12 @@ def new_id(prefix: str, length: int = 24) -> str:
     return f"{prefix}_{secrets.token_hex(length // 2)}"
 
 
+def copied(obj: Obj) -> Obj:
+    """By way of JSON: what is stored holds nothing else, and `deepcopy` takes ten times the CPU."""
+    copy: Obj = json.loads(json.dumps(obj))
+    return copy
+
+
 class Store:
     def __init__(self, journal: Path | None = None, *, fresh: bool = False) -> None:
         self.tables: defaultdict[str, dict[str, Obj]] = defaultdict(dict)
