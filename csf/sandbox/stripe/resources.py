@@ -120,15 +120,14 @@ def samples() -> dict[str, Obj]:
 
 
 @functools.cache
-def _blank(kind: str) -> str:
-    """As JSON text, which is copied by reading it."""
+def _blank(kind: str) -> Obj:
     blank = {**samples()[kind], **PLAIN.get(kind, {})}
-    return json.dumps({name: value for name, value in blank.items() if name not in DROPPED.get(kind, ())})
+    return {name: value for name, value in blank.items() if name not in DROPPED.get(kind, ())}
 
 
 def build(state: State, kind: str, object_id: str, **values: Any) -> Obj:
     """A new object, not yet stored."""
-    blank = json.loads(_blank(kind))
+    blank = copied(_blank(kind))
     own = {"created": state.store.now(), "metadata": {}}
     return {**blank, **{name: own[name] for name in own.keys() & blank.keys()}, **values, "id": object_id}
 

@@ -1,6 +1,7 @@
 """Everything the stand-in remembers: tables of JSON rows, kept in memory and in an append-only journal."""
 
 import json
+import marshal
 import secrets
 import time
 from collections import defaultdict
@@ -17,8 +18,8 @@ def new_id(prefix: str, length: int = 24) -> str:
 
 
 def copied(obj: Obj) -> Obj:
-    """By way of JSON: what is stored holds nothing else, and `deepcopy` takes ten times the CPU."""
-    copy: Obj = json.loads(json.dumps(obj))
+    """What is stored holds only JSON values, for which this needs a quarter of the CPU of `deepcopy`."""
+    copy: Obj = marshal.loads(marshal.dumps(obj))  # noqa: S302 - our own bytes, made here
     return copy
 
 
