@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db import models, transaction
+from django.db import connection, models, transaction
 from django.db.models.functions import Now
+from django.db.models.signals import post_save
 
 Edges = Mapping[str, frozenset[str]]
 
@@ -67,15 +68,43 @@ def transition(
     """
     if to not in obj.EDGES.get(obj.status, frozenset()):
         raise Stale(f"{obj._meta.label} {obj.pk}: {obj.status} -> {to} is not allowed")
-    before = obj.status
-    rows: models.QuerySet[Any] = type(obj)._default_manager.filter(pk=obj.pk)
+    row = obj.transitions.model(from_status=obj.status, to_status=to, by=by, reason=reason)
+    setattr(row, str(obj._meta.model_name), obj)
     with transaction.atomic(savepoint=False):  # Stale leaves nothing to undo
-        if rows.filter(status=before).update(status=to, **columns):
-            obj.status = to
-            for name, value in columns.items():
+        if _written(obj, row, columns):
+            for name, value in {"status": to, **columns}.items():
                 setattr(obj, name, value)
-            return obj.transitions.create(from_status=before, to_status=to, by=by, reason=reason)
-    raise Stale(f"{obj._meta.label} {obj.pk} is no longer {before}")
+            sent = {"created": True, "raw": False, "using": connection.alias, "update_fields": None}
+            post_save.send(type(row), instance=row, **sent)
+            return row
+    raise Stale(f"{obj._meta.label} {obj.pk} is no longer {obj.status}")
+
+
+def _written(obj: StatefulModel, row: TransitionRow, columns: Mapping[str, Any]) -> bool:
+    """Move `obj` and write its `row`, in one statement; False if it has moved meanwhile.
+
+    A charge makes three moves; the model's own UPDATE and INSERT would take twice the CPU.
+    """
+    new: dict[models.Field[Any, Any], Any] = {
+        obj._meta.get_field(name): value  # type: ignore[misc] # none is a reverse relation
+        for name, value in {"status": row.to_status, **columns}.items()
+    }
+    sets = ", ".join(f'"{field.column}" = %s' for field in new)
+    values = [field.get_db_prep_save(getattr(value, "pk", value), connection) for field, value in new.items()]
+    history, its_fact = row._meta.db_table, f"{obj._meta.model_name}_id"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"WITH moved AS (UPDATE {obj._meta.db_table} SET {sets} "  # noqa: S608 - names of tables and columns
+            "WHERE id = %s AND status = %s RETURNING id) "
+            f"INSERT INTO {history} ({its_fact}, from_status, to_status, by_id, reason) "
+            "SELECT id, %s, %s, %s, %s FROM moved RETURNING id, created_at",
+            [*values, obj.pk, obj.status, obj.status, row.to_status, row.by_id, row.reason],
+        )
+        found = cursor.fetchone()
+    if found:
+        row.pk, row.created_at = found
+        row._state.adding, row._state.db = False, connection.alias
+    return bool(found)
 
 
 def transition_many(rows: Sequence[Any], to: str, *, reason: str, **columns: Any) -> list[Any]:
