@@ -247,22 +247,23 @@ def _still_wanted(attempt: ChargeAttempt) -> None:
 
 def _payable_invoice(attempt: ChargeAttempt) -> gateway.Object:
     """The installment's invoice, finalized and for the right amount."""
-    invoice = ensure_invoice(attempt.installment)
+    is_first = attempt.number == attempt.tries == 1
+    invoice = ensure_invoice(attempt.installment, is_first=is_first)
     agreed = (attempt.amount_cents, attempt.currency)
     if invoice["status"] == "open" and (invoice["amount_due"], invoice["currency"]) != agreed:
         raise _Mismatch(f"the invoice is for {invoice['amount_due']} {invoice['currency']}")
     return invoice
 
 
-def ensure_invoice(installment: Installment) -> gateway.Object:
+def ensure_invoice(installment: Installment, *, is_first: bool = False) -> gateway.Object:
     """Make, find or read the one invoice of an installment, and finalize it. Raises what the gateway
-    raises."""
+    raises. `is_first`: no other attempt, and no other try of this one, can have asked for it."""
     order = installment.order
     customer = order.household.stripe_customer.stripe_id
     uuid = installment.public_id
-    others = installment.attempts.on_saved_cards().exclude(status=ChargeStatus.CREATED)
+    asked = installment.attempts.on_saved_cards().exclude(status=ChargeStatus.CREATED)
     # A restored database has forgotten what was charged after its backup, and Stripe has forgotten the keys.
-    may_exist = others.count() > 1 or Instance.was_released_since(installment.created_at)
+    may_exist = (not is_first and asked.count() > 1) or Instance.was_released_since(installment.created_at)
     if installment.stripe_invoice_id:
         invoice = gateway.retrieve_invoice(installment.stripe_invoice_id)
     else:

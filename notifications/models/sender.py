@@ -34,6 +34,10 @@ class DrainSignal(models.Model):
         return "pending" if self.is_pending else "quiet"
 
     @classmethod
+    def is_raised(cls) -> bool:
+        return cls.objects.filter(pk=1, is_pending=True).exists()
+
+    @classmethod
     def raise_(cls) -> bool:
         """True for the one caller who has to queue the drain."""
         return bool(cls.objects.filter(pk=1, is_pending=False).update(is_pending=True))

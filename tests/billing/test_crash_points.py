@@ -24,7 +24,7 @@ from billing.charging import recover_charges, run_attempt
 from billing.dunning import start_charges
 from billing.models import ChargeAttempt, Installment
 from csf.invariants import violations
-from notifications.models import EmailMessage
+from notifications.models import DrainSignal, EmailMessage
 from tests.billing.test_charging import DUE, PAID, RETRY, story
 from tests.shop import money_moved, order_with_plan
 
@@ -133,7 +133,9 @@ def paid_once(installment: Installment) -> dict[str, Any]:
 
 def fresh(shop: Any) -> Installment:
     shop.server.control("POST", "/_reset")  # each family has a customer of its own
-    return order_with_plan(shop)
+    installment = order_with_plan(shop)
+    DrainSignal.clear()  # so that the charge has to wake the sender
+    return installment
 
 
 @pytest.mark.xdist_group("races")
@@ -191,9 +193,9 @@ def test_without_both_of_its_guards_the_same_crashes_charge_twice(
     if "ids" in without:
         ensure = charging.ensure_invoice
 
-        def forget(installment):
+        def forget(installment, **options):
             installment.stripe_invoice_id = None
-            return ensure(installment)
+            return ensure(installment, **options)
 
         monkeypatch.setattr(charging, "ensure_invoice", forget)
         monkeypatch.setattr(gateway, "find_invoice", lambda **options: None)

@@ -190,11 +190,11 @@ def test_control_with_an_invoice_of_its_own_for_the_job_the_parent_pays_twice(sh
     start_charges(DUE, on=installment.due_on)
     ensure = charging.ensure_invoice
 
-    def make_another(part):
+    def make_another(part, **options):
         Installment.objects.filter(pk=part.pk).update(stripe_invoice_id=None)
         part.stripe_invoice_id = None
         monkeypatch.setattr(part, "public_id", part.order.public_id)  # so that its keys differ
-        return ensure(part)
+        return ensure(part, **options)
 
     monkeypatch.setattr(charging, "ensure_invoice", make_another)
     meanwhile(monkeypatch, gateway, "pay_invoice", lambda: shop.pay(page))
