@@ -114,7 +114,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "csf.context.school",
                 "orders.context.cart",
-                "notifications.context.unreachable",
+                "notifications.choices.banner.unreachable",
             ],
             "builtins": ["csf.templatetags.csf_format"],
         },
@@ -258,7 +258,7 @@ if not IS_PRODUCTION:
 
 # --- Email --------------------------------------------------------------------------------------------------
 
-EMAIL_BACKEND = "notifications.transport.SendGridBackend"
+EMAIL_BACKEND = "notifications.sending.transport.SendGridBackend"
 DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", f"{SCHOOL_NAME} <office@brightsparks.example>")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 SENDGRID_API_KEY: str = env.str("SENDGRID_API_KEY", "")
@@ -278,7 +278,7 @@ EMAIL_THREADS: int = env.int("EMAIL_THREADS", 24)
 EMAIL_DRAINS: int = env.int("EMAIL_DRAINS", 2)
 # A declined parent usually pays with another card at once; only then is it worth an email.
 CHECKOUT_DECLINE_MAIL_DELAY_S: int = env.int("CHECKOUT_DECLINE_MAIL_DELAY_S", 600)
-# A second route for essential emails while SendGrid takes none (notifications/failover.py). Empty is off.
+# A second route for essential emails while SendGrid takes none (notifications/sending/failover.py), if any.
 EMAIL_FAILOVER: str = env.str("EMAIL_FAILOVER", "")
 EMAIL_UNKNOWN_WAIT_S: int = env.int("EMAIL_UNKNOWN_WAIT_S", 15 * 60)
 # Of the sender's domain, as SendGrid's sender authentication shows them: for check_deliverability.
@@ -340,7 +340,7 @@ UNFOLD = {
     },
     "SITE_URL": "/",
     "STYLES": [lambda request: static("staff.css")],
-    "DASHBOARD_CALLBACK": "notifications.dashboard.start_page",
+    "DASHBOARD_CALLBACK": "notifications.office.dashboard.start_page",
     "COMMAND": {"search_callback": "csf.staff.find"},
     "SIDEBAR": {"show_search": True, "command_search": True, "navigation": "csf.staff.menu"},
 }

@@ -16,10 +16,10 @@ from django.utils import timezone
 from csf.models import StaffTask
 from enrollments.accounts import FamilyAccountAdapter
 from enrollments.models import User
+from notifications.facts.snapshots import Snapshot
 from notifications.kinds import EmailKind
 from notifications.models import EmailMessage
 from notifications.outbox import notify
-from notifications.snapshots import Snapshot
 
 # What happened, by the name that allauth gives its email.
 NOTICES = {

@@ -6,4 +6,5 @@ class NotificationsConfig(AppConfig):
     verbose_name = "Email"
 
     def ready(self) -> None:
-        from notifications import checks, figures_page, receivers, tomorrow  # noqa: F401 - signals and staff pages
+        from notifications import checks, receivers  # noqa: F401 - system checks and signals
+        from notifications.office import figures_page, tomorrow  # noqa: F401 - staff pages

@@ -4,7 +4,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
-from notifications import failover
+from notifications.sending import failover
 
 
 @register()

@@ -1,4 +1,4 @@
-"""Owing an email. Sending is `notifications.drain`."""
+"""Owing an email. Sending is `notifications.sending.drain`."""
 
 import json
 import logging
@@ -10,10 +10,10 @@ from django.db.models.functions import Now
 
 from csf.jobs import enqueue
 from enrollments.models import User
+from notifications.facts.snapshots import Snapshot
 from notifications.kinds import EmailKind
 from notifications.models import DrainSignal, EmailMessage, EmailStatus
 from notifications.registry import EMAILS
-from notifications.snapshots import Snapshot
 from notifications.spec import EmailSpec
 
 logger = logging.getLogger(__name__)

@@ -22,10 +22,11 @@ from billing.models import (
     Transfer,
 )
 from enrollments.models import CourseChange, EnrollmentTransition, GuardianInvitation
-from notifications import closing, suppression
+from notifications.facts import closing
+from notifications.facts.moved import moved_families
 from notifications.kinds import EmailKind
-from notifications.moved import moved_families
 from notifications.outbox import notify
+from notifications.sending import suppression
 from notifications.which import charge_kind, enrollment_kind, order_kind
 from orders.models import OrderTransition
 

@@ -26,12 +26,16 @@ from billing.models.charges import ON_STRIPES_PAGES
 from billing.models.money import OPEN_INSTALLMENT
 from csf.dates import start_of_day
 from enrollments.models import EnrollmentTransition, User
-from notifications import changes, closing, invitations, waitlist
-from notifications.due import DueInstallment, ExpiringCard, OverdueInstallment, upcoming, waiting_for_parent
-from notifications.family_messages import FAMILY_MESSAGES
-from notifications.kinds import EmailKind
-from notifications.moved import CLASS_MOVED
-from notifications.snapshots import (
+from notifications.facts import changes, closing, invitations, waitlist
+from notifications.facts.due import (
+    DueInstallment,
+    ExpiringCard,
+    OverdueInstallment,
+    upcoming,
+    waiting_for_parent,
+)
+from notifications.facts.moved import CLASS_MOVED
+from notifications.facts.snapshots import (
     authentication_snapshot,
     cancellation_snapshot,
     card_snapshot,
@@ -44,9 +48,11 @@ from notifications.snapshots import (
     refund_snapshot,
     reminder_snapshot,
 )
+from notifications.facts.starting import CLASS_STARTS_SOON
+from notifications.kinds import EmailKind
+from notifications.office.family_messages import FAMILY_MESSAGES
 from notifications.spec import EmailSpec
-from notifications.staff_alert import STAFF_ALERT
-from notifications.starting import CLASS_STARTS_SOON
+from notifications.watch.staff_alert import STAFF_ALERT
 from orders.models import OrderStatus, OrderTransition
 
 ALIVE = [OrderStatus.PLACED, OrderStatus.CONFIRMED]

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from enrollments.models import User
-from notifications.snapshots import Snapshot
+from notifications.facts.snapshots import Snapshot
 
 
 def at_once(fact: Any) -> timedelta:

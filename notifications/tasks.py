@@ -7,15 +7,15 @@ from csf.dates import local_date
 from csf.jobs import enqueue
 from csf.report import Report
 from csf.runs import run_job
-from notifications.alerts import watch
-from notifications.class_reminders import send_class_reminders as remind_of_classes
-from notifications.drain import drain as send_due
-from notifications.events import fold_events as fold
-from notifications.overdue import process_overdue_installments as process_overdue
+from notifications.daily.class_reminders import send_class_reminders as remind_of_classes
+from notifications.daily.overdue import process_overdue_installments as process_overdue
+from notifications.daily.reminders import send_card_notices as notify_of_cards
+from notifications.daily.reminders import send_installment_reminders as remind
 from notifications.purge import forget_old_data
-from notifications.reminders import send_card_notices as notify_of_cards
-from notifications.reminders import send_installment_reminders as remind
-from notifications.settle import forget_secrets, recover_lost, resolve_unknown
+from notifications.sending.drain import drain as send_due
+from notifications.sending.events import fold_events as fold
+from notifications.sending.settle import forget_secrets, recover_lost, resolve_unknown
+from notifications.watch.alerts import watch
 
 
 def drain() -> None:

@@ -1,6 +1,7 @@
 from django.urls import path
 
-from notifications import invitation_views, preference_views, views, webhooks
+from notifications import views, webhooks
+from notifications.choices import invitation_views, preference_views
 
 # Never include anymail.urls: it opens every other provider's views, and an inbound one that checks no
 # signature.

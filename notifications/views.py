@@ -4,7 +4,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 
-from notifications.health import problems
+from notifications.watch.health import problems
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
 from csf.jobs import enqueue
-from notifications.events import event_row
 from notifications.models import EmailEvent
+from notifications.sending.events import event_row
 
 # SendGrid repeats for a day, and it is not known whether it signs a repeat anew. anymail itself takes a
 # signature of any age; storing is idempotent, so a replay within this time changes nothing.

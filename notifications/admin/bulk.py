@@ -11,8 +11,8 @@ from django.template.response import TemplateResponse
 
 from billing.admin.installment_forms import ReasonForm
 from enrollments.models import User
-from notifications import staff_acts
 from notifications.models import EmailMessage
+from notifications.office import staff_acts
 
 Emails = QuerySet[EmailMessage]
 

@@ -8,9 +8,9 @@ from django.shortcuts import get_object_or_404
 from billing.admin.actions import Action, Actions, FactsForm
 from csf.admin import Panel, badge, link
 from csf.templatetags.csf_format import moment
-from notifications import staff_acts
 from notifications.models import EmailMessage, EmailStatus
-from notifications.why_not import Gate, in_short, why_not
+from notifications.office import staff_acts
+from notifications.office.why_not import Gate, in_short, why_not
 
 
 @dataclass(frozen=True)

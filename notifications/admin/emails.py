@@ -13,13 +13,13 @@ from django.utils.safestring import SafeString
 
 from csf.admin import Button, ReadOnlyAdmin, badge, preformatted, pretty, row_buttons, state
 from enrollments.models import User
-from notifications import staff_acts
 from notifications.admin.bulk import ask_and_do
 from notifications.admin.email_actions import EMAIL_ACTIONS
 from notifications.admin.frames import frame
 from notifications.models import EmailAct, EmailAttempt, EmailMessage
-from notifications.veil import veiled, veiled_facts
-from notifications.why_not import Gate, why_not
+from notifications.office import staff_acts
+from notifications.office.veil import veiled, veiled_facts
+from notifications.office.why_not import Gate, why_not
 
 MAY_READ = "notifications.read_emailmessage"
 MAY_DOWNLOAD = "notifications.download_emailmessage"

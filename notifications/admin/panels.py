@@ -11,7 +11,7 @@ from csf.admin import Panel, badge, link, panel
 from csf.templatetags.csf_format import moment
 from enrollments.models import Household
 from notifications.models import EmailAct, EmailEvent, EmailMessage
-from notifications.why_not import Gate, in_short, why_not
+from notifications.office.why_not import Gate, in_short, why_not
 from orders.models import Order
 
 PANEL_ROWS = 50

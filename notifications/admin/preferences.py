@@ -5,9 +5,9 @@ from django.contrib import admin
 from csf.admin import Panel, ReadOnlyAdmin, link, panel
 from csf.templatetags.csf_format import moment
 from enrollments.models import GuardianInvitation, Household, User
+from notifications.choices.preferences import CHOICES, COPIES
+from notifications.choices.readers import readers
 from notifications.models import EmailPreference
-from notifications.preferences import CHOICES, COPIES
-from notifications.readers import readers
 
 
 @admin.register(EmailPreference)

@@ -23,16 +23,16 @@ from csf.paths import path_to
 from csf.staff import staff_page
 from enrollments.models import User
 from notifications.admin.frames import frame
+from notifications.choices.preferences import CHOICES, footer_links
+from notifications.facts.order_facts import FINDS, fact_of
 from notifications.kinds import EmailKind
 from notifications.models import EmailMessage
-from notifications.order_facts import FINDS, fact_of
-from notifications.outgoing import outgoing
-from notifications.preferences import CHOICES, footer_links
+from notifications.office.staff_acts import NotPossible, send_test
+from notifications.office.veil import DOTS, veiled, veiled_facts
 from notifications.registry import EMAILS
 from notifications.render import render as render_email
 from notifications.samples import SAMPLES
-from notifications.staff_acts import NotPossible, send_test
-from notifications.veil import DOTS, veiled, veiled_facts
+from notifications.sending.outgoing import outgoing
 from orders.models import Order
 
 logger = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from csf.admin import Panel, ReadOnlyAdmin, badge, link, panel
 from csf.templatetags.csf_format import moment
 from enrollments.models import Household, User
 from notifications.models import Suppression
-from notifications.suppression import kept_back, lift, send_kept_back, worth_sending
+from notifications.sending.suppression import kept_back, lift, send_kept_back, worth_sending
 
 PANEL_ROWS = 50
 AT_SENDGRID = (

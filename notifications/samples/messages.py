@@ -2,9 +2,9 @@
 
 from django.conf import settings
 
-from notifications.family_messages import message_facts
 from notifications.kinds import EmailKind
 from notifications.models.messages import MAX_BODY_LINES
+from notifications.office.family_messages import message_facts
 from notifications.samples.orders import HOSTILE, LONG, Context
 
 ABOUT = "Bring a towel and warm socks on Saturday"

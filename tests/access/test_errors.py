@@ -14,8 +14,8 @@ from django.db import OperationalError, connection
 from django.test import Client
 
 from enrollments.models import Child
-from notifications.drain import drain
 from notifications.models import EmailMessage
+from notifications.sending.drain import drain
 from orders.models import Order
 from tests.conftest import ROOT
 from tests.factories import (

@@ -12,9 +12,9 @@ from django.test import Client
 from django.urls import reverse
 
 from enrollments.models import Child, EmergencyContact, Household, User
-from notifications.drain import drain
-from notifications.links import preferences_path
+from notifications.choices.links import preferences_path
 from notifications.models import EmailMessage
+from notifications.sending.drain import drain
 from orders.models import Order
 from tests.factories import create_course, create_staff
 from tests.pages import parent_of

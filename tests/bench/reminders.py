@@ -11,9 +11,9 @@ from django.utils import timezone
 
 from billing.models import Installment
 from csf.dates import local_date
+from notifications.daily.reminders import send_installment_reminders
 from notifications.kinds import EmailKind
 from notifications.models import EmailMessage
-from notifications.reminders import send_installment_reminders
 from tests.bench.measure import Case, counted_statements, measured
 from tests.bench.plans import CHUNK, create_plans, multiply
 from tests.bench.surroundings import fresh_database

@@ -13,8 +13,8 @@ from billing.models import ChargeAttempt, Payment, Refund, StripeEvent
 from billing.refunds import refund_waiting
 from csf.state import Stale
 from enrollments.models import Enrollment
-from notifications.drain import drain
 from notifications.models import EmailMessage
+from notifications.sending.drain import drain
 from orders.models import OrderStatus, PromoCode, PromoRedemption
 from tests.factories import create_course, create_household, create_order
 from tests.shop import NO_MONEY, PAID, UNPAID, hear, open_page, outcome

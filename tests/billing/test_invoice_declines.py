@@ -16,8 +16,8 @@ from billing.models import Card, ChargeAttempt, Installment, InstallmentStatus
 from billing.paying import invoice_page
 from csf.invariants import violations
 from csf.models import StaffTask
-from notifications.drain import drain
 from notifications.models import EmailMessage
+from notifications.sending.drain import drain
 from tests.shop import NO_MONEY, VISA, hear, money_moved, order_with_plan, script
 from tests.stripe_events import deliver, work_off_inbox
 

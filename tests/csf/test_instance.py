@@ -15,8 +15,8 @@ from billing.expiry import expire_holds
 from billing.models import StripeEvent
 from csf.models import Instance
 from notifications import tasks as email_tasks
-from notifications.health import problems
 from notifications.models import EmailMessage
+from notifications.watch.health import problems
 from orders.models import Order
 from tests.factories import create_course, create_order
 from tests.shop import Shop, accept, open_page, outcome

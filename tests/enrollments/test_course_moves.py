@@ -21,11 +21,11 @@ from csf.dates import local_date, start_of_day
 from enrollments import changes
 from enrollments.changes import NotConfirmed, change_course
 from enrollments.models import Course, CourseChange, CourseSession, Enrollment, Location
-from notifications.calendar import attachments
-from notifications.drain import drain
+from notifications.facts.calendar import attachments
 from notifications.kinds import EmailKind
 from notifications.models import EmailMessage
 from notifications.render import render
+from notifications.sending.drain import drain
 from tests.bench.rows import create_families
 from tests.factories import create_course, create_household, create_order, create_staff
 

@@ -5,8 +5,8 @@ import uuid
 import pytest
 
 from enrollments.models import User
+from notifications.choices.preferences import footer_links
 from notifications.models import EmailMessage
-from notifications.preferences import footer_links
 from notifications.render import render
 from notifications.samples import HOSTILE, SAMPLES
 

@@ -14,13 +14,13 @@ from django.test import Client
 from csf.models import StaffTask
 from notifications import accounts, tasks
 from notifications.accounts import NOTICES, AccountAdapter
-from notifications.drain import drain
 from notifications.kinds import EmailKind
 from notifications.models import EmailMessage
 from notifications.registry import EMAILS
 from notifications.render import render
 from notifications.samples import SAMPLES
-from notifications.settle import forget_secrets, recover_lost, resolve_unknown
+from notifications.sending.drain import drain
+from notifications.sending.settle import forget_secrets, recover_lost, resolve_unknown
 from tests.factories import create_guardian, create_household
 
 CODE = "QZXCANARY"
@@ -156,7 +156,7 @@ def test_the_sweep_forgets_secrets(parent):
 
 def test_a_failure_to_render_tells_nobody_the_code(parent, monkeypatch, caplog):
     row = ask_for_code(parent.email)
-    monkeypatch.setattr("notifications.drain.render", broken)
+    monkeypatch.setattr("notifications.sending.drain.render", broken)
 
     drain()
 

@@ -15,10 +15,10 @@ from django.utils import timezone
 from billing.models import StripeEvent, StripeEventStatus
 from csf import jobs
 from csf.models import Canary, Instance, JobRun, StaffTask
-from notifications import alerts
-from notifications.alerts import watch
 from notifications.models import Alert, DrainSignal, EmailAttempt, EmailEvent, EmailMessage
-from notifications.signs import signs
+from notifications.watch import alerts
+from notifications.watch.alerts import watch
+from notifications.watch.signs import signs
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
@@ -186,8 +186,8 @@ def test_each_threshold(case):
 )
 def test_a_daily_job_that_was_not_done_is_missed_an_hour_after_its_time(monkeypatch, hour, runs, is_missed):
     now = timezone.make_aware(timezone.datetime(2026, 5, 20)) + timedelta(hours=hour)
-    monkeypatch.setattr("notifications.signs.timezone.now", lambda: now)
-    monkeypatch.setattr("notifications.signs.queue_problems", lambda clusters: [])
+    monkeypatch.setattr("notifications.watch.signs.timezone.now", lambda: now)
+    monkeypatch.setattr("notifications.watch.signs.queue_problems", lambda clusters: [])
     for day, status in runs.items():
         on = now.date() + timedelta(days=day)
         JobRun.objects.create(job="charge_due_installments", on=on, status=status)
@@ -195,7 +195,7 @@ def test_a_daily_job_that_was_not_done_is_missed_an_hour_after_its_time(monkeypa
     assert [(sign.name, sign.text) for sign in signs()] == (
         [("jobs_missed", "not done 1:00:00 after its time: charge_due_installments")] if is_missed else []
     )
-    monkeypatch.setattr("notifications.signs.paused", lambda: {"charge_due_installments"})
+    monkeypatch.setattr("notifications.watch.signs.paused", lambda: {"charge_due_installments"})
     assert found() == []
 
 
@@ -224,7 +224,9 @@ def test_an_alert_is_told_once_when_it_begins_and_once_when_it_ends(webhook, cap
     }
     assert (ended["id"], ended["state"]) == (f"local:{alert.pk}:ended", "ended")
     assert ended["ended_at"] == alert.ended_at.isoformat()
-    assert [record.getMessage() for record in caplog.records if record.name == "notifications.alerts"] == [
+    assert [
+        record.getMessage() for record in caplog.records if record.name == "notifications.watch.alerts"
+    ] == [
         "alert began: emails_late (warning): emails are overdue for more than 0:05:00",
         "alert ended: emails_late (warning)",
     ]

@@ -13,9 +13,9 @@ from billing.cancel import cancel_enrollment
 from billing.closing import close_session, preview_session, work_off_closures
 from billing.transfer import transfer
 from enrollments.models import Enrollment
-from notifications.calendar import attachments, calendar_facts
-from notifications.drain import drain
+from notifications.facts.calendar import attachments, calendar_facts
 from notifications.models import EmailMessage
+from notifications.sending.drain import drain
 from tests.factories import create_course, create_household, create_order, create_staff
 
 

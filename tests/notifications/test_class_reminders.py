@@ -17,12 +17,12 @@ from csf.dates import local_date, start_of_day
 from csf.models import JobRun
 from enrollments.models import CourseSession, Enrollment, User
 from notifications import tasks
-from notifications.calendar import attachments
-from notifications.class_reminders import send_class_reminders
-from notifications.drain import drain
+from notifications.daily.class_reminders import send_class_reminders
+from notifications.facts.calendar import attachments
 from notifications.kinds import EmailKind
 from notifications.models import EmailMessage, EmailPreference
 from notifications.render import render
+from notifications.sending.drain import drain
 from tests.bench.rows import create_courses, create_families
 from tests.factories import create_course, create_guardian, create_household, create_order, create_staff
 

@@ -21,15 +21,15 @@ from django.test.utils import CaptureQueriesContext
 from django_q.models import OrmQ
 
 from csf.models import StaffTask
-from notifications import drain as drain_module
 from notifications import tasks
-from notifications.drain import drain
 from notifications.kinds import EmailKind
 from notifications.models import DrainSignal, EmailAttempt, EmailMessage, EmailStatus
 from notifications.registry import EMAILS
 from notifications.samples import SAMPLES
-from notifications.settle import recover_lost, resolve_unknown, settle
-from notifications.transport import Outcome, Result
+from notifications.sending import drain as drain_module
+from notifications.sending.drain import drain
+from notifications.sending.settle import recover_lost, resolve_unknown, settle
+from notifications.sending.transport import Outcome, Result
 from tests.factories import create_guardian, create_household
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -519,7 +519,7 @@ class Drains:
     CODE = """
 import os, sys, django
 django.setup()
-from notifications import drain
+from notifications.sending import drain
 render = drain.render
 def deadly(kind, context):
     if context.get("poison"):

@@ -11,12 +11,12 @@ from django.utils import timezone
 
 from csf.models import Instance
 from csf.templatetags.csf_format import moment
-from notifications import staff_acts
 from notifications.admin.email_actions import ACTIONS
-from notifications.drain import drain
 from notifications.kinds import EmailKind
 from notifications.models import DrainSignal, EmailAct, EmailAttempt, EmailEvent, EmailMessage
-from notifications.why_not import Gate, why_not
+from notifications.office import staff_acts
+from notifications.office.why_not import Gate, why_not
+from notifications.sending.drain import drain
 from tests.factories import create_household, create_order, create_staff
 from tests.notifications.test_drain import owe
 from tests.notifications.test_staff_acts import TOKEN, WHY, acts_of, one, state_of

@@ -12,7 +12,6 @@ from billing.models import Credit, Payment
 from csf.invariants import violations
 from csf.models import StaffTask
 from enrollments.models import User
-from notifications.drain import drain
 from notifications.models import (
     DrainSignal,
     EmailAct,
@@ -21,6 +20,7 @@ from notifications.models import (
     EmailPreference,
     Suppression,
 )
+from notifications.sending.drain import drain
 from tests.factories import create_guardian, create_household, create_order, create_staff
 from tests.shop import Shop, accept, hear, open_page
 

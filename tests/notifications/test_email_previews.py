@@ -10,12 +10,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing.cancel import cancel_enrollment
-from notifications.drain import drain
+from notifications.facts.order_facts import FINDS, fact_of
 from notifications.kinds import EmailKind
 from notifications.models import EmailAct, EmailMessage
-from notifications.order_facts import FINDS, fact_of
 from notifications.registry import EMAILS
 from notifications.samples import SAMPLES
+from notifications.sending.drain import drain
 from orders.models import Order
 from tests.factories import create_order, create_staff
 from tests.notifications.test_email_admin import staff_with

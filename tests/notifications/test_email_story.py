@@ -4,8 +4,8 @@ import re
 
 from django.utils import timezone
 
-from notifications.drain import drain
 from notifications.models import EmailEvent
+from notifications.sending.drain import drain
 from tests.notifications.test_email_admin import ALL, eml_of, page_of, press, shown, staff_with
 from tests.notifications.test_staff_acts import WHY, one
 

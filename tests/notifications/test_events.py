@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from csf.models import StaffTask
 from csf.sandbox.sendgrid.events import load_private_key, new_keypair, signed_headers
-from notifications.drain import drain
-from notifications.events import OVERTAKES, fold_events
 from notifications.models import DrainSignal, EmailEvent, EmailMessage
+from notifications.sending.drain import drain
+from notifications.sending.events import OVERTAKES, fold_events
 from tests.factories import create_order
 
 PRIVATE, PUBLIC = new_keypair()

@@ -10,16 +10,16 @@ import pytest
 from django.db.models.functions import Now
 
 from csf.models import StaffTask
-from notifications import drain as drain_module
-from notifications import failover, smtp
 from notifications.checks import second_route
-from notifications.drain import drain
 from notifications.kinds import EmailKind
 from notifications.models import DrainSignal, EmailAttempt, EmailMessage
-from notifications.settle import resolve_unknown
-from notifications.signs import signs
-from notifications.smtp import SmtpBackend
-from notifications.transport import Outcome, post
+from notifications.sending import drain as drain_module
+from notifications.sending import failover, smtp
+from notifications.sending.drain import drain
+from notifications.sending.settle import resolve_unknown
+from notifications.sending.smtp import SmtpBackend
+from notifications.sending.transport import Outcome, post
+from notifications.watch.signs import signs
 from tests.notifications.smtp_server import smtp_server
 from tests.notifications.test_drain import lose_leases, make_due, owe, posted, states, tasks_for_staff
 from tests.notifications.test_transport import a_mail, answer, answering, certificate, server, tls  # noqa: F401
@@ -195,7 +195,7 @@ def test_each_answer_of_another_provider(settings, said, outcome):
 
 def test_a_second_account_at_sendgrid_is_posted_to_as_the_first(settings, mail_server):
     settings.EMAIL_FAILOVER = (
-        f"notifications.transport.SendGridBackend?api_key=SG.other&api_url={mail_server.url}/v3/"
+        f"notifications.sending.transport.SendGridBackend?api_key=SG.other&api_url={mail_server.url}/v3/"
     )
     backend = failover.backend()
     result = post(a_mail(), backend)
@@ -443,7 +443,7 @@ def test_staff_are_told_when_the_second_route_is_in_use_and_when_it_takes_nothin
         ("smtp+ssl://smtp.example.org", None),
         ("smtp://127.0.0.1:2525", None),
         ("anymail.backends.mailgun.EmailBackend?api_key=k&sender_domain=example.org", None),
-        ("notifications.transport.SendGridBackend?api_key=SG.other", None),
+        ("notifications.sending.transport.SendGridBackend?api_key=SG.other", None),
         ("smtp://user:hunter2@smtp.example.org", "readable for all"),
         ("smtp+tls://user:hunter2@", "a server is given as"),
         ("smtp+tls://user:hunter2@host:port", "a server is given as"),
@@ -451,7 +451,7 @@ def test_staff_are_told_when_the_second_route_is_in_use_and_when_it_takes_nothin
         ("anymail.backends.nothing.EmailBackend", "neither"),
         ("hunter2", "neither"),
         ("django.core.mail.backends.console.EmailBackend", "no backend of anymail"),
-        ("notifications.failover.is_on", "no backend of anymail"),
+        ("notifications.sending.failover.is_on", "no backend of anymail"),
         ("anymail.backends.mailgun.EmailBackend", "is not configured"),
     ],
 )

@@ -17,13 +17,13 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from csf.dates import local_date
-from notifications.events import fold_events
-from notifications.figures import COLUMNS, Period, figures
-from notifications.figures_page import MOST_DAYS
 from notifications.models import EmailAttempt, EmailEvent, EmailMessage
-from notifications.outgoing import outgoing
+from notifications.office.figures import COLUMNS, Period, figures
+from notifications.office.figures_page import MOST_DAYS
 from notifications.purge import forget_old_data
-from notifications.transport import SendGridBackend
+from notifications.sending.events import fold_events
+from notifications.sending.outgoing import outgoing
+from notifications.sending.transport import SendGridBackend
 from tests.factories import create_order, create_staff
 
 pytestmark = pytest.mark.django_db

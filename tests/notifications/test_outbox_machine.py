@@ -30,11 +30,7 @@ from hypothesis.stateful import (
 
 from billing.models import Credit
 from csf.sandbox.sendgrid.events import load_private_key, new_keypair, signed_headers
-from notifications import drain as drain_module
-from notifications import staff_acts
 from notifications.accounts import AccountEvent
-from notifications.drain import drain
-from notifications.events import fold_events
 from notifications.kinds import EmailKind
 from notifications.models import (
     FINAL,
@@ -45,8 +41,12 @@ from notifications.models import (
     EmailMessage,
     Suppression,
 )
+from notifications.office import staff_acts
 from notifications.outbox import notify
-from notifications.settle import forget_secrets, recover_lost, resolve_unknown
+from notifications.sending import drain as drain_module
+from notifications.sending.drain import drain
+from notifications.sending.events import fold_events
+from notifications.sending.settle import forget_secrets, recover_lost, resolve_unknown
 from tests.factories import create_guardian, create_household, create_staff
 
 PRIVATE, PUBLIC = new_keypair()

@@ -11,13 +11,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from enrollments.models import User
-from notifications import links
-from notifications.drain import drain
-from notifications.kinds import EmailKind
-from notifications.links import preferences_path, unsubscribe_path
-from notifications.models import EmailMessage, EmailPreference, Suppression
-from notifications.outgoing import outgoing
-from notifications.preferences import (
+from notifications.choices import links
+from notifications.choices.links import preferences_path, unsubscribe_path
+from notifications.choices.preferences import (
     ALWAYS_SENT,
     CHOICES,
     COPIES,
@@ -30,9 +26,13 @@ from notifications.preferences import (
     provider_unsubscribed,
     unwanted,
 )
+from notifications.kinds import EmailKind
+from notifications.models import EmailMessage, EmailPreference, Suppression
 from notifications.registry import EMAILS
 from notifications.render import render
 from notifications.samples import SAMPLES
+from notifications.sending.drain import drain
+from notifications.sending.outgoing import outgoing
 from tests.factories import create_guardian, create_household, create_staff
 from tests.pages import words
 

@@ -26,10 +26,10 @@ from csf.dates import local_date, start_of_day
 from csf.models import JobRun
 from enrollments.models import User
 from notifications import tasks
-from notifications.drain import drain
+from notifications.daily.overdue import process_overdue_installments
+from notifications.daily.reminders import send_card_notices, send_installment_reminders
 from notifications.models import EmailMessage
-from notifications.overdue import process_overdue_installments
-from notifications.reminders import send_card_notices, send_installment_reminders
+from notifications.sending.drain import drain
 from orders.models import Order, OrderItem
 from tests.bench.rows import create_courses, create_families, create_orders
 from tests.factories import create_order

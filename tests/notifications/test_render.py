@@ -8,12 +8,12 @@ from django.conf import settings
 
 from csf.sandbox.sendgrid.check import problems
 from notifications.kinds import EmailKind
-from notifications.outgoing import outgoing
 from notifications.palette import ACCENTS, DARK, LIGHT
 from notifications.registry import EMAILS
 from notifications.render import MAX_LINES, MAX_SUBJECT, TEXT_WIDTH, _engine, render
 from notifications.samples import HOSTILE, LONG, SAMPLES
-from notifications.transport import SendGridBackend
+from notifications.sending.outgoing import outgoing
+from notifications.sending.transport import SendGridBackend
 from tests.notifications.mails import ALL, every_mail, mail_of, row_of
 
 TEMPLATES = Path(settings.BASE_DIR) / "templates" / "emails"

@@ -19,14 +19,14 @@ from django.utils import timezone
 from billing.models import Card, Credit, Installment, InstallmentStatus
 from enrollments.invitations import AddressTaken
 from enrollments.models import GuardianInvitation, Household, User
-from notifications.drain import drain
-from notifications.joining import join_family
-from notifications.links import invitation_path
+from notifications.choices.joining import join_family
+from notifications.choices.links import invitation_path
+from notifications.choices.preferences import COPIES, choices_of, choose
+from notifications.daily.overdue import process_overdue_installments
+from notifications.daily.reminders import send_card_notices, send_installment_reminders
+from notifications.facts.snapshots import guardians
 from notifications.models import EmailMessage, EmailPreference
-from notifications.overdue import process_overdue_installments
-from notifications.preferences import COPIES, choices_of, choose
-from notifications.reminders import send_card_notices, send_installment_reminders
-from notifications.snapshots import guardians
+from notifications.sending.drain import drain
 from tests.bench.rows import create_courses, create_families, create_orders
 from tests.factories import create_guardian, create_household, create_order, create_staff
 from tests.pages import parent_of, words

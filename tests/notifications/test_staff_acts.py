@@ -11,14 +11,14 @@ from django.utils import timezone
 
 from csf.models import StaffTask
 from enrollments.models import User
-from notifications import staff_acts
-from notifications.drain import drain
 from notifications.kinds import EmailKind
 from notifications.models import EmailAttempt, EmailMessage
+from notifications.office import staff_acts
+from notifications.office.staff_acts import NotPossible
 from notifications.quarantine import release_quarantine
 from notifications.samples import SAMPLES
-from notifications.settle import resolve_unknown
-from notifications.staff_acts import NotPossible
+from notifications.sending.drain import drain
+from notifications.sending.settle import resolve_unknown
 from tests.factories import create_household, create_order, create_staff
 from tests.notifications.test_drain import make_due, owe, posted, tasks_for_staff
 

@@ -13,13 +13,13 @@ from csf import jobs
 from csf.checks import configuration
 from csf.models import Canary, Instance, StaffTask
 from notifications import tasks
-from notifications.alerts import watch
-from notifications.drain import drain
-from notifications.events import fold_events
 from notifications.kinds import EmailKind
 from notifications.models import Alert, DrainSignal, EmailAttempt, EmailEvent, EmailMessage, Suppression
 from notifications.render import render
-from notifications.settle import fail, resolve_unknown
+from notifications.sending.drain import drain
+from notifications.sending.events import fold_events
+from notifications.sending.settle import fail, resolve_unknown
+from notifications.watch.alerts import watch
 from tests.factories import create_household
 
 MINUTE = timedelta(minutes=1)
@@ -231,7 +231,7 @@ def test_a_digest_that_does_not_arrive_leads_to_no_other(what, mail_server):
 
 
 def test_without_the_guard_each_bounce_would_lead_to_the_next(monkeypatch):
-    monkeypatch.setattr("notifications.alerts.about_these_emails", lambda tasks: set())
+    monkeypatch.setattr("notifications.watch.alerts.about_these_emails", lambda tasks: set())
     task()
     for _ in range(5):
         watch()

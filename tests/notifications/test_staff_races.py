@@ -9,11 +9,11 @@ import pytest
 from django.db import connection, models, transaction
 from django.utils import timezone
 
-from notifications import drain as drain_module
-from notifications import staff_acts
-from notifications.drain import drain
 from notifications.models import EmailAct, EmailMessage
-from notifications.staff_acts import NotPossible
+from notifications.office import staff_acts
+from notifications.office.staff_acts import NotPossible
+from notifications.sending import drain as drain_module
+from notifications.sending.drain import drain
 from tests.factories import create_staff
 from tests.notifications.test_staff_acts import WHY, one, state_of
 

@@ -18,11 +18,11 @@ from django.db.models.functions import Now
 from django.urls import reverse
 
 from csf.models import StaffTask
-from notifications.events import fold_events
 from notifications.kinds import EmailKind
 from notifications.models import UNFINISHED, EmailAttempt, EmailEvent, EmailMessage, EmailStatus
 from notifications.samples import SAMPLES
-from notifications.settle import recover_lost, resolve_unknown
+from notifications.sending.events import fold_events
+from notifications.sending.settle import recover_lost, resolve_unknown
 from tests.conftest import ROOT
 from tests.e2e import processes
 from tests.factories import create_guardian, create_household
@@ -49,7 +49,7 @@ class Sender:
 import os, sys, time, django
 django.setup()
 from datetime import timedelta
-from notifications import drain
+from notifications.sending import drain
 from notifications.models import outbox
 outbox.LEASE = drain.LEASE = timedelta(seconds=5)
 outbox.BACKOFF[:] = [timedelta(seconds=1)] * 3

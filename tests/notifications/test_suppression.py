@@ -22,9 +22,7 @@ from hypothesis import strategies as st
 
 from csf.models import StaffTask
 from enrollments.models import User
-from notifications import drain as drain_module
-from notifications.drain import drain
-from notifications.events import fold_events
+from notifications.choices.preferences import choices_of
 from notifications.kinds import EmailKind
 from notifications.models import (
     EmailAct,
@@ -33,8 +31,10 @@ from notifications.models import (
     EmailPreference,
     Suppression,
 )
-from notifications.preferences import choices_of
-from notifications.suppression import suppressed
+from notifications.sending import drain as drain_module
+from notifications.sending.drain import drain
+from notifications.sending.events import fold_events
+from notifications.sending.suppression import suppressed
 from tests.factories import create_household, create_staff
 from tests.notifications.test_drain import make_due, owe, posted, states, tasks_for_staff, wait_until
 from tests.notifications.test_events import deliver, event, public_key  # noqa: F401

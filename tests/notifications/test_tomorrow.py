@@ -15,10 +15,10 @@ from csf.dates import local_date
 from csf.models import JobRun
 from csf.money import money_text
 from enrollments.models import User
-from notifications import tomorrow
+from notifications.daily.reminders import send_installment_reminders
 from notifications.models import EmailMessage
-from notifications.reminders import send_installment_reminders
-from notifications.tomorrow import DAYS_AHEAD, JOBS, SHOWN
+from notifications.office import tomorrow
+from notifications.office.tomorrow import DAYS_AHEAD, JOBS, SHOWN
 from orders.models import Order
 from tests.factories import create_household, create_staff
 from tests.notifications.test_reminders import create_part, create_parts

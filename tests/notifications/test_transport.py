@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from django.core.mail import EmailMultiAlternatives
 
 from csf import kept
-from notifications.transport import Outcome, SendGridBackend, post
+from notifications.sending.transport import Outcome, SendGridBackend, post
 
 SENT, NOT_SENT, HELD_BACK = Outcome.SENT, Outcome.NOT_SENT, Outcome.HELD_BACK
 REFUSED, UNKNOWN = Outcome.REFUSED, Outcome.UNKNOWN

@@ -2,8 +2,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from notifications.alerts import watch
-from notifications.health import problems, queue_problems
+from notifications.watch.alerts import watch
+from notifications.watch.health import problems, queue_problems
 
 STANDS_STILL = 3
 

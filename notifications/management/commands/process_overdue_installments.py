@@ -2,7 +2,7 @@ import datetime
 
 from csf.job_command import JobCommand
 from csf.report import Report
-from notifications.overdue import process_overdue_installments
+from notifications.daily.overdue import process_overdue_installments
 
 
 class Command(JobCommand):

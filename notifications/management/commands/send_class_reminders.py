@@ -2,7 +2,7 @@ import datetime
 
 from csf.job_command import JobCommand
 from csf.report import Report
-from notifications.class_reminders import send_class_reminders
+from notifications.daily.class_reminders import send_class_reminders
 
 
 class Command(JobCommand):

@@ -2,7 +2,7 @@ import datetime
 
 from csf.job_command import JobCommand
 from csf.report import Report
-from notifications.reminders import send_installment_reminders
+from notifications.daily.reminders import send_installment_reminders
 
 
 class Command(JobCommand):

@@ -1,0 +1,1 @@
+"""What families choose about emails, and who of a family reads them."""

@@ -1,0 +1,44 @@
+"""The forms of the pages about emails."""
+
+from typing import Any
+
+from allauth.account.adapter import get_adapter
+from django import forms
+
+from enrollments.forms import NameField
+from enrollments.models import User
+from notifications.choices.preferences import CHOICES, COPIES, Origin, choices_of, choose
+from notifications.choices.readers import is_first_guardian
+
+
+class PreferencesForm(forms.Form):
+    """A tick for each thing that this person can switch."""
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._user = user
+        has_copies = user.household_id is not None and not is_first_guardian(user)
+        for name, is_on in choices_of(user).items():
+            if name == COPIES and not has_copies:
+                continue
+            self.fields[name] = forms.BooleanField(
+                label=CHOICES[name].title, help_text=CHOICES[name].about, initial=is_on, required=False
+            )
+
+    def save(self) -> bool:
+        """Whether anything changed."""
+        changes = [
+            choose(self._user, name, is_on=is_on, origin=Origin.PAGE)
+            for name, is_on in self.cleaned_data.items()
+        ]
+        return any(changes)
+
+
+class InvitationForm(forms.Form):
+    first_name = NameField(max_length=60)
+    last_name = NameField(max_length=60)
+    email = forms.EmailField(label="Their email address", max_length=254)
+
+    def clean_email(self) -> str:
+        email: str = get_adapter().clean_email(self.cleaned_data["email"])
+        return email

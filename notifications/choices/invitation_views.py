@@ -1,0 +1,92 @@
+"""Who else gets a family's emails: the first guardian invites, withdraws and stops; the invited says yes."""
+
+import uuid
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_not_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST
+
+from enrollments.families import household_of
+from enrollments.invitations import AddressTaken, InvitationOver, NotInvited, invite_guardian
+from enrollments.models import Household, User
+from notifications.choices.forms import InvitationForm
+from notifications.choices.joining import join_family
+from notifications.choices.links import BadLink, invitation_of
+from notifications.choices.preference_views import masked
+from notifications.choices.preferences import COPIES, Origin, choose
+from notifications.choices.readers import is_first_guardian, other_guardians
+
+
+def invite(request: HttpRequest) -> HttpResponse:
+    household = _led_by(request)
+    assert isinstance(request.user, User)
+    form = InvitationForm(request.POST if request.method == "POST" else None)
+    if form.is_valid():
+        try:
+            invited = invite_guardian(
+                household=household, by=request.user, now=timezone.now(), **form.cleaned_data
+            )
+        except NotInvited as reason:
+            form.add_error("email", str(reason))
+        else:
+            messages.success(request, f"We send an invitation to {invited.email}.")
+            return redirect("account_emails")
+    return render(request, "notifications/invite.html", {"form": form})
+
+
+@require_POST
+def withdraw_invitation(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    invitation = get_object_or_404(_led_by(request).invitations, public_id=public_id)
+    if invitation.accepted_at:
+        messages.info(request, f"{invitation.first_name} has said yes in the meantime.")
+    else:
+        invitation.withdraw()
+        messages.success(request, f"The invitation to {invitation.email} is withdrawn.")
+    return redirect("account_emails")
+
+
+@require_POST
+def stop_copies(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    """The first guardian ends another one's copies. Only that one can switch them on again."""
+    guardian = get_object_or_404(other_guardians(_led_by(request)), public_id=public_id)
+    choose(guardian, COPIES, is_on=False, origin=Origin.GUARDIAN)
+    messages.success(request, f"{guardian.get_short_name()} gets no more copies.")
+    return redirect("account_emails")
+
+
+def _led_by(request: HttpRequest) -> Household:
+    """404 for who is not the first guardian of a family."""
+    household = household_of(request)
+    if not (isinstance(request.user, User) and is_first_guardian(request.user)):
+        raise Http404("not the first guardian")
+    return household
+
+
+@never_cache
+@login_not_required
+def invitation(request: HttpRequest, token: str) -> HttpResponse:
+    """From the email. Looking at it accepts nothing."""
+    try:
+        found = invitation_of(token)
+    except BadLink:
+        return render(request, "notifications/bad_link.html", status=404)
+    context: dict[str, Any] = {"invitation": found, "address": masked(found.email)}
+    if found.accepted_at:
+        return render(request, "notifications/joined.html", context)
+    if request.method == "POST":
+        try:
+            join_family(invitation=found, now=timezone.now())
+        except AddressTaken:
+            context["is_taken"] = True
+        except InvitationOver:
+            pass  # the page says so
+        else:
+            return redirect(request.path)
+    is_over = not found.is_open(timezone.now())
+    page = "notifications/invitation.html"
+    return render(request, page, context | {"is_over": is_over}, status=410 if is_over else 200)

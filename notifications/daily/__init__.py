@@ -1,0 +1,1 @@
+"""The jobs that owe emails by the calendar."""

@@ -1,0 +1,27 @@
+"""The daily job that reminds families of classes that start soon."""
+
+import datetime
+from datetime import timedelta
+
+from django.conf import settings
+
+from csf.report import Report
+from notifications.daily.telling import tell
+from notifications.facts.calendar import sequences
+from notifications.facts.due import in_chunks
+from notifications.facts.starting import ClassStart, starting, why_not
+from notifications.kinds import EmailKind
+
+
+def send_class_reminders(*, on: datetime.date, dry_run: bool = False) -> Report:
+    """Remind once of each place and first day, on the first of the CLASS_REMINDER_DAYS on which a job runs.
+
+    Never on the day itself or after it. A first day that was moved is reminded of again.
+    """
+    report = Report()
+    until = on + timedelta(days=settings.CLASS_REMINDER_DAYS)
+    for chunk in in_chunks(starting(after=on, until=until)):
+        known = sequences(place.pk for place in chunk)
+        starts = (ClassStart(place, known[place.pk]) for place in chunk)
+        tell(EmailKind.CLASS_STARTS_SOON, starts, report, why_not=why_not, dry_run=dry_run)
+    return report

@@ -1,0 +1,1 @@
+"""What each kind of email tells, read from the fact that owes it."""

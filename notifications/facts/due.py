@@ -1,0 +1,193 @@
+"""The facts behind the emails that daily jobs send about installments, and what is read to tell them."""
+
+import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeVar
+
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db import DEFAULT_DB_ALIAS, models
+from django.db.models import Count, OuterRef, QuerySet, Subquery, Sum, Value
+from django.db.models.functions import Concat, JSONObject
+
+from billing.models import Card, Installment, InstallmentStatus
+from billing.models.money import OPEN_INSTALLMENT
+from enrollments.models import EnrollmentStatus, User
+from notifications.choices.readers import readers
+from orders.models import OrderItem, OrderStatus
+
+CHUNK = 1000
+# Nothing happens by itself any more: the parent has to act, or staff.
+WAITING_FOR_PARENT = [
+    InstallmentStatus.NEEDS_CARD,
+    InstallmentStatus.NEEDS_AUTH,
+    InstallmentStatus.EXHAUSTED,
+]
+
+# Of a thousand rows, reading columns that nobody tells takes longer than telling the others.
+_TOLD = [
+    "public_id",
+    "number",
+    "due_on",
+    "amount_cents",
+    "status",
+    "next_try_on",
+    "held_at",
+    "order__public_id",
+    "order__number",
+    "order__charges_paused_at",
+    "order__household",
+]
+_CARD = ["id", "brand", "last4", "exp_month", "exp_year", "refused_at"]
+_GUARDIAN = ["id", "email", "first_name"]
+
+Row = TypeVar("Row", bound=models.Model)
+
+
+def scheduled() -> QuerySet[Installment]:
+    """Those that will be charged on their due date, unless staff have stopped the charges."""
+    return Installment.objects.filter(order__status=OrderStatus.CONFIRMED, status=InstallmentStatus.SCHEDULED)
+
+
+def upcoming() -> QuerySet[Installment]:
+    """Those that will be charged on their due date, as things stand."""
+    return _undisturbed().filter(status=InstallmentStatus.SCHEDULED)
+
+
+def waiting_for_parent() -> QuerySet[Installment]:
+    return _undisturbed().filter(status__in=WAITING_FOR_PARENT)
+
+
+def _undisturbed() -> QuerySet[Installment]:
+    """Of orders that stand; where staff have stopped the charges, they also do the talking."""
+    return Installment.objects.filter(
+        order__status=OrderStatus.CONFIRMED, order__charges_paused_at=None, held_at=None
+    )
+
+
+def with_story(rows: QuerySet[Installment]) -> QuerySet[Installment]:
+    """With all that an email says about them, in one statement."""
+    parts = Installment.objects.filter(order=OuterRef("order")).order_by().values("order")
+    still_open = parts.filter(status__in=OPEN_INSTALLMENT)
+    kept = OrderItem.objects.filter(order=OuterRef("order"), moved_to=None).exclude(
+        enrollment__status=EnrollmentStatus.CANCELLED
+    )
+    child = Concat("child__first_name", Value(" "), "child__last_name")
+    family = OuterRef("order__household")
+    cards = Card.objects.filter(household=family, replaced_at=None).order_by()
+    return (
+        rows.select_related("order")
+        .only(*_TOLD)
+        .annotate(
+            of=Subquery(parts.annotate(count=Count("pk")).values("count")),
+            places=ArraySubquery(kept.values(place=JSONObject(child=child, course="course__title"))),
+            left_cents=Subquery(still_open.annotate(sum=Sum("amount_cents")).values("sum")),
+            card=Subquery(cards.values(told=_columns(_CARD))),
+            guardians=ArraySubquery(readers().filter(household=family).values(told=_columns(_GUARDIAN))),
+        )
+    )
+
+
+def _columns(names: list[str]) -> JSONObject:
+    return JSONObject(**{name: name for name in names})
+
+
+def _row(model: type[Row], columns: dict[str, Any]) -> Row:
+    """Of those columns, which came as JSON; any other is read when it is asked for."""
+    fields = [field for field in model._meta.concrete_fields if field.attname in columns]
+    values = [field.to_python(columns[field.attname]) for field in fields]
+    return model.from_db(DEFAULT_DB_ALIAS, [field.attname for field in fields], values)
+
+
+def in_chunks(rows: QuerySet[Row]) -> Iterator[list[Row]]:
+    """All rows, CHUNK at a time, so that memory stays small; each row is seen once."""
+    last_pk = 0
+    while chunk := list(rows.filter(pk__gt=last_pk).order_by("pk")[:CHUNK]):
+        yield chunk
+        last_pk = chunk[-1].pk
+
+
+@dataclass(frozen=True)
+class DueInstallment:
+    """An installment, read `with_story`."""
+
+    installment: Any
+
+    def __str__(self) -> str:
+        return str(self.installment)
+
+    @property
+    def pk(self) -> int:
+        return int(self.installment.pk)
+
+    @property
+    def row(self) -> Any:
+        """What a job's report names."""
+        return self.installment
+
+    @cached_property
+    def recipients(self) -> list[User]:
+        return [_row(User, columns) for columns in self.installment.guardians]
+
+    @property
+    def card(self) -> Card | None:
+        """The one that would be charged."""
+        return _row(Card, self.installment.card) if self.installment.card else None
+
+
+def why_staff_do_the_talking(fact: DueInstallment) -> str:
+    """Where staff have stopped the charges, no email goes by itself."""
+    if fact.installment.held_at:
+        return "held by staff"
+    if fact.installment.order.charges_paused_at:
+        return "the charges of this order are paused"
+    return ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverdueInstallment(DueInstallment):
+    on: datetime.date
+    stage_days: int
+    """The last of the days after the due date on which a notice is due."""
+
+    @property
+    def days(self) -> int:
+        return int((self.on - self.installment.due_on).days)
+
+    @property
+    def stage_on(self) -> datetime.date:
+        due_on: datetime.date = self.installment.due_on
+        return due_on + datetime.timedelta(days=self.stage_days)
+
+
+@dataclass(frozen=True)
+class ExpiringCard:
+    """A card that will not live to the payments in `missed`, the next one first.
+
+    Of its household the guardians are fetched who read the family's emails.
+    """
+
+    card: Card
+    missed: list[Installment] = field(default_factory=list)
+    notice_days: int = 0
+
+    def __str__(self) -> str:
+        return str(self.card)
+
+    @property
+    def pk(self) -> int:
+        return self.card.pk
+
+    @property
+    def row(self) -> Installment:
+        """The next one that it does not live to."""
+        return self.missed[0]
+
+    @property
+    def due_on(self) -> datetime.date:
+        return self.missed[0].due_on
+
+    @property
+    def recipients(self) -> list[User]:
+        return list(self.card.household.guardians.all())

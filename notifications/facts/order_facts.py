@@ -1,0 +1,157 @@
+"""The newest fact of an order for each kind of email that hangs on one, to show what it would say now."""
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from django.db import models
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from billing.models import (
+    CancellationStatus,
+    CancellationTransition,
+    Card,
+    ChargeAttemptTransition,
+    ClosureLineTransition,
+    CreditCause,
+    Installment,
+    RefundStatus,
+    RefundTransition,
+)
+from csf.dates import local_date
+from enrollments.models import CourseChange, EnrollmentTransition
+from notifications.facts.calendar import sequences
+from notifications.facts.closing import is_session_cancelled
+from notifications.facts.due import DueInstallment, ExpiringCard, OverdueInstallment, with_story
+from notifications.facts.moved import MovedFamily, moved_families
+from notifications.facts.starting import ClassStart, starting
+from notifications.kinds import EmailKind
+from notifications.which import charge_kind, enrollment_kind, order_kind
+from orders.models import Order
+
+Row = TypeVar("Row", bound=models.Model)
+Find = Callable[[Order], Any]
+NO_STAGE = 0
+LOOK_AHEAD_DAYS = 366
+
+
+def fact_of(kind: EmailKind, order: Order) -> Any:
+    """None if the order has no such fact, or the kind hangs on no order."""
+    find = FINDS.get(kind)
+    return find(order) if find else None
+
+
+def _newest(rows: QuerySet[Row], tells: Callable[[Row], bool]) -> Row | None:
+    return next((row for row in rows.order_by("-pk") if tells(row)), None)
+
+
+def _moved_order(kind: EmailKind) -> Find:
+    return lambda order: _newest(order.transitions.all(), lambda fact: order_kind(fact) == kind)
+
+
+def _moved_enrollment(kind: EmailKind) -> Find:
+    def find(order: Order) -> EnrollmentTransition | None:
+        rows = EnrollmentTransition.objects.filter(enrollment__order_item__order=order)
+        return _newest(rows.select_related("enrollment__course"), lambda fact: enrollment_kind(fact) == kind)
+
+    return find
+
+
+def _moved_charge(kind: EmailKind) -> Find:
+    def find(order: Order) -> ChargeAttemptTransition | None:
+        rows = ChargeAttemptTransition.objects.filter(chargeattempt__installment__order=order)
+        return _newest(
+            rows.select_related("chargeattempt__installment__order"), lambda fact: charge_kind(fact) == kind
+        )
+
+    return find
+
+
+def _cancellation(order: Order) -> CancellationTransition | None:
+    rows = CancellationTransition.objects.filter(cancellation__order=order)
+    return rows.filter(to_status=CancellationStatus.SETTLED).order_by("-pk").first()
+
+
+def _cancelled_session(order: Order) -> ClosureLineTransition | None:
+    rows = ClosureLineTransition.objects.filter(closureline__enrollment__order_item__order=order)
+    return _newest(
+        rows.select_related("closureline__closure", "closureline__enrollment"), is_session_cancelled
+    )
+
+
+def _refund(status: RefundStatus) -> Find:
+    def find(order: Order) -> RefundTransition | None:
+        rows = RefundTransition.objects.filter(refund__order=order, to_status=status)
+        return rows.order_by("-pk").first()
+
+    return find
+
+
+def _open_part(order: Order) -> Installment | None:
+    """The next one to be paid, as the daily jobs read it."""
+    parts = with_story(Installment.objects.filter(order=order).open())
+    return parts.order_by("due_on", "number").first()
+
+
+def _due(order: Order) -> DueInstallment | None:
+    part = _open_part(order)
+    return DueInstallment(part) if part else None
+
+
+def _overdue(order: Order) -> OverdueInstallment | None:
+    """As if it were overdue: at least for a day."""
+    part = _open_part(order)
+    if part is None:
+        return None
+    on = max(local_date(timezone.now()), part.due_on + timedelta(days=1))
+    return OverdueInstallment(part, on=on, stage_days=NO_STAGE)
+
+
+def _card(order: Order) -> ExpiringCard | None:
+    """As if the family's card did not live to the next payments."""
+    card = Card.objects.usable().filter(household=order.household_id).first()
+    missed = list(order.installments.open().select_related("order").order_by("due_on", "number"))
+    return ExpiringCard(card, missed) if card and card.exp_month and missed else None
+
+
+def _class_start(order: Order) -> ClassStart | None:
+    """The first of its classes that has yet to begin."""
+    today = local_date(timezone.now())
+    places: QuerySet[Any] = starting(after=today, until=today + timedelta(days=LOOK_AHEAD_DAYS))
+    place = places.filter(order_item__order=order).order_by("first_on", "pk").first()
+    return ClassStart(place, sequences([place.pk])[place.pk]) if place else None
+
+
+def _class_moved(order: Order) -> MovedFamily | None:
+    changes = CourseChange.objects.filter(course__order_items__order=order)
+    change = changes.order_by("-pk").first()
+    families = moved_families(change) if change else []
+    return next((family for family in families if family.household_id == order.household_id), None)
+
+
+FINDS: Mapping[EmailKind, Find] = {
+    EmailKind.ORDER_CONFIRMATION: _moved_order(EmailKind.ORDER_CONFIRMATION),
+    EmailKind.PAYMENT_SUCCESS: lambda order: order.payments.order_by("-pk").first(),
+    EmailKind.PAYMENT_FAILED: _moved_charge(EmailKind.PAYMENT_FAILED),
+    EmailKind.AUTHENTICATION_NEEDED: _moved_charge(EmailKind.AUTHENTICATION_NEEDED),
+    EmailKind.INSTALLMENT_REMINDER: _due,
+    EmailKind.OVERDUE_NOTICE: _overdue,
+    EmailKind.CARD_EXPIRING: _card,
+    EmailKind.ENROLLMENT_CONFIRMATION: _moved_enrollment(EmailKind.ENROLLMENT_CONFIRMATION),
+    EmailKind.CANCELLATION_CONFIRMATION: _cancellation,
+    EmailKind.CLASS_STARTS_SOON: _class_start,
+    EmailKind.CLASS_MOVED: _class_moved,
+    EmailKind.SESSION_CANCELLED: _cancelled_session,
+    EmailKind.REFUND_ISSUED: _refund(RefundStatus.SUCCEEDED),
+    EmailKind.REFUND_REJECTED: _refund(RefundStatus.REJECTED),
+    EmailKind.CREDIT_ADDED: lambda order: (
+        order.credits.filter(cause=CreditCause.GRANTED).order_by("-pk").first()
+    ),
+    EmailKind.TRANSFER_CONFIRMATION: lambda order: order.transfers.order_by("-pk").first(),
+    EmailKind.WAITLIST_JOINED: _moved_enrollment(EmailKind.WAITLIST_JOINED),
+    EmailKind.WAITLIST_OFFER: _moved_enrollment(EmailKind.WAITLIST_OFFER),
+    EmailKind.WAITLIST_LAPSED: _moved_enrollment(EmailKind.WAITLIST_LAPSED),
+    EmailKind.WAITLIST_PROMOTED: _moved_order(EmailKind.WAITLIST_PROMOTED),
+    EmailKind.WAITLIST_CHARGE_FAILED: _moved_charge(EmailKind.WAITLIST_CHARGE_FAILED),
+}

@@ -1,0 +1,309 @@
+"""What each email says, frozen as JSON values when its fact happens: cents, ISO dates, names, link paths.
+
+Wording comes later, from the template; no template reads the database.
+"""
+
+import datetime
+from typing import Any
+
+from django.utils import timezone
+
+from billing.credits import spent_on
+from billing.declines import decline_words
+from billing.dunning import next_try_on
+from billing.links import pay_link_path
+from billing.models import (
+    CancellationTransition,
+    Card,
+    ChargeAttempt,
+    ChargeAttemptTransition,
+    ChargeKind,
+    ChargeStatus,
+    Installment,
+    InstallmentStatus,
+    Payment,
+    PaymentMethod,
+    RefundTransition,
+)
+from billing.models.money import OPEN_INSTALLMENT
+from billing.paying import next_charge_on
+from csf.dates import local_date
+from csf.paths import fixed_path
+from enrollments.models import Course, EnrollmentTransition, Household, User
+from notifications.choices.readers import readers
+from notifications.facts.calendar import CANCEL, calendar_facts
+from notifications.facts.due import DueInstallment, ExpiringCard, OverdueInstallment, with_story
+from orders.models import Order, OrderTransition
+
+Snapshot = dict[str, Any]
+FINAL_STAGE = 4
+
+
+def guardians(household: Household) -> list[User]:
+    """Whom a family's mail goes to, never "whoever pressed the button"."""
+    return list(readers().filter(household=household))
+
+
+def order_snapshot(fact: OrderTransition) -> Snapshot:
+    order = fact.order
+    items = order.items.select_related("child", "course__location")
+    installments = list(order.installments.all())
+    return order_facts(order) | {
+        "placed_at": order.placed_at and order.placed_at.isoformat(),
+        "held_until": order.held_until and order.held_until.isoformat() if installments else None,
+        "lines": [
+            course_facts(item.course)
+            | {
+                "child": str(item.child),
+                "list_cents": item.list_cents,
+                "net_cents": item.net_cents,
+                "reductions": item.explanation,
+            }
+            for item in items
+        ],
+        "total_cents": order.total_cents,
+        "credit_cents": spent_on(order),
+        "schedule": [_installment_facts(part, len(installments)) for part in installments],
+    }
+
+
+def payment_snapshot(fact: Payment) -> Snapshot:
+    parts = list(fact.order.installments.all())
+    number = fact.installment.number if fact.installment else None
+    still_open = [part for part in parts if part.status in OPEN_INSTALLMENT]
+    following = min(still_open, key=lambda part: part.due_on, default=None)
+    return order_facts(fact.order) | {
+        "amount_cents": fact.amount_cents,
+        "received_at": fact.received_at.isoformat(),
+        "card_brand": fact.card_brand,
+        "card_last4": fact.card_last4,
+        "reference": str(fact.public_id)[:8].upper(),
+        "number": number,
+        "of": len(parts),
+        "left_cents": sum(part.amount_cents for part in still_open),
+        "next_due_on": following and following.due_on.isoformat(),
+        "next_amount_cents": following and following.amount_cents,
+    }
+
+
+def decline_snapshot(fact: ChargeAttemptTransition) -> Snapshot:
+    attempt = fact.chargeattempt
+    if attempt.kind == ChargeKind.HOSTED:
+        return _invoice_page_decline(fact)
+    if attempt.kind != ChargeKind.CHECKOUT:
+        return _charge_decline(fact)
+    order = attempt.installment.order
+    return (
+        order_facts(order)
+        | attempt_facts(fact)
+        | {"held_until": order.held_until and order.held_until.isoformat()}
+    )
+
+
+def _charge_decline(fact: ChargeAttemptTransition) -> Snapshot:
+    """A saved card: which notice it is, and what happens next."""
+    installment = _with_story(fact)
+    next_on = installment.next_try_on
+    return (
+        _installment_story(installment)
+        | attempt_facts(fact)
+        | {
+            "stage": _stage(installment),
+            "next_try_on": next_on and next_on.isoformat(),
+            "is_final": installment.status == InstallmentStatus.EXHAUSTED,
+        }
+    )
+
+
+def _invoice_page_decline(fact: ChargeAttemptTransition) -> Snapshot:
+    """The parent tried it on Stripe's page: nothing is planned anew, so only what was planned is told."""
+    installment = _with_story(fact)
+    charge_on = _charged_by_itself_on(installment)
+    return (
+        _installment_story(installment)
+        | attempt_facts(fact)
+        | {"on_page": True, "charge_on": charge_on and charge_on.isoformat()}
+    )
+
+
+def _charged_by_itself_on(installment: Installment) -> datetime.date | None:
+    """When the job charges the saved card, as things stand."""
+    has_card = Card.objects.usable().filter(household=installment.order.household_id).exists()
+    planned = installment.status in {InstallmentStatus.SCHEDULED, InstallmentStatus.RETRY_WAIT}
+    today = local_date(timezone.now())
+    return next_charge_on(installment, on=today) if has_card and planned else None
+
+
+def _stage(installment: Installment) -> int:
+    """1 and 2 tell of the next try, 3 that the next is the last, 4 that there is none."""
+    next_on = installment.next_try_on
+    if installment.status == InstallmentStatus.EXHAUSTED:
+        return FINAL_STAGE
+    if next_on and next_try_on(due_on=installment.due_on, on=next_on) is None:
+        return FINAL_STAGE - 1
+    declined = installment.attempts.filter(kind=ChargeKind.AUTO, status=ChargeStatus.DECLINED).count()
+    return min(max(declined, 1), 2)
+
+
+def authentication_snapshot(fact: ChargeAttemptTransition) -> Snapshot:
+    return _installment_story(_with_story(fact)) | attempt_facts(fact)
+
+
+def _with_story(fact: ChargeAttemptTransition) -> Installment:
+    return with_story(Installment.objects.filter(pk=fact.chargeattempt.installment_id)).get()
+
+
+def attempt_facts(fact: ChargeAttemptTransition) -> Snapshot:
+    attempt: ChargeAttempt = fact.chargeattempt
+    return {
+        "amount_cents": attempt.amount_cents,
+        "failed_at": fact.created_at.isoformat(),
+        "card_brand": attempt.card_brand,
+        "card_last4": attempt.card_last4,
+        "reason": decline_words(attempt.decline_code),
+    }
+
+
+def reminder_snapshot(fact: DueInstallment) -> Snapshot:
+    card, due_on = fact.card, fact.installment.due_on
+    will_charge = card is not None and card.refused_at is None and not card.expires_before(due_on)
+    return _installment_story(fact.installment) | _card_facts(card) | {"will_charge": will_charge}
+
+
+def overdue_snapshot(fact: OverdueInstallment) -> Snapshot:
+    return _installment_story(fact.installment) | {"days": fact.days, "waits_for": fact.installment.status}
+
+
+def card_snapshot(fact: ExpiringCard) -> Snapshot:
+    card = fact.card
+    return _card_facts(card) | {
+        "expires": f"{card.exp_month:02}/{card.exp_year}",
+        "missed": [
+            {
+                "due_on": part.due_on.isoformat(),
+                "amount_cents": part.amount_cents,
+                "order_number": part.order.number,
+            }
+            for part in fact.missed
+        ],
+    }
+
+
+def cancellation_snapshot(fact: CancellationTransition) -> Snapshot:
+    """All that became of the money, whoever asked for it."""
+    cancellation = fact.cancellation
+    order, enrollment = cancellation.order, cancellation.enrollment
+    credit = cancellation.credits.first()
+    still_open = order.installments.open().order_by("due_on", "number")
+    return (
+        order_facts(order)
+        | course_facts(enrollment.course)
+        | {
+            "calendars": calendar_facts(enrollment, CANCEL),
+            "child": str(enrollment.child),
+            "child_first_name": enrollment.child.first_name,
+            "cancelled_at": cancellation.requested_at.isoformat(),
+            "closed_because": cancellation.closure.reason if cancellation.closure else "",
+            "by_family": bool(cancellation.by and cancellation.by.household_id == order.household_id),
+            "price_cents": enrollment.order_item.net_cents or 0,
+            "terms": cancellation.terms,
+            "refund_cents": cancellation.refund_cents or 0,
+            "stopped_cents": cancellation.stopped_cents or 0,
+            "refunds": [
+                {"amount_cents": refund.amount_cents, "way_back": refund.payment.way_back}
+                for refund in cancellation.refunds.select_related("payment").order_by("pk")
+            ],
+            "credit_cents": cancellation.credit_cents or 0,
+            "credit_until": credit.expires_on.isoformat() if credit and credit.expires_on else None,
+            "stops": cancellation.stops,
+            "left": [
+                {"due_on": part.due_on.isoformat(), "amount_cents": part.amount_cents} for part in still_open
+            ],
+        }
+    )
+
+
+def refund_snapshot(fact: RefundTransition) -> Snapshot:
+    refund = fact.refund
+    cancellation = refund.cancellation
+    return order_facts(refund.order) | {
+        "amount_cents": refund.amount_cents,
+        "by_card": refund.method == PaymentMethod.STRIPE,
+        "way_back": refund.payment.way_back,
+        "cause": refund.cause,
+        "paid_at": refund.payment.received_at.isoformat(),
+        "happened_at": fact.created_at.isoformat(),
+        "reference": str(refund.public_id)[:8].upper(),
+        "child": str(cancellation.enrollment.child) if cancellation else "",
+        "course": cancellation.enrollment.course.title if cancellation else "",
+    }
+
+
+def enrollment_snapshot(fact: EnrollmentTransition) -> Snapshot:
+    enrollment = fact.enrollment
+    course = enrollment.course
+    sessions = list(course.sessions.all())
+    days = [session.held_on for session in sessions if not session.cancelled_at]
+    return (
+        order_facts(enrollment.order_item.order)
+        | course_facts(course)
+        | {
+            "child": str(enrollment.child),
+            "child_first_name": enrollment.child.first_name,
+            "first_on": (days[0] if days else course.starts_on).isoformat(),
+            "last_on": (days[-1] if days else course.ends_on).isoformat(),
+            "sessions": len(days),
+            "off": [session.held_on.isoformat() for session in sessions if session.cancelled_at],
+            "calendars": calendar_facts(enrollment),
+        }
+    )
+
+
+def order_facts(order: Order) -> Snapshot:
+    return {"order_number": order.number, "order_path": order.get_absolute_url()}
+
+
+def _installment_story(installment: Any) -> Snapshot:
+    """Of an installment that was read `with_story`. Its link needs no login."""
+    order = installment.order
+    return (
+        order_facts(order)
+        | _installment_facts(installment, installment.of)
+        | {
+            "left_cents": installment.left_cents or 0,
+            "pay_path": pay_link_path(installment),
+            "places": installment.places,
+        }
+    )
+
+
+def _card_facts(card: Card | None) -> Snapshot:
+    return {
+        "card_brand": card.brand if card else "",
+        "card_last4": card.last4 if card else "",
+        "card_path": fixed_path("change_card"),
+    }
+
+
+def course_facts(course: Course) -> Snapshot:
+    return {
+        "course": course.title,
+        "course_path": course.get_absolute_url(),
+        "location": course.location.name,
+        "address": course.location.address,
+        "weekday": course.get_weekday_display(),
+        "start_time": course.start_time.isoformat(),
+        "end_time": course.end_time.isoformat(),
+        "first_on": course.starts_on.isoformat(),
+        "last_on": course.ends_on.isoformat(),
+    }
+
+
+def _installment_facts(part: Installment, of: int) -> Snapshot:
+    return {
+        "number": part.number,
+        "of": of,
+        "due_on": part.due_on.isoformat(),
+        "amount_cents": part.amount_cents,
+        "status": part.status,
+    }

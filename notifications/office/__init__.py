@@ -1,0 +1,1 @@
+"""What staff see and do: acts on emails, messages to families, figures, the start page."""

@@ -1,0 +1,312 @@
+"""The staff page of what the daily jobs are about to do, asked of the jobs themselves, and what they did."""
+
+import datetime
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Page, Paginator
+from django.db.models import Count, OuterRef, Prefetch, Subquery
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+
+from billing.dunning import start_charges
+from billing.installments import NotPossible, hold, release_hold
+from billing.models import Card, Installment, InstallmentStatus
+from billing.models.money import CHARGEABLE
+from csf.dates import local_date
+from csf.jobs import daily_time, paused
+from csf.models import JobRun
+from csf.report import Line, Report
+from csf.staff import staff_page
+from csf.templatetags.csf_format import day
+from enrollments.models import User
+from notifications.daily.class_reminders import send_class_reminders
+from notifications.daily.overdue import process_overdue_installments
+from notifications.daily.reminders import send_card_notices, send_installment_reminders
+
+DAYS_AHEAD = 60
+DAYS_BACK = 365
+SHOWN = 20  # of each list, while all jobs are on one page
+PER_PAGE = 100
+RECENT_RUNS = 10
+MAY_HOLD = "billing.hold_installment"
+
+PLANNED, SKIPPED = "planned", "skipped"
+
+
+def _charges(status: InstallmentStatus) -> Callable[..., Report]:
+    return lambda **options: start_charges([status], **options)
+
+
+@dataclass(frozen=True)
+class Job:
+    name: str
+    title: str
+    does: str
+    """What happens to a line of it."""
+    work: Callable[..., Report]
+    has_payments: bool = True
+    """Whether its lines are about installments, or about places."""
+
+
+JOBS = {
+    job.name: job
+    for job in [
+        Job("send_installment_reminders", "Reminders", "to be emailed", send_installment_reminders),
+        Job("send_card_notices", "Cards that expire", "to be emailed", send_card_notices),
+        Job("charge_due_installments", "Charges", "to be charged", _charges(InstallmentStatus.SCHEDULED)),
+        Job(
+            "retry_failed_payments", "Retries", "to be charged again", _charges(InstallmentStatus.RETRY_WAIT)
+        ),
+        Job("process_overdue_installments", "Overdue notices", "to be emailed", process_overdue_installments),
+        Job(
+            "send_class_reminders",
+            "Classes that start soon",
+            "to be emailed",
+            send_class_reminders,
+            has_payments=False,
+        ),
+    ]
+}
+
+
+# --- What is asked for --------------------------------------------------------------------------------------
+
+
+class DayForm(forms.Form):
+    """A day, and perhaps one list of one job to page through."""
+
+    date = forms.DateField(required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"))
+    job = forms.ChoiceField(required=False, choices=[(name, name) for name in JOBS])
+    lines = forms.ChoiceField(required=False, choices=[(PLANNED, PLANNED), (SKIPPED, SKIPPED)])
+
+    def __init__(self, *args: Any, today: datetime.date, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.first, self.last = today - timedelta(days=DAYS_BACK), today + timedelta(days=DAYS_AHEAD)
+        limits = {"min": self.first.isoformat(), "max": self.last.isoformat()}
+        self.fields["date"].widget.attrs.update(limits)
+
+    def clean_date(self) -> datetime.date | None:
+        on: datetime.date | None = self.cleaned_data["date"]
+        if on and not self.first <= on <= self.last:
+            raise forms.ValidationError(f"Choose a day from {day(self.first)} to {day(self.last)}.")
+        return on
+
+
+class HoldForm(forms.Form):
+    act = forms.ChoiceField(choices=[("hold", "hold"), ("release", "release")])
+    installment = forms.ModelChoiceField(Installment.objects.select_related("order"))
+    reason = forms.CharField(max_length=300, error_messages={"required": "Say why: it stays in the history."})
+
+
+# --- What is shown ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line with the installment that it is about; without one if a finished run stored no more than
+    words."""
+
+    line: Line
+    part: Any = None
+
+    @property
+    def card(self) -> Card | None:
+        """The one that would be charged."""
+        return next(iter(self.part.order.household.current), None)
+
+    @property
+    def act(self) -> str:
+        """What staff can do with it here."""
+        if self.part is None or self.part.status not in CHARGEABLE:
+            return ""
+        if self.part.held_at:
+            return "release"
+        return "" if self.line.reason else "hold"
+
+
+@dataclass
+class Listing:
+    """The beginning of a list, or a page of it; the totals are of all."""
+
+    name: str
+    lines: Sequence[Line]
+    page: Page[Line] | None = None
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def shown(self) -> Sequence[Line]:
+        return self.lines[:SHOWN] if self.page is None else list(self.page)
+
+    @property
+    def count(self) -> int:
+        return len(self.lines)
+
+    @property
+    def cents(self) -> int:
+        return sum(line.amount_cents for line in self.lines)
+
+    @property
+    def more(self) -> int:
+        return 0 if self.page else max(self.count - SHOWN, 0)
+
+
+@dataclass
+class Section:
+    """A job on a day: what it would do, or once it ran, what it stored."""
+
+    job: Job
+    on: datetime.date
+    run: JobRun | None
+    is_over: bool
+    listings: list[Listing] = field(default_factory=list)
+
+    @property
+    def at(self) -> datetime.time:
+        return daily_time(self.job.name)
+
+    @property
+    def reasons(self) -> list[tuple[str, int]]:
+        return Counter(
+            line.reason for listing in self.listings for line in listing.lines if line.reason
+        ).most_common()
+
+    def find(self) -> None:
+        if self.is_over:
+            stored = self.run.report.get("skipped", []) if self.run else []
+            self.listings = [Listing(SKIPPED, [Line(row["subject"], 0, 0, row["reason"]) for row in stored])]
+        else:
+            report = self.job.work(on=self.on, dry_run=True)
+            self.listings = [Listing(PLANNED, report.planned), Listing(SKIPPED, report.skipped)]
+
+    def show_only(self, name: str, page: str) -> None:
+        self.listings = [listing for listing in self.listings if listing.name == name]
+        for listing in self.listings:
+            listing.page = Paginator(listing.lines, PER_PAGE).get_page(page)
+
+
+def sections(names: Iterable[str], *, on: datetime.date | None, today: datetime.date) -> list[Section]:
+    """Of that day, or of the next one on which each job has not run yet."""
+    runs = {run.job: run for run in JobRun.objects.filter(job__in=names, on=on or today)}
+    found = []
+    for name in names:
+        run = runs.get(name)
+        has_run = run is not None and run.status != JobRun.Status.FAILED
+        if on is None and has_run:
+            section = Section(JOBS[name], today + timedelta(days=1), None, is_over=False)
+        else:
+            section = Section(JOBS[name], on or today, run, is_over=has_run or (on or today) < today)
+        section.find()
+        found.append(section)
+    return found
+
+
+def _add_rows(found: Sequence[Section]) -> None:
+    """Read what is shown of the lines, in the same few statements however many there are."""
+    about_parts = [section for section in found if section.job.has_payments]
+    ids = {line.row_id for section in about_parts for listing in section.listings for line in listing.shown}
+    parts = Installment.objects.filter(order=OuterRef("order")).order_by().values("order")
+    rows = (
+        Installment.objects.filter(pk__in=ids)
+        .select_related("order__household")
+        .annotate(of=Subquery(parts.annotate(count=Count("pk")).values("count")))
+        .prefetch_related(
+            Prefetch("order__household__cards", Card.objects.filter(replaced_at=None), to_attr="current")
+        )
+    )
+    found_parts = {part.pk: part for part in rows}
+    for section in found:
+        known = found_parts if section.job.has_payments else {}
+        for listing in section.listings:
+            listing.rows = [Row(line, known.get(line.row_id)) for line in listing.shown]
+
+
+@dataclass(frozen=True)
+class PastRun:
+    run: JobRun
+
+    @property
+    def title(self) -> str:
+        return JOBS[self.run.job].title
+
+    @property
+    def reasons(self) -> list[tuple[str, int]]:
+        return Counter(row["reason"] for row in self.run.report.get("skipped", [])).most_common()
+
+
+def recent_runs() -> list[PastRun]:
+    rows = JobRun.objects.filter(job__in=JOBS).select_related("covered_by").order_by("-on", "-started_at")
+    return [PastRun(run) for run in rows[:RECENT_RUNS]]
+
+
+# --- The page -----------------------------------------------------------------------------------------------
+
+
+@staff_page(
+    "tomorrow",
+    title="Tomorrow's run",
+    icon="event_upcoming",
+    group="Orders and money",
+    permission="billing.view_installment",
+)
+def tomorrow(request: HttpRequest) -> HttpResponse:
+    if request.method == "POST":
+        return _hold_or_release(request)
+    today = local_date(timezone.now())
+    form = DayForm(request.GET, today=today)
+    context = admin.site.each_context(request) | {
+        "title": "Tomorrow's run",
+        "form": form,
+        "today": today,
+        "tomorrow": today + timedelta(days=1),
+    }
+    if form.is_valid():
+        context |= _shown(request, form.cleaned_data, today=today)
+    return render(request, "admin/tomorrow.html", context, status=200 if form.is_valid() else 400)
+
+
+def _shown(request: HttpRequest, asked: dict[str, Any], *, today: datetime.date) -> dict[str, Any]:
+    on, job, name = asked["date"], asked["job"], asked["lines"]
+    found = sections([job] if job else list(JOBS), on=on, today=today)
+    if job and name:
+        for section in found:
+            section.show_only(name, request.GET.get("page", "1"))
+    _add_rows(found)
+    return {
+        "on": on,
+        "is_past": on is not None and on < today,
+        "is_one_list": bool(job and name),
+        "sections": found,
+        "paused": paused(),
+        "recent_runs": recent_runs(),
+        "may_hold": request.user.has_perm(MAY_HOLD),
+    }
+
+
+def _hold_or_release(request: HttpRequest) -> HttpResponse:
+    if not request.user.has_perm(MAY_HOLD):
+        raise PermissionDenied
+    form = HoldForm(request.POST)
+    if form.is_valid():
+        _change(request, **form.cleaned_data)
+    else:
+        messages.error(request, " ".join(str(error) for errors in form.errors.values() for error in errors))
+    return redirect(request.get_full_path())
+
+
+def _change(request: HttpRequest, *, act: str, installment: Installment, reason: str) -> None:
+    assert isinstance(request.user, User)
+    change, done = (hold, "is held") if act == "hold" else (release_hold, "is no longer held")
+    try:
+        change(installment=installment, by=request.user, reason=reason)
+    except NotPossible as refused:
+        messages.error(request, refused.message)
+    else:
+        messages.success(request, f"{installment} {done}.")

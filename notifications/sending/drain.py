@@ -1,0 +1,283 @@
+"""Sending what the outbox holds: claim, check, render, fence, post, settle.
+
+HTTP happens only in threads, the database only in the main thread. Rows are claimed a few at a time and their
+posts are committed before they are made (the fence): a killed drain leaves as "unknown" only what was really
+in flight, and everything else that it had claimed goes back to the queue.
+"""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from types import TracebackType
+from typing import Any, Self
+
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives
+from django.db import InterfaceError, OperationalError, connection, transaction
+from django.utils import timezone
+
+from csf.jobs import enqueue
+from csf.models import Instance
+from csf.slots import free_slot
+from notifications.choices.preferences import footer_links
+from notifications.kinds import EmailKind
+from notifications.models import LEASE, DrainSignal, EmailAttempt, EmailMessage, EmailStatus
+from notifications.outbox import kick_drain
+from notifications.registry import EMAILS
+from notifications.render import MAX_SUBJECT, render
+from notifications.sending import failover
+from notifications.sending.outgoing import outgoing
+from notifications.sending.settle import fail, settle
+from notifications.sending.suppression import keep_back
+from notifications.sending.transport import Backend, Outcome, Result, SendGridBackend, post
+
+logger = logging.getLogger(__name__)
+
+CLAIM_SIZE = 16
+MANY = 200  # due emails that are worth a second drain beside this one
+# The queue ends a task after 60 s: 25 of claiming, at most GRACE_S for a suspect to be alone, GRACE_S for the
+# last posts.
+BUDGET_S = 25.0
+GRACE_S = 15.0  # longer than the slowest post: 3 s to connect, 10 s to answer
+LONGEST_PAUSE_S = 5.0  # a gate that is closed for longer ends the drain
+LOCK_CLASS = 20_250  # of its slots
+TROUBLE = {Outcome.NOT_SENT, Outcome.HELD_BACK, Outcome.UNKNOWN}  # with the second route itself
+TOO_LATE, UNTRUE = "it came too late", "what it tells was no longer true"
+TEST_SUBJECT = "[TEST] "
+
+# `leased_until` tells whether a row is still ours: a drain that stood still for long may have lost it to
+# another, and a fenced row has a new one.
+FENCE = """
+UPDATE notifications_emailmessage AS message
+SET subject = ready.subject, html = ready.html, text = ready.text,
+    posting_at = now(), leased_until = now() + %s, tries = message.tries + 1
+FROM json_to_recordset(%s) AS ready(id bigint, subject text, html text, text text)
+WHERE message.id = ready.id AND message.status = 'sending' AND message.leased_until = %s
+RETURNING message.id
+"""
+
+
+def drain() -> None:
+    """Send due emails for up to BUDGET_S, in one of EMAIL_DRAINS slots; wakes the next drain if rows are
+    left. In quarantine all stay queued."""
+    DrainSignal.clear()  # even without a free slot: else no later email could wake a drain
+    if Instance.why_quarantined():
+        return
+    with free_slot(LOCK_CLASS, of=settings.EMAIL_DRAINS) as slot:
+        if slot is None:
+            return
+        if EmailMessage.objects.due()[MANY:].exists():
+            enqueue("notifications.tasks.drain")  # a second slot renders on another core
+        _send_due(deadline=time.monotonic() + BUDGET_S)
+    closed_s, _ = DrainSignal.gate()
+    if closed_s <= 0 and EmailMessage.objects.due().exists():
+        kick_drain()
+
+
+def _send_due(*, deadline: float) -> None:
+    with _Posts() as posts:
+        while time.monotonic() < deadline:
+            closed_s, is_down = DrainSignal.gate()
+            if closed_s > 0:
+                posts.finish()
+                if failover.is_on():
+                    _fail_over(deadline=deadline)
+                    closed_s, _ = DrainSignal.gate()
+                if closed_s > LONGEST_PAUSE_S:
+                    break
+                time.sleep(max(closed_s, 0) + 0.05)  # what was held back with it is then due too
+            elif len(posts) >= settings.EMAIL_THREADS or (is_down and len(posts)):
+                posts.settle_some()
+            elif rows := _claim(1 if is_down else CLAIM_SIZE):
+                posts.start(rows)
+                posts.settle_done()
+            elif len(posts):
+                posts.settle_some()
+            else:
+                break
+
+
+def _fail_over(*, deadline: float) -> None:
+    """By the second route, until the gate of the first one opens. The first email goes alone, and trouble
+    with any ends it until the next drain: it may be down as well."""
+    with _Posts(EmailAttempt.Route.FAILOVER) as posts:
+        while time.monotonic() < deadline and DrainSignal.gate()[0] > 0:
+            limit = failover.THREADS if posts.outcomes else 1
+            if posts.outcomes & TROUBLE:
+                break
+            if len(posts) >= limit:
+                posts.settle_some()
+            elif rows := _claim_for_failover(limit):
+                posts.start(rows)
+            elif len(posts):
+                posts.settle_some()
+            else:
+                break
+
+
+class _Posts:
+    """Posts under way by one route, each in a thread with a kept connection of its own."""
+
+    def __init__(self, route: EmailAttempt.Route = EmailAttempt.Route.MAIN) -> None:
+        is_main = route == EmailAttempt.Route.MAIN
+        self._route = route
+        self._backend: Callable[[], Backend] = SendGridBackend if is_main else failover.backend
+        self._pool = ThreadPoolExecutor(settings.EMAIL_THREADS if is_main else failover.THREADS)
+        self._flying: dict[Future[Result], EmailAttempt] = {}
+        self._local = threading.local()
+        self._backends: list[Backend] = []
+        self.outcomes: set[Outcome] = set()
+
+    def __len__(self) -> int:
+        return len(self._flying)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End in bounded time, also when the database or the queue's timeout broke in: what was not begun
+        goes back, what was begun is settled. What even then has no result becomes unknown with its lease."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._wait(GRACE_S)
+        for backend in self._backends:
+            backend.abort()
+        self._wait(1)
+        for backend in self._backends:
+            backend.close()
+        if error and not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
+        self.settle_done()
+
+    def start(self, rows: list[EmailMessage]) -> None:
+        """Of claimed rows, those that may go."""
+        if rows[0].claims:  # it may end this process: nothing else may be in flight then
+            self.finish()
+        for attempt, message in _fence(keep_back(_worth_sending(rows)), self._route):
+            self._flying[self._pool.submit(self._post, message)] = attempt
+
+    def _post(self, message: EmailMultiAlternatives) -> Result:
+        if not hasattr(self._local, "backend"):
+            self._local.backend = self._backend()
+            self._backends.append(self._local.backend)
+        return post(message, self._local.backend)
+
+    def settle_some(self) -> None:
+        """Wait a little for results, and for a few more to settle with them."""
+        wait(self._flying, timeout=0.2, return_when=FIRST_COMPLETED)
+        wait(self._flying, timeout=0.02)
+        self.settle_done()
+
+    def finish(self) -> None:
+        self._wait(GRACE_S)
+        self.settle_done()
+
+    def settle_done(self) -> None:
+        done = [future for future in self._flying if future.done()]
+        results = [(self._flying[future], _result(future)) for future in done]
+        settle(results)
+        self.outcomes |= {result.outcome for _, result in results}
+        for future in done:
+            del self._flying[future]
+
+    def _wait(self, seconds: float) -> None:
+        wait([future for future in self._flying if not future.cancelled()], timeout=seconds)
+
+
+def _result(future: Future[Result]) -> Result:
+    if future.cancelled():
+        return Result(Outcome.NOT_POSTED, error="the drain ended before its turn")
+    return future.result()
+
+
+def _claim(limit: int) -> list[EmailMessage]:
+    with transaction.atomic():
+        return EmailMessage.objects.claim(limit)
+
+
+def _claim_for_failover(limit: int) -> list[EmailMessage]:
+    with transaction.atomic():
+        return failover.emails().claim(limit)
+
+
+def _worth_sending(rows: list[EmailMessage]) -> list[EmailMessage]:
+    """Drop what came too late or is no longer true; one query for each kind in the batch."""
+    now = timezone.now()
+    worth: list[EmailMessage] = []
+    stale: dict[str, list[int]] = {TOO_LATE: [], UNTRUE: []}
+    for kind in {row.kind for row in rows}:
+        ours = [row for row in rows if row.kind == kind]
+        true = _true_facts(kind, [row for row in ours if not row.is_test])
+        for row in ours:
+            if row.expires_at is not None and row.expires_at <= now:
+                stale[TOO_LATE].append(row.pk)
+            elif row.fact_id in true or row.is_test:
+                worth.append(row)
+            else:
+                stale[UNTRUE].append(row.pk)
+    for why, pks in stale.items():
+        if pks:
+            EmailMessage.objects.filter(pk__in=pks, status=EmailStatus.SENDING).update(
+                status=EmailStatus.EXPIRED, error=why, leased_until=None, secret=""
+            )
+    return worth
+
+
+def _fence(
+    rows: list[EmailMessage], route: EmailAttempt.Route = EmailAttempt.Route.MAIN
+) -> list[tuple[EmailAttempt, EmailMultiAlternatives]]:
+    """Render the rows and commit, before any post, that these posts are about to be made."""
+    ready = {row.pk: (row, message) for row in rows if (message := _prepared(row))}
+    if not ready:
+        return []
+    # As JSON: psycopg quotes arrays of long texts in Python.
+    texts = json.dumps(
+        [
+            {"id": pk, "subject": row.subject, "html": row.html, "text": row.text}
+            for pk, (row, _) in ready.items()
+        ]
+    )
+    with transaction.atomic(), connection.cursor() as cursor:
+        values: list[Any] = [LEASE, texts, rows[0].leased_until]
+        cursor.execute(FENCE, values)
+        fenced = [ready[pk] for (pk,) in cursor.fetchall()]
+        attempts = EmailAttempt.objects.bulk_create(
+            EmailAttempt(message=row, route=route) for row, _ in fenced
+        )
+    return [(attempt, message) for attempt, (_, message) in zip(attempts, fenced, strict=True)]
+
+
+def _prepared(row: EmailMessage) -> EmailMultiAlternatives | None:
+    """A row that cannot be rendered or addressed fails by itself; it never stops its batch."""
+    try:
+        parts = render(EmailKind(row.kind), row.facts | footer_links(row))
+        row.subject, row.html, row.text = parts.subject, parts.html, parts.text
+        if row.is_test:
+            row.subject = (TEST_SUBJECT + row.subject)[:MAX_SUBJECT]
+        row.tries += 1
+        message = outgoing(row)
+        if EMAILS[EmailKind(row.kind)].is_sensitive:
+            row.html = row.text = ""  # they open an account: only the message has them
+        return message
+    except Exception as error:
+        logger.exception("cannot render email %s (%s)", row.pk, row.kind)
+        fail(row, f"{type(error).__name__}: {error}")
+        return None
+
+
+def _true_facts(kind: str, rows: list[EmailMessage]) -> set[int]:
+    """A check that is itself broken fails its rows; the emails of other kinds go on."""
+    try:
+        with transaction.atomic():
+            return EMAILS[EmailKind(kind)].still_true([row.fact_id for row in rows])
+    except (OperationalError, InterfaceError):
+        raise  # the database, not the check
+    except Exception as error:
+        logger.exception("cannot check emails of kind %s", kind)
+        for row in rows:
+            fail(row, f"{type(error).__name__}: {error}")
+        return set()

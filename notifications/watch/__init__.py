@@ -1,0 +1,1 @@
+"""Whether emails and everything behind them move, and who is told if not."""
