@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -31,6 +30,7 @@ from notifications.sending.drain import drain
 from notifications.sending.settle import recover_lost, resolve_unknown, settle
 from notifications.sending.transport import Outcome, Result
 from tests.factories import create_guardian, create_household
+from tests.notifications.forked import Forked
 
 ROOT = Path(__file__).resolve().parents[2]
 SECOND = timedelta(seconds=1)
@@ -512,59 +512,20 @@ def test_a_connection_to_the_database_that_drops_loses_no_result(mail_server, co
     assert sorted(posted(mail_server).values()) == [1] * 40
 
 
-class Drains:
-    """Real processes that drain, forked from one that has loaded the product. Rendering `poison` ends
-    them."""
-
-    CODE = """
-import os, sys, django
-django.setup()
-from notifications.sending import drain
+# Rendering `poison` ends its process.
+DEADLY = """
 render = drain.render
 def deadly(kind, context):
     if context.get("poison"):
         os.kill(os.getpid(), 9)
     return render(kind, context)
 drain.render = deadly
-print("ready", flush=True)
-for line in sys.stdin:
-    child = os.fork()
-    if not child:
-        drain.drain()
-        os._exit(0)
-    print(child, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
-
-    def __init__(self):
-        self.process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", self.CODE],
-            cwd=ROOT,
-            env=os.environ | {"DJANGO_SETTINGS_MODULE": "csf.settings_test"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            bufsize=1,
-        )
-        self.process.stdout.readline()
-
-    def start(self):
-        self.process.stdin.write("drain\n")
-        return int(self.process.stdout.readline())
-
-    def end(self):
-        """Its exit code; the number of the signal, negative, if it was killed."""
-        return int(self.process.stdout.readline())
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait(30)
-        self.process.stdout.close()
 
 
 @pytest.fixture
 def drains(committed_db):
-    drains = Drains()
+    drains = Forked(DEADLY, "drain.drain()")
     yield drains
     drains.close()
 
@@ -576,11 +537,10 @@ def test_drains_that_are_killed_lose_nothing_and_double_nothing(mail_server, dra
     unknown = set()
 
     for seen in (0, 1, 30, 60, 90):
-        child = drains.start()
+        drains.start()
         wait_until(lambda seen=seen: len(mail_server.requests()) >= seen)
         wait_until(lambda: EmailMessage.objects.filter(status="sending").exists())
-        os.kill(child, signal.SIGKILL)
-        assert drains.end() == -signal.SIGKILL
+        drains.kill()
         wait_until(is_alone)  # what it had asked the database for may still be under way
         left = EmailMessage.objects.filter(status="sending")
         unknown |= set(left.filter(posting_at__isnull=False).values_list("pk", flat=True))

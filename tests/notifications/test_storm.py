@@ -2,11 +2,7 @@
 provider's books say what was lost and what came twice."""
 
 import logging
-import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from contextlib import contextmanager
@@ -23,9 +19,9 @@ from notifications.models import UNFINISHED, EmailAttempt, EmailEvent, EmailMess
 from notifications.samples import SAMPLES
 from notifications.sending.events import fold_events
 from notifications.sending.settle import recover_lost, resolve_unknown
-from tests.conftest import ROOT
 from tests.e2e import processes
 from tests.factories import create_guardian, create_household
+from tests.notifications.forked import Forked
 
 logger = logging.getLogger(__name__)
 pytestmark = pytest.mark.processes
@@ -41,66 +37,29 @@ CODE = EmailKind.ACCOUNT_LOGIN_CODE
 KINDS = [EmailKind.ENROLLMENT_CONFIRMATION] * 16 + [EmailKind.PAYMENT_SUCCESS] * 3 + [CODE]
 
 
-class Sender:
-    """Drains without end in a process that is forked from one which has loaded the product. Leases and
-    pauses last seconds."""
-
-    PROGRAM = """
-import os, sys, time, django
-django.setup()
+# Leases and pauses last seconds.
+HASTY = """
 from datetime import timedelta
-from notifications.sending import drain
 from notifications.models import outbox
 outbox.LEASE = drain.LEASE = timedelta(seconds=5)
 outbox.BACKOFF[:] = [timedelta(seconds=1)] * 3
-print("ready", flush=True)
-for line in sys.stdin:
-    child = os.fork()
-    while not child:
+def without_end():
+    while True:
         drain.drain()
         time.sleep(0.05)
-    print(child, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
-
-    def __init__(self):
-        self.process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", self.PROGRAM],
-            cwd=ROOT,
-            env=os.environ | {"DJANGO_SETTINGS_MODULE": "csf.settings_test"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            bufsize=1,
-        )
-        self.process.stdout.readline()
-
-    def start(self):
-        self.process.stdin.write("start\n")
-        self.child = int(self.process.stdout.readline())
-
-    def is_alive(self):
-        return psutil.pid_exists(self.child)
-
-    def kill(self):
-        os.kill(self.child, signal.SIGKILL)
-        assert int(self.process.stdout.readline()) == -signal.SIGKILL
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait(30)
-        self.process.stdout.close()
 
 
 @contextmanager
 def senders():
-    running = [Sender() for _ in range(SENDERS)]
-    for sender in running:
-        sender.start()
-    yield running
-    for sender in running:
-        sender.kill()
-        sender.close()
+    running = [Forked(HASTY, "without_end()") for _ in range(SENDERS)]
+    try:
+        for sender in running:
+            sender.start()
+        yield running
+    finally:
+        for sender in running:
+            sender.close()
 
 
 @contextmanager
@@ -109,8 +68,10 @@ def provider(mail_server, monkeypatch, **switches):
     monkeypatch.setenv("SENDGRID_WEBHOOK_PUBLIC_KEY", mail_server.public_key)
     with processes.web() as address:
         mail_server.control(event_url=address + reverse("sendgrid_events"), latency_ms=20, seed=7, **switches)
-        yield
-        mail_server.control(event_url=None)
+        try:
+            yield
+        finally:
+            mail_server.control(event_url=None)
 
 
 def owe(count):
@@ -152,7 +113,7 @@ def weather(running, count, kills, *, sweep=sweep, patience_s=300):
             assert time.monotonic() < give_up_at, Counter(
                 EmailMessage.objects.values_list("status", flat=True)
             )
-            assert all(sender.is_alive() for sender in running)
+            assert all(psutil.pid_exists(sender.child) for sender in running)
             sweep()
             time.sleep(0.05)
 
@@ -236,7 +197,7 @@ def test_nothing_is_lost_and_nothing_comes_twice(
     owe(count)
 
     with provider(mail_server, monkeypatch, **FAULTS), senders() as running:
-        weather(running, count, kills, patience_s=60 + count / 10)
+        weather(running, count, kills, patience_s=180 + count / 10)
         mail_server.wait_for_events(60)
     sweep()
 
@@ -258,7 +219,7 @@ def test_copies_come_only_with_lost_events_and_are_known(
     owe(count)
 
     with provider(mail_server, monkeypatch, event_loss=loss, **FAULTS), senders() as running:
-        weather(running, count, kills, patience_s=60 + count / 10)
+        weather(running, count, kills, patience_s=180 + count / 10)
         mail_server.wait_for_events(60)
     sweep()
 
