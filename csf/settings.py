@@ -274,7 +274,7 @@ ANYMAIL = {
         "esp_extra": {"tracking_settings": {"subscription_tracking": {"enable": False}}}
     },
 }
-EMAIL_THREADS: int = env.int("EMAIL_THREADS", 24)
+EMAIL_THREADS: int = env.int("EMAIL_THREADS", 48)
 EMAIL_DRAINS: int = env.int("EMAIL_DRAINS", 2)
 # A declined parent usually pays with another card at once; only then is it worth an email.
 CHECKOUT_DECLINE_MAIL_DELAY_S: int = env.int("CHECKOUT_DECLINE_MAIL_DELAY_S", 600)

@@ -46,11 +46,11 @@ WEEKDAYS = {
 MEETS = ("weekday", "start_time", "end_time", "first_on", "last_on")
 PART_STATES = dict(InstallmentStatus.choices)
 
-_INLINER = CSSInliner(keep_style_tags=False, load_remote_stylesheets=False, minify_css=True)
+_INLINER = CSSInliner(load_remote_stylesheets=False, minify_css=True)
+_CLASSES = re.compile(r' class="[^"]+"')
 # Marks that turn the direction of the text after them, and control characters; a name needs neither.
 _INVISIBLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
-# Without something after the preview text the inbox goes on with the start of the mail. Entities would cost a
-# third of the inliner's time.
+# Without something after the preview text the inbox goes on with the start of the mail.
 _FILLER = "\u034f\u200c\u00a0" * 60
 _LOOSE_LINES = re.compile(r"\n[ \n]*\n")
 # Stands for the spaces of a name until all is put together: no line is broken there.
@@ -82,7 +82,19 @@ def _render(kind: EmailKind, context: Mapping[str, Any]) -> Rendered:
     text = _text(_fill(f"{kind.value}.txt", values, autoescape=False))
     values |= _look(EMAILS[kind].accent) | {"label": kind.label, "subject": subject}
     html = _fill(f"{kind.value}.html", values, autoescape=True).replace(_GLUE, " ")
-    return Rendered(subject=subject, html=_INLINER.inline(html), text=text)
+    return Rendered(subject=subject, html=_with_styles(html, EMAILS[kind].accent), text=text)
+
+
+def _with_styles(html: str, accent: str) -> str:
+    """Many mail programs know no style sheets. The selectors of `email.css` are single classes, so the style
+    of an element depends on nothing else; no value can look like a class, its quotes are escaped."""
+    return _CLASSES.sub(lambda found: _with_style(found[0], accent), html)
+
+
+@lru_cache(maxsize=1024)
+def _with_style(classes: str, accent: str) -> str:
+    inlined = _INLINER.inline_fragment(f"<p{classes}></p>", _css("email.css", accent))
+    return inlined.removeprefix("<p").removesuffix("></p>")
 
 
 def _fill(template: str, values: dict[str, Any], *, autoescape: bool) -> str:
@@ -194,9 +206,10 @@ def _zone_text(zone: str, locale: str) -> str:
 @lru_cache(maxsize=len(ACCENTS))
 def _look(accent: str) -> dict[str, Any]:
     """Colours and style sheets, which are the same in all mails of an accent."""
+    colours = {"accent": ACCENTS[accent], "light": LIGHT}
+    return colours | {"filler": _FILLER, "kept_css": _css("email_head.css", accent)}
+
+
+def _css(template: str, accent: str) -> str:
     colours = {"accent": ACCENTS[accent], "light": LIGHT, "dark": DARK}
-    return colours | {
-        "filler": _FILLER,
-        "inlined_css": _fill("email.css", colours, autoescape=True),
-        "kept_css": _fill("email_head.css", colours, autoescape=True),
-    }
+    return _fill(template, colours, autoescape=False)

@@ -36,7 +36,7 @@ from notifications.sending.transport import Backend, Outcome, Result, SendGridBa
 
 logger = logging.getLogger(__name__)
 
-CLAIM_SIZE = 16
+CLAIM_SIZE = 32  # rendered while the posts of the claim before wait for their answers
 MANY = 200  # due emails that are worth a second drain beside this one
 # The queue ends a task after 60 s: 25 of claiming, at most GRACE_S for a suspect to be alone, GRACE_S for the
 # last posts.
@@ -51,12 +51,17 @@ TEST_SUBJECT = "[TEST] "
 # `leased_until` tells whether a row is still ours: a drain that stood still for long may have lost it to
 # another, and a fenced row has a new one.
 FENCE = """
-UPDATE notifications_emailmessage AS message
-SET subject = ready.subject, html = ready.html, text = ready.text,
-    posting_at = now(), leased_until = now() + %s, tries = message.tries + 1
-FROM json_to_recordset(%s) AS ready(id bigint, subject text, html text, text text)
-WHERE message.id = ready.id AND message.status = 'sending' AND message.leased_until = %s
-RETURNING message.id
+WITH fenced AS (
+    UPDATE notifications_emailmessage AS message
+    SET subject = ready.subject, html = ready.html, text = ready.text,
+        posting_at = now(), leased_until = now() + %s, tries = message.tries + 1
+    FROM json_to_recordset(%s) AS ready(id bigint, subject text, html text, text text)
+    WHERE message.id = ready.id AND message.status = 'sending' AND message.leased_until = %s
+    RETURNING message.id
+)
+INSERT INTO notifications_emailattempt (message_id, route, outcome, provider_message_id, error)
+SELECT id, %s, 'open', '', '' FROM fenced
+RETURNING message_id, id
 """
 
 
@@ -80,6 +85,9 @@ def drain() -> None:
 def _send_due(*, deadline: float) -> None:
     with _Posts() as posts:
         while time.monotonic() < deadline:
+            if len(posts) >= settings.EMAIL_THREADS:
+                posts.settle_some()
+                continue
             closed_s, is_down = DrainSignal.gate()
             if closed_s > 0:
                 posts.finish()
@@ -89,11 +97,10 @@ def _send_due(*, deadline: float) -> None:
                 if closed_s > LONGEST_PAUSE_S:
                     break
                 time.sleep(max(closed_s, 0) + 0.05)  # what was held back with it is then due too
-            elif len(posts) >= settings.EMAIL_THREADS or (is_down and len(posts)):
+            elif is_down and len(posts):
                 posts.settle_some()
             elif rows := _claim(1 if is_down else CLAIM_SIZE):
                 posts.start(rows)
-                posts.settle_done()
             elif len(posts):
                 posts.settle_some()
             else:
@@ -169,7 +176,7 @@ class _Posts:
     def settle_some(self) -> None:
         """Wait a little for results, and for a few more to settle with them."""
         wait(self._flying, timeout=0.2, return_when=FIRST_COMPLETED)
-        wait(self._flying, timeout=0.02)
+        wait(self._flying, timeout=0.05)
         self.settle_done()
 
     def finish(self) -> None:
@@ -241,14 +248,15 @@ def _fence(
             for pk, (row, _) in ready.items()
         ]
     )
+    values: list[Any] = [LEASE, texts, rows[0].leased_until, route.value]
     with transaction.atomic(), connection.cursor() as cursor:
-        values: list[Any] = [LEASE, texts, rows[0].leased_until]
         cursor.execute(FENCE, values)
-        fenced = [ready[pk] for (pk,) in cursor.fetchall()]
-        attempts = EmailAttempt.objects.bulk_create(
-            EmailAttempt(message=row, route=route) for row, _ in fenced
-        )
-    return [(attempt, message) for attempt, (_, message) in zip(attempts, fenced, strict=True)]
+        fenced = cursor.fetchall()
+    attempts = []
+    for message_pk, pk in fenced:
+        row, message = ready[message_pk]
+        attempts.append((EmailAttempt(pk=pk, message=row, route=route), message))
+    return attempts
 
 
 def _prepared(row: EmailMessage) -> EmailMultiAlternatives | None:

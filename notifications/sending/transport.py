@@ -11,11 +11,13 @@ import time
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Protocol
 
 import requests
-from anymail.backends.sendgrid import EmailBackend
+from anymail.backends.sendgrid import EmailBackend, SendGridPayload
 from anymail.exceptions import AnymailError, AnymailRequestsAPIError
+from anymail.utils import EmailAddress, parse_address_list
 from django.core.mail import EmailMultiAlternatives
 
 from csf.kept import Ambiguous, KeptConnection, NotSent
@@ -76,8 +78,30 @@ class _Session(KeptConnection):
         return response
 
 
+@lru_cache(maxsize=8)
+def _address_list(texts: tuple[str, ...]) -> list[EmailAddress]:
+    parsed: list[EmailAddress] = parse_address_list(texts)
+    return parsed
+
+
+def _addresses(texts: str | list[str]) -> list[EmailAddress]:
+    return _address_list((texts,) if isinstance(texts, str) else tuple(texts))
+
+
+class _Payload(SendGridPayload):
+    """The school's own addresses are in each email; parsing them anew takes as long as the post itself."""
+
+    base_message_attrs = tuple(
+        (name, combine, _addresses if name in {"from_email", "reply_to"} else convert)
+        for name, combine, convert in SendGridPayload.base_message_attrs
+    )
+
+
 class SendGridBackend(EmailBackend):
     """anymail's backend on a kept connection. One object for one thread."""
+
+    def build_message_payload(self, message: EmailMultiAlternatives, defaults: dict[str, Any]) -> _Payload:
+        return _Payload(message, defaults, self)
 
     def create_session(self) -> _Session:
         return _Session()

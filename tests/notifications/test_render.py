@@ -4,13 +4,14 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+from css_inline import CSSInliner
 from django.conf import settings
 
 from csf.sandbox.sendgrid.check import problems
 from notifications.kinds import EmailKind
 from notifications.palette import ACCENTS, DARK, LIGHT
 from notifications.registry import EMAILS
-from notifications.render import MAX_LINES, MAX_SUBJECT, TEXT_WIDTH, _engine, render
+from notifications.render import MAX_LINES, MAX_SUBJECT, TEXT_WIDTH, _css, _engine, render
 from notifications.samples import HOSTILE, LONG, SAMPLES
 from notifications.sending.outgoing import outgoing
 from notifications.sending.transport import SendGridBackend
@@ -64,10 +65,21 @@ def test_html_is_fit_for_mail_programs(kind, sample):
 
     assert len(html.encode()) < 90_000  # Gmail cuts near 102 KB
     assert all(link.startswith(f"{SITE}/") for link in own_links)
-    assert html.count("<style") == 2  # the kept one and Outlook's; everything else is inlined
+    assert html.count("<style") == 2  # for dark and narrow screens, and for Outlook; the rest is inlined
     assert "prefers-color-scheme" in html
     assert "<!--[if mso]>" in html
     assert not re.search(r"display:\s*(flex|grid)|position:|background-image|var\(|rgba|@import|<img", html)
+
+
+@pytest.mark.parametrize("kind", EmailKind)
+def test_styles_are_what_inlining_the_whole_mail_gives(kind):
+    """They are put in class by class, which holds only while each selector is one class."""
+    html = mail_of(kind, "hostile").html
+    bare = re.sub(r' style="[^"]*"', "", html)
+    whole = CSSInliner(minify_css=True, extra_css=_css("email.css", EMAILS[kind].accent)).inline(bare)
+
+    assert styles_by_class(html) == styles_by_class(whole)
+    assert sum(bool(style) for _, style in styles_by_class(html)) > 15
 
 
 @pytest.mark.parametrize("kind", EmailKind)
@@ -265,6 +277,15 @@ def test_the_style_sheets_know_no_colours_but_the_palettes():
     }
 
     assert used <= known
+
+
+def styles_by_class(html):
+    tags = [tag for tag in re.findall(r"<[a-z][^>]*>", html) if " class=" in tag]
+    return [(attribute("class", tag), attribute("style", tag)) for tag in tags]
+
+
+def attribute(name, tag):
+    return "".join(re.findall(f' {name}="([^"]*)"', tag))
 
 
 def words(html):
