@@ -85,19 +85,16 @@ def drain() -> None:
 def _send_due(*, deadline: float) -> None:
     with _Posts() as posts:
         while time.monotonic() < deadline:
-            if len(posts) >= settings.EMAIL_THREADS:
-                posts.settle_some()
-                continue
             closed_s, is_down = DrainSignal.gate()
             if closed_s > 0:
-                posts.finish()
+                posts.recall()
                 if failover.is_on():
                     _fail_over(deadline=deadline)
                     closed_s, _ = DrainSignal.gate()
                 if closed_s > LONGEST_PAUSE_S:
                     break
                 time.sleep(max(closed_s, 0) + 0.05)  # what was held back with it is then due too
-            elif is_down and len(posts):
+            elif len(posts) >= settings.EMAIL_THREADS or (is_down and len(posts)):
                 posts.settle_some()
             elif rows := _claim(1 if is_down else CLAIM_SIZE):
                 posts.start(rows)
@@ -179,6 +176,12 @@ class _Posts:
         wait(self._flying, timeout=0.05)
         self.settle_done()
 
+    def recall(self) -> None:
+        """Take back what no thread has begun, and see the rest to its end."""
+        for future in self._flying:
+            future.cancel()
+        self.finish()
+
     def finish(self) -> None:
         self._wait(GRACE_S)
         self.settle_done()
@@ -197,7 +200,7 @@ class _Posts:
 
 def _result(future: Future[Result]) -> Result:
     if future.cancelled():
-        return Result(Outcome.NOT_POSTED, error="the drain ended before its turn")
+        return Result(Outcome.NOT_POSTED, error="it was taken back before its turn")
     return future.result()
 
 

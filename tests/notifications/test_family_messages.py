@@ -1,14 +1,12 @@
 """Messages of the office to many families: whom they reach, the one confirmation, and the staff pages."""
 
 import re
-import threading
 from datetime import timedelta
 from html import unescape
 
 import pytest
 from django.contrib.auth.models import Permission
-from django.db import connection, connections
-from django.db.utils import IntegrityError
+from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
@@ -233,36 +231,6 @@ def test_is_sent_once_and_never_to_others_than_were_seen():
     with pytest.raises(AlreadySent):
         send(message=message, by=message.by, seen=reach_of(message).seen)
     assert EmailMessage.objects.count() == 2
-
-
-@pytest.mark.parametrize("is_guarded", [True, False], ids=["guarded", "unguarded"])
-@pytest.mark.django_db(transaction=True)
-def test_two_confirmations_at_once_send_once(committed_db, monkeypatch, is_guarded):
-    course = create_course()
-    enroll(course)
-    message = message_to(course)
-    seen, start, outcomes = reach_of(message).seen, threading.Barrier(2), []
-    if not is_guarded:
-        monkeypatch.setattr(FamilyMessage, "confirm", lambda self, by: None)
-
-    def confirm():
-        start.wait()
-        try:
-            send(message=FamilyMessage.objects.get(), by=message.by, seen=seen)
-            outcomes.append("sent")
-        except (AlreadySent, IntegrityError) as error:
-            outcomes.append(type(error).__name__)
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=confirm) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert sorted(outcomes) == sorted(["sent", "AlreadySent" if is_guarded else "IntegrityError"])
-    assert EmailMessage.objects.count() == 1
 
 
 def test_who_left_the_class_before_it_went_out_gets_nothing(mail_server):

@@ -9,12 +9,14 @@ import pytest
 from django.db import connection, models, transaction
 from django.utils import timezone
 
-from notifications.models import EmailAct, EmailMessage
+from notifications.models import EmailAct, EmailMessage, FamilyMessage
 from notifications.office import staff_acts
+from notifications.office.broadcast import reach_of, send
 from notifications.office.staff_acts import NotPossible
 from notifications.sending import drain as drain_module
 from notifications.sending.drain import drain
-from tests.factories import create_staff
+from tests.factories import create_course, create_staff
+from tests.notifications.test_family_messages import enroll, message_to
 from tests.notifications.test_staff_acts import WHY, one, state_of
 
 pytestmark = [pytest.mark.usefixtures("committed_db"), pytest.mark.xdist_group("races")]
@@ -139,3 +141,26 @@ def test_control_without_the_lock_only_the_key_stands_in_the_way(office, monkeyp
     monkeypatch.setattr(models.QuerySet, "select_for_update", lambda queryset, **options: queryset)
 
     assert resend_twice_at_once(office, monkeypatch) == (["EmailMessage", "IntegrityError"], 1)
+
+
+@pytest.mark.parametrize("is_guarded", [True, False], ids=["guarded", "unguarded"])
+def test_two_confirmations_of_a_message_at_once_send_once(monkeypatch, is_guarded):
+    course = create_course()
+    enroll(course)
+    message = message_to(course)
+    seen, start = reach_of(message).seen, threading.Barrier(2)
+    if not is_guarded:
+        monkeypatch.setattr(FamilyMessage, "confirm", lambda self, by: None)
+
+    def confirm():
+        start.wait()
+        send(message=FamilyMessage.objects.get(), by=message.by, seen=seen)
+        return "sent"
+
+    presses = [in_thread(confirm) for _ in range(2)]
+    for thread, _ in presses:
+        thread.join()
+
+    outcomes = {found if found == "sent" else type(found).__name__ for _, (found,) in presses}
+    assert outcomes == {"sent", "AlreadySent" if is_guarded else "IntegrityError"}
+    assert EmailMessage.objects.count() == 1
