@@ -177,7 +177,9 @@ class EmailMessage(models.Model):
         ]
         indexes = [
             models.Index(
-                fields=["priority", "next_attempt_at"],
+                # With the key: the emails of one commit are due at the same moment, and each claim would sort
+                # all that are left of them.
+                fields=["priority", "next_attempt_at", "id"],
                 condition=Q(status="queued"),
                 name="notifications_email_due",
             ),

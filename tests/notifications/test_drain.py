@@ -356,6 +356,19 @@ def test_a_late_answer_leaves_alone_what_others_have_decided(status, outcome):
 
 
 @pytest.mark.django_db
+def test_a_claim_reads_the_most_urgent_without_sorting_the_rest():
+    owe(3)
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("SET LOCAL enable_sort = off")  # then only a plan that cannot do without one sorts
+
+    plan = EmailMessage.objects.due().select_for_update(skip_locked=True)[:2].explain()
+
+    assert "notifications_email_due" in plan
+    assert "Sort" not in plan
+
+
+@pytest.mark.django_db
 def test_a_late_answer_does_not_settle_a_later_try():
     [row] = owe(1, status="sending", tries=1)
     attempt = EmailAttempt.objects.create(message=row)
