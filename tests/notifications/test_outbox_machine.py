@@ -148,7 +148,7 @@ class Outbox(RuleBasedStateMachine):
         self.mail_server.control(next=answers)
         with contextlib.suppress(Killed), connection.execute_wrapper(fate):
             drain()
-        # What `bulk_create` had begun takes our whole transaction for broken; no statement of it came through.
+        # A dead `bulk_create` takes our whole transaction for broken; no statement of it came through.
         transaction.set_rollback(False)
         self.mail_server.control(next=[])
 
