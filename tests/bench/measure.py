@@ -46,7 +46,7 @@ def measured(
     pid: int, *, starting: Callable[[], None] = lambda: None, apart: int | None = None
 ) -> Iterator[Meter]:
     """Measure the process `pid` with its descendants, and PostgreSQL, from the return of `starting`, which
-    gives them their work, until the block ends. `apart` is a descendant, a stand-in, that counts by
+    gives them their work, until the block ends. `apart` is a stand-in, descendant or not, that counts by
     itself."""
     meter = Meter(peak_pss_mb=pss_mb(pid, apart=apart))
     database = postmaster_pid()
