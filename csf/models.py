@@ -36,6 +36,7 @@ class StaffTask(models.Model):
         UNMATCHED_PAYMENT = "unmatched_payment", "Money that fits no open installment"
         EVENT_PARKED = "event_parked", "A Stripe event that could not be handled"
         EMAIL_FAILED = "email_failed", "An email that could not be sent"
+        EMAIL_WITHOUT_FILE = "email_without_file", "Emails that were sent without their calendar file"
         EMAIL_BOUNCED = "email_bounced", "An address that takes no mail"
         EMAIL_COMPLAINED = "email_complained", "A family that called our email spam"
         EMAIL_SUPPRESSED = "email_suppressed", "An email that its address cannot get"

@@ -36,7 +36,7 @@ class EmailMessageAdmin(ReadOnlyAdmin):
 
     actions = ["withhold_selected", "release_selected"]
     list_display = ["created_at", "kind", "to", "shown_subject", "short_status", "tries", "sent_at"]
-    list_filter = ["status", "kind", "is_test", "created_at"]
+    list_filter = ["status", "kind", "is_test", "is_without_files", "created_at"]
     list_defer = ["html", "text", "context", "secret"]
     search_fields = ["to", "subject", "=context__order_number"]
     search_help_text = "Search by address, subject or order number."

@@ -143,6 +143,11 @@ class EmailMessage(models.Model):
         related_name="resends",
         help_text="The email that staff sent once more with this one.",
     )
+    is_without_files = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="The provider refused its files, so it is sent without them.",
+    )
     is_test = models.BooleanField(default=False, help_text="Sent by staff to themselves; tells no fact.")
     subject = models.CharField(max_length=200, blank=True)
     html = models.TextField(blank=True)
@@ -201,7 +206,7 @@ class EmailMessage(models.Model):
         """What the email tells. Raises Unreadable for a sensitive kind whose key is lost."""
         secret = self.secret
         facts: dict[str, Any] = json.loads(secret) if secret else self.context
-        return facts
+        return facts | {"calendars": []} if self.is_without_files else facts
 
     @classmethod
     def tell_failed(cls, kind: str, error: str) -> None:
@@ -209,6 +214,13 @@ class EmailMessage(models.Model):
         filters = {"kind__exact": kind, "status__exact": EmailStatus.FAILED.value}
         detail = f"{EmailKind(kind).label}: {error}"
         StaffTask.open_for_many(StaffTask.Kind.EMAIL_FAILED, cls, filters, detail)
+
+    @classmethod
+    def report_file_refused(cls, kind: str, error: str) -> None:
+        """One open task a kind: its emails reach the families, but without their calendar file."""
+        filters = {"kind__exact": kind, "is_without_files__exact": "1"}
+        detail = f"{EmailKind(kind).label}: {error}"
+        StaffTask.open_for_many(StaffTask.Kind.EMAIL_WITHOUT_FILE, cls, filters, detail)
 
 
 class EmailAttempt(models.Model):

@@ -22,7 +22,7 @@ def outgoing(row: EmailMessage) -> EmailMultiAlternatives:
         headers=_headers(row),
     )
     message.attach_alternative(row.html, "text/html")
-    for file in attachments(row.context):
+    for file in attachments(row.facts):
         message.attach(file.name, file.content, file.mime_type)
     # Ids only: SendGrid keeps these for long, for its staff to see.
     message.metadata = {"outbox_id": str(row.public_id), "outbox_try": str(row.tries), "mail_kind": row.kind}  # type: ignore[attr-defined]

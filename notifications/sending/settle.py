@@ -38,9 +38,10 @@ SET status = settled.status, error = settled.error, tries = settled.tries, claim
     secret = CASE WHEN settled.status IN ('sent', 'failed') THEN '' ELSE message.secret END,
     next_attempt_at = now() + make_interval(secs => settled.wait_s),
     posting_at = CASE WHEN settled.status = 'queued' THEN NULL ELSE message.posting_at END,
+    is_without_files = message.is_without_files OR settled.is_file_refused,
     sent_at = CASE WHEN settled.status = 'sent' THEN now() END
-FROM unnest(%s::bigint[], %s::smallint[], %s::text[], %s::float8[], %s::text[], %s::smallint[])
-     AS settled(id, posted, status, wait_s, error, tries)
+FROM unnest(%s::bigint[], %s::smallint[], %s::text[], %s::float8[], %s::text[], %s::smallint[], %s::bool[])
+     AS settled(id, posted, status, wait_s, error, tries, is_file_refused)
 WHERE message.id = settled.id AND message.status = 'sending' AND message.tries = settled.posted
 """
 SETTLE_ATTEMPTS = """
@@ -57,6 +58,7 @@ ATTEMPT_OUTCOME = {
     Outcome.HELD_BACK: EmailAttempt.Outcome.NOT_SENT,
     Outcome.NOT_POSTED: EmailAttempt.Outcome.NOT_SENT,
     Outcome.REFUSED: EmailAttempt.Outcome.REFUSED,
+    Outcome.FILE_REFUSED: EmailAttempt.Outcome.REFUSED,
     Outcome.UNKNOWN: EmailAttempt.Outcome.UNKNOWN,
 }
 
@@ -81,6 +83,7 @@ def settle(results: list[Settled]) -> None:
         [float(wait_s) for _, wait_s, _ in verdicts],  # psycopg takes no mixed lists
         [result.error for _, result in results],
         [tries for _, _, tries in verdicts],
+        [result.outcome == Outcome.FILE_REFUSED for _, result in results],
     ]
     attempts: list[Any] = [
         [attempt.pk for attempt, _ in results],
@@ -100,6 +103,13 @@ def settle(results: list[Settled]) -> None:
         }
         for kind, error in failed.items():
             EmailMessage.tell_failed(kind, error)
+        without_files = {
+            attempt.message.kind: result.error
+            for attempt, result in results
+            if result.outcome == Outcome.FILE_REFUSED
+        }
+        for kind, error in without_files.items():
+            EmailMessage.report_file_refused(kind, error)
 
 
 def _watch_gate(results: list[Result]) -> bool:
@@ -113,7 +123,7 @@ def _watch_gate(results: list[Result]) -> bool:
     blocked = next((result for result in held_back if result.http_status in {401, 403}), None)
     if blocked:
         DrainSignal.tell_blocked(f"HTTP {blocked.http_status}: {blocked.error}")
-    if any(result.outcome in {Outcome.SENT, Outcome.REFUSED} for result in posted):
+    if any(result.outcome in {Outcome.SENT, Outcome.REFUSED, Outcome.FILE_REFUSED} for result in posted):
         DrainSignal.answered()
         return False
     is_down = bool(posted) and DrainSignal.not_answered(len(posted))
@@ -135,6 +145,8 @@ def _verdict(
             return EmailStatus.UNKNOWN, 0, message.tries
         case Outcome.HELD_BACK | Outcome.NOT_POSTED:
             return EmailStatus.QUEUED, min(result.retry_after_s, wait_s), message.tries - 1
+        case Outcome.FILE_REFUSED:  # at once, without them
+            return EmailStatus.QUEUED, 0, message.tries
         case Outcome.NOT_SENT if is_down:
             return EmailStatus.QUEUED, wait_s, message.tries - 1
         case Outcome.NOT_SENT if message.tries <= len(BACKOFF):

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import requests
 from anymail.backends.sendgrid import EmailBackend, SendGridPayload
 from anymail.exceptions import AnymailError, AnymailRequestsAPIError
-from anymail.utils import EmailAddress, parse_address_list
+from anymail.utils import Attachment, EmailAddress, parse_address_list
 from django.core.mail import EmailMultiAlternatives
 
 from csf.kept import Ambiguous, KeptConnection, NotSent
@@ -32,6 +32,8 @@ class Outcome(Enum):
     NOT_POSTED = "not_posted"
     """Known not sent, and by our own doing: the provider was never asked."""
     REFUSED = "refused"
+    FILE_REFUSED = "file_refused"
+    """Known not sent: the provider takes this email, but not the files attached to it."""
     UNKNOWN = "unknown"
 
 
@@ -89,12 +91,19 @@ def _addresses(texts: str | list[str]) -> list[EmailAddress]:
 
 
 class _Payload(SendGridPayload):
-    """The school's own addresses are in each email; parsing them anew takes as long as the post itself."""
+    """The school's own addresses are in each email; parsing them again takes as long as the post itself."""
 
     base_message_attrs = tuple(
         (name, combine, _addresses if name in {"from_email", "reply_to"} else convert)
         for name, combine, convert in SendGridPayload.base_message_attrs
     )
+
+    def add_attachment(self, attachment: Attachment) -> None:
+        # anymail 15.2 posts "text/calendar; charset=...", and SendGrid refuses the whole email for a
+        # parameter in `type` (https://github.com/anymail/django-anymail/issues/492). The bare type is the one
+        # form that nobody ever saw refused; the METHOD is in the file too, where calendars look for it.
+        super().add_attachment(attachment)
+        self.data["attachments"][-1]["type"] = attachment.mimetype.partition(";")[0].strip()
 
 
 class SendGridBackend(EmailBackend):
@@ -137,6 +146,8 @@ def post(message: EmailMultiAlternatives, backend: Backend) -> Result:
         result = Result(Outcome.UNKNOWN, error=str(error))
     except AnymailRequestsAPIError as error:
         result = _classify(error.response) if error.response is not None else Result(Outcome.UNKNOWN)
+        if message.attachments and _is_about_files(result):
+            result = replace(result, outcome=Outcome.FILE_REFUSED)
     except AnymailError as error:  # bad address, not serializable: nothing was posted
         result = Result(Outcome.REFUSED, error=str(error))
     except Exception as error:
@@ -184,7 +195,19 @@ def _seconds(asked: str) -> float:
 
 
 def _has_sendgrid_errors(response: requests.Response) -> bool:
-    try:
-        return bool(json.loads(response.text)["errors"])
-    except (ValueError, KeyError, TypeError):
+    return bool(_sendgrid_errors(response.text))
+
+
+def _is_about_files(result: Result) -> bool:
+    """Whether the same email without its files has a chance: SendGrid names them, or finds it too large."""
+    if result.outcome != Outcome.REFUSED:
         return False
+    fields = [str(error.get("field")) for error in _sendgrid_errors(result.error)]
+    return result.http_status == 413 or any(field.startswith("attachments") for field in fields)
+
+
+def _sendgrid_errors(text: str) -> list[dict[str, Any]]:
+    try:
+        return [error for error in json.loads(text)["errors"] if isinstance(error, dict)]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return []

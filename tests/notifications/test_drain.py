@@ -28,7 +28,7 @@ from notifications.samples import SAMPLES
 from notifications.sending import drain as drain_module
 from notifications.sending.drain import drain
 from notifications.sending.settle import recover_lost, resolve_unknown, settle
-from notifications.sending.transport import Outcome, Result
+from notifications.sending.transport import Outcome, Result, _Payload
 from tests.factories import create_guardian, create_household
 from tests.notifications.forked import Forked
 
@@ -314,6 +314,40 @@ def test_what_is_refused_for_good_goes_to_staff(mail_server):
     assert (task.kind, task.subject) == ("email_failed", FAILED_CONFIRMATIONS)
     assert "Bad Request" in task.detail
     assert len(mail_server.requests()) == 1
+
+
+@pytest.mark.django_db
+def test_an_email_whose_file_is_refused_is_sent_without_it_and_staff_know(mail_server, monkeypatch):
+    """As anymail posts it by itself: with a charset in the type of each text file."""
+    monkeypatch.delattr(_Payload, "add_attachment")
+    context = SAMPLES[EmailKind.ENROLLMENT_CONFIRMATION]["typical"]
+    assert context["calendars"]
+    owe(2, context=context)
+    owe(1, context=context | {"calendars": []})
+
+    drain()
+
+    assert states() == [("sent", 2), ("sent", 2), ("sent", 1)]
+    assert [m["attachments"] for m in mail_server.messages()] == [[]] * 3
+    assert not [m for m in mail_server.messages() if "in the attached file" in m["text"] + m["html"]]
+    attempts = EmailAttempt.objects.order_by("message_id", "pk").values_list("outcome", "http_status")
+    assert list(attempts) == [("refused", 400), ("sent", 202)] * 2 + [("sent", 202)]
+    task = StaffTask.objects.get()
+    assert (task.kind, task.subject) == (
+        "email_without_file",
+        "notifications.emailmessage?kind__exact=enrollment_confirmation&is_without_files__exact=1",
+    )
+    assert "The attachment type cannot contain ';'" in task.detail
+
+
+@pytest.mark.django_db
+def test_an_email_that_is_refused_without_its_file_too_fails(mail_server):
+    owe(1, local="status413")
+
+    drain()
+
+    assert states() == [("failed", 2)]
+    assert tasks_for_staff() == {"email_without_file": 1, "email_failed": 1}
 
 
 @pytest.mark.django_db

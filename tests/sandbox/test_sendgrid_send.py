@@ -107,6 +107,18 @@ def test_one_message_holds_what_was_sent(mail):
         ({"headers": {"Subject": "x"}}, "headers", "Subject"),
         ({"categories": ["a", "a"]}, "categories", "unique"),
         ({"attachments": [{"content": "%%%", "filename": "a"}]}, "attachments.0.content", "base64"),
+        *(
+            (
+                {"attachments": [{"content": "QQ==", "filename": "a.ics", "type": type_}]},
+                "attachments.0.type",
+                "The attachment type cannot contain ';', or CRLF characters.",
+            )
+            for type_ in [
+                "text/calendar; charset=utf-8",
+                "text/calendar;method=PUBLISH",
+                "text/calendar\r\nX-A: b",
+            ]
+        ),
         ({"surprise": 1}, None, "surprise"),
         (
             {"personalizations": [{"to": [{"email": "a@b.example"}], "cc": [{"email": "A@b.example"}]}]},

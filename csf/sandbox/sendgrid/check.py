@@ -96,6 +96,12 @@ def _content(payload: dict[str, Any]) -> Iterator[Problem]:
 
 def _attachments(payload: dict[str, Any]) -> Iterator[Problem]:
     for place, attachment in enumerate(payload.get("attachments", ())):
+        # The words and the field are those of a real answer: https://github.com/sendgrid/sendgrid-php/issues/250
+        # (2018) and https://github.com/anymail/django-anymail/issues/492 (2026). Some report that
+        # "text/calendar; method=REQUEST" is taken; the published rule refuses each ';', so the stand-in does.
+        if {";", "\r", "\n"} & set(attachment.get("type", "")):
+            words = "The attachment type cannot contain ';', or CRLF characters."
+            yield problem(words, f"attachments.{place}.type")
         try:
             base64.b64decode(attachment["content"], validate=True)
         except (binascii.Error, ValueError):
