@@ -120,12 +120,22 @@ def payment_page(*, order: Order, by: User, now: datetime.datetime) -> str:
     two open pages could both be paid. Raises NothingToPay or StripeUnavailable.
     """
     attempt = _attempt_to_pay(order=order, by=by, now=now)
-    if attempt.can_take_money(now):
+    if attempt.can_take_money(now) and _is_still_open(attempt):
         return attempt.session_url
     if attempt.stripe_session_id:
         close_page(attempt)
         attempt = _attempt_to_pay(order=order, by=by, now=now)
     return _open_page(attempt, customer_id(order.household))
+
+
+def _is_still_open(attempt: ChargeAttempt) -> bool:
+    """False for a page that was paid, or has expired, without our hearing of it. True if Stripe does not
+    say: nothing can be paid twice on the same page."""
+    assert attempt.stripe_session_id
+    try:
+        return bool(gateway.retrieve_checkout_session(attempt.stripe_session_id)["status"] == "open")
+    except (gateway.Refused, gateway.OutcomeUnknown):
+        return True
 
 
 @again_after_deadlock

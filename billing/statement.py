@@ -16,12 +16,14 @@ from orders.models import OrderItem, OrderStatus
 
 @dataclass(frozen=True)
 class State:
-    """A badge (its words and its colour), a sentence, and whether the parent may pay it on its own now."""
+    """A badge (its words and its colour), a sentence, whether the parent may pay it on its own now, and
+    whether it is paid with its order instead (`billing.held`)."""
 
     label: str
     tone: str
     text: str
     can_pay: bool = False
+    is_at_order: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def state_of(installment: Installment, *, on: datetime.date) -> State:
             return State(installment.get_status_display().capitalize(), "over", "You need not pay this.")
     if order_status == OrderStatus.PLACED:
         if installment.number == 1:
-            return State("Waiting for your payment", "placed", "Please press “Pay now” at its order.")
+            return State("Waiting for your payment", "placed", "", is_at_order=True)
         return State("Planned", "coming", "It can be paid once the first part is.")
     if order_status != OrderStatus.CONFIRMED:
         return State("Order is over", "over", "Its order is over. If you have a question, please ask us.")

@@ -23,7 +23,7 @@ from billing.consent import consent_text
 from billing.credits import credit_choice, credit_ends_on, spent_cents
 from billing.expiry import Paid, end_unpaid_order
 from billing.forms import CancelForm
-from billing.invoices import open_attempts
+from billing.held import confirming, note_return
 from billing.models import PaymentPlan, Terms
 from billing.statement import lines_of
 from csf.dates import local_date
@@ -120,7 +120,7 @@ def to_payment(request: HttpRequest, order: Order) -> HttpResponse:
         messages.error(
             request,
             "The payment page does not answer just now. Your seats are held; "
-            "please press “Pay now” again in a moment.",
+            "please press the button again in a moment.",
         )
         return redirect(order)
 
@@ -135,6 +135,9 @@ def order(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     # A line that a child moved to has its own price; the total is what was agreed at placing.
     lines = [item for item in found.items.all() if not item.moved_from_id]
     list_cents = sum(item.list_cents or 0 for item in lines)
+    came_back = found.status == OrderStatus.PLACED and "paid" in request.GET
+    if came_back:
+        note_return(request, found)
     changes = changes_of(found)
     used_cents = spent_cents(changes.credits)
     context = {
@@ -150,9 +153,8 @@ def order(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         "discount_cents": list_cents - found.total_cents,
         "today": today,
         "refund_until": cancel.refund_until(found),
-        "is_being_charged": found.status == OrderStatus.PLACED
-        and open_attempts(found).on_saved_cards().exists(),
-        "is_waiting_for_stripe": found.status == OrderStatus.PLACED and "paid" in request.GET,
+        "came_back": came_back,
+        "is_waiting_for_stripe": came_back and str(found.public_id) in confirming(request),
     }
     return render(request, "billing/order.html", context)
 

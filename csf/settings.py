@@ -114,6 +114,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "csf.context.school",
                 "orders.context.cart",
+                "billing.context.held",
                 "notifications.choices.banner.unreachable",
             ],
             "builtins": ["csf.templatetags.csf_format"],

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from babel.dates import format_skeleton, format_time, get_timezone_name
 from django import template
 from django.conf import settings
+from django.utils import timezone
 from django.utils.translation import gettext
 
 from csf.language import babel_locale
@@ -40,6 +41,14 @@ def moment(value: datetime.datetime | str) -> str:
 
 
 @register.filter
+def until(value: datetime.datetime) -> str:
+    """The end of a short wait: "4:54 PM EDT" if that is today at the school, else as `moment`."""
+    text = moment(value)
+    is_today = timezone.localdate(value, _school_zone()) == timezone.localdate(timezone=_school_zone())
+    return text.removeprefix(f"{day(timezone.localdate(value, _school_zone()))}, ") if is_today else text
+
+
+@register.filter
 def ordinal(number: int) -> str:
     """1 as "1st". A language with one ending translates all four alike."""
     if number % 100 in {11, 12, 13}:
@@ -57,6 +66,10 @@ def ordinal(number: int) -> str:
     return pattern % {"number": number}
 
 
+def _school_zone() -> ZoneInfo:
+    return ZoneInfo(settings.SCHOOL_TIME_ZONE)
+
+
 # A mail of ten lines shows the same few values dozens of times; Babel takes 0.1 ms for each.
 @lru_cache(maxsize=4096)
 def _day_text(iso: str, locale: str) -> str:
@@ -65,7 +78,7 @@ def _day_text(iso: str, locale: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _moment_text(instant: datetime.datetime, locale: str) -> str:
-    local = instant.astimezone(ZoneInfo(settings.SCHOOL_TIME_ZONE))
+    local = instant.astimezone(_school_zone())
     zone = get_timezone_name(local, width="short", locale=locale)
     return f"{day(local.date())}, {clock(local.time())}\u00a0{zone}"
 
