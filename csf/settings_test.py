@@ -1,11 +1,30 @@
 """Settings of the tests: the product's own, with keys and ports of this test process."""
 
+import atexit
 import os
+import socket
+
+
+def _own_ports() -> int:
+    """The first of ten ports that no other test process has, also of another checkout: each keeps its first
+    one bound. The processes that a test starts find its choice in their environment."""
+    name = f"CSF_TEST_PORTS_{os.environ.get('PYTEST_XDIST_WORKER', '')}"
+    for first in range(18500, 28500, 10):
+        if name in os.environ:
+            break
+        try:
+            _reserved.bind(("127.0.0.1", first))
+        except OSError:
+            continue
+        os.environ[name] = str(first)
+    return int(os.environ[name])
+
 
 # Each parallel worker has its own stand-ins. dj-stripe reads the Stripe address once, when Django loads.
-_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_first_port = int(os.environ.get("CSF_TEST_PORTS", "18500")) + 10 * _worker
-STRIPE_PORT, MAIL_PORT, SITE_PORT = _first_port, _first_port + 1, _first_port + 2
+_reserved = socket.socket()
+atexit.register(_reserved.close)
+_first_port = _own_ports()
+STRIPE_PORT, MAIL_PORT, SITE_PORT = _first_port + 1, _first_port + 2, _first_port + 3
 
 os.environ.update(
     CSF_MODE="test",
