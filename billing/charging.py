@@ -233,6 +233,8 @@ def _still_wanted(attempt: ChargeAttempt) -> None:
     installment = attempt.installment
     if installment.status != InstallmentStatus.CHARGING:
         raise _Unwanted(f"the installment is {installment.get_status_display()}")
+    if installment.consent_id is None:
+        raise _Unwanted("nobody has agreed to this charge")
     order = installment.order
     is_promotion = order.status == OrderStatus.PLACED and order.origin == OrderOrigin.WAITLIST
     if order.status != OrderStatus.CONFIRMED and not is_promotion:

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from billing import gateway
-from billing.consent import record_consent
+from billing.consent import has_plan, record_consent, record_waitlist_consent
 from billing.credits import spend
 from billing.models import (
     ChargeAttempt,
@@ -20,6 +20,7 @@ from billing.models import (
     InstallmentStatus,
     PaymentPlan,
     StripeCustomer,
+    WaitlistConsent,
 )
 from billing.models.charges import OPEN_CHARGE
 from billing.plans import Part
@@ -65,14 +66,15 @@ def place_order(
     expected_due_cents: int | None = None,
     address: str | None = None,
     held_until: datetime.datetime | None = None,
+    waitlist_consent: WaitlistConsent | None = None,
 ) -> None:
     """Turn the cart into an order: hold its seats, freeze its prices, write what is due and when.
 
     `expected_cents` is the total that the parent agreed to. With `use_credit` the family's credit pays as
     much of it as it can; what is left to pay must be `expected_due_cents`. With a plan, placing is the
-    consent to its later charges, given from `address`. All or nothing: raises `orders.refusal.Refused` in
-    words for the parent. An order that costs nothing is confirmed at once. The seats are held for
-    SEAT_HOLD_MINUTES, or until `held_until`.
+    consent to its later charges, given from `address`; `waitlist_consent` is one that was given before. All
+    or nothing: raises `orders.refusal.Refused` in words for the parent. An order that costs nothing is
+    confirmed at once. The seats are held for SEAT_HOLD_MINUTES, or until `held_until`.
     """
     held_until = held_until or now + timedelta(minutes=settings.SEAT_HOLD_MINUTES)
     total_cents = hold_lines(order=order, now=now, held_until=held_until, expected_cents=expected_cents)
@@ -82,17 +84,45 @@ def place_order(
         due_cents -= spend(order=order, total_cents=total_cents, on=today)
     if expected_due_cents not in {None, due_cents}:
         raise Refused("Your credit has changed since you saw it. Please look at the new amount.")
-    parts = [Part(1, today, due_cents)] if due_cents else []
     if plan is not None and due_cents:
-        parts = _parts_of(plan, order=order, total_cents=due_cents, on=today)
-        record_consent(order=order, plan=plan, parts=parts, by=by, at=now, address=address)
-    Installment.objects.bulk_create(
-        Installment(order=order, number=part.number, due_on=part.due_on, amount_cents=part.amount_cents)
-        for part in parts
-    )
+        _write_plan(plan, order=order, due_cents=due_cents, by=by, at=now, address=address)
+    elif due_cents:
+        Installment.objects.create(
+            order=order,
+            number=1,
+            due_on=today,
+            amount_cents=due_cents,
+            consent=record_waitlist_consent(order=order, given=waitlist_consent)
+            if waitlist_consent
+            else None,
+        )
     order.place(by=by, at=now, held_until=held_until, total_cents=total_cents)
     if not due_cents:
         order.confirm(reason="nothing to pay" if not total_cents else "paid with credit")
+
+
+def _write_plan(
+    plan: PaymentPlan,
+    *,
+    order: Order,
+    due_cents: int,
+    by: User,
+    at: datetime.datetime,
+    address: str | None,
+) -> None:
+    """The consent, and the parts under it; the first one is paid by the parent, on Stripe's page."""
+    parts = _parts_of(plan, order=order, total_cents=due_cents, on=local_date(at))
+    consent = record_consent(order=order, plan=plan, parts=parts, by=by, at=at, address=address)
+    Installment.objects.bulk_create(
+        Installment(
+            order=order,
+            number=part.number,
+            due_on=part.due_on,
+            amount_cents=part.amount_cents,
+            consent=consent if part.number > 1 else None,
+        )
+        for part in parts
+    )
 
 
 def plans_for(
@@ -265,7 +295,7 @@ def _session_params(attempt: ChargeAttempt, customer_id: str) -> dict[str, Any]:
 
 def _saving_the_card(order: Order) -> dict[str, str]:
     """Only with a consent to later charges is the card kept for them."""
-    return {"setup_future_usage": "off_session"} if hasattr(order, "consent") else {}
+    return {"setup_future_usage": "off_session"} if has_plan(order) else {}
 
 
 def _line(attempt: ChargeAttempt, order: Order) -> dict[str, Any]:

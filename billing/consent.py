@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from django.conf import settings
 
-from billing.models import Consent, PaymentPlan
+from billing.models import Consent, PaymentPlan, WaitlistConsent
 from billing.plans import Part
 from csf.money import money_text
 from csf.templatetags.csf_format import day
@@ -57,3 +57,25 @@ def record_consent(
         address=address,
         given_at=at,
     )
+
+
+def record_waitlist_consent(*, order: Order, given: WaitlistConsent) -> Consent:
+    """What was agreed to when joining the waitlist, now that a place is ordered."""
+    return Consent.objects.create(
+        order=order,
+        given_by=given.given_by,
+        text_version=given.text_version,
+        text=given.text,
+        address=given.address,
+        given_at=given.given_at,
+    )
+
+
+def record_move_consent(*, text: str, by: User, at: datetime.datetime) -> Consent:
+    """The words in which a family agreed that what a move costs more is charged; `by` wrote them down."""
+    return Consent.objects.create(given_by=by, text=text, given_at=at)
+
+
+def has_plan(order: Order) -> bool:
+    """Whether later parts were agreed to at checkout, so that the card which pays is saved for them."""
+    return Consent.objects.filter(order=order, plan__isnull=False).exists()

@@ -78,7 +78,7 @@ def candidates(statuses: Iterable[InstallmentStatus], *, on: datetime.date) -> l
     changing = Cancellation.objects.waiting().filter(order=OuterRef("order"))
     found = list(
         due.annotate(is_being_changed=Exists(changing))
-        .select_related("order__household", "order__consent", "transfer")
+        .select_related("order__household")
         .prefetch_related(Prefetch("order__household__cards", current, to_attr="current_cards"))
         .order_by("due_on", "pk")
     )
@@ -107,7 +107,7 @@ def _why_not(
         return "the charges of this order are paused"
     if installment.is_being_changed:  # type: ignore[attr-defined] # annotated
         return "a class of this order was cancelled, and its money is not settled yet"
-    if not _is_agreed(installment):
+    if installment.consent_id is None:
         return "no consent to later charges"
     if installment.status == InstallmentStatus.SCHEDULED and on - installment.due_on > LATEST_FIRST_TRY:
         return TOO_LATE
@@ -120,14 +120,6 @@ def _why_not(
     if declined[card.pk] >= DECLINES_A_DAY:
         return "three declines on this card today"
     return ""
-
-
-def _is_agreed(installment: Installment) -> bool:
-    """What a move to another class costs more was not part of the plan: the family agreed to it then, or
-    not."""
-    if hasattr(installment, "transfer"):
-        return bool(installment.transfer.consent)
-    return hasattr(installment.order, "consent")
 
 
 def _declines_today(card_ids: set[int], *, on: datetime.date) -> Counter[int]:
@@ -195,8 +187,8 @@ def start_attempt(
 ) -> ChargeAttempt:
     """One attempt on a saved card, under the order's lock.
 
-    Raises Stale if the installment or its date has moved or it is held, or if today's automatic one was made
-    already.
+    Raises Stale if the installment or its date has moved, if it is held or nobody agreed to its charge, or if
+    today's automatic one was made already.
     """
     started = _start([(installment, card)], kind=kind, on=on)
     if not started:
@@ -214,8 +206,8 @@ def _start(
     numbers = Counter(tries.values_list("installment", flat=True))
     today = tries.filter(kind=ChargeKind.AUTO, charged_on=on).exclude(status__in=NOTHING_DONE)
     charged = set(today.values_list("installment", flat=True)) if kind == ChargeKind.AUTO else set()
-    unheld = Installment.objects.filter(pk__in=ids, held_at=None)
-    dates = dict(unheld.values_list("pk", "due_on"))
+    free = Installment.objects.filter(pk__in=ids, held_at=None, consent__isnull=False)
+    dates = dict(free.values_list("pk", "due_on"))
     waiting = Cancellation.objects.waiting().filter(order__installments__in=ids)
     changing = set(waiting.values_list("order", flat=True))
     card_of = {

@@ -53,6 +53,8 @@ def retry_now(*, installment: Installment, by: User, reason: str, on: datetime.d
             raise NotPossible("The order does not stand any more.")
         if locked.held_at:
             raise NotPossible("It is held; release it first.")
+        if locked.consent_id is None:
+            raise NotPossible("The family has not agreed to this charge: it pays it itself.")
         attempt = start_attempt(locked, card=card, kind=ChargeKind.STAFF, on=on)
         enqueue("billing.tasks.charge")
     return attempt
@@ -109,7 +111,13 @@ def split(
         numbers = locked.order.installments.order_by("-number").values_list("number", flat=True)
         parts = [(numbers[0] + 1, locked.due_on, first_cents), (numbers[0] + 2, second_on, second_cents)]
         first, second = (
-            Installment.objects.create(order=locked.order, number=number, due_on=due_on, amount_cents=cents)
+            Installment.objects.create(
+                order=locked.order,
+                number=number,
+                due_on=due_on,
+                amount_cents=cents,
+                consent=locked.consent,
+            )
             for number, due_on, cents in parts
         )
     return first, second

@@ -157,17 +157,18 @@ def _amounts_that_differ() -> Any:
 
 
 def _charged_without_right() -> Any:
-    automatic = ChargeAttempt.objects.filter(kind=ChargeKind.AUTO)
-    early = Q(charged_on__lt=F("installment__due_on"))
-    agreed = WaitlistConsent.objects.filter(
-        enrollment__order_item__order=OuterRef("installment__order"),
-        at_most_cents__gte=OuterRef("amount_cents"),
+    early = Q(kind=ChargeKind.AUTO, charged_on__lt=F("installment__due_on"))
+    no_consent = Q(installment__consent=None)
+    of_another = Q(installment__consent__order__isnull=False) & ~Q(
+        installment__consent__order=F("installment__order")
     )
-    moved = Q(installment__transfer__isnull=False)
-    no_consent = Q(moved, installment__transfer__consent="") | (
-        ~moved & Q(installment__order__consent=None) & ~Q(Exists(agreed))
+    too_much = WaitlistConsent.objects.filter(
+        enrollment__order_item__order=OuterRef("installment__consent__order"),
+        at_most_cents__lt=OuterRef("amount_cents"),
     )
-    return _pks(automatic.filter(early | no_consent))
+    without_plan = Q(Exists(too_much), installment__consent__plan=None)
+    charged = ChargeAttempt.objects.on_saved_cards()
+    return _pks(charged.filter(early | no_consent | of_another | without_plan))
 
 
 def _too_many_tries() -> list[Any]:

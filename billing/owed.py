@@ -81,6 +81,7 @@ def relieve(order: Order, found: Relief, *, by: User | None, reason: str) -> Non
                 due_on=stop.installment.due_on,
                 amount_cents=stop.left_cents,
                 held_at=stop.installment.held_at,
+                consent=stop.installment.consent,
             )
 
 

@@ -80,7 +80,7 @@ def card_page(*, household: Household, by: User, charge_now: bool) -> str:
 
 def next_charge_on(installment: Installment, *, on: datetime.date) -> datetime.date | None:
     """When a card that is saved today is charged by itself; None if only when the parent asks for it."""
-    if installment.held_at or installment.order.charges_paused_at:
+    if installment.held_at or installment.order.charges_paused_at or installment.consent_id is None:
         return None
     match installment.status:
         case InstallmentStatus.SCHEDULED if on - installment.due_on <= LATEST_FIRST_TRY:

@@ -15,6 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from billing.cards import save_card
+from billing.consent import has_plan
 from billing.dunning import start_attempt
 from billing.gateway import instant
 from billing.models import (
@@ -186,6 +187,7 @@ def _charge_what_was_due(card: Card, *, on: datetime.date) -> None:
         order__status=OrderStatus.CONFIRMED,
         order__charges_paused_at=None,
         held_at=None,
+        consent__isnull=False,
         status__in=CHARGEABLE,
         due_on__lte=on,
     )
@@ -268,7 +270,7 @@ def _record_payment(attempt: ChargeAttempt, intent: StripeObject, *, courses_are
     )
     # Never raise from here on: it would roll back the row of money that is really there.
     method = intent.get("payment_method")
-    if isinstance(method, Mapping) and hasattr(order, "consent"):
+    if isinstance(method, Mapping) and has_plan(order):
         save_card(household=order.household, method=method)
     if not fits and as_agreed:
         refund_unmatched(payment)

@@ -14,6 +14,7 @@ from django.utils.translation import gettext
 
 from billing import gateway
 from billing.cancel import sessions_left, value_left_cents
+from billing.consent import record_move_consent
 from billing.credits import grant
 from billing.dunning import start_attempt
 from billing.invoices import open_attempts, void
@@ -220,7 +221,7 @@ def _transfer(
         difference_cents=move.difference_cents,
         stopped_cents=move.relief.stopped_cents,
         credit_cents=move.relief.credit_cents,
-        installment=_charge(move, order, by=by, consent=consent, on=local_date(now)),
+        installment=_charge(move, order, by=by, consent=consent, at=now),
         consent=consent,
         by=by,
         reason=reason,
@@ -276,13 +277,18 @@ def _explanation(move: Move) -> list[dict[str, str | int]]:
     return [{"label": label, "cents": cents}] if cents else []
 
 
-def _charge(move: Move, order: Order, *, by: User, consent: str, on: datetime.date) -> Installment | None:
+def _charge(move: Move, order: Order, *, by: User, consent: str, at: datetime.datetime) -> Installment | None:
     """An installment for what the new class costs more, charged at once if the family has agreed to it."""
     if move.difference_cents <= 0:
         return None
     last = order.installments.order_by("-number").values_list("number", flat=True).first() or 0
+    on = local_date(at)
     installment = Installment.objects.create(
-        order=order, number=last + 1, due_on=on, amount_cents=move.difference_cents
+        order=order,
+        number=last + 1,
+        due_on=on,
+        amount_cents=move.difference_cents,
+        consent=record_move_consent(text=consent, by=by, at=at) if consent else None,
     )
     if consent and move.card:
         start_attempt(installment, card=move.card, kind=ChargeKind.STAFF, on=on)

@@ -24,7 +24,7 @@ from billing.credits import credit_choice, credit_ends_on, spent_cents
 from billing.expiry import Paid, end_unpaid_order
 from billing.forms import CancelForm
 from billing.held import confirming, note_return
-from billing.models import PaymentPlan, Terms
+from billing.models import Consent, PaymentPlan, Terms
 from billing.statement import lines_of
 from csf.dates import local_date
 from csf.state import Stale
@@ -128,7 +128,7 @@ def to_payment(request: HttpRequest, order: Order) -> HttpResponse:
 def order(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """Only reads: what the payment page did arrives by webhook, so this page reloads itself until it is
     here."""
-    orders = household_of(request).orders.placed().with_lines().select_related("consent")
+    orders = household_of(request).orders.placed().with_lines()
     orders = orders.prefetch_related("installments", "payments")
     found = get_object_or_404(orders, public_id=public_id)
     today = local_date(timezone.now())
@@ -148,6 +148,7 @@ def order(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         "due_cents": found.total_cents - used_cents,
         "lines": lines_of(found.installments.all(), on=today),
         "payments": found.payments.all(),
+        "consents": Consent.objects.filter(installments__order=found).distinct().order_by("given_at"),
         "changes": changes,
         "list_cents": list_cents,
         "discount_cents": list_cents - found.total_cents,

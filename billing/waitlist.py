@@ -153,6 +153,7 @@ def _take_up(enrollment: Enrollment, now: datetime.datetime) -> None:
         now=now,
         expected_cents=total_cents,
         held_until=enrollment.expires_at,
+        waitlist_consent=consent,
     )
     for installment in order.installments.all():  # none if it costs nothing
         start_attempt(installment, card=card, kind=ChargeKind.AUTO, on=today)

@@ -11,6 +11,7 @@ from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from django.utils import timezone
 
 from billing.checkout import place_order
+from billing.models import Consent, PaymentPlan
 from csf.dates import local_date
 from enrollments.models import Child, Course, EmergencyContact, Household, Location, Program, User
 from orders.cart import add_to_cart
@@ -108,3 +109,13 @@ def create_order(*, household: Household | None = None, courses: Sequence[Course
     order = create_cart(household=household, courses=courses)
     place_order(order=order, by=order.household.guardians.get(), now=timezone.now())
     return order
+
+
+def create_consent(order: Order) -> Consent:
+    """To charges of this order's later parts, as its checkout would have written it."""
+    plan, _ = PaymentPlan.objects.get_or_create(name="Three parts", defaults={"parts": 3})
+    assert order.placed_by
+    assert order.placed_at
+    return Consent.objects.create(
+        order=order, plan=plan, given_by=order.placed_by, text="I agree", given_at=order.placed_at
+    )

@@ -7,6 +7,7 @@ import requests
 from django.conf import settings
 from django.utils import timezone
 
+from billing.charging import run_attempt
 from billing.checkout import payment_page, place_order
 from billing.endpoint import register_endpoint
 from billing.models import Card, ChargeAttempt, PaymentPlan
@@ -14,6 +15,7 @@ from csf.models import StaffTask
 from enrollments.models import Enrollment
 from notifications.models import EmailMessage
 from tests.factories import create_cart
+from tests.pages import parent_of
 from tests.stripe_events import create_endpoint as accept_events
 from tests.stripe_events import deliver, work_off_inbox
 
@@ -105,6 +107,19 @@ def order_with_plan(shop, parts=2):
 def script(shop, installment, *outcomes):
     card = Card.objects.get(household=installment.order.household, replaced_at=None)
     shop.server.control("POST", f"/_cards/{card.stripe_payment_method_id}", {"next": list(outcomes)})
+
+
+def change_card(shop, household, card="4000000000007726", **ticked):
+    """As the family's first guardian, over the page of the account and Stripe's."""
+    answer = parent_of(household).post("/account/card/", ticked)
+    shop.pay(answer.url, card)
+    hear(shop, "setup_intent.succeeded")
+
+
+def charge():
+    """What a worker does: all charges of saved cards that wait."""
+    for attempt_id in ChargeAttempt.objects.on_saved_cards().waiting().values_list("pk", flat=True):
+        run_attempt(attempt_id)
 
 
 def money_moved(shop, installment):

@@ -260,9 +260,9 @@ def cancellation_history(cancellation: Cancellation) -> Panel:
 @panel(Dispute, permission="billing.view_consent")
 def dispute_evidence(dispute: Dispute) -> Panel:
     """What Stripe wants to see: what was bought and when, and what the family agreed to."""
-    order = dispute.payment.order
+    order, part = dispute.payment.order, dispute.payment.installment
     assert order.placed_at
-    consent = Consent.objects.filter(order=order).first()
+    consent = (part and part.consent) or Consent.objects.filter(order=order).first()
     rows: list[tuple[object, ...]] = [
         ("Order", link(order), f"placed {moment(order.placed_at)} by {order.placed_by}"),
         ("Family", link(order.household), order.household.email),

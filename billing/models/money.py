@@ -8,6 +8,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from billing.models.plans import Consent
 from csf.state import StatefulModel, TransitionRow, edges, transition
 from enrollments.models import Household, User
 from orders.models import Order, OrderStatus
@@ -113,6 +114,15 @@ class Installment(StatefulModel):
     next_try_on = models.DateField(null=True, blank=True, editable=False)
     held_at = models.DateTimeField(
         null=True, blank=True, editable=False, help_text="Held by staff: not charged."
+    )
+    consent = models.ForeignKey(
+        Consent,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="installments",
+        editable=False,
+        help_text="Under which a saved card may be charged for it. Without one the family pays it itself.",
     )
     stripe_invoice_id = models.CharField(max_length=255, unique=True, null=True, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)

@@ -79,22 +79,38 @@ class PaymentPlan(models.Model):
 
 
 class Consent(models.Model):
-    """What a parent agreed to: these later charges, on these dates, from the card that pays the first
-    part."""
+    """What a parent agreed to: these charges, on these dates, from a saved card. Each installment names the
+    one that it may be charged under."""
 
     IS_APPEND_ONLY = True
 
-    order = models.OneToOneField(Order, on_delete=models.PROTECT, related_name="consent")
-    plan = models.ForeignKey(PaymentPlan, on_delete=models.PROTECT, related_name="+")
-    given_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
-    text_version = models.CharField(max_length=20)
+    order = models.OneToOneField(
+        Order,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="consent",
+        help_text="If it was given for the order as a whole; empty for what one move costs more.",
+    )
+    plan = models.ForeignKey(
+        PaymentPlan,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="Empty for a single charge: a move to another class, or a place from the waitlist.",
+    )
+    given_by = models.ForeignKey(
+        User, on_delete=models.PROTECT, related_name="+", help_text="Or who of the staff wrote it down."
+    )
+    text_version = models.CharField(max_length=20, blank=True)
     text = models.TextField()
-    schedule = models.JSONField(help_text="Number, due date and cents of each part.")
+    schedule = models.JSONField(default=list, help_text="Number, due date and cents of each part.")
     address = models.GenericIPAddressField(null=True, blank=True)
     given_at = models.DateTimeField()
 
     def __str__(self) -> str:
-        return f"Consent for {self.order}"
+        return f"Consent for {self.order}" if self.order else f"Consent of {self.given_at:%Y-%m-%d}"
 
 
 class CardQuerySet(models.QuerySet["Card"]):

@@ -106,8 +106,8 @@ def _create_orders(
             for (order, child, course, _), seat in zip(lines, seats, strict=True)
         ]
     )
-    Installment.objects.bulk_create([part for order in orders for part in _parts(order, due_on)])
-    Consent.objects.bulk_create([_consent(order, plan) for order in orders])
+    consents = Consent.objects.bulk_create([_consent(order, plan) for order in orders])
+    Installment.objects.bulk_create([part for given in consents for part in _parts(given, due_on)])
     StripeCustomer.objects.bulk_create(
         [StripeCustomer(household=order.household, stripe_id=f"cus_bench{order.pk}") for order in orders]
     )
@@ -125,11 +125,18 @@ def _order(guardian: User) -> Order:
     )
 
 
-def _parts(order: Order, due_on: datetime.date) -> list[Installment]:
+def _parts(consent: Consent, due_on: datetime.date) -> list[Installment]:
     month = datetime.timedelta(days=30)
     paid, scheduled = InstallmentStatus.PAID, InstallmentStatus.SCHEDULED
     return [
-        Installment(order=order, number=number, due_on=on, amount_cents=PART_CENTS, status=status)
+        Installment(
+            order=consent.order,
+            number=number,
+            due_on=on,
+            amount_cents=PART_CENTS,
+            status=status,
+            consent=consent,
+        )
         for number, (on, status) in enumerate(
             [(due_on - month, paid), (due_on, scheduled), (due_on + month, scheduled)], start=1
         )

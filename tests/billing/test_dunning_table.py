@@ -126,13 +126,15 @@ def part(monkeypatch):
         last4="4242",
     )
     first = order.installments.get(number=1)
-    part = Installment.objects.create(order=order, number=2, due_on=first.due_on, amount_cents=5_000)
-    Consent.objects.create(
+    consent = Consent.objects.create(
         order=order,
         plan=PaymentPlan.objects.create(name="Two", parts=2),
         given_by=order.placed_by,
         schedule=[],
         given_at=order.placed_at,
+    )
+    part = Installment.objects.create(
+        order=order, number=2, due_on=first.due_on, amount_cents=5_000, consent=consent
     )
     part.card, part.error = card, {}
 

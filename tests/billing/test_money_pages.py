@@ -29,7 +29,7 @@ from notifications.models import EmailMessage
 from orders.models import Order
 from tests.factories import create_cart, create_course, create_household
 from tests.pages import parent_of, queries, without_tokens, words
-from tests.shop import hear
+from tests.shop import change_card, hear
 
 OTHER_CARD = "4000000000007726"
 AWAY = "does not answer just now. Nothing is lost"
@@ -331,12 +331,6 @@ def test_while_stripe_is_away_the_link_says_so(shop, client):
 
 
 # --- Another card -------------------------------------------------------------------------------------------
-
-
-def change_card(shop, household, card=OTHER_CARD, **ticked):
-    answer = parent_of(household).post("/account/card/", ticked)
-    shop.pay(answer.url, card)
-    hear(shop, "setup_intent.succeeded")
 
 
 def work_off():

@@ -32,7 +32,7 @@ from notifications.models import EmailMessage
 from notifications.sending.drain import drain
 from orders.models import Order, OrderItem
 from tests.bench.rows import create_courses, create_families, create_orders
-from tests.factories import create_order
+from tests.factories import create_consent, create_order
 from tests.shop import Shop, accept, order_with_plan, script
 
 DUE = date(2027, 3, 20)
@@ -46,16 +46,17 @@ def shop(db, stripe_server, settings):
     return Shop(stripe_server)
 
 
-def create_part(*, due_on=DUE, card=True, **fields):
+def create_part(*, due_on=DUE, card=True, consent=True, **fields):
     """The second of three parts of a confirmed order, the first one paid."""
     order = create_order()
     order.installments.update(status=InstallmentStatus.PAID)
     order.confirm(reason="paid")
     if card:
         create_card(order.household)
+    agreed = {"order": order, "consent": create_consent(order) if consent else None}
     fields = {"due_on": due_on, "amount_cents": 5_000} | fields
-    Installment.objects.create(order=order, number=3, due_on=due_on + 90 * DAY, amount_cents=4_000)
-    part = Installment.objects.create(order=order, number=2, **fields)
+    Installment.objects.create(number=3, due_on=due_on + 90 * DAY, amount_cents=4_000, **agreed)
+    part = Installment.objects.create(number=2, **agreed, **fields)
     EmailMessage.objects.all().delete()
     return part
 

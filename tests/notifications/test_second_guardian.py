@@ -28,7 +28,7 @@ from notifications.facts.snapshots import guardians
 from notifications.models import EmailMessage, EmailPreference
 from notifications.sending.drain import drain
 from tests.bench.rows import create_courses, create_families, create_orders
-from tests.factories import create_guardian, create_household, create_order, create_staff
+from tests.factories import create_consent, create_guardian, create_household, create_order, create_staff
 from tests.pages import parent_of, words
 
 DUE = date(2027, 3, 20)
@@ -93,7 +93,9 @@ def with_part(household, *, card=True):
         Card.objects.create(
             household=household, stripe_payment_method_id="pm_1", brand="visa", exp_month=1, exp_year=2027
         )
-    return Installment.objects.create(order=order, number=2, due_on=DUE, amount_cents=5_000)
+    return Installment.objects.create(
+        order=order, number=2, due_on=DUE, amount_cents=5_000, consent=create_consent(order)
+    )
 
 
 def test_the_daily_jobs_write_to_each_of_them_once(household):

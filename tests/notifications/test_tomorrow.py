@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from billing.dunning import TOO_LATE
-from billing.models import Card, ChargeAttempt, Consent, Installment, PaymentPlan
+from billing.models import Card, ChargeAttempt, Installment
 from csf.dates import local_date
 from csf.models import JobRun
 from csf.money import money_text
@@ -70,22 +70,12 @@ def staff(client):
     return client
 
 
-def put(name, due_on, *, consent=True, is_held=False, **fields):
+def put(name, due_on, *, is_held=False, **fields):
     """The second part of an order of a family of that name."""
     part = create_part(due_on=due_on, held_at=timezone.now() if is_held else None, **fields)
     household = part.order.household
     household.name = name
     household.save()
-    if consent:
-        plan, _ = PaymentPlan.objects.get_or_create(name="Three parts", parts=3)
-        Consent.objects.create(
-            order=part.order,
-            plan=plan,
-            given_by=household.guardians.get(),
-            text="I agree",
-            schedule=[],
-            given_at=timezone.now(),
-        )
     return part
 
 
