@@ -8,7 +8,7 @@ from typing import Any
 import requests
 
 Email = dict[str, Any]
-PATIENCE_S = 90  # a wake-up call that got lost costs a minute
+PATIENCE_S = 180  # a wake-up call that got lost costs a minute, a busy machine some more
 
 
 def emails_to(mail: str, address: str) -> list[Email]:
@@ -42,7 +42,7 @@ def await_email(mail: str, address: str, kind: str) -> Email:
     return email
 
 
-def wait_for(look: Callable[[], Any], *, patience_s: float = 30) -> Any:
+def wait_for(look: Callable[[], Any], *, patience_s: float = PATIENCE_S) -> Any:
     """What `look` gives once it is true; after the patience, what it gives then."""
     deadline = time.monotonic() + patience_s
     while not (found := look()) and time.monotonic() < deadline:

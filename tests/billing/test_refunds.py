@@ -1,8 +1,6 @@
 """Money that goes back: approved by people, made at Stripe once, whatever answers are lost."""
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -38,6 +36,7 @@ from enrollments.models import Enrollment
 from notifications.models import EmailMessage
 from tests.factories import create_order, create_staff
 from tests.shop import VISA, hear, open_page
+from tests.waiting import Meeting
 
 REFUND_FAILS_LATER, REFUND_PENDS, DISPUTED = "4000000000005126", "4000000000007726", "4000000000000259"
 EVENTS = ("refund.created", "refund.updated", "refund.failed")
@@ -366,7 +365,7 @@ def test_an_old_read_of_a_success_does_not_undo_a_failure(shop):
 def _two_at_once(payment):
     """Two members of staff ask for the whole payment in the same moment; gives what was asked for."""
     staff = [create_staff(), create_staff()]
-    gate = threading.Barrier(2, timeout=1.5)
+    gate = Meeting()
     create = Refund.objects.create
 
     def ask(by):
@@ -378,8 +377,7 @@ def _two_at_once(payment):
             connection.close()
 
     def create_together(**columns):
-        with suppress(threading.BrokenBarrierError):  # with the lock only one can be here
-            gate.wait()
+        gate.wait()
         return create(**columns)
 
     Refund.objects.create = create_together

@@ -8,12 +8,13 @@ import pytest
 from django.conf import settings
 from django.core.management import call_command
 from django.test import Client
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from billing.endpoint import register_endpoint
 from csf.sandbox.pictures import CHROMIUM, MISSING, launch
 from tests.conftest import _clone
 from tests.e2e import processes
+from tests.waiting import PATIENCE_S
 
 PHONE = {"width": 390, "height": 844}
 
@@ -25,6 +26,7 @@ def browser():
         pytest.fail(MISSING) if os.environ.get("CI") else pytest.skip(MISSING)
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")  # that same loop; nothing of ours runs in it
+        expect.set_options(timeout=PATIENCE_S * 1000)
         yield launch(playwright)
 
 
@@ -53,7 +55,7 @@ def open_window(browser, site):
         if user:
             context.add_cookies([{"name": "session", "value": _session_of(user), "url": site.url}])
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(PATIENCE_S * 1000)
         page.problems = []
         page.on("console", lambda message: _note(page, message))
         page.on("pageerror", lambda error: page.problems.append(str(error)))

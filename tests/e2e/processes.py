@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from django.conf import settings
 
 from csf.sandbox.demo import WEB
 from tests.conftest import ROOT
+from tests.waiting import PATIENCE_S, wait_until
 
 ENVIRONMENT = {"CHECKOUT_DECLINE_MAIL_DELAY_S": "3", "Q_WORKERS": "2"}
 
@@ -49,14 +49,16 @@ def _process(*arguments: str) -> Iterator[None]:
         yield
     finally:
         started.terminate()
-        started.wait(30)
+        started.wait(PATIENCE_S)
 
 
 def _wait_for(url: str) -> None:
-    for _ in range(300):
-        try:
-            with urllib.request.urlopen(url):
-                return
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError(f"{url} does not answer")
+    wait_until(lambda: _answers(url))
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url):
+            return True
+    except OSError:
+        return False

@@ -6,7 +6,6 @@ With CSF_PICTURES=DIRECTORY each page is kept as a picture there, to look throug
 
 import os
 import re
-import time
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,6 +30,7 @@ from notifications.models import EmailMessage
 from orders.models import Order, OrderStatus
 from tests.factories import create_cart, create_household, create_order, create_staff
 from tests.shop import NO_MONEY, VISA
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("browser")]
 
@@ -109,6 +109,7 @@ def add_child(page, first_name, family):
 def choose_class(page, first_name):
     """By the filters of the catalog, which start folded on a phone."""
     page.get_by_role("link", name="Classes", exact=True).click()
+    expect(page.get_by_role("heading", name="Find a class")).to_be_visible()
     everything = page.locator(".class").count()
     page.get_by_text("Filter classes").click()
     page.get_by_label("Child's age").fill("9")
@@ -169,13 +170,6 @@ def family(site):
         orders={"placed": placed, "confirmed": paid, "cancelled": ended},
         course=swim,
     )
-
-
-def wait_until(is_so):
-    deadline = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.1)
 
 
 def at(name, *arguments, query=""):

@@ -4,7 +4,6 @@ import re
 import threading
 from datetime import date, time, timedelta
 from html import unescape
-from time import sleep
 
 import pytest
 import requests
@@ -28,6 +27,7 @@ from notifications.render import render
 from notifications.sending.drain import drain
 from tests.bench.rows import create_families
 from tests.factories import create_course, create_household, create_order, create_staff
+from tests.waiting import is_a_lock_awaited, wait_until
 
 DAY, WEEK = timedelta(days=1), timedelta(weeks=1)
 REASON = "The pool is being repaired."
@@ -411,7 +411,7 @@ def test_a_family_that_is_enrolled_meanwhile_has_the_new_place(committed_db, mon
     course = create_course(sessions=10)
     order = create_order(courses=[course])
     staff, location = create_staff(), mill()
-    is_confirmed = threading.Event()
+    is_confirmed, is_moved = threading.Event(), threading.Event()
     if not is_guarded:
         monkeypatch.setattr(changes, "_locked_families", lambda course: set(changes.seats_of(course)))
 
@@ -420,7 +420,7 @@ def test_a_family_that_is_enrolled_meanwhile_has_the_new_place(committed_db, mon
             with transaction.atomic():
                 order.confirm(reason="paid")
                 is_confirmed.set()
-                sleep(0.7)
+                wait_until(lambda: is_moved.is_set() or is_a_lock_awaited())
         finally:
             connection.close()
 
@@ -428,6 +428,7 @@ def test_a_family_that_is_enrolled_meanwhile_has_the_new_place(committed_db, mon
     thread.start()
     is_confirmed.wait()
     move(course, staff, location)
+    is_moved.set()
     thread.join()
 
     told = EmailMessage.objects.filter(to=order.household.guardians.get().email)

@@ -31,6 +31,7 @@ from notifications.sending.settle import recover_lost, resolve_unknown, settle
 from notifications.sending.transport import Outcome, Result, _Payload
 from tests.factories import create_guardian, create_household
 from tests.notifications.forked import Forked
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 SECOND = timedelta(seconds=1)
@@ -91,13 +92,6 @@ def is_alone():
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
         return cursor.fetchone() == (0,)
-
-
-def wait_until(condition, seconds=15):
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it did not happen"
-        time.sleep(0.005)
 
 
 @pytest.mark.django_db
@@ -529,14 +523,14 @@ def test_the_queue_s_timeout_in_the_middle_leaves_nothing_in_doubt(mail_server, 
 def test_a_post_that_never_ends_is_broken_off(mail_server, monkeypatch):
     monkeypatch.setattr(drain_module, "BUDGET_S", 0.2)
     monkeypatch.setattr(drain_module, "GRACE_S", 0.2)
-    mail_server.control(slow_ms=8000)
+    mail_server.control(slow_ms=60_000)
     owe(1, local="slow")
     started = time.monotonic()
 
     drain()
 
     assert states() == [("unknown", 1)]
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 30
 
 
 def test_a_connection_to_the_database_that_drops_loses_no_result(mail_server, committed_db, monkeypatch):

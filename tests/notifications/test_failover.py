@@ -23,6 +23,7 @@ from notifications.watch.signs import signs
 from tests.notifications.smtp_server import smtp_server
 from tests.notifications.test_drain import lose_leases, make_due, owe, posted, states, tasks_for_staff
 from tests.notifications.test_transport import a_mail, answer, answering, certificate, server, tls  # noqa: F401
+from tests.waiting import PATIENCE_S
 
 SENT, NOT_SENT, REFUSED, UNKNOWN = Outcome.SENT, Outcome.NOT_SENT, Outcome.REFUSED, Outcome.UNKNOWN
 SECOND = timedelta(seconds=1)
@@ -155,7 +156,7 @@ def test_a_post_that_waits_for_its_answer_can_be_broken_off():
             time.sleep(0.01)
         time.sleep(0.05)
         backend.abort()
-        thread.join(3)
+        thread.join(PATIENCE_S)
 
     assert [result.outcome for result in results] == [UNKNOWN]
 

@@ -1,9 +1,7 @@
 """Another guardian of a family: invited, joined, and a reader of copies as long as they want."""
 
 import re
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from datetime import date, timedelta
 
 import pytest
@@ -30,6 +28,7 @@ from notifications.sending.drain import drain
 from tests.bench.rows import create_courses, create_families, create_orders
 from tests.factories import create_consent, create_guardian, create_household, create_order, create_staff
 from tests.pages import parent_of, words
+from tests.waiting import Meeting
 
 DUE = date(2027, 3, 20)
 DAY = timedelta(days=1)
@@ -362,12 +361,11 @@ def test_pressed_twice_at_once_makes_one_guardian_who_is_welcome(monkeypatch, is
         first_name="Robin",
         last_name="Garcia",
     )
-    both_looked = threading.Barrier(2)
+    both_looked = Meeting()
     is_open = GuardianInvitation.is_open
 
     def look_and_wait(row, now):
-        with suppress(threading.BrokenBarrierError):
-            both_looked.wait(timeout=1)
+        both_looked.wait()
         return is_open(row, now)
 
     monkeypatch.setattr(GuardianInvitation, "is_open", look_and_wait)

@@ -2,12 +2,9 @@
 the damage shows, so the race is really run."""
 
 import threading
-from contextlib import suppress
-from datetime import timedelta
 
 import pytest
 from django.db import connection, models, transaction
-from django.utils import timezone
 
 from notifications.models import EmailAct, EmailMessage, FamilyMessage
 from notifications.office import staff_acts
@@ -18,6 +15,7 @@ from notifications.sending.drain import drain
 from tests.factories import create_course, create_staff
 from tests.notifications.test_family_messages import enroll, message_to
 from tests.notifications.test_staff_acts import WHY, one, state_of
+from tests.waiting import Meeting, is_a_lock_awaited, wait_until
 
 pytestmark = [pytest.mark.usefixtures("committed_db"), pytest.mark.xdist_group("races")]
 
@@ -44,21 +42,13 @@ def in_thread(act):
     return thread, found
 
 
-def waits_for_a_lock():
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        return cursor.fetchone()[0] > 0
-
-
 def press_while_claimed(office):
     """Staff withhold an email while a drain's claim of it is about to commit."""
     row = one()
     with transaction.atomic():
         EmailMessage.objects.claim(1)
         thread, found = in_thread(lambda: staff_acts.withhold(email=row, by=office, reason=WHY))
-        deadline = timezone.now() + timedelta(seconds=10)
-        while not waits_for_a_lock():
-            assert timezone.now() < deadline, found
+        wait_until(is_a_lock_awaited)
     thread.join()
     return state_of(row), found[0]
 
@@ -116,12 +106,11 @@ def test_control_without_the_status_a_sent_email_is_called_withheld(mail_server,
 
 def resend_twice_at_once(office, monkeypatch):
     row = one(status="sent")
-    checked, both = staff_acts.why_no_resend, threading.Barrier(2)
+    checked, both = staff_acts.why_no_resend, Meeting()
 
     def after_both(original):
         found = checked(original)
-        with suppress(threading.BrokenBarrierError):  # the other one waits for the lock
-            both.wait(2)
+        both.wait()
         return found
 
     monkeypatch.setattr(staff_acts, "why_no_resend", after_both)

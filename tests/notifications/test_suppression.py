@@ -36,9 +36,10 @@ from notifications.sending.drain import drain
 from notifications.sending.events import fold_events
 from notifications.sending.suppression import suppressed
 from tests.factories import create_household, create_staff
-from tests.notifications.test_drain import make_due, owe, posted, states, tasks_for_staff, wait_until
+from tests.notifications.test_drain import make_due, owe, posted, states, tasks_for_staff
 from tests.notifications.test_events import deliver, event, public_key  # noqa: F401
 from tests.pages import parent_of, words
+from tests.waiting import wait_until
 
 HARD = {"type": "bounce", "reason": "550 no such user"}
 AT = 1_790_000_000  # of the events

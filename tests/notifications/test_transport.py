@@ -19,6 +19,7 @@ from django.core.mail import EmailMultiAlternatives
 
 from csf import kept
 from notifications.sending.transport import Outcome, SendGridBackend, post
+from tests.waiting import PATIENCE_S
 
 SENT, NOT_SENT, HELD_BACK = Outcome.SENT, Outcome.NOT_SENT, Outcome.HELD_BACK
 REFUSED, UNKNOWN = Outcome.REFUSED, Outcome.UNKNOWN
@@ -403,6 +404,6 @@ def test_an_answer_that_trickles_in_for_ever_can_be_broken_off(backend_at):
         while not seen:
             time.sleep(0.01)
         backend.abort()
-        thread.join(5)
+        thread.join(PATIENCE_S)
 
     assert [result.outcome for result in results] == [UNKNOWN]

@@ -26,7 +26,7 @@ def a_mail(to="pat@example.org", **changes):
     return {name: value for name, value in body.items() if value is not None}
 
 
-def ask(server, method, path, body=None, headers=HEADERS, timeout=5):
+def ask(server, method, path, body=None, headers=HEADERS, timeout=60):
     """One request on a connection of its own: status, headers, raw body."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=timeout)
     try:

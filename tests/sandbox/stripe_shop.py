@@ -3,8 +3,7 @@ webhooks."""
 
 import json
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -14,6 +13,7 @@ import requests
 import stripe
 
 from csf.sandbox.stripe.serve import StripeServer
+from tests.waiting import wait_until
 
 KEY = "sk_test_" + "a" * 24
 API_VERSION = "2026-08-26.dahlia"
@@ -35,7 +35,7 @@ class Shop:
             KEY,
             stripe_version=API_VERSION,
             base_addresses={"api": server.url},
-            http_client=stripe.RequestsClient(timeout=5),
+            http_client=stripe.RequestsClient(timeout=60),
             max_network_retries=retries,
         )
         self.v = client.v1
@@ -130,7 +130,7 @@ class Shop:
         return [event.type for event in self.v.events.list({"limit": 100}).data][::-1]
 
     def click(self, path: str, **form: str) -> requests.Response:
-        return self.browser.post(self.server.url + path, data=form, allow_redirects=False, timeout=5)
+        return self.browser.post(self.server.url + path, data=form, allow_redirects=False, timeout=60)
 
     def now(self) -> int:
         return self.server.state.store.now()
@@ -240,10 +240,3 @@ def _give_back(shop: Shop) -> None:
     shop.server.control("POST", "/_clock", {"advance": 86400})
     dispute = shop.v.disputes.list({"charge": disputed.id}).data[0]
     shop.server.control("POST", f"/_disputes/{dispute.id}", {"status": "lost"})
-
-
-def wait_until(done: Callable[[], bool], seconds: float = 5) -> None:
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)

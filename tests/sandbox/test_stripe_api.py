@@ -22,7 +22,7 @@ def post(shop: Shop, path: str, body: str, key: str | None = None) -> requests.R
     headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/x-www-form-urlencoded"}
     if key is not None:
         headers["Idempotency-Key"] = key
-    return requests.post(shop.server.url + path, data=body, headers=headers, timeout=5)
+    return requests.post(shop.server.url + path, data=body, headers=headers, timeout=60)
 
 
 def customers(shop: Shop) -> int:
@@ -148,7 +148,7 @@ def test_decline_and_probability(shop: Shop):
         shop.server.control("DELETE", "/_faults")
         shop.server.control("POST", "/_faults", limited)
         account = f"{shop.server.url}/v1/account"
-        return [requests.get(account, auth=(KEY, ""), timeout=5).status_code for _ in range(20)]
+        return [requests.get(account, auth=(KEY, ""), timeout=60).status_code for _ in range(20)]
 
     assert set(first := twenty()) == {200, 429}
     assert twenty() == first
@@ -156,7 +156,7 @@ def test_decline_and_probability(shop: Shop):
 
 @pytest.mark.parametrize("given", [[{"kind": "no"}], [{"kind": "hold", "path": "/x"}], [{"what": 1}], "x"])
 def test_nonsense_to_control_routes_is_refused(shop: Shop, given: Any):
-    answer = requests.post(f"{shop.server.url}/_faults", json=given, timeout=5)
+    answer = requests.post(f"{shop.server.url}/_faults", json=given, timeout=60)
     assert answer.status_code == 400
     assert "error" in answer.json()
 

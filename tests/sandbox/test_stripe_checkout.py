@@ -4,7 +4,8 @@ import stripe
 
 from csf.sandbox.stripe.cards import TEST_CARDS
 from csf.sandbox.stripe.serve import StripeServer
-from tests.sandbox.stripe_shop import KEY, Receiver, Shop, receiver, wait_until
+from tests.sandbox.stripe_shop import KEY, Receiver, Shop, receiver
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -137,7 +138,7 @@ def test_three_d_secure(shop: Shop):
 
     assert shop.pay(session.id, "4000002760003184").headers["Location"] == page
     assert state() == ("requires_action", None)
-    assert "3-D Secure" in shop.browser.get(shop.server.url + page, timeout=5).text
+    assert "3-D Secure" in shop.browser.get(shop.server.url + page, timeout=60).text
     assert shop.click(page, result="fail").status_code == 402
     assert state() == ("requires_payment_method", "payment_intent_authentication_failure")
     assert shop.click(page, result="pass").headers["Location"] == f"/pay/{session.id}"
@@ -173,7 +174,7 @@ def test_expiry_by_clock_and_by_call(shop: Shop, hook: Receiver):
 def test_page_shows_what_is_paid_and_runs_no_foreign_markup(shop: Shop):
     price = {"currency": "usd", "unit_amount": 1250, "product_data": {"name": "<script>alert(1)</script>"}}
     session = shop.session(line_items=[{"price_data": price, "quantity": 1}])
-    page = requests.get(session.url, timeout=5)
+    page = requests.get(session.url, timeout=60)
     assert page.status_code == 200
     assert "Stripe stand-in" in page.text
     assert "12.50 USD" in page.text
@@ -182,9 +183,9 @@ def test_page_shows_what_is_paid_and_runs_no_foreign_markup(shop: Shop):
     assert page.text.count('name="card"') == len(TEST_CARDS) + 1
     assert shop.pay(session.id, "4111111111111111").status_code == 400
     assert shop.v.checkout.sessions.retrieve(session.id).payment_intent is None
-    assert requests.get(f"{shop.server.url}/pay/cs_test_no", timeout=5).status_code == 404
+    assert requests.get(f"{shop.server.url}/pay/cs_test_no", timeout=60).status_code == 404
     shop.pay(session.id, "4242424242424242")
-    index = requests.get(shop.server.url, timeout=5).text
+    index = requests.get(shop.server.url, timeout=60).text
     assert session.id in index
     assert "payment_intent.succeeded" in index
 
@@ -202,7 +203,7 @@ def test_page_shows_what_is_paid_and_runs_no_foreign_markup(shop: Shop):
 )
 def test_refuses_other_hosts_and_keys(shop: Shop, headers: dict[str, str], status: int):
     ours = {"Authorization": f"Bearer {KEY}", **headers}
-    answer = requests.get(f"{shop.server.url}/v1/account", headers=ours, timeout=5)
+    answer = requests.get(f"{shop.server.url}/v1/account", headers=ours, timeout=60)
     assert answer.status_code == status
     if status == 401:
         assert answer.json()["error"]["type"] == "invalid_request_error"
@@ -210,7 +211,7 @@ def test_refuses_other_hosts_and_keys(shop: Shop, headers: dict[str, str], statu
 
 def test_takes_no_posts_from_other_sites(shop: Shop):
     headers = {"Origin": "https://evil.example"}
-    assert requests.post(f"{shop.server.url}/_reset", headers=headers, timeout=5).status_code == 403
+    assert requests.post(f"{shop.server.url}/_reset", headers=headers, timeout=60).status_code == 403
 
 
 def test_unknown_routes_and_ids(shop: Shop):

@@ -120,8 +120,8 @@ def test_a_script_ends_and_the_card_is_itself_again(shop: Shop, customer: str):
     assert len({row["payment_intent"] for row in shop.server.books()["charges"]}) == 2
     unknown = f"{shop.server.url}/_cards/{method}"
     for outcomes in ([{"code": "invoice_already_paid"}], [{"colour": "red"}], "ok", [{}]):
-        assert requests.post(unknown, json={"next": outcomes}, timeout=5).status_code == 400
-    assert requests.post(f"{shop.server.url}/_cards/pm_no", json={"next": []}, timeout=5).status_code == 400
+        assert requests.post(unknown, json={"next": outcomes}, timeout=60).status_code == 400
+    assert requests.post(f"{shop.server.url}/_cards/pm_no", json={"next": []}, timeout=60).status_code == 400
 
 
 def test_set_up_once_is_enough_for_some_banks(shop: Shop, customer: str):
@@ -234,7 +234,7 @@ def test_bad_requests(
     ids = {"CUS": customer, "IN": shop.invoice(customer).id}
     data = {name: ids.get(str(value), value) for name, value in params.items()}
     url = f"{shop.server.url}/v1/{path.replace('IN', ids['IN'])}"
-    answer = requests.post(url, data=data, auth=("sk_test_x", ""), timeout=5)
+    answer = requests.post(url, data=data, auth=("sk_test_x", ""), timeout=60)
     error = answer.json()["error"]
     assert answer.status_code == (404 if "in_no" in path else 400)
     assert (error["type"], error.get("code"), error.get("param")) == ("invalid_request_error", code, param)
@@ -271,7 +271,7 @@ def test_hosted_page(shop: Shop, customer: str):
     page = f"/invoice/{invoice.id}"
 
     def text() -> str:
-        return requests.get(shop.server.url + page, timeout=5).text
+        return requests.get(shop.server.url + page, timeout=60).text
 
     assert "45.00 USD" in text()
     assert f'name="saved" value="{method}"' in text()
@@ -280,7 +280,7 @@ def test_hosted_page(shop: Shop, customer: str):
     assert (declined.status_code, "insufficient funds" in declined.text) == (402, True)
     secure = shop.click(page, saved="1").headers["Location"]
     assert secure == f"{page}/authenticate"
-    assert "45.00 USD" in shop.browser.get(shop.server.url + secure, timeout=5).text
+    assert "45.00 USD" in shop.browser.get(shop.server.url + secure, timeout=60).text
     assert shop.click(secure, result="fail").status_code == 402
     assert shop.click(secure, result="pass").headers["Location"] == page
     shop.click(page, saved=method)
@@ -292,4 +292,4 @@ def test_hosted_page(shop: Shop, customer: str):
     assert shop.event_types().count("invoice.paid") == 1
     assert shop.server.books()["balance_cents"] == {customer: 4500}
     draft = _draft(shop, customer)
-    assert requests.get(f"{shop.server.url}/invoice/{draft}", timeout=5).status_code == 404
+    assert requests.get(f"{shop.server.url}/invoice/{draft}", timeout=60).status_code == 404

@@ -109,7 +109,7 @@ def test_refund_by_hand_and_at_the_banks_will(shop: Shop):
         (f"/_refunds/{made['id']}", {"status": "maybe"}),
         ("/_refunds/re_no", {"status": "failed"}),
     ):
-        assert requests.post(shop.server.url + path, json=given, timeout=5).status_code == 400
+        assert requests.post(shop.server.url + path, json=given, timeout=60).status_code == 400
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_dispute(shop: Shop, end: str, left: int):
         "charge.dispute.created",
         "charge.dispute.closed",
     ]
-    closed = requests.post(f"{shop.server.url}/_disputes/{dispute.id}", json={"status": "won"}, timeout=5)
+    closed = requests.post(f"{shop.server.url}/_disputes/{dispute.id}", json={"status": "won"}, timeout=60)
     assert closed.status_code == 400
     if end == "won":
         assert refund(shop, charge, key="re:2").amount == 9000
@@ -159,5 +159,5 @@ def test_any_charge_can_be_disputed(shop: Shop):
     refund(shop, charge, 4000)
     made = shop.server.control("POST", "/_disputes", {"charge": charge.id, "reason": "product_not_received"})
     assert (made["amount"], made["reason"]) == (5000, "product_not_received")
-    again = requests.post(f"{shop.server.url}/_disputes", json={"charge": charge.id}, timeout=5)
+    again = requests.post(f"{shop.server.url}/_disputes", json={"charge": charge.id}, timeout=60)
     assert again.status_code == 400

@@ -37,7 +37,7 @@ def test_a_card_is_saved_without_a_charge(shop: Shop, customer: str, hook: Recei
         None,
         "no_payment_required",
     )
-    page = requests.get(session.url, timeout=5).text
+    page = requests.get(session.url, timeout=60).text
     assert "Save a card" in page
     assert 'href="http://shop.test/cards"' in page
     assert shop.pay(session.id, "4000000000000002").status_code == 402
@@ -67,7 +67,7 @@ def test_setup_with_three_d_secure(shop: Shop, customer: str):
     session = shop.setup_session(customer)
     secure = f"/pay/{session.id}/authenticate"
     assert shop.pay(session.id, "4000002760003184").headers["Location"] == secure
-    assert "confirmation of your card" in shop.browser.get(shop.server.url + secure, timeout=5).text
+    assert "confirmation of your card" in shop.browser.get(shop.server.url + secure, timeout=60).text
     assert shop.click(secure, result="fail").status_code == 402
     error = shop.v.setup_intents.retrieve(session.setup_intent).last_setup_error
     assert error.code == "setup_intent_authentication_failure"
@@ -133,4 +133,4 @@ def test_the_bank_replaces_a_card(shop: Shop, customer: str, hook: Receiver):
     assert shop.charge(invoice.id, method).status == "paid"
     for wrong in ({"card": "1"}, {"colour": 1}, {"exp_year": "soon"}):
         url = f"{shop.server.url}/_cards/{method}/update"
-        assert requests.post(url, json=wrong, timeout=5).status_code == 400
+        assert requests.post(url, json=wrong, timeout=60).status_code == 400

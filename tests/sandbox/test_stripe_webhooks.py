@@ -7,7 +7,8 @@ import stripe
 
 from csf.sandbox.stripe.serve import StripeServer
 from csf.sandbox.stripe.webhooks import FAST_PAUSES, pauses
-from tests.sandbox.stripe_shop import Receiver, Shop, receiver, wait_until
+from tests.sandbox.stripe_shop import Receiver, Shop, receiver
+from tests.waiting import wait_until
 
 PI = "payment_intent.*"
 
@@ -60,7 +61,7 @@ def test_deaf_endpoint_delays_no_answer(shop: Shop):
     start = time.monotonic()
     for n in range(20):
         shop.customer(f"cus:{n}")
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 10
 
 
 def test_hold_and_release(shop: Shop, hook: Receiver):
@@ -188,7 +189,7 @@ def test_buttons_of_the_index_page_lead_back_to_it(shop: Shop, hook: Receiver):
         ("/_clock", {"now": ""}),
         ("/_clock", {"advance": "3600"}),
     ):
-        page = requests.post(shop.server.url + path, data=form, headers=headers, timeout=5)
+        page = requests.post(shop.server.url + path, data=form, headers=headers, timeout=60)
         assert (page.status_code, page.url) == (200, f"{shop.server.url}/")
     hook.wait_for(2)
     assert shop.now() - int(time.time()) >= 3599

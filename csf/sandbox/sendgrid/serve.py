@@ -112,7 +112,7 @@ class MailServer:
         """Accepted mails, newest first."""
         return list(self._call("GET", "/_messages?" + urlencode({"to": to, "kind": kind})))
 
-    def wait_for_events(self, timeout: float = 10) -> None:
+    def wait_for_events(self, timeout: float = 120) -> None:
         """Return when every planned event was taken by the webhook; raises TimeoutError."""
         until = time.monotonic() + timeout
         while any(event["delivery"] == "pending" for event in self.events()):
