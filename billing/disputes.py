@@ -9,7 +9,6 @@ from django.utils import timezone
 
 from billing import gateway
 from billing.models import Dispute, Payment, PaymentMethod, Refund, RefundCause, RefundStatus
-from billing.refunds import payment_of_intent
 from csf.contention import again_after_deadlock
 from csf.jobs import enqueue
 from csf.models import StaffTask
@@ -17,13 +16,6 @@ from csf.money import money_text
 from orders.models import Order
 
 WON, LOST = {"won", "warning_closed"}, {"lost"}
-
-
-def look_at_dispute(stripe_id: str) -> None:
-    """An event named this dispute: ask Stripe and settle it. Raises what the gateway raises."""
-    found = gateway.retrieve_dispute(stripe_id)
-    if payment := payment_of_intent(found["payment_intent"]):
-        settle_dispute(found, payment)
 
 
 @again_after_deadlock

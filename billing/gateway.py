@@ -145,6 +145,10 @@ def create_customer(*, email: str, name: str, metadata: Mapping[str, str], key: 
     return _post("/v1/customers", {"email": email, "name": name, "metadata": metadata}, key=key)
 
 
+def retrieve_payment_intent(payment_intent: str) -> Object:
+    return _get(f"/v1/payment_intents/{payment_intent}", expand=["payment_method"])
+
+
 def create_checkout_session(params: Mapping[str, Any], *, key: str) -> Object:
     return _post("/v1/checkout/sessions", params, key=key)
 

@@ -10,11 +10,10 @@ import stripe
 from django.conf import settings
 from djstripe.models import Event
 
-from billing.disputes import look_at_dispute
 from billing.gateway import EVENT_TYPES, OutcomeUnknown
 from billing.invoice_declines import look_at_decline
+from billing.lookups import look_at_dispute, look_at_refund
 from billing.models import StripeEvent, StripeEventStatus
-from billing.refunds import look_at_refund
 from csf.contention import again_after_deadlock
 from csf.models import Instance, StaffTask
 

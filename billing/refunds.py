@@ -290,13 +290,6 @@ def _refused(refund: Refund, error: gateway.Refused) -> None:
 # --- Stripe's word ------------------------------------------------------------------------------------------
 
 
-def look_at_refund(stripe_refund_id: str) -> None:
-    """An event named this refund: ask Stripe and settle it. Raises what the gateway raises."""
-    found = gateway.retrieve_refund(stripe_refund_id)
-    if settle_refund(found) is None and (payment := payment_of_intent(found["payment_intent"])):
-        _book_external(found, payment)
-
-
 @again_after_deadlock
 @transaction.atomic
 def settle_refund(found: Mapping[str, Any]) -> Refund | None:
@@ -347,7 +340,7 @@ def _ours(found: Mapping[str, Any]) -> Refund | None:
 
 @again_after_deadlock
 @transaction.atomic
-def _book_external(found: Mapping[str, Any], payment: Payment) -> None:
+def book_external(found: Mapping[str, Any], payment: Payment) -> None:
     """Somebody refunded in Stripe's dashboard; staff say why."""
     if found["status"] not in {"succeeded", "pending"}:
         return

@@ -16,9 +16,11 @@ from django.utils import timezone
 
 from billing.cards import save_card
 from billing.consent import has_plan
+from billing.differences import report_unknown
 from billing.dunning import start_attempt
-from billing.gateway import instant
+from billing.gateway import instant, uuid_in
 from billing.models import (
+    BookDifference,
     Card,
     CardUpdate,
     ChargeAttempt,
@@ -51,7 +53,8 @@ class _CoursesNeeded(Exception):
 def settle_payment_intent(intent: StripeObject) -> Payment | None:
     """Record what became of a PaymentIntent; gives the Payment if its money is here.
 
-    Does nothing for an intent whose metadata names no attempt of ours.
+    Does nothing for an intent without our metadata. Money whose metadata names no row that is here becomes a
+    task for staff.
     """
     try:
         return _settle_intent(intent, lock_courses=False)
@@ -63,6 +66,8 @@ def settle_payment_intent(intent: StripeObject) -> Payment | None:
 def _settle_intent(intent: StripeObject, *, lock_courses: bool) -> Payment | None:
     attempt = _locked_attempt(intent, lock_courses=lock_courses)
     if attempt is None:
+        if intent["status"] == "succeeded" and uuid_in(intent, "attempt"):
+            report_unknown(BookDifference.Subject.PAYMENT, intent, intent["amount_received"])
         return None
     if intent["status"] == "succeeded":
         return _record_payment(attempt, intent, courses_are_locked=lock_courses)
@@ -99,11 +104,15 @@ def settle_checkout_session(session: StripeObject) -> None:
 def settle_invoice(invoice: StripeObject) -> Payment | None:
     """Record that an installment's invoice is paid: by our own charge, on Stripe's page, or in its dashboard.
 
-    Does nothing unless it is paid and names an installment of ours; a decline is told by who asked for the
-    charge.
+    Does nothing unless it is paid and has our metadata; a decline is reported by whoever asked for the
+    charge. Money for an installment that is not here becomes a task for staff.
     """
+    if invoice["status"] != "paid":
+        return None
     installment = locked_installment(invoice)
-    if installment is None or invoice["status"] != "paid":
+    if installment is None:
+        if uuid_in(invoice, "installment") and invoice["amount_paid"]:
+            report_unknown(BookDifference.Subject.PAYMENT, invoice, invoice["amount_paid"])
         return None
     known = Payment.objects.filter(stripe_invoice_id=invoice["id"]).first()
     if known is not None:

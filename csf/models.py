@@ -55,6 +55,7 @@ class StaffTask(models.Model):
         REFUND_UNKNOWN = "refund_unknown", "A refund whose outcome Stripe does not tell"
         CANCELLATION_WAITING = "cancellation_waiting", "A cancelled place whose money is not settled"
         REFUND_EXTERNAL = "refund_external", "A refund made at Stripe: name the reason"
+        BOOKS_DIFFER = "books_differ", "Our books and Stripe's do not agree"
         DISPUTE = "dispute", "A payment that the family's bank disputes"
         WAITLIST_CHARGE = "waitlist_charge", "A seat from the waitlist whose charge needs a person"
         CLOSURE_LINE = "closure_line", "A family of a closed class that needs a person"

@@ -47,6 +47,7 @@ MENU: list[tuple[str, list[tuple[str, str, str]]]] = [
             ("billing.refund?status__exact=requested", "Refunds to approve", "currency_exchange"),
             ("billing.cancellation", "Cancelled places", "event_busy"),
             ("billing.credit", "Credit", "account_balance_wallet"),
+            ("billing.bookdifference", "Differences to Stripe", "balance"),
             ("billing.chargeattempt", "Charge attempts", "credit_card"),
             ("billing.paymentplan", "Payment plans", "event_repeat"),
             ("orders.promocode", "Promo codes", "sell"),

@@ -1,3 +1,3 @@
-from billing.admin import closing, installments, money, plans, refunds, stripe, transfers
+from billing.admin import books, closing, installments, money, plans, refunds, stripe, transfers
 
-__all__ = ["closing", "installments", "money", "plans", "refunds", "stripe", "transfers"]
+__all__ = ["books", "closing", "installments", "money", "plans", "refunds", "stripe", "transfers"]

@@ -1,3 +1,4 @@
+from billing.models.books import BookDifference
 from billing.models.changes import (
     Cancellation,
     CancellationStatus,
@@ -27,6 +28,7 @@ from billing.models.plans import Card, CardUpdate, Consent, PaymentPlan, PlanInt
 from billing.models.refunds import Dispute, Refund, RefundCause, RefundStatus, RefundTransition
 
 __all__ = [
+    "BookDifference",
     "Cancellation",
     "CancellationStatus",
     "CancellationTransition",

@@ -10,7 +10,7 @@ from django.utils import timezone
 from billing import refunds
 from billing.cancel import cancel_enrollment
 from billing.credits import grant
-from billing.disputes import look_at_dispute
+from billing.lookups import look_at_dispute, look_at_refund
 from billing.models import (
     CreditCause,
     Dispute,
@@ -23,7 +23,6 @@ from billing.refunds import (
     NotPossible,
     approve,
     ask_for_refund,
-    look_at_refund,
     record_handed_over,
     recover_refunds,
     refund_waiting,

@@ -1,0 +1,87 @@
+from typing import Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from enrollments.models import Household, User
+
+
+class BookDifferenceQuerySet(models.QuerySet["BookDifference"]):
+    def open(self) -> Self:
+        return self.filter(closed_at=None)
+
+
+class BookDifference(models.Model):
+    """Something about which our books and Stripe's do not agree, until they do or a person has explained it.
+
+    Unique by Stripe's id: an event and the nightly comparison that find the same thing report it once.
+    """
+
+    class Subject(models.TextChoices):
+        PAYMENT = "payment", "payment"
+        REFUND = "refund", "refund"
+        DISPUTE = "dispute", "dispute"
+        INVOICE = "invoice", "invoice"
+
+    subject = models.CharField(max_length=20, choices=Subject.choices)
+    stripe_id = models.CharField(max_length=255, unique=True)
+    ours = models.CharField("our books", max_length=200, blank=True, help_text="Empty: nothing.")
+    theirs = models.CharField("Stripe's books", max_length=200, blank=True, help_text="Empty: nothing.")
+    household = models.ForeignKey(
+        Household,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="book_differences",
+        verbose_name="family",
+        help_text="As far as it is known.",
+    )
+    found_at = models.DateTimeField(db_default=Now())
+    closed_at = models.DateTimeField(null=True, blank=True)
+    closed_by = models.ForeignKey(
+        User,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="Empty, but closed: both books agree again.",
+    )
+    explanation = models.CharField(max_length=300, blank=True)
+
+    objects = BookDifferenceQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-found_at", "-pk"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(closed_by=None) | (Q(closed_at__isnull=False) & ~Q(explanation="")),
+                name="billing_bookdifference_explained",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_subject_display().capitalize()} {self.stripe_id}"
+
+    @property
+    def detail(self) -> str:
+        ours, theirs = self.ours or "nothing", self.theirs or "nothing"
+        family = f" Family: {self.household}." if self.household else ""
+        return f"{self}: our books: {ours}; Stripe: {theirs}.{family} {self.url}"
+
+    @property
+    def url(self) -> str:
+        return stripe_url(self.stripe_id)
+
+
+# The pages of Stripe's dashboard, by the prefix of an id.
+_PAGES = {"pi": "payments", "ch": "payments", "in": "invoices", "du": "disputes", "dp": "disputes"}
+
+
+def stripe_url(stripe_id: str) -> str:
+    """Where a person sees the object in Stripe's dashboard."""
+    mode = "" if settings.STRIPE_LIVE_MODE else "test/"
+    page = _PAGES.get(stripe_id.partition("_")[0])
+    found = f"{page}/{stripe_id}" if page else f"search?query={stripe_id}"
+    return f"https://dashboard.stripe.com/{mode}{found}"
