@@ -260,7 +260,8 @@ if not IS_PRODUCTION:
 # --- Email --------------------------------------------------------------------------------------------------
 
 EMAIL_BACKEND = "notifications.sending.transport.SendGridBackend"
-DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", f"{SCHOOL_NAME} <office@brightsparks.example>")
+_quoted_name = SCHOOL_NAME.replace("\\", "\\\\").replace('"', '\\"')  # it may have a comma, quote or bracket
+DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", f'"{_quoted_name}" <{SCHOOL_EMAIL}>')
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 SENDGRID_API_KEY: str = env.str("SENDGRID_API_KEY", "")
 SENDGRID_API_URL: str = env.str("SENDGRID_API_URL", "https://api.sendgrid.com/v3/")

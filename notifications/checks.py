@@ -1,10 +1,36 @@
 from collections.abc import Iterable
 from typing import Any
 
+from anymail.exceptions import AnymailInvalidAddress
+from anymail.utils import parse_address_list
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 
 from notifications.sending import failover
+
+
+@register()
+def addresses(**kwargs: Any) -> Iterable[CheckMessage]:
+    """One that cannot be parsed makes every email fail, each by itself."""
+    for name in ("DEFAULT_FROM_EMAIL", "SCHOOL_EMAIL"):
+        value = getattr(settings, name)
+        try:
+            (address,) = parse_address_list([value])
+            validate_email(address.addr_spec)
+        except (AnymailInvalidAddress, ValidationError, ValueError):
+            yield Error(
+                f"{name}: {value!r} is not one email address. Put a name with a comma, quote or bracket in "
+                'quotes: "Sparks, Inc." <office@example.org>',
+                id="csf.E030",
+            )
+            continue
+        if not address.addr_spec.isascii():
+            yield Error(
+                f"{name}: SendGrid takes only ASCII in {address.addr_spec!r}. Write the domain as xn--...",
+                id="csf.E030",
+            )
 
 
 @register()

@@ -1,6 +1,7 @@
 """SendGrid's event webhook: verify, store, wake a worker, answer."""
 
 import json
+import logging
 import time
 from typing import Any
 
@@ -13,10 +14,21 @@ from csf.jobs import enqueue
 from notifications.models import EmailEvent
 from notifications.sending.events import event_row
 
+logger = logging.getLogger(__name__)
+
 # SendGrid repeats for a day, and it is not known whether it signs a repeat anew. anymail itself takes a
 # signature of any age; storing is idempotent, so a replay within this time changes nothing.
 OLDEST_S, NEWEST_S = 26 * 3600, 5 * 60
 TIMESTAMP = "X-Twilio-Email-Event-Webhook-Timestamp"
+
+
+def _row(event: Any) -> EmailEvent | None:
+    """None for what is no event: it must not cost the others of its batch."""
+    try:
+        return event_row(event)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError, RecursionError) as error:
+        logger.error("SendGrid posted an event that cannot be read: %s", type(error).__name__)
+        return None
 
 
 class SendGridEvents(SendGridTrackingWebhookView):
@@ -35,8 +47,13 @@ class SendGridEvents(SendGridTrackingWebhookView):
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
             self.run_validators(request)  # raises ValueError for a signature that is not ASCII
-            rows = [event_row(event) for event in json.loads(request.body)]
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError):
+            events = json.loads(request.body)
+        except (ValueError, OverflowError, RecursionError):
+            return HttpResponse(status=400)
+        if not isinstance(events, list):
+            return HttpResponse(status=400)
+        rows = [row for event in events if (row := _row(event))]
+        if events and not rows:  # SendGrid repeats them for a day: time to find out what they are
             return HttpResponse(status=400)
         with transaction.atomic():
             EmailEvent.objects.bulk_create(rows, ignore_conflicts=True)

@@ -15,7 +15,7 @@ class EmailEventAdmin(ReadOnlyAdmin):
     date_hierarchy = "happened_at"
     fields = [
         "name",
-        "bounce_type",
+        ("bounce_type", "bounce_class"),
         "detail",
         ("happened_at", "received_at", "folded_at"),
         ("outbox_id", "provider_event_id"),

@@ -14,7 +14,13 @@ class EmailEvent(models.Model):
         null=True, db_index=True, help_text="The email's public id; empty if not ours."
     )
     name = models.CharField(max_length=40)
+    address = models.EmailField(
+        blank=True, db_default="", help_text="Kept only if the event does not name one of our emails."
+    )
     bounce_type = models.CharField(max_length=40, blank=True)
+    bounce_class = models.CharField(
+        max_length=40, blank=True, db_default="", help_text="SendGrid's classification of a bounce."
+    )
     detail = models.CharField(max_length=1000, blank=True)
     provider_event_id = models.CharField(max_length=100, blank=True)
     happened_at = models.DateTimeField()

@@ -10,7 +10,7 @@ from django.contrib.postgres.indexes import BrinIndex
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connections, models
 from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models.functions import Lower, Now
 
 from csf.encryption import EncryptedTextField
 from csf.models import StaffTask
@@ -196,6 +196,7 @@ class EmailMessage(models.Model):
             ),
             models.Index(fields=["expires_at"], condition=~Q(secret=""), name="notifications_email_secret"),
             BrinIndex(fields=["created_at"], name="notifications_email_written"),  # for the figures
+            models.Index(Lower("to"), name="notifications_email_address"),  # for events without our ids
         ]
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""What SendGrid tells of emails after it took them: stored first, then folded into the state of each email.
+"""What SendGrid reports about emails after it took them: stored first, then folded into their state.
 
 Events come late, twice, in any order, and before the answer to the post. So storing is idempotent, and
 folding only ever moves an email up this ladder: sent, delivered, bounced or dropped, complained.
@@ -13,13 +13,15 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import OuterRef, Subquery
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Coalesce, Lower, Now
 
 from csf.models import StaffTask
 from notifications.models import DrainSignal, EmailEvent, EmailMessage, EmailStatus, Suppression
-from notifications.sending.suppression import learn, told_scope
+from notifications.sending.suppression import CHOOSES, learn, told_scope
 
 FOLD_SIZE = 1000
+MAX_ADDRESS = 254
+CLOCKS_DIFFER = datetime.timedelta(minutes=5)  # SendGrid's and ours
 ACCOUNT_STATUS_CHANGE = "account_status_change"
 _NOT_KNOWN_SENT = [
     EmailStatus.QUEUED,
@@ -59,11 +61,15 @@ def event_row(event: Mapping[str, Any]) -> EmailEvent:
     detail = _text(event.get("reason") or event.get("response") or event.get("url"))
     # SendGrid gives copies of one event new ids of their own, so what it says makes the key.
     said = "\0".join([provider_id, name, address, str(at), detail])
+    outbox_id = _uuid(event.get("outbox_id"))
+    is_by_address = not event.get("outbox_id") and len(address) <= MAX_ADDRESS
     return EmailEvent(
         key=hashlib.sha256(said.encode()).hexdigest(),
-        outbox_id=_uuid(event.get("outbox_id")),
+        outbox_id=outbox_id,
         name=name[:40],
+        address=address if is_by_address else "",
         bounce_type=_text(event.get("type"))[:40],
+        bounce_class=_text(event.get("bounce_classification"))[:40],
         detail=detail[:1000],
         provider_event_id=_text(event.get("sg_event_id"))[:100],
         happened_at=datetime.datetime.fromtimestamp(at, datetime.UTC),
@@ -99,6 +105,9 @@ def fold_events() -> int:
         .order_by("pk")
         .select_for_update(skip_locked=True)[:FOLD_SIZE]
     )
+    for event in events:
+        if event.address and _may_come_without_ids(event):
+            _match_by_address(event)
     emails = _locked({event.outbox_id for event in events if event.outbox_id})
     about = [(event, emails[event.outbox_id]) for event in events if event.outbox_id in emails]
     told: dict[EmailStatus, set[int]] = defaultdict(set)
@@ -119,6 +128,23 @@ def fold_events() -> int:
             _account_changed(event)
     EmailEvent.objects.filter(pk__in=[event.pk for event in events]).update(folded_at=Now())
     return len(events)
+
+
+def _may_come_without_ids(event: EmailEvent) -> bool:
+    return event.name in CHOOSES or told_status(event) in {
+        EmailStatus.BOUNCED,
+        EmailStatus.DROPPED,
+        EmailStatus.COMPLAINED,
+    }
+
+
+def _match_by_address(event: EmailEvent) -> None:
+    """A server that refuses an email long after it took it is reported without the email's ids, and so are
+    some complaints: it is about the newest email that the address had got by then."""
+    to_address = EmailMessage.objects.alias(address=Lower("to")).filter(address=event.address.lower())
+    had = to_address.filter(sent_at__lte=event.happened_at + CLOCKS_DIFFER).order_by("-sent_at", "-pk")
+    event.outbox_id = had.values_list("public_id", flat=True).first()
+    EmailEvent.objects.filter(pk=event.pk).update(outbox_id=event.outbox_id, address="")
 
 
 def _locked(outbox_ids: set[UUID]) -> dict[UUID, EmailMessage]:

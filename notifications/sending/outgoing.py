@@ -1,5 +1,6 @@
 """An email as it goes to the provider: addresses, headers, parts and attachments."""
 
+import re
 from email.headerregistry import Address
 from urllib.parse import quote, urlsplit
 
@@ -13,7 +14,8 @@ from notifications.models import EmailMessage
 
 def outgoing(row: EmailMessage) -> EmailMultiAlternatives:
     """Of a rendered row."""
-    name = " ".join(row.recipient.get_full_name().split()) if row.recipient else ""
+    # No ";" or "," (https://docs.sendgrid.com/api-reference/mail-send/limitations).
+    name = " ".join(re.sub("[;,]", " ", row.recipient.get_full_name()).split()) if row.recipient else ""
     message = EmailMultiAlternatives(
         subject=row.subject,
         body=row.text,

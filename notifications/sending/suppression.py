@@ -5,6 +5,7 @@ A hard bounce stops everything, a complaint all that is not essential. Codes tha
 like the rest: whoever asks for one sees the same page, so nobody learns which addresses are on the list.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
@@ -37,6 +38,20 @@ CAUSES = {Scope.ALL: Cause.BOUNCED, Scope.NON_ESSENTIAL: Cause.COMPLAINED}
 GONE = {"bounced address", "invalid"}
 COMPLAINED = "spam reporting address"
 UNSUBSCRIBED = "unsubscribed address"
+# https://www.twilio.com/docs/sendgrid/ui/analytics-and-reporting/bounce-and-block-classifications: all but
+# "Invalid Address" and "Unclassified".
+PASSING_CLASSES = {
+    "mailbox unavailable",
+    "technical",
+    "technical failure",
+    "content",
+    "reputation",
+    "frequency or volume too high",
+}
+# RFC 3463: temporary, mailbox full, message too long.
+PASSING_CODES = re.compile(
+    r"(?<![\d.])(4\.\d{1,3}\.\d{1,3}|5\.2\.[23])(?![\d.])|over quota|mailbox (is )?full", re.I
+)
 CHOOSES = ["unsubscribe", "group_unsubscribe", "group_resubscribe"]
 CONFIRMED = "the family typed in a code that went there"
 
@@ -65,13 +80,19 @@ def learn(told: Iterable[Told]) -> None:
 
 
 def told_scope(event: EmailEvent) -> Suppression.Scope | None:
-    """What the event says of the address. A bounce of the type "blocked" may be over tomorrow."""
-    is_hard_bounce = event.name == "bounce" and event.bounce_type == "bounce"
-    if is_hard_bounce or _dropped(event) in GONE:
+    """What the event says about the address. A bounce of the type "blocked" may be over tomorrow."""
+    is_bounce = event.name == "bounce" and event.bounce_type == "bounce"
+    if (is_bounce and not _may_pass(event)) or _dropped(event) in GONE:
         return Scope.ALL
     if event.name == "spamreport" or _dropped(event) == COMPLAINED:
         return Scope.NON_ESSENTIAL
     return None
+
+
+def _may_pass(event: EmailEvent) -> bool:
+    """A full mailbox, a message that was too large, a bad day of the server or its opinion of us: the address
+    is right, and whoever reads it must still be able to sign in by a code."""
+    return event.bounce_class.lower() in PASSING_CLASSES or bool(PASSING_CODES.search(event.detail))
 
 
 def _dropped(event: EmailEvent) -> str:

@@ -49,6 +49,13 @@ def test_a_sound_production_configuration_starts(settings):
         ({"ALERT_WEBHOOK_URL": "ftp://127.0.0.1/hook"}, "csf.E014"),
         ({"FIELD_KEYS": []}, "csf.E011"),
         ({"FIELD_KEYS": ["a:AAAA"]}, "csf.E011"),
+        ({"DEFAULT_FROM_EMAIL": "Sparks, Inc. <office@example.org>"}, "csf.E030"),
+        ({"DEFAULT_FROM_EMAIL": 'The "Sparks <office@example.org>'}, "csf.E030"),
+        ({"DEFAULT_FROM_EMAIL": "Sparks <office>"}, "csf.E030"),
+        ({"DEFAULT_FROM_EMAIL": ""}, "csf.E030"),
+        ({"DEFAULT_FROM_EMAIL": "a@example.org, b@example.org"}, "csf.E030"),
+        ({"DEFAULT_FROM_EMAIL": "Sparks <büro@example.org>"}, "csf.E030"),
+        ({"SCHOOL_EMAIL": "office at example.org"}, "csf.E030"),
     ],
 )
 def test_each_unsafe_setting_is_refused(settings, changes, error):

@@ -1,6 +1,12 @@
 """What the settings read, `.env.example` and the README's table name the same variables."""
 
+import os
 import re
+import subprocess
+import sys
+
+import pytest
+from anymail.utils import parse_address_list
 
 from tests.conftest import ROOT
 
@@ -17,3 +23,23 @@ def test_the_readme_explains_every_variable():
     explained = set(re.findall(r"`([A-Z][A-Z_]{3,})`", (ROOT / "README.md").read_text()))
 
     assert explained >= READ
+
+
+@pytest.mark.parametrize(
+    "name", ['Sparks, Inc. (NY) [a] <b@c.example>; "d" \\ e', 'The "Sparks', "École des Étincelles", "", "@"]
+)
+def test_any_name_of_the_school_makes_one_sender(name):
+    names = {key: value for key, value in os.environ.items() if key != "DEFAULT_FROM_EMAIL"}
+    environment = names | {"SCHOOL_NAME": name, "SCHOOL_EMAIL": "office@example.org"}
+    shown = subprocess.run(
+        [sys.executable, "-c", "from csf import settings; print(settings.DEFAULT_FROM_EMAIL)"],
+        cwd=ROOT,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+
+    (sender,) = parse_address_list([shown])
+
+    assert (sender.display_name, sender.addr_spec) == (name, "office@example.org")

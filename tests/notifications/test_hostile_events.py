@@ -3,7 +3,8 @@
 import pytest
 from django.test import Client
 
-from notifications.models import EmailEvent
+from notifications.models import EmailEvent, EmailMessage
+from notifications.sending.events import fold_events
 from tests.notifications.test_events import deliver, event, public_key, sent_message  # noqa: F401
 
 ODD = {"a NUL": "no\x00 such user", "half a character": "no \ud83d such user", "much": "x" * 5000}
@@ -42,3 +43,58 @@ def test_odd_headers_get_400_and_leave_no_row(headers):
 
     assert answer.status_code == 400
     assert not EmailEvent.objects.exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"event": "delivered"},
+        {"timestamp": 1_790_000_000},
+        {"event": "bounce", "timestamp": "soon"},
+        {"event": "bounce", "timestamp": None},
+        {"event": "bounce", "timestamp": 10**30},
+        {"event": "bounce", "timestamp": -(10**18)},
+        [],
+        None,
+        7,
+        "delivered",
+    ],
+)
+def test_a_broken_event_costs_only_itself(broken):
+    message = sent_message()
+
+    assert deliver([broken, event(message, "processed"), broken, event(message, "delivered")]) == 200
+    fold_events()
+
+    assert EmailMessage.objects.get().status == "delivered"
+    assert EmailEvent.objects.count() == 2
+
+
+NESTED = "[" * 200 + "]" * 200
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("body", "answer"),
+    [
+        (b"[" * 200_000, 400),
+        (b"[" * 50_000 + b"]" * 50_000, 400),
+        (b'{"a":' * 20_000 + b"1" + b"}" * 20_000, 400),
+        (NESTED.encode(), 400),
+        (b'{"event": "delivered", "timestamp": 1790000000}', 400),
+        (b"\xff\xfe[]", 400),
+        (b"NaN", 400),
+        (b'[{"event": "open", "timestamp": NaN}]', 400),
+        *(
+            (f'[{{"event": "bounce", "timestamp": 1790000000, "{name}": {value}}}]'.encode(), 200)
+            for name in ("email", "reason", "type", "outbox_id", "sg_event_id", "bounce_classification")
+            for value in (NESTED, '{"a": {"b": [1, 2, {"c": "\\u0000"}]}}', "1e400", "true")
+        ),
+    ],
+)
+def test_no_body_however_nested_is_a_server_error(body, answer):
+    assert deliver([], body=body) == answer
+    fold_events()
+
+    assert EmailEvent.objects.filter(folded_at=None).count() == 0

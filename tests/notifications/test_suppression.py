@@ -5,7 +5,8 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 from allauth.account.models import EmailAddress
@@ -69,6 +70,13 @@ def stop(address, scope="all", **fields):
         ("bounce", HARD, "all"),
         ("bounce", {"type": "blocked", "reason": "550 blocked"}, None),
         ("bounce", {"reason": "550 of no kind"}, None),
+        ("bounce", HARD | {"bounce_classification": "Invalid Address"}, "all"),
+        ("bounce", HARD | {"reason": "550 5.4.2.2@example.org is no user"}, "all"),
+        ("bounce", HARD | {"bounce_classification": "Mailbox Unavailable"}, None),
+        ("bounce", HARD | {"bounce_classification": "Reputation"}, None),
+        ("bounce", HARD | {"reason": "552 5.2.2 Mailbox full"}, None),
+        ("bounce", HARD | {"reason": "The user is over quota"}, None),
+        ("bounce", HARD | {"reason": "452 4.2.2 try again later"}, None),
         ("dropped", {"reason": "Bounced Address"}, "all"),
         ("dropped", {"reason": "Invalid"}, "all"),
         ("dropped", {"reason": "Invalid SMTPAPI header"}, None),
@@ -98,12 +106,61 @@ def test_what_each_event_does_to_the_address_that_the_email_went_to(name, told, 
 
 
 @pytest.mark.django_db
-def test_an_event_of_nobody_s_email_does_nothing():
-    [message] = owe(1, status="sent")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"outbox_id": None, "email": "nobody@example.org"},
+        {"outbox_id": None, "email": ""},
+        {"outbox_id": "of another system with this account"},
+        {"outbox_id": str(uuid4())},
+        {"outbox_id": None, "timestamp": AT - 3600},  # before we wrote to that address
+    ],
+)
+def test_an_event_of_nobody_s_email_does_nothing(changes):
+    [message] = owe(1, status="sent", sent_at=datetime.fromtimestamp(AT, UTC))
 
-    tell(message, "bounce", **HARD, outbox_id=None)
+    tell(message, "bounce", **HARD | changes)
 
-    assert list_of() == []
+    assert (list_of(), EmailMessage.objects.get().status) == ([], "sent")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("name", "told", "scope", "status"),
+    [("bounce", HARD, "all", "bounced"), ("spamreport", {}, "non_essential", "complained")],
+)
+def test_what_comes_late_and_without_our_ids_is_matched_by_its_address(name, told, scope, status):
+    first, newest, later, other = owe(4, status="delivered")
+    for row, at in ((first, AT - 60), (newest, AT - 30), (later, AT + 3600), (other, AT - 10)):
+        EmailMessage.objects.filter(pk=row.pk).update(
+            to="Pat@example.org", sent_at=datetime.fromtimestamp(at, UTC)
+        )
+    EmailMessage.objects.filter(pk=other.pk).update(to="pat@example.org.uk")
+
+    tell(newest, name, **told, email="pat@EXAMPLE.org", outbox_id=None, sg_message_id=None)
+
+    assert list_of() == [("pat@example.org", scope)]
+    states = dict(EmailMessage.objects.values_list("pk", "status"))
+    assert states == {
+        first.pk: "delivered",
+        newest.pk: status,
+        later.pk: "delivered",
+        other.pk: "delivered",
+    }
+    assert EmailEvent.objects.get().outbox_id == newest.public_id
+
+
+@pytest.mark.django_db
+def test_a_family_whose_mailbox_is_full_still_gets_its_sign_in_code(mail_server):
+    """As the provider's list is not ours to clear, the next email is at least tried."""
+    [message] = owe(1, local="mailboxfull", status="sent")
+    reason = "552 5.2.2 The email account that you tried to reach is over quota."
+    tell(message, "bounce", type="bounce", reason=reason, status="5.2.2")
+    owe(1, kind=EmailKind.ACCOUNT_LOGIN_CODE, to=message.to)
+
+    drain()
+
+    assert [mail["kind"] for mail in mail_server.messages(to=message.to)] == ["account_login_code"]
 
 
 @pytest.mark.django_db

@@ -119,6 +119,37 @@ def test_one_message_holds_what_was_sent(mail):
                 "text/calendar\r\nX-A: b",
             ]
         ),
+        (
+            {"attachments": [{"content": "QQ==", "filename": ""}]},
+            "attachments.0.filename",
+            "at least one character",
+        ),
+        (
+            {"attachments": [{"content": "QQ==", "filename": "a", "content_id": "a b"}]},
+            "attachments.0.content_id",
+            "spaces",
+        ),
+        (
+            {"content": [{"type": "text/plain", "value": "t"}] * 2},
+            "content",
+            "may only be provided once",
+        ),
+        (
+            {"content": [{"type": "text/calendar; method=REQUEST", "value": "t"}]},
+            "content.0.type",
+            "content type cannot contain",
+        ),
+        (
+            {"personalizations": [{"to": [{"email": "a@b.example", "name": "O'Neil, Pat"}]}]},
+            "personalizations.0.to.0.name",
+            "either the ; or , characters",
+        ),
+        ({"headers": {"X-Größe": "1"}}, "headers.X-Größe", "ASCII"),
+        ({"headers": {"X-School": "Größe"}}, "headers.X-School", "ASCII"),
+        ({"headers": {"X-School": "a\r\nBcc: b@c.example"}}, "headers.X-School", "line breaks"),
+        ({"custom_args": {"note": "x" * 10_000}}, "custom_args", "10000 bytes"),
+        ({"categories": ["größe"]}, "categories", "ASCII"),
+        ({"reply_to": {"email": "a@b.example"}}, "reply_to_list", "Only one"),
         ({"surprise": 1}, None, "surprise"),
         (
             {"personalizations": [{"to": [{"email": "a@b.example"}], "cc": [{"email": "A@b.example"}]}]},

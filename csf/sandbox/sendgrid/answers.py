@@ -40,7 +40,7 @@ async def answer(
         return _page(verdict.answer)
     if verdict.answer == 200:
         return web.json_response({})
-    errors = found or [problem(WORDS[verdict.answer])]
+    errors = found or [problem(verdict.words or WORDS[verdict.answer])]
     headers = _rate_headers(standin) if verdict.answer == 429 else {}
     return web.json_response({"errors": errors}, status=verdict.answer, headers=headers)
 

@@ -33,6 +33,18 @@ BLOCK: Step = {
 }
 
 
+# The same as `bounce`: some servers say it for good, and then it is on SendGrid's list of bounces.
+MAILBOX_FULL: Step = {**BLOCK, "type": "bounce"}
+GROUP_UNSUBSCRIBED: Step = {"event": "group_unsubscribe", "asm_group_id": 1}
+GROUP_RESUBSCRIBED: Step = {"event": "group_resubscribe", "asm_group_id": 1}
+
+
+def without_ids(step: Step) -> Step:
+    """Reported long after delivery: SendGrid knows no more than the address
+    (https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event: an asynchronous bounce)."""
+    return {**step, "without_ids": True}
+
+
 def dropped(reason: str) -> Step:
     return {"event": "dropped", "reason": reason, "status": "5.0.0"}
 
@@ -49,6 +61,7 @@ class Behaviour:
     accepted: bool = True
     events: tuple[Step, ...] = (PROCESSED, DELIVERED)
     json_errors: bool = True
+    words: str = ""
 
 
 PLAIN = Behaviour()
@@ -56,7 +69,12 @@ PLAIN = Behaviour()
 BEHAVIOURS: dict[str, Behaviour] = {
     "bounce": Behaviour(events=(PROCESSED, HARD_BOUNCE)),
     "latebounce": Behaviour(events=(PROCESSED, DELIVERED, HARD_BOUNCE)),
+    "lostbounce": Behaviour(events=(PROCESSED, DELIVERED, without_ids(HARD_BOUNCE))),
+    "lostspam": Behaviour(events=(PROCESSED, DELIVERED, without_ids(SPAM_REPORT))),
     "block": Behaviour(events=(PROCESSED, BLOCK)),
+    "mailboxfull": Behaviour(events=(PROCESSED, DEFERRED, MAILBOX_FULL)),
+    "groupunsubscribe": Behaviour(events=(PROCESSED, DELIVERED, GROUP_UNSUBSCRIBED)),
+    "groupresubscribe": Behaviour(events=(PROCESSED, DELIVERED, GROUP_UNSUBSCRIBED, GROUP_RESUBSCRIBED)),
     "defer": Behaviour(events=(PROCESSED, DEFERRED, DELIVERED)),
     "drop": Behaviour(events=(dropped("Bounced Address"),)),
     "dropspam": Behaviour(events=(dropped("Spam Reporting Address"),)),
@@ -75,6 +93,14 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "status400": Behaviour(answer=400, accepted=False),
     "status401": Behaviour(answer=401, accepted=False),
     "status403": Behaviour(answer=403, accepted=False),
+    # https://support.sendgrid.com/hc/en-us/articles/18322114821403 (4XX API Errors)
+    "nocredits": Behaviour(answer=401, accepted=False, words="Maximum credits exceeded"),
+    "unverified": Behaviour(
+        answer=403,
+        accepted=False,
+        words="The from address does not match a verified Sender Identity. Mail cannot be sent until this "
+        "error is resolved.",
+    ),
     "status413": Behaviour(answer=413, accepted=False),
     "status429": Behaviour(answer=429, accepted=False),
     "status500": Behaviour(answer=500, accepted=False),

@@ -10,10 +10,17 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
+# The rules are those of https://www.twilio.com/docs/sendgrid/api-reference/mail-send/errors and of
+# https://docs.sendgrid.com/api-reference/mail-send/limitations; where they leave a choice, the stand-in
+# is the stricter one. Others name their source.
 MAX_BYTES = 30_000_000
+MAX_ARGUMENT_BYTES = 10_000
 SCHEMA = Path(__file__).parents[1] / "data/sendgrid/sendgrid_mail_send.schema.json"
 VALIDATOR = Draft202012Validator(json.loads(SCHEMA.read_text()))
 ADDRESS = re.compile(r"[!-?A-~]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z0-9-]{2,}")
+
+BREAKING = {";", "\r", "\n"}  # what would end a field of a MIME header
+HEADER_NAME = re.compile(r"[!-9;-~]+")
 
 Problem = dict[str, str | None]
 
@@ -29,7 +36,13 @@ def problems(payload: Any) -> list[Problem]:
     return (
         list(_missing(payload))
         or [_from_schema(error) for error in VALIDATOR.iter_errors(payload)]
-        or [*_recipients(payload), *_content(payload), *_attachments(payload)]
+        or [
+            *_recipients(payload),
+            *_content(payload),
+            *_attachments(payload),
+            *_headers(payload),
+            *_arguments(payload),
+        ]
     )
 
 
@@ -77,6 +90,10 @@ def _recipients(payload: dict[str, Any]) -> Iterator[Problem]:
                 address = person["email"].lower()
                 if not ADDRESS.fullmatch(address):
                     yield problem("Does not contain a valid address.", field)
+                if set(";,\r\n") & set(person.get("name", "")):
+                    yield problem(
+                        "The name cannot include either the ; or , characters.", f"{field[:-5]}name"
+                    )
                 if address in seen:
                     words = (
                         "Each email address in the personalization block should be unique "
@@ -92,6 +109,13 @@ def _content(payload: dict[str, Any]) -> Iterator[Problem]:
     if order != sorted(order):
         words = "If present, text/plain must be first, followed by text/html, followed by any other content."
         yield problem(words, "content")
+    types = [part["type"] for part in payload.get("content", ())]
+    if max(types.count("text/plain"), types.count("text/html")) > 1:
+        yield problem("If present, text/plain and text/html may only be provided once.", "content")
+    for place, type_ in enumerate(types):
+        if BREAKING & set(type_):  # https://github.com/sendgrid/sendgrid-java/issues/552
+            words = "The content type cannot contain ';', or CRLF characters."
+            yield problem(words, f"content.{place}.type")
 
 
 def _attachments(payload: dict[str, Any]) -> Iterator[Problem]:
@@ -99,10 +123,38 @@ def _attachments(payload: dict[str, Any]) -> Iterator[Problem]:
         # The words and the field are those of a real answer: https://github.com/sendgrid/sendgrid-php/issues/250
         # (2018) and https://github.com/anymail/django-anymail/issues/492 (2026). Some report that
         # "text/calendar; method=REQUEST" is taken; the published rule refuses each ';', so the stand-in does.
-        if {";", "\r", "\n"} & set(attachment.get("type", "")):
+        if BREAKING & set(attachment.get("type", "")):
             words = "The attachment type cannot contain ';', or CRLF characters."
             yield problem(words, f"attachments.{place}.type")
+        if not attachment["filename"] or {"\r", "\n"} & set(attachment["filename"]):
+            words = "The filename of an attachment must have at least one character and no CRLF characters."
+            yield problem(words, f"attachments.{place}.filename")
+        if (BREAKING | {" "}) & set(attachment.get("content_id", "")):
+            words = "The content ID of your attachment cannot contain ';', spaces, ',', or CRLF characters."
+            yield problem(words, f"attachments.{place}.content_id")
         try:
             base64.b64decode(attachment["content"], validate=True)
         except (binascii.Error, ValueError):
             yield problem("The attachment content must be base64 encoded.", f"attachments.{place}.content")
+
+
+def _headers(payload: dict[str, Any]) -> Iterator[Problem]:
+    """SendGrid wants names in ASCII, and each value encoded by the sender."""
+    for name, value in payload.get("headers", {}).items():
+        if not HEADER_NAME.fullmatch(name) or not value.isascii() or {"\r", "\n"} & set(value):
+            yield problem("Headers must be in ASCII and without line breaks.", f"headers.{name}")
+
+
+def _arguments(payload: dict[str, Any]) -> Iterator[Problem]:
+    for personalization in payload["personalizations"]:
+        arguments = {**payload.get("custom_args", {}), **personalization.get("custom_args", {})}
+        if len(json.dumps(arguments, ensure_ascii=False).encode()) >= MAX_ARGUMENT_BYTES:
+            yield problem(
+                "The total length of custom arguments must be less than 10000 bytes.", "custom_args"
+            )
+    if "reply_to" in payload and "reply_to_list" in payload:
+        # https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send: one or the other
+        yield problem("Only one of reply_to and reply_to_list may be used.", "reply_to_list")
+    if not all(category.isascii() for category in payload.get("categories", ())):
+        # https://www.twilio.com/docs/sendgrid/ui/sending-email/categories
+        yield problem("Categories may only have ASCII characters.", "categories")

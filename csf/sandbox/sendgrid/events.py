@@ -77,6 +77,9 @@ def built(received: Received, payload: dict[str, Any]) -> Iterator[tuple[int, di
                 # SendGrid's documentation: a bounce after delivery comes without the message's id.
                 if step["event"] == "bounce" and place > 1:
                     del event["sg_message_id"], event["smtp-id"]
+                if event.pop("without_ids", False):
+                    event = {"email": person["email"], **step, "sg_event_id": event["sg_event_id"]}
+                    del event["without_ids"]
                 yield place, event
 
 
