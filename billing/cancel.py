@@ -129,22 +129,7 @@ def value_left_cents(item: OrderItem, terms: Terms, *, now: datetime.datetime) -
 
 def _sessions_left(item: OrderItem, *, now: datetime.datetime) -> tuple[int, int]:
     assert item.enrollment
-    return sessions_left(item.course, since=item.enrollment.created_at, now=now)
-
-
-def sessions_left(
-    course: Course, *, since: datetime.datetime | None, now: datetime.datetime
-) -> tuple[int, int]:
-    """How many sessions have not begun, of those that had not begun at `since`, when the place was taken; of
-    all without it.
-
-    All or none of one, if no session is planned.
-    """
-    planned = course.sessions.filter(cancelled_at=None)
-    sessions = [row for row in planned if since is None or row.starts_at > since]
-    if not sessions:
-        return int(local_date(now) < course.starts_on), 1
-    return sum(session.starts_at > now for session in sessions), len(sessions)
+    return item.course.sessions_left(now, since=item.enrollment.created_at)
 
 
 def cancel_enrollment(

@@ -5,6 +5,7 @@ from django.utils import timezone
 from billing.cancel import settle_waiting_cancellations
 from billing.charging import charge_waiting, recover_charges
 from billing.closing import work_off_closures
+from billing.completing import complete_ended_classes as complete
 from billing.credits import expire_credits as end_credits
 from billing.dunning import start_charges
 from billing.expiry import expire_holds
@@ -71,6 +72,11 @@ def close_classes() -> None:
 def expire_credits() -> None:
     today = local_date(timezone.now())
     run_job("expire_credits", lambda: end_credits(on=today), on=today)
+
+
+def complete_ended_classes() -> None:
+    today = local_date(timezone.now())
+    run_job("complete_ended_classes", lambda: complete(on=today), on=today)
 
 
 def sweep_holds() -> None:

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.utils.translation import gettext
 
 from billing import gateway
-from billing.cancel import sessions_left, value_left_cents
+from billing.cancel import value_left_cents
 from billing.consent import record_move_consent
 from billing.credits import grant
 from billing.dunning import start_attempt
@@ -85,7 +85,7 @@ def move_of(*, enrollment: Enrollment, course: Course, now: datetime.datetime) -
         enrollment=enrollment
     )
     _check(item, course, now=now)
-    left, of = sessions_left(course, since=None, now=now)
+    left, of = course.sessions_left(now)
     if not left:
         raise NotPossible(f"No session of {course} is left.")
     list_cents = pro_rata_cents(course.price_cents, left, of)
@@ -114,7 +114,7 @@ def _check(item: OrderItem, course: Course, *, now: datetime.datetime) -> None:
         raise NotPossible(f"{child.first_name} has no place in {item.course} any more.")
     if course == item.course:
         raise NotPossible(f"{child.first_name} is in {course} already.")
-    if course.cancelled_at or course.ends_on < local_date(now):
+    if course.cancelled_at or course.has_ended(local_date(now)):
         raise NotPossible(f"{course} is over or does not take place.")
     if not course.fits_age(child.age_on(course.starts_on)):
         ages = f"{course.age_min} to {course.age_max}"

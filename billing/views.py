@@ -29,7 +29,7 @@ from billing.statement import lines_of
 from csf.dates import local_date
 from csf.state import Stale
 from enrollments.families import address_of, household_of, verified_email_to_post
-from enrollments.models import Enrollment, User
+from enrollments.models import Course, Enrollment, User
 from orders.models import Order, OrderItem, OrderStatus
 from orders.quotes import Quote, cart_lines, quote
 from orders.refusal import Refused
@@ -153,6 +153,9 @@ def order(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         "list_cents": list_cents,
         "discount_cents": list_cents - found.total_cents,
         "today": today,
+        "ended": set(
+            Course.objects.ended(today).filter(order_items__order=found).values_list("pk", flat=True)
+        ),
         "refund_until": cancel.refund_until(found),
         "came_back": came_back,
         "is_waiting_for_stripe": came_back and str(found.public_id) in confirming(request),

@@ -22,6 +22,7 @@ JOBS: dict[str, tuple[str, str]] = {
     "process_overdue_installments": ("notifications.tasks.process_overdue_installments", "0 11 * * *"),
     "sweep_charges": ("billing.tasks.sweep_charges", "* * * * *"),
     "expire_credits": ("billing.tasks.expire_credits", "30 5 * * *"),
+    "complete_ended_classes": ("billing.tasks.complete_ended_classes", "40 5 * * *"),
     "sweep_refunds": ("billing.tasks.sweep_refunds", "* * * * *"),
     "sweep_holds": ("billing.tasks.sweep_holds", "* * * * *"),
     "sweep_waitlist": ("billing.tasks.sweep_waitlist", "* * * * *"),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from django.db import transaction
 from django.db.models import Prefetch, QuerySet
 
-from enrollments.models import Child, CourseSession, EmergencyContact, Enrollment, Household
+from enrollments.models import Child, Course, CourseSession, EmergencyContact, Enrollment, Household
 
 
 class AlreadyInFamily(Exception):
@@ -34,7 +34,7 @@ def children_with_classes(household: Household, *, on: datetime.date) -> QuerySe
     """Each child with its contacts and, as `places`, its places in classes that are not over, whose sessions
     to come that were cancelled are `course.off`."""
     off = CourseSession.objects.filter(held_on__gte=on, cancelled_at__isnull=False)
-    places = Enrollment.objects.live().filter(course__ends_on__gte=on).with_position()
+    places = Enrollment.objects.live().filter(course__in=Course.objects.current(on)).with_position()
     places = places.select_related("child", "course", "waitlist_consent")
     places = places.prefetch_related(Prefetch("course__sessions", off, to_attr="off"))
     return household.children.prefetch_related(

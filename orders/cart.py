@@ -19,6 +19,8 @@ def check_line(*, child: Child, course: Course, now: datetime.datetime) -> None:
             opens_on = local_date(course.registration_opens_at)
             raise Refused(f"Registration for {course} opens on {opens_on:%B} {opens_on.day}.")
         raise Refused(f"Registration for {course} is closed.")
+    if course.has_ended(local_date(now)):
+        raise Refused(f"{course} is over.")
     age = child.age_on(course.starts_on)
     if not course.fits_age(age):
         raise Refused(

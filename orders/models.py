@@ -59,6 +59,7 @@ class Order(StatefulModel):
             OrderStatus.PLACED: {OrderStatus.CONFIRMED, OrderStatus.EXPIRED, OrderStatus.CANCELLED},
             OrderStatus.EXPIRED: {OrderStatus.CONFIRMED},  # money that came late, if every seat is free
             OrderStatus.CONFIRMED: {OrderStatus.CANCELLED, OrderStatus.COMPLETED},
+            OrderStatus.COMPLETED: {OrderStatus.CONFIRMED},  # one of its classes is extended
         }
     )
 
@@ -136,6 +137,10 @@ class Order(StatefulModel):
         transition(self, OrderStatus.CONFIRMED, reason=reason)
         for enrollment in Enrollment.objects.filter(order_item__order=self).order_by("pk"):
             enrollment.activate(reason=reason, seat_number=(seats or {}).get(enrollment.pk))
+
+    def reopen(self, *, by: User, reason: str) -> None:
+        """One of its classes is extended, so a completed order stands again. Raises Stale."""
+        transition(self, OrderStatus.CONFIRMED, by=by, reason=reason)
 
     def end(self, to: OrderStatus, *, by: User | None = None, reason: str) -> None:
         """Expired, cancelled or completed. Raises Stale."""

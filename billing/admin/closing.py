@@ -111,7 +111,7 @@ ACTS = {
 def course_buttons(request: HttpRequest, course: Course) -> list[Button]:
     if not request.user.has_perm(MAY_CLOSE):
         return []
-    if course.cancelled_at or course.ends_on < local_date(timezone.now()):
+    if course.cancelled_at or course.has_ended(local_date(timezone.now())):
         return []
     possible = [ACTS["class"], *([ACTS["session"]] if sessions_to_cancel(course).exists() else [])]
     return [Button(act.title, _address(act, course)) for act in possible]

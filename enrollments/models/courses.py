@@ -5,9 +5,11 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Count, F, OuterRef, Q, Subquery
+from django.db.models import Count, F, Max, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Now
 from django.urls import reverse
+
+from csf.dates import local_date
 
 
 class Program(models.Model):
@@ -36,9 +38,16 @@ class CourseQuerySet(models.QuerySet["Course"]):
     def published(self) -> Self:
         return self.filter(is_published=True)
 
+    def current(self, on: datetime.date) -> Self:
+        """Those whose last session is on that day or later: see `Course.has_ended`."""
+        return self.alias(last_on=_last_session_on()).filter(last_on__gte=on)
+
+    def ended(self, on: datetime.date) -> Self:
+        return self.alias(last_on=_last_session_on()).filter(last_on__lt=on)
+
     def offered(self, on: datetime.date) -> Self:
         """Neither over nor cancelled."""
-        return self.filter(ends_on__gte=on, cancelled_at=None)
+        return self.current(on).filter(cancelled_at=None)
 
     def for_age(self, age: int) -> Self:
         """Those for children who are this old on the first day."""
@@ -67,6 +76,12 @@ class CourseQuerySet(models.QuerySet["Course"]):
             .select_related("program", "location")
             .order_by("program__name", "starts_on", "title", "pk")
         )
+
+
+def _last_session_on() -> Coalesce:
+    meetings = CourseSession.objects.filter(course=OuterRef("pk"), cancelled_at=None).order_by()
+    last = meetings.values("course").annotate(last=Max("held_on")).values("last")
+    return Coalesce(Subquery(last), F("ends_on"))
 
 
 def _children_of_each(**lookups: object) -> Coalesce:
@@ -146,6 +161,29 @@ class Course(models.Model):
     def places_left(self) -> int:
         """For the public: a seat that somebody waits for is theirs."""
         return max(self.capacity - self.taken - self.waiting, 0)
+
+    def meetings(self) -> "list[CourseSession]":
+        """The sessions that take place, the first one first. Prefetch `sessions` for many classes."""
+        return [session for session in self.sessions.all() if session.cancelled_at is None]
+
+    def has_ended(self, on: datetime.date) -> bool:
+        """Whether the last session that takes place was before that day; without any, its last day.
+
+        Every rule about classes that are over asks this, or `current` and `ended` for many, never a status.
+        """
+        return max((session.held_on for session in self.meetings()), default=self.ends_on) < on
+
+    def sessions_left(
+        self, now: datetime.datetime, *, since: datetime.datetime | None = None
+    ) -> tuple[int, int]:
+        """How many sessions have not begun, of those that had not begun at `since`; of all without it.
+
+        All or none of one, if no session is planned.
+        """
+        sessions = [session for session in self.meetings() if since is None or session.starts_at > since]
+        if not sessions:
+            return int(local_date(now) < self.starts_on), 1
+        return sum(session.starts_at > now for session in sessions), len(sessions)
 
     def fits_age(self, age: int) -> bool:
         return self.age_min <= age <= self.age_max

@@ -98,6 +98,7 @@ class Enrollment(StatefulModel):
             },
             # Its seat is on offer to somebody of the waitlist, who takes it or gives it back.
             EnrollmentStatus.LENDING: {EnrollmentStatus.ACTIVE, EnrollmentStatus.CANCELLED},
+            EnrollmentStatus.COMPLETED: {EnrollmentStatus.ACTIVE},  # its class is extended
         }
     )
 
@@ -170,7 +171,7 @@ class Enrollment(StatefulModel):
 
     def can_be_given_up(self, on: datetime.date) -> bool:
         """Whether the family may cancel it: it is paid for, and the class is not over. Needs the course."""
-        return self.status == EnrollmentStatus.ACTIVE and on <= self.course.ends_on
+        return self.status == EnrollmentStatus.ACTIVE and not self.course.has_ended(on)
 
     def is_over(self, now: datetime.datetime) -> bool:
         """Whether its hold or offer has come to its end."""
@@ -189,6 +190,10 @@ class Enrollment(StatefulModel):
     def cancel(self, *, by: User | None, reason: str) -> None:
         """Give up an active place for good. Raises Stale."""
         transition(self, EnrollmentStatus.CANCELLED, by=by, reason=reason, seat_number=None)
+
+    def reopen(self, *, seat_number: int, by: User, reason: str) -> None:
+        """The class of a completed place is extended; it takes a seat again. Raises Stale."""
+        transition(self, EnrollmentStatus.ACTIVE, by=by, reason=reason, seat_number=seat_number)
 
     def put_up(self, *, at: datetime.datetime, by: User) -> None:
         """Somebody of the waitlist may take the place over. Raises Stale unless it is active."""

@@ -81,7 +81,7 @@ class MessageForm(forms.Form):
             return
         named = draft.audience.get("courses", []) if draft else self.initial.get("courses", [])
         since = local_date(timezone.now()) - OFFERED_FOR
-        recent = Course.objects.filter(Q(ends_on__gte=since) | Q(pk__in=named))
+        recent = Course.objects.filter(Q(pk__in=Course.objects.current(since)) | Q(pk__in=named))
         self.fields["courses"].queryset = recent.select_related("location").order_by("title", "starts_on")  # type: ignore[attr-defined]
 
     def clean_subject(self) -> str:

@@ -10,13 +10,14 @@ from billing.models import ChargeAttempt, ChargeAttemptTransition, ChargeStatus
 from billing.waitlist import price_cents
 from csf.dates import local_date
 from csf.paths import path_to
+from enrollments.endings import ENDED
 from enrollments.models import Enrollment, EnrollmentStatus, EnrollmentTransition, User
 from enrollments.models.seats import WAITING
 from notifications.facts.snapshots import Snapshot, attempt_facts, course_facts, guardians, order_facts
 from orders.models import Order, OrderStatus, OrderTransition
 
 # Why a place ended, in the words of the status that it came to.
-OFFER, UNPAID, CLOSED, CANCELLED = "offer", "unpaid", "closed", "cancelled"
+OFFER, UNPAID, CLOSED, CANCELLED, OVER = "offer", "unpaid", "closed", "cancelled", "ended"
 WHY = {EnrollmentStatus.LAPSED: OFFER, EnrollmentStatus.RELEASED: UNPAID, EnrollmentStatus.DECLINED: CLOSED}
 
 
@@ -83,8 +84,9 @@ def still_offered(facts: Iterable[int]) -> set[int]:
 def lapsed_snapshot(fact: EnrollmentTransition) -> Snapshot:
     course = fact.enrollment.course
     closure = course.closures.filter(session=None).first() if course.cancelled_at else None
+    why = OVER if fact.reason == ENDED else WHY[EnrollmentStatus(fact.to_status)]
     return _place_facts(fact.enrollment) | {
-        "why": CANCELLED if closure else WHY[EnrollmentStatus(fact.to_status)],
+        "why": CANCELLED if closure else why,
         "closed_because": closure.reason if closure else "",
     }
 

@@ -7,7 +7,7 @@ from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from csf.dates import local_date
-from enrollments.models import Enrollment, EnrollmentStatus
+from enrollments.models import Course, Enrollment, EnrollmentStatus
 from enrollments.models.seats import WAITING
 from notifications.models.messages import Seats
 
@@ -34,11 +34,12 @@ def _having(seats: Seats) -> Q:
     has_place = Q(status__in=[EnrollmentStatus.ACTIVE, EnrollmentStatus.LENDING])
     match seats:
         case Seats.ACTIVE:
-            return has_place & Q(course__ends_on__gte=today)
+            return has_place & Q(course__in=Course.objects.current(today))
         case Seats.WAITING:
             return Q(status__in=WAITING)
         case Seats.ENDED:
-            return Q(status=EnrollmentStatus.COMPLETED) | has_place & Q(course__ends_on__lt=today)
+            has_ended = Q(course__in=Course.objects.ended(today))
+            return Q(status=EnrollmentStatus.COMPLETED) | has_place & has_ended
 
 
 def left_out(audience: Mapping[str, Any]) -> list[tuple[str, int]]:

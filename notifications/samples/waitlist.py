@@ -60,6 +60,7 @@ SAMPLES: dict[EmailKind, dict[str, Context]] = {
         _waitlist(why="offer"),
         unpaid={"why": "unpaid"},
         closed={"why": "closed"},
+        ended={"why": "ended"},
         cancelled={"why": "cancelled", "closed_because": CLOSED_BECAUSE},
     ),
     EmailKind.WAITLIST_PROMOTED: _waitlist_samples(PROMOTED, free={"amount_cents": 0}),
