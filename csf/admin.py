@@ -17,8 +17,9 @@ from django.utils.safestring import SafeString
 from django_q.models import Failure, OrmQ, Schedule, Success
 from unfold.admin import ModelAdmin as UnfoldModelAdmin
 
+from csf.form_fields import field_for_hundredths
 from csf.models import Canary, Instance, JobRun, StaffTask
-from csf.money import money_text
+from csf.money import money_text, percent_text
 from csf.state import StatefulModel
 from csf.templatetags.csf_format import moment
 
@@ -77,6 +78,27 @@ def money(field: str, title: str = "") -> Column:
 
     shown.__name__ = field
     return shown
+
+
+def percent(field: str, title: str = "") -> Column:
+    """A column that shows basis points as a percentage."""
+
+    @admin.display(description=title or field.removesuffix("_bps").replace("_", " "), ordering=field)
+    def shown(obj: Any) -> str | None:
+        basis_points = getattr(obj, field)
+        return None if basis_points is None else percent_text(basis_points)
+
+    shown.__name__ = field
+    return shown
+
+
+def readable(name: Any) -> Any:
+    """A column of cents or basis points by its field's name as money or percent; any other as it is."""
+    if isinstance(name, list | tuple):
+        return type(name)(readable(part) for part in name)
+    if isinstance(name, str) and name.endswith("_cents"):
+        return money(name)
+    return percent(name) if isinstance(name, str) and name.endswith("_bps") else name
 
 
 def link(obj: models.Model, text: object = None) -> SafeString:
@@ -217,6 +239,22 @@ class ModelAdmin(UnfoldModelAdmin):
         page = request.resolver_match and request.resolver_match.url_name
         return rows.defer(*self.list_defer) if page and page.endswith("_changelist") else rows
 
+    def get_list_display(self, request: HttpRequest) -> Any:
+        return readable(super().get_list_display(request))
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        return field_for_hundredths(db_field) or super().formfield_for_dbfield(db_field, request, **options)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """A page that only shows has money and percentages; the form of a new row only what is typed."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None:
+            shown = set(self.get_readonly_fields(request, obj))
+            return _without(shown, fieldsets)
+        if self.has_change_permission(request, obj):
+            return fieldsets
+        return [(title, rest | {"fields": readable(rest["fields"])}) for title, rest in fieldsets]
+
     def get_actions(self, request: HttpRequest) -> dict[Any, Any]:
         actions: dict[Any, Any] = super().get_actions(request)
         for permission, title, act in _list_actions[self.model]:
@@ -241,6 +279,17 @@ class ModelAdmin(UnfoldModelAdmin):
             context["row_action"] = action and {"name": action[1], "title": action[2]}
         page: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return page
+
+
+def _without(names: set[Any], fieldsets: Any) -> Any:
+    """The fieldsets without the fields of these names, and without those left empty."""
+    kept = []
+    for title, rest in fieldsets:
+        rows = [row if isinstance(row, list | tuple) else (row,) for row in rest["fields"]]
+        left = [tuple(name for name in row if name not in names) for row in rows]
+        if any(left):
+            kept.append((title, rest | {"fields": [row for row in left if row]}))
+    return kept
 
 
 class ReadOnly:

@@ -19,6 +19,11 @@ def pro_rata_cents(amount_cents: int, part: int, whole: int) -> int:
     return int((Decimal(amount_cents) * part / whole).quantize(Decimal(1), ROUND_HALF_UP))
 
 
+def percent_text(basis_points: int) -> str:
+    """`1250` as "12.5%"."""
+    return f"{Decimal(basis_points) / 100:.2f}".rstrip("0").rstrip(".") + "%"
+
+
 def money_text(cents: int) -> str:
     """`123456` as "$1,234.56", in the school's currency."""
     return _money_text(cents, babel_locale())

@@ -7,7 +7,8 @@ from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.db.models import Count, Max, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -26,6 +27,7 @@ from csf.admin import (
     panel,
     state,
 )
+from csf.form_fields import CentsField
 from csf.money import money_text
 from csf.templatetags.csf_format import clock, day, moment
 from enrollments.changes_admin import CourseMoves
@@ -41,7 +43,8 @@ from enrollments.models import (
     Program,
     User,
 )
-from enrollments.waitlist import close_waitlist, fill, lock_course
+from enrollments.publishing_admin import CoursePublishing
+from enrollments.waitlist import fill, lock_course
 from enrollments.waitlist_admin import WaitlistActions
 
 PANEL_ROWS = 50
@@ -269,11 +272,7 @@ class LocationAdmin(ModelAdmin):
 class CourseForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at run time
     """Says by the field, in words, what the database's constraints would refuse."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if "price_cents" in self.fields:
-            self.fields["price_cents"].label = "Price in cents"
-            self.fields["price_cents"].help_text = f"14400 means {money_text(14400)}. 0 makes it free."
+    price_cents = CentsField(label="Price", lowest=0, help_text="0 makes it free.")
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or self.cleaned_data
@@ -283,8 +282,8 @@ class CourseForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at ru
             data, "registration_opens_at", "registration_closes_at", "Must not be before registration opens."
         )
         self._refuse_reversed(data, "start_time", "end_time", "Must be after the start.", may_be_equal=False)
-        if 0 < data.get("price_cents", 0) < 100:
-            self.add_error("price_cents", f"Must be 0 or at least 100 ({money_text(100)}).")
+        if 0 < (data.get("price_cents") or 0) < 100:
+            self.add_error("price_cents", f"Must be 0 or at least {money_text(100)}.")
         highest = self._highest_seat_taken()
         if data.get("capacity", highest) < highest:
             self.add_error("capacity", f"Seat {highest} is taken, so there must be at least {highest}.")
@@ -312,7 +311,7 @@ class SessionInline(TabularInline):
 
 
 @admin.register(Course)
-class CourseAdmin(CourseMoves, ModelAdmin):
+class CourseAdmin(CourseMoves, CoursePublishing, ModelAdmin):
     form = CourseForm
     inlines = [SessionInline]
     list_display = [
@@ -351,7 +350,6 @@ class CourseAdmin(CourseMoves, ModelAdmin):
                     ("program", "location"),
                     "description",
                     "what_to_bring",
-                    "is_published",
                 ]
             },
         ),
@@ -367,16 +365,18 @@ class CourseAdmin(CourseMoves, ModelAdmin):
         given: dict[str, Any] = super().get_changeform_initial_data(request)
         return {"registration_opens_at": timezone.now()} | given
 
+    def response_post_save_add(self, request: HttpRequest, obj: Course) -> HttpResponse:
+        """A new class is a draft: next come its sessions and publishing it."""
+        return redirect("admin:enrollments_course_change", obj.pk)
+
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """A seat that is added goes to who waits for it; a class that is taken off the list has no line."""
+        """A seat that is added goes to who waits for it."""
         super().save_related(request, form, formsets, change)
         course: Course = form.instance
         assert isinstance(request.user, User)
         if not change and not course.sessions.exists():
             written = len(course.plan_sessions())
-            messages.info(request, f"{written} weekly sessions were written; remove any that will not meet.")
-        elif change and not course.is_published and "is_published" in form.changed_data:
-            close_waitlist(course, by=request.user, reason="the class was taken off the list")
+            messages.info(request, f"{written} weekly sessions were added; remove any that will not meet.")
         elif change:
             fill(lock_course(course.pk), now=timezone.now(), by=request.user)
 

@@ -123,6 +123,7 @@ def _load_course(
         capacity=capacity,
         registration_opens_at=start - datetime.timedelta(days=60),
         registration_closes_at=start + datetime.timedelta(weeks=2),
+        is_published=True,
     )
     course.plan_sessions(skipping=[first_on + datetime.timedelta(weeks=5)])  # a week off in the middle
 

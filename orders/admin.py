@@ -19,7 +19,7 @@ from csf.admin import (
     panel,
     state,
 )
-from csf.money import money_text
+from csf.money import money_text, percent_text
 from csf.templatetags.csf_format import moment
 from enrollments.models import Household
 from orders.models import Order, OrderItem, OrderTransition, PromoCode, PromoRedemption, PromoUse
@@ -134,11 +134,8 @@ class PromoCodeForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or self.cleaned_data
         percent, amount = data.get("percent_bps"), data.get("amount_cents")
-        if percent is not None and amount is not None:
-            if bool(percent) == bool(amount):
-                self.add_error("percent_bps", "Give either a percentage or an amount.")
-            elif percent > 10_000:
-                self.add_error("percent_bps", "At most 10000 (100 %).")
+        if percent is not None and amount is not None and bool(percent) == bool(amount):
+            self.add_error("percent_bps", "Give either a percentage or an amount.")
         starts, ends = data.get("starts_on"), data.get("ends_on")
         if starts and ends and ends < starts:
             self.add_error("ends_on", "Must not be before the first day.")
@@ -164,7 +161,7 @@ class PromoCodeAdmin(ModelAdmin):
 
     @admin.display(description="takes off")
     def reduction(self, code: PromoCode) -> str:
-        return money_text(code.amount_cents) if code.amount_cents else f"{code.percent_bps / 100:g} %"
+        return money_text(code.amount_cents) if code.amount_cents else percent_text(code.percent_bps)
 
 
 @admin.register(PromoRedemption)

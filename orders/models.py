@@ -205,12 +205,8 @@ class PromoCode(models.Model):
     """A code that takes a percentage or a fixed amount off. Each household may use it once for a class."""
 
     code = models.CharField(max_length=30, unique=True)
-    percent_bps = models.PositiveIntegerField(
-        "percent off", default=0, help_text="Basis points: 1000 is 10 %."
-    )
-    amount_cents = models.PositiveIntegerField(
-        "amount off", default=0, help_text="Cents, taken off an order once."
-    )
+    percent_bps = models.PositiveIntegerField("percent off", default=0, help_text="Taken off each line.")
+    amount_cents = models.PositiveIntegerField("amount off", default=0, help_text="Taken off an order once.")
     program = models.ForeignKey(
         Program, null=True, blank=True, on_delete=models.PROTECT, help_text="Empty: for all programs."
     )

@@ -89,6 +89,7 @@ def create_course(*, sessions: int = 0, **fields: Any) -> Course:
         "capacity": 8,
         "registration_opens_at": now - datetime.timedelta(days=7),
         "registration_closes_at": now + datetime.timedelta(weeks=4),
+        "is_published": True,
     }
     course = Course.objects.create(**defaults | fields)
     if sessions:

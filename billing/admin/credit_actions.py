@@ -8,12 +8,12 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 
 from billing.admin.actions import Action, Actions
-from billing.admin.fields import CentsField
 from billing.admin.installment_forms import TodayForm
 from billing.credits import CreditAccount, credit_account, grant, take_back
 from billing.models import CreditCause
 from csf.admin import Panel, link
 from csf.dates import local_date
+from csf.form_fields import CentsField
 from csf.money import money_text
 from csf.templatetags.csf_format import day
 from enrollments.models import Household

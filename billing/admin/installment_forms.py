@@ -6,9 +6,9 @@ from django import forms
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
-from billing.admin.fields import CentsField, DayField
 from billing.models import PaymentMethod
 from csf.dates import local_date, start_of_day
+from csf.form_fields import CentsField, DayField
 
 REASON_LENGTH = 200  # with what the note says before it, it fits a transition's reason
 OFFLINE = [PaymentMethod.CASH, PaymentMethod.CHECK]

@@ -4,18 +4,17 @@ import datetime
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any, Self
+from typing import Self
 
 from django import forms
 from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone
-from unfold.widgets import UnfoldAdminDecimalFieldWidget
 
-from billing.admin.fields import CentsField, DayField
 from billing.models import PaymentPlan
 from csf.admin import Panel
 from csf.dates import local_date
+from csf.form_fields import CentsField, DayField, PercentField
 from csf.money import money_text
 from csf.templatetags.csf_format import day
 from enrollments.models import Course
@@ -25,25 +24,13 @@ FIVE_YEARS = 5 * 366
 
 
 class PlanForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at run time
-    deposit_percent = forms.DecimalField(
-        label="Deposit, percent",
+    deposit_bps = PercentField(
+        label="Deposit",
         help_text="Of the total, paid at checkout; the rest is divided evenly. Empty: all parts are even.",
+        highest=9_900,
+        empty=0,
         required=False,
-        min_value=0,
-        max_value=99,
-        decimal_places=2,
-        widget=UnfoldAdminDecimalFieldWidget({"inputmode": "decimal"}),
     )
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        if self.instance.deposit_bps:
-            self.initial["deposit_percent"] = f"{self.instance.deposit_bps / 100:g}"
-
-    def clean_deposit_percent(self) -> Decimal:
-        percent = Decimal(self.cleaned_data["deposit_percent"] or 0)
-        self.instance.deposit_bps = int(percent * 100)
-        return percent
 
 
 class PreviewForm(forms.Form):

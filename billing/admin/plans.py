@@ -6,6 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from billing.admin.plan_forms import PlanForm, Preview
 from billing.models import Card, CardUpdate, Consent, PaymentPlan
 from csf.admin import ModelAdmin, ReadOnlyAdmin
+from csf.money import percent_text
 
 
 @admin.register(PaymentPlan)
@@ -16,11 +17,11 @@ class PaymentPlanAdmin(ModelAdmin):
     list_filter = ["is_active", "interval"]
     search_fields = ["name"]
     autocomplete_fields = ["courses"]
-    fields = ["name", "parts", "interval", "deposit_percent", "courses", "is_active"]
+    fields = ["name", "parts", "interval", "deposit_bps", "courses", "is_active"]
 
     @admin.display(description="deposit", ordering="deposit_bps")
     def deposit(self, plan: PaymentPlan) -> str:
-        return f"{plan.deposit_bps / 100:g} %" if plan.deposit_bps else "even parts"
+        return percent_text(plan.deposit_bps) if plan.deposit_bps else "even parts"
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

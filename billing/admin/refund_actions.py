@@ -12,7 +12,6 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from billing import refunds
 from billing.admin.actions import Action, Actions, FactsForm
-from billing.admin.fields import CentsField
 from billing.admin.installment_forms import REASON_LENGTH, ReasonForm
 from billing.cancel import Outcome, OutcomeChanged, cancel_enrollment, outcome_of, policy_terms
 from billing.models import Payment, PaymentMethod, Refund, RefundStatus, Terms
@@ -20,6 +19,7 @@ from billing.owed import refundable
 from billing.refunds import NotPossible
 from csf.admin import Panel, badge, link
 from csf.dates import local_date
+from csf.form_fields import CentsField
 from csf.money import money_text
 from csf.state import Stale
 from csf.templatetags.csf_format import day, moment

@@ -120,7 +120,7 @@ class Course(models.Model):
     capacity = models.PositiveSmallIntegerField()
     registration_opens_at = models.DateTimeField(db_default=Now())
     registration_closes_at = models.DateTimeField()
-    is_published = models.BooleanField(default=True)
+    is_published = models.BooleanField("published", default=False, editable=False)
     cancelled_at = models.DateTimeField(
         null=True, blank=True, editable=False, help_text="Since then it does not take place."
     )

@@ -61,6 +61,7 @@ def _course(number: int, program: Program, place: Location, capacity: int, now: 
         capacity=capacity,
         registration_opens_at=now - datetime.timedelta(days=7),
         registration_closes_at=now + datetime.timedelta(weeks=4),
+        is_published=True,
     )
 
 

@@ -482,7 +482,7 @@ def plan_data(**changes):
         "name": "Four",
         "parts": "4",
         "interval": "monthly",
-        "deposit_percent": "12.5",
+        "deposit_bps": "12.5",
         "is_active": "on",
     } | changes
 
@@ -492,7 +492,7 @@ def test_deposit_is_typed_as_a_percentage(owner):
     plan = PaymentPlan.objects.get()
     typed = plan.deposit_bps
     shown = owner.get(plan_page(plan)).content.decode()
-    owner.post(plan_page(plan), plan_data(deposit_percent=""))
+    owner.post(plan_page(plan), plan_data(deposit_bps=""))
     plan.refresh_from_db()
 
     assert (typed, plan.deposit_bps) == (1250, 0)
@@ -502,7 +502,7 @@ def test_deposit_is_typed_as_a_percentage(owner):
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        *[("deposit_percent", value) for value in ("100", "-1", "1.234", "x", "nan")],
+        *[("deposit_bps", value) for value in ("100", "-1", "1.234", "x", "nan")],
         *[("parts", value) for value in ("1", "13", "x")],
         ("name", ""),
         ("interval", "yearly"),

@@ -425,6 +425,7 @@ def test_every_page_answers_escapes_and_needs_no_more_queries_for_more_rows(staf
     refused = {url for url, (status, _, _) in three.items() if status != 200}
     assert refused == {page_of(m, "add") for m in admin.site._registry if m.__name__ not in EDITABLE}
     html = "".join(page for _, _, page in three.values())
+    assert [word for word in ("DatabaseDefault", " cents<", " bps<") if word in html] == []
     assert HOSTILE not in html
     assert escape(HOSTILE) in html
     assert [secret for secret in SECRETS if secret in html] == []
@@ -677,7 +678,7 @@ def course_data(**changes):
         "location": create_course().location_id,
         "age_min": "6",
         "age_max": "9",
-        "price_cents": "14400",
+        "price_cents": "144",
         "capacity": "8",
         "starts_on": "2030-09-02",
         "ends_on": "2030-09-30",
@@ -700,7 +701,9 @@ def course_data(**changes):
         ("ends_on", "2030-09-01"),
         ("end_time", "16:00"),
         ("registration_closes_at_0", "2030-07-31"),
-        ("price_cents", "99"),
+        ("price_cents", "0.99"),
+        ("price_cents", "1,50"),
+        ("price_cents", "nan"),
         ("capacity", "-1"),
         ("slug", "not a slug"),
     ],

@@ -252,8 +252,7 @@ def test_more_seats_go_to_who_waits_and_a_hidden_class_has_no_line(office):
     formset = {f"sessions-{name}": 0 for name in ("TOTAL_FORMS", "INITIAL_FORMS")}
     office.post(page, typed | dates | formset | {"capacity": 2})
     with_a_seat_more = statuses(*places)
-    typed.pop("is_published")
-    office.post(page, typed | dates | formset | {"capacity": 2})
+    office.post(reverse("admin:enrollments_course_publish", args=[course.pk]))
 
     assert "Waitlist: 2 waiting (0 priority), 0 offered now" in shown.text
     assert with_a_seat_more == ["offered", "waitlisted"]

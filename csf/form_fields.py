@@ -1,0 +1,123 @@
+"""What the office types, cleaned to integers: amounts in the school's currency, percentages, days."""
+
+import datetime
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from django import forms
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.utils import timezone
+from unfold.widgets import INPUT_CLASSES, UnfoldAdminTextInputWidget
+
+from csf.dates import local_date
+from csf.money import money_text, percent_text
+from csf.templatetags.csf_format import day
+
+HIGHEST_CENTS = 99_999_999
+# Commas only between groups of three: 1,50 may mean 1.50 or 150, so it is refused.
+NUMBER = re.compile(r"([0-9]+|[0-9]{1,3}(,[0-9]{3})+)(\.[0-9]{1,2})?")
+
+
+class _HundredthsField(forms.Field):
+    """A number with up to two decimals, as the integer of its hundredths."""
+
+    default_error_messages: ClassVar[dict[str, Any]] = {"invalid": "Type a number like 62.50."}
+    ornaments = ""
+    """Signs that may stand around the number."""
+
+    def __init__(
+        self, *, lowest: int, highest: int, unit: str, empty: int | None = None, **options: Any
+    ) -> None:
+        self.empty = empty
+        super().__init__(
+            widget=UnfoldAdminTextInputWidget({"inputmode": "decimal", "suffix": unit, "maxlength": 15}),
+            validators=[
+                MinValueValidator(lowest, f"At least {self.text_of(lowest)}.".replace("%", "%%")),
+                MaxValueValidator(highest, f"At most {self.text_of(highest)}.".replace("%", "%%")),
+            ],
+            **options,
+        )
+
+    @staticmethod
+    def text_of(hundredths: int) -> str:
+        raise NotImplementedError
+
+    def to_python(self, value: Any) -> int | None:
+        if isinstance(value, int):
+            return value
+        typed = str("" if value is None else value).strip().strip(self.ornaments).strip()
+        if not typed:
+            return self.empty
+        if not NUMBER.fullmatch(typed):
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid")
+        return int(Decimal(typed.replace(",", "")) * 100)
+
+    def prepare_value(self, value: Any) -> Any:
+        return f"{Decimal(value) / 100:.2f}" if isinstance(value, int) else value
+
+
+class CentsField(_HundredthsField):
+    """Typed as 62.50 or $1,250, cleaned to 6250 or 125000 cents. At least one cent unless `lowest` is 0."""
+
+    def __init__(self, *, lowest: int = 1, **options: Any) -> None:
+        self.ornaments = f"${money_text(0).strip('0.,')}"
+        unit = settings.CURRENCY.upper()
+        super().__init__(lowest=lowest, highest=HIGHEST_CENTS, unit=unit, **options)
+
+    @staticmethod
+    def text_of(hundredths: int) -> str:
+        return money_text(hundredths)
+
+
+class PercentField(_HundredthsField):
+    """Typed as 12.5, cleaned to 1250 basis points."""
+
+    ornaments = "%"
+
+    def __init__(self, *, lowest: int = 0, highest: int = 10_000, **options: Any) -> None:
+        super().__init__(lowest=lowest, highest=highest, unit="%", **options)
+
+    @staticmethod
+    def text_of(hundredths: int) -> str:
+        return percent_text(hundredths)
+
+    def prepare_value(self, value: Any) -> Any:
+        return self.text_of(value).removesuffix("%") if isinstance(value, int) else value
+
+
+def field_for_hundredths(column: Any, **options: Any) -> forms.Field | None:
+    """The form's field for a column of cents or basis points; None for any other column.
+
+    A column with a default may be left empty: that is its default.
+    """
+    kinds: dict[str, type[CentsField | PercentField]] = {"_cents": CentsField, "_bps": PercentField}
+    for ending, kind in kinds.items():
+        if column.name.endswith(ending) and isinstance(column, models.IntegerField):
+            label = column.verbose_name.removesuffix(ending.replace("_", " "))
+            shown = {"label": label[:1].upper() + label[1:], "help_text": column.help_text}
+            default = {"initial": column.default, "empty": column.default} if column.has_default() else {}
+            return kind(lowest=0, required=not default, **shown | default | options)
+    return None
+
+
+class DayField(forms.DateField):
+    """A day at most so many days ago and ahead, in the browser's own calendar."""
+
+    def __init__(self, *, past: int, ahead: int, **options: Any) -> None:
+        widget = forms.DateInput({"type": "date", "class": " ".join(INPUT_CLASSES)}, format="%Y-%m-%d")
+        super().__init__(widget=widget, validators=[_days_around_today(past, ahead)], **options)
+
+
+def _days_around_today(past: int, ahead: int) -> Callable[[datetime.date], None]:
+    def check(value: datetime.date) -> None:
+        today = local_date(timezone.now())
+        first, last = today - timedelta(days=past), today + timedelta(days=ahead)
+        if not first <= value <= last:
+            raise forms.ValidationError(f"From {day(first)} to {day(last)}.")
+
+    return check

@@ -1,0 +1,68 @@
+"""A class begins as a draft. Publishing shows it to parents; taking it off the list hides it again."""
+
+import datetime
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from csf.dates import local_date
+from csf.money import money_text
+from csf.templatetags.csf_format import day, moment
+from enrollments.models import Course, User
+from enrollments.waitlist import close_waitlist, fill, lock_course
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the list that staff see before they publish a class."""
+
+    title: str
+    finding: str
+    is_met: bool
+    is_required: bool = True
+
+
+class NotReady(Exception):
+    """The class lacks something that parents need; in words for staff."""
+
+
+def checklist(course: Course, *, now: datetime.datetime) -> list[Check]:
+    sessions = [row.held_on for row in course.sessions.filter(cancelled_at=None) if row.starts_at > now]
+    dates = f"{len(sessions)}, from {day(sessions[0])} to {day(sessions[-1])}" if sessions else "none to come"
+    window = f"{moment(course.registration_opens_at)} to {moment(course.registration_closes_at)}"
+    ages = f"{course.age_min} to {course.age_max}, {course.capacity} seats"
+    return [
+        Check("Sessions", dates, bool(sessions)),
+        Check("Last day", day(course.ends_on), course.ends_on >= local_date(now)),
+        Check("Registration", window, course.registration_closes_at > now),
+        Check("Seats", ages, course.capacity > 0),
+        Check("Price", money_text(course.price_cents) if course.price_cents else "free", True),
+        Check("Place", f"{course.location}, {course.location.address}", True),
+        Check(
+            "Takes place", "no, it was cancelled" if course.cancelled_at else "yes", not course.cancelled_at
+        ),
+        Check("Description", course.description or "empty", bool(course.description), is_required=False),
+        Check(
+            "What to bring", course.what_to_bring or "empty", bool(course.what_to_bring), is_required=False
+        ),
+    ]
+
+
+@transaction.atomic
+def publish(*, course: Course, by: User, now: datetime.datetime) -> None:
+    """Show the class to parents. Raises NotReady; a published class stays as it is."""
+    locked = lock_course(course.pk)
+    missing = [check for check in checklist(locked, now=now) if check.is_required and not check.is_met]
+    if missing:
+        raise NotReady("; ".join(f"{check.title}: {check.finding}" for check in missing))
+    Course.objects.filter(pk=locked.pk).update(is_published=True)
+    fill(locked, now=now, by=by)
+
+
+@transaction.atomic
+def unpublish(*, course: Course, by: User) -> None:
+    """Hide the class from parents; those on its waitlist leave it. Enrolled children keep their places."""
+    locked = lock_course(course.pk)
+    Course.objects.filter(pk=locked.pk).update(is_published=False)
+    locked.refresh_from_db()
+    close_waitlist(locked, by=by, reason="the class was taken off the list")
