@@ -38,14 +38,14 @@ def checklist(course: Course, *, now: datetime.datetime) -> list[Check]:
         Check("Seats", ages, course.capacity > 0),
         Check("Price", money_text(course.price_cents) if course.price_cents else "free", True),
         Check("Place", f"{course.location}, {course.location.address}", True),
-        Check(
-            "Takes place", "no, it was cancelled" if course.cancelled_at else "yes", not course.cancelled_at
-        ),
-        Check("Description", course.description or "empty", bool(course.description), is_required=False),
-        Check(
-            "What to bring", course.what_to_bring or "empty", bool(course.what_to_bring), is_required=False
-        ),
+        Check("Takes place", "cancelled" if course.cancelled_at else "yes", not course.cancelled_at),
+        _wish("Description", course.description),
+        _wish("What to bring", course.what_to_bring),
     ]
+
+
+def _wish(title: str, text: str) -> Check:
+    return Check(title, text or "empty", bool(text), is_required=False)
 
 
 @transaction.atomic
