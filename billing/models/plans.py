@@ -40,7 +40,7 @@ class PaymentPlan(models.Model):
     )
     interval = models.CharField(max_length=20, choices=PlanInterval.choices, default=PlanInterval.MONTHLY)
     deposit_bps = models.PositiveIntegerField(
-        "deposit", default=0, help_text="Of the total, paid at checkout. Zero: all parts are even."
+        "deposit", default=0, help_text="Basis points of the total, 2000 is 20 %. Zero: all parts are even."
     )
     courses = models.ManyToManyField(
         Course, blank=True, related_name="payment_plans", help_text="Empty: for all classes."
