@@ -21,13 +21,14 @@ from django.utils import timezone
 
 from billing import gateway
 from billing.declines import decline_of
-from billing.dunning import after_decline, after_nothing, look_later
-from billing.invoices import void
-from billing.models import ChargeAttempt, ChargeStatus, Installment, InstallmentStatus
+from billing.dunning import after_decline, after_nothing, after_rejection, look_later
+from billing.invoices import DELETED, closed_invoice, ensure_invoice, retrieve, void
+from billing.models import ChargeAttempt, ChargeKind, ChargeStatus, Installment, InstallmentStatus, Payment
 from billing.models.charges import LEASE, ChargeAttemptQuerySet
 from billing.settle import settle_invoice
 from csf.jobs import enqueue
-from csf.models import Instance, StaffTask
+from csf.models import Instance
+from csf.money import money_text
 from csf.prepared import prepare_statements
 from csf.slots import free_slot
 from csf.state import Stale
@@ -144,7 +145,7 @@ def run_attempt(attempt_id: int) -> None:
     except gateway.OutcomeUnknown as error:
         look_later(attempt, str(error))
     except _Unwanted as reason:
-        _end(attempt, ChargeStatus.NOT_EXECUTED, str(reason))
+        _end(attempt, str(reason))
         _leave_to_parent(installment)
     except (gateway.Refused, _Mismatch) as error:
         _reject(attempt, error)
@@ -184,7 +185,7 @@ def _paid_invoice(attempt: ChargeAttempt) -> gateway.Object:
         _still_wanted(attempt)
     invoice = _payable_invoice(attempt)
     if invoice["status"] == "paid":
-        return invoice
+        return _paid_as_agreed(invoice)
     if invoice["status"] != "open":
         raise _Mismatch(f"the invoice is {invoice['status']} at Stripe")
     if attempt.tries > 1:
@@ -210,11 +211,22 @@ def _read_old(attempt: ChargeAttempt) -> gateway.Object:
     """Too old for its key: what happened is only read."""
     if not attempt.installment.stripe_invoice_id:
         raise _Unwanted("it never reached Stripe")
-    invoice = gateway.retrieve_invoice(attempt.installment.stripe_invoice_id)
+    invoice = retrieve(attempt.installment.stripe_invoice_id)
     if invoice["status"] == "paid":
-        return invoice
-    _learn_decline(attempt, invoice["id"])
+        return _paid_as_agreed(invoice)
+    if invoice["status"] != DELETED:
+        _learn_decline(attempt, invoice["id"])
     raise _Unwanted(f"the invoice is {invoice['status']} and nothing was charged")
+
+
+def _paid_as_agreed(invoice: gateway.Object) -> gateway.Object:
+    """Raises _Mismatch if it was paid from a balance, or its money is known and paid no installment."""
+    if not invoice["amount_paid"] and not invoice.get("amount_paid_off_stripe"):
+        raise _Mismatch("the invoice was paid from a balance at Stripe")
+    known = Payment.objects.filter(stripe_invoice_id=invoice["id"]).first()
+    if known and known.installment_id is None:
+        raise _Mismatch(f"the invoice was paid with {money_text(known.amount_cents)}, not as agreed")
+    return invoice
 
 
 def _learn_decline(attempt: ChargeAttempt, invoice_id: str) -> None:
@@ -250,56 +262,34 @@ def _still_wanted(attempt: ChargeAttempt) -> None:
 def _payable_invoice(attempt: ChargeAttempt) -> gateway.Object:
     """The installment's invoice, finalized and for the right amount."""
     is_first = attempt.number == attempt.tries == 1
-    invoice = ensure_invoice(attempt.installment, is_first=is_first)
+    # What somebody ended at Stripe is not charged by itself. A later try of an attempt keeps to its invoice.
+    may_replace = attempt.kind != ChargeKind.AUTO and attempt.tries == 1
+    invoice = ensure_invoice(attempt.installment, is_first=is_first, may_replace=may_replace)
     agreed = (attempt.amount_cents, attempt.currency)
     if invoice["status"] == "open" and (invoice["amount_due"], invoice["currency"]) != agreed:
         raise _Mismatch(f"the invoice is for {invoice['amount_due']} {invoice['currency']}")
     return invoice
 
 
-def ensure_invoice(installment: Installment, *, is_first: bool = False) -> gateway.Object:
-    """Make, find or read the one invoice of an installment, and finalize it. Raises what the gateway
-    raises. `is_first`: no other attempt, and no other try of this one, can have asked for it."""
-    order = installment.order
-    customer = order.household.stripe_customer.stripe_id
-    uuid = installment.public_id
-    asked = installment.attempts.on_saved_cards().exclude(status=ChargeStatus.CREATED)
-    # A restored database has forgotten what was charged after its backup, and Stripe has forgotten the keys.
-    may_exist = (not is_first and asked.count() > 1) or Instance.was_released_since(installment.created_at)
-    if installment.stripe_invoice_id:
-        invoice = gateway.retrieve_invoice(installment.stripe_invoice_id)
-    else:
-        # The answer to its making may have been lost long ago, when the key had not been used up yet.
-        found = gateway.find_invoice(customer=customer, installment=str(uuid)) if may_exist else None
-        invoice = found or gateway.create_invoice(
-            customer=customer, currency=order.currency, metadata={"installment": str(uuid)}, key=f"inv:{uuid}"
-        )
-        Installment.objects.filter(pk=installment.pk, stripe_invoice_id=None).update(
-            stripe_invoice_id=invoice["id"]
-        )
-        installment.stripe_invoice_id = invoice["id"]
-    if invoice["status"] == "draft":
-        if not invoice["amount_due"]:  # a draft of yesterday has its line, and its key is forgotten
-            gateway.add_invoice_line(
-                invoice["id"],
-                customer=customer,
-                amount_cents=installment.amount_cents,
-                currency=order.currency,
-                text=f"{settings.SCHOOL_NAME}, order {order.number}, part {installment.number}",
-                key=f"ii:{uuid}",
-            )
-        invoice = gateway.finalize_invoice(invoice["id"], key=f"fin:{uuid}")
-    return invoice
-
-
-def _end(attempt: ChargeAttempt, to: ChargeStatus, reason: str) -> None:
+def _end(attempt: ChargeAttempt, reason: str) -> None:
     with transaction.atomic():
-        attempt.move(to, reason=reason[:300], leased_until=None, next_look_at=None)
+        attempt.move(ChargeStatus.NOT_EXECUTED, reason=reason[:300], leased_until=None, next_look_at=None)
         after_nothing(attempt.installment, reason=reason)
 
 
 def _reject(attempt: ChargeAttempt, error: Exception) -> None:
-    """Our fault, not the parent's: staff look, nobody is mailed, no try is counted."""
+    """Not the parent's fault: nobody is mailed and no try is counted. Staff look, and until then it is not
+    tried again."""
     with transaction.atomic():
-        _end(attempt, ChargeStatus.REJECTED, str(error))
-        StaffTask.open(StaffTask.Kind.CHARGE_REJECTED, attempt, str(error))
+        attempt.move(ChargeStatus.REJECTED, reason=str(error)[:300], leased_until=None, next_look_at=None)
+        after_rejection(attempt.installment, reason=str(error))
+    if isinstance(error, _Mismatch):
+        _close_ended(attempt.installment)
+
+
+def _close_ended(installment: Installment) -> None:
+    """So that whoever charges it next, staff or the parent, gets a fresh invoice."""
+    try:
+        closed_invoice(installment)
+    except (gateway.OutcomeUnknown, gateway.Refused) as error:
+        logger.info("the invoice of installment %s is not closed yet: %s", installment.pk, error)

@@ -318,20 +318,32 @@ def _try_again(attempt: ChargeAttempt, decline: Decline) -> None:
 @transaction.atomic
 def after_nothing(installment: Installment, *, reason: str) -> None:
     """Nothing was executed at the bank: nothing counts, nobody is mailed, the next day may try."""
+    if _is_still_charging(installment, reason=reason):
+        today = timezone.localdate()
+        again_on = next_try_on(due_on=installment.due_on, on=today) or today + timedelta(days=1)
+        installment.wait_until(again_on, reason=reason[:300])
+
+
+@transaction.atomic
+def after_rejection(installment: Installment, *, reason: str) -> None:
+    """Stripe refused what we asked for, and would again: no more tries until staff or the parent act."""
+    if _is_still_charging(installment, reason=reason):
+        installment.move(InstallmentStatus.EXHAUSTED, reason=reason[:300])
+        StaffTask.open(StaffTask.Kind.CHARGE_REJECTED, installment, reason)
+
+
+def _is_still_charging(installment: Installment, *, reason: str) -> bool:
+    """False if something else became of it, or becomes of it here because of its order."""
     installment.refresh_from_db()
     if installment.status != InstallmentStatus.CHARGING:
-        return
+        return False
     order = Order.objects.get(pk=installment.order_id)
     if order.status == OrderStatus.PLACED:  # from the waitlist: the family is asked to pay itself
         installment.stop_charging(reason=reason[:300])
         StaffTask.open(StaffTask.Kind.WAITLIST_CHARGE, order, reason)
-        return
-    if order.status != OrderStatus.CONFIRMED:
+    elif order.status != OrderStatus.CONFIRMED:
         _close(installment, reason=reason)
-        return
-    today = timezone.localdate()
-    again_on = next_try_on(due_on=installment.due_on, on=today) or today + timedelta(days=1)
-    installment.wait_until(again_on, reason=reason[:300])
+    return order.status == OrderStatus.CONFIRMED
 
 
 def _close(installment: Installment, *, reason: str) -> None:

@@ -207,14 +207,25 @@ def void_invoice(invoice_id: str, *, key: str) -> Object:
     return _post(f"/v1/invoices/{invoice_id}/void", {}, key=key)
 
 
+def delete_draft(invoice_id: str) -> None:
+    """Needs no key: a draft can be deleted once, and one that was finalized meanwhile cannot."""
+    _ask("delete", f"/v1/invoices/{invoice_id}", {})
+
+
 def retrieve_invoice(invoice_id: str) -> Object:
-    return _get(f"/v1/invoices/{invoice_id}")
+    """With what was paid outside of Stripe, which Stripe leaves out unless it is asked for."""
+    return _get(f"/v1/invoices/{invoice_id}", expand=["amount_paid_off_stripe"])
 
 
-def find_invoice(*, customer: str | None, installment: str) -> Object | None:
-    """The invoice that names this installment, for when the answer to its making was lost."""
+def find_invoice(*, customer: str | None, installment: str, number: int) -> Object | None:
+    """An installment's first, second, ... invoice, for when the answer to its making was lost."""
     found = _get("/v1/invoices", customer=customer, limit=100)["data"]
-    return next((invoice for invoice in found if invoice["metadata"].get("installment") == installment), None)
+    wanted = (installment, str(number))
+    for invoice in found:
+        metadata = invoice["metadata"]
+        if (metadata.get("installment"), metadata.get("number", "1")) == wanted:
+            return Object(invoice)
+    return None
 
 
 def last_payment_error(invoice_id: str) -> Object | None:

@@ -12,6 +12,7 @@ from djstripe.models import Event
 
 from billing.gateway import EVENT_TYPES, OutcomeUnknown
 from billing.invoice_declines import look_at_decline
+from billing.invoices import settle_paid_invoice
 from billing.lookups import look_at_dispute, look_at_refund
 from billing.models import StripeEvent, StripeEventStatus
 from csf.contention import again_after_deadlock
@@ -30,6 +31,7 @@ STRIPE_AWAY = (
 )
 # What needs more of Stripe than dj-stripe has stored, by its object's id; after the receivers' transaction.
 FOLLOW_UPS: dict[str, Callable[[str], None]] = {
+    "invoice.paid": settle_paid_invoice,
     "invoice.payment_failed": look_at_decline,
     "invoice.payment_action_required": look_at_decline,
     "refund.created": look_at_refund,

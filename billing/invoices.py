@@ -1,15 +1,114 @@
-"""Seeing that an installment's invoice at Stripe can no longer be paid, before the installment changes."""
+"""An installment's invoice at Stripe: made when it is needed, found after a crash, and seen closed before the
+installment changes.
+
+An installment has one invoice at a time. Only when that one can certainly not be paid any more does a fresh
+one take its place, under keys of its own.
+"""
+
+from django.conf import settings
+from django.db.models import F, Q
+from django.db.models.functions import Now
 
 from billing import gateway
-from billing.models import ChargeAttempt, Installment
+from billing.models import ChargeAttempt, ChargeStatus, Installment, Payment
 from billing.models.charges import OPEN_CHARGE, ChargeAttemptQuerySet
+from billing.models.money import OPEN_INSTALLMENT
 from billing.settle import settle_invoice
+from csf.models import Instance
 from orders.models import Order
+
+DELETED = "deleted"
+ENDED = {"void", "uncollectible", DELETED}
 
 
 def open_attempts(order: Order) -> ChargeAttemptQuerySet:
     """Charges of the order that are under way, or whose outcome is not known."""
     return ChargeAttempt.objects.filter(installment__order=order, status__in=OPEN_CHARGE)
+
+
+# --- Making -------------------------------------------------------------------------------------------------
+
+
+def ensure_invoice(
+    installment: Installment, *, is_first: bool = False, may_replace: bool = False
+) -> gateway.Object:
+    """Make, find or read the invoice of an installment, and finalize it. Raises what the gateway raises.
+
+    `is_first`: no other attempt, and no other try of this one, can have asked for it. `may_replace`: a person
+    wants it to be paid, so one that somebody ended at Stripe is replaced by a fresh one; otherwise it is
+    returned as it is.
+    """
+    invoice = _made(installment, is_first=is_first)
+    if may_replace and invoice["status"] in ENDED:
+        closed_invoice(installment)
+        invoice = _made(installment, is_first=False)
+    if invoice["status"] == "draft":
+        invoice = _finalized(installment, invoice)
+    return invoice
+
+
+def _made(installment: Installment, *, is_first: bool) -> gateway.Object:
+    if installment.stripe_invoice_id and not installment.invoice_closed_at:
+        return retrieve(installment.stripe_invoice_id)
+    customer = installment.order.household.stripe_customer.stripe_id
+    uuid, number = str(installment.public_id), installment.invoice_number
+    asked = installment.attempts.on_saved_cards().exclude(status=ChargeStatus.CREATED)
+    # A restored database has forgotten what was charged after its backup, and Stripe has forgotten the keys.
+    may_exist = (not is_first and asked.count() > 1) or Instance.was_released_since(installment.created_at)
+    # The answer to its making may have been lost long ago, when the key had not been used up yet.
+    found = gateway.find_invoice(customer=customer, installment=uuid, number=number) if may_exist else None
+    invoice = found or gateway.create_invoice(
+        customer=customer,
+        currency=installment.order.currency,
+        metadata={"installment": uuid, "number": str(number)},
+        key=_key("inv", installment),
+    )
+    free = Q(stripe_invoice_id=None) | Q(invoice_closed_at__isnull=False)
+    Installment.objects.filter(free, pk=installment.pk, invoice_number=number).update(
+        stripe_invoice_id=invoice["id"], invoice_closed_at=None
+    )
+    installment.stripe_invoice_id, installment.invoice_closed_at = invoice["id"], None
+    return invoice
+
+
+def settle_paid_invoice(invoice_id: str) -> None:
+    """An event says that this invoice is paid. Stripe's events do not say by what, so it is asked. Safe to
+    repeat."""
+    if not Payment.objects.filter(stripe_invoice_id=invoice_id).exists():
+        settle_invoice(retrieve(invoice_id))
+
+
+def _finalized(installment: Installment, draft: gateway.Object) -> gateway.Object:
+    order = installment.order
+    if not draft["amount_due"]:  # a draft of yesterday has its line, and its key is forgotten
+        gateway.add_invoice_line(
+            draft["id"],
+            customer=draft["customer"],
+            amount_cents=installment.amount_cents,
+            currency=order.currency,
+            text=f"{settings.SCHOOL_NAME}, order {order.number}, part {installment.number}",
+            key=_key("ii", installment),
+        )
+    return gateway.finalize_invoice(draft["id"], key=_key("fin", installment))
+
+
+def retrieve(invoice_id: str) -> gateway.Object:
+    """The invoice as Stripe has it; a draft that somebody deleted has the status DELETED."""
+    try:
+        return gateway.retrieve_invoice(invoice_id)
+    except gateway.Refused as error:
+        if error.code != "resource_missing":
+            raise
+        return {"id": invoice_id, "status": DELETED}
+
+
+def _key(step: str, installment: Installment) -> str:
+    """The first invoice's keys have no number."""
+    number = installment.invoice_number
+    return f"{step}:{installment.public_id}" + (f":{number}" if number > 1 else "")
+
+
+# --- Closing ------------------------------------------------------------------------------------------------
 
 
 def void(installment: Installment) -> str:
@@ -18,16 +117,31 @@ def void(installment: Installment) -> str:
 
 
 def closed_invoice(installment: Installment) -> gateway.Object:
-    """Its invoice, which cannot be paid any more: void, a draft, or paid, and then its money is recorded.
+    """Its invoice, which cannot be paid any more: void, deleted, or paid, and then its money is recorded.
 
-    Raises what the gateway raises; OutcomeUnknown also if the invoice is neither void nor paid.
+    If the installment stays open after all, its next invoice is a fresh one. Raises what the gateway raises;
+    OutcomeUnknown also if the invoice is neither void nor paid.
     """
     assert installment.stripe_invoice_id
-    invoice = gateway.retrieve_invoice(installment.stripe_invoice_id)
-    if invoice["status"] in {"open", "uncollectible"}:
-        invoice = gateway.void_invoice(invoice["id"], key=f"void:{installment.public_id}")
-    if invoice["status"] == "paid":
-        settle_invoice(invoice)
-    elif invoice["status"] not in {"void", "draft"}:
+    invoice = retrieve(installment.stripe_invoice_id)
+    match invoice["status"]:
+        case "open" | "uncollectible":
+            invoice = gateway.void_invoice(invoice["id"], key=_key("void", installment))
+        case "draft":
+            gateway.delete_draft(invoice["id"])
+            invoice = {**invoice, "status": DELETED}
+        case "paid":
+            settle_invoice(invoice)
+    if invoice["status"] not in {"void", "paid", DELETED}:
         raise gateway.OutcomeUnknown(f"the invoice is {invoice['status']}")
+    _note_closed(installment)
     return invoice
+
+
+def _note_closed(installment: Installment) -> None:
+    """Money that fits leaves nothing open, and nothing to note."""
+    same = Installment.objects.filter(pk=installment.pk, stripe_invoice_id=installment.stripe_invoice_id)
+    same.filter(invoice_closed_at=None, status__in=OPEN_INSTALLMENT).update(
+        invoice_closed_at=Now(), invoice_number=F("invoice_number") + 1
+    )
+    installment.refresh_from_db(fields=["stripe_invoice_id", "invoice_closed_at", "invoice_number"])

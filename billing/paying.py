@@ -8,9 +8,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing import gateway
-from billing.charging import ensure_invoice
 from billing.checkout import StripeUnavailable, customer_id
 from billing.dunning import LATEST_FIRST_TRY
+from billing.invoices import ensure_invoice
 from billing.models import Cancellation, CardUpdate, Installment, InstallmentStatus
 from billing.settle import settle_invoice
 from billing.statement import state_of
@@ -32,7 +32,7 @@ def invoice_page(installment: Installment) -> str:
     _refuse_if_not_payable(installment)
     customer_id(installment.order.household)
     try:
-        invoice = ensure_invoice(installment)
+        invoice = ensure_invoice(installment, may_replace=True)
     except (gateway.Refused, gateway.OutcomeUnknown) as error:
         raise StripeUnavailable from error
     if invoice["status"] == "paid":

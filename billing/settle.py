@@ -30,6 +30,7 @@ from billing.models import (
     Installment,
     InstallmentStatus,
     Payment,
+    PaymentMethod,
 )
 from billing.models.charges import OPEN_CHARGE
 from billing.models.money import CHARGEABLE, OPEN_INSTALLMENT
@@ -117,38 +118,78 @@ def settle_invoice(invoice: StripeObject) -> Payment | None:
     known = Payment.objects.filter(stripe_invoice_id=invoice["id"]).first()
     if known is not None:
         return known
+    off_stripe_cents = _off_stripe_cents(invoice)
+    received_cents = max(invoice["amount_paid"], off_stripe_cents)
+    if not received_cents:
+        _tell_of_balance(installment, invoice)
+        return None
     order, agreed = installment.order, (installment.amount_cents, installment.order.currency)
     alive = order.status in {OrderStatus.CONFIRMED, OrderStatus.PLACED}
-    as_agreed = (invoice["amount_paid"], invoice["currency"]) == agreed
+    as_agreed = (received_cents, invoice["currency"]) == agreed
     fits = alive and as_agreed and installment.status in OPEN_INSTALLMENT
-    attempts = installment.attempts.on_saved_cards().filter(status__in=OPEN_CHARGE)
-    attempt = attempts.select_related("card").order_by("pk").first()
-    card = attempt.card if attempt and attempt.status != ChargeStatus.CREATED else None
-    if attempt:
-        # Paid elsewhere while it waited for a worker: it charged nothing.
-        was_sent = attempt.status != ChargeStatus.CREATED
-        to = ChargeStatus.SUCCEEDED if was_sent else ChargeStatus.NOT_EXECUTED
-        attempt.move(to, leased_until=None, next_look_at=None)
+    card = _end_attempt(installment, has_paid=not off_stripe_cents)
     if fits:
         installment.pay(reason=invoice["id"])
+    elif installment.status == InstallmentStatus.CHARGING:
+        installment.move(InstallmentStatus.EXHAUSTED, reason="the money that came is not what was agreed")
     payment = Payment.objects.create(
         order=order,
         installment=installment if fits else None,
-        amount_cents=invoice["amount_paid"],
+        amount_cents=received_cents,
         currency=invoice["currency"],
+        method=PaymentMethod.OTHER if off_stripe_cents else PaymentMethod.STRIPE,
         stripe_invoice_id=invoice["id"],
         received_at=instant((invoice.get("status_transitions") or {}).get("paid_at") or invoice["created"]),
         card_brand=card.brand if card else "",
         card_last4=card.last4 if card else "",
     )
-    if not fits and as_agreed:
+    if not fits and as_agreed and not off_stripe_cents:
         refund_unmatched(payment)
     elif not fits:
-        detail = f"Invoice {invoice['id']} is paid with {invoice['amount_paid']} {invoice['currency']}."
+        detail = f"Invoice {invoice['id']} is paid with {received_cents} {invoice['currency']}."
         StaffTask.open(StaffTask.Kind.UNMATCHED_PAYMENT, payment, detail)
     elif order.status == OrderStatus.PLACED:  # a seat from the waitlist, charged to the saved card
         order.confirm(reason="paid")
     return payment
+
+
+def _off_stripe_cents(invoice: StripeObject) -> int:
+    """What staff recorded in Stripe's dashboard as paid outside of Stripe: no card has paid it.
+
+    Stripe tells the amount only to who asks with `expand`; accounts on an older version have a flag.
+    """
+    if invoice.get("amount_paid_off_stripe") is not None:
+        return int(invoice["amount_paid_off_stripe"])
+    return int(invoice["amount_paid"]) if invoice.get("paid_out_of_band") else 0
+
+
+def _tell_of_balance(installment: Installment, invoice: StripeObject) -> None:
+    """Paid without money: staff have given the family a balance at Stripe, which our books know nothing
+    of."""
+    _end_attempt(installment, has_paid=False)
+    if installment.status not in OPEN_INSTALLMENT:
+        return
+    if installment.status == InstallmentStatus.CHARGING:
+        installment.move(InstallmentStatus.EXHAUSTED, reason="paid from a balance at Stripe")
+    detail = (
+        f"Invoice {invoice['id']} was paid from a balance at Stripe: no money came. Give credit, or waive."
+    )
+    StaffTask.open(StaffTask.Kind.CHARGE_REJECTED, installment, detail)
+
+
+def _end_attempt(installment: Installment, *, has_paid: bool) -> Card | None:
+    """End the open attempt of an invoice that is paid; gives the card if it was asked.
+
+    Paid elsewhere, while the attempt waited for a worker, it charged nothing.
+    """
+    attempts = installment.attempts.on_saved_cards().filter(status__in=OPEN_CHARGE)
+    attempt = attempts.select_related("card").order_by("pk").first()
+    if attempt is None:
+        return None
+    has_paid = has_paid and attempt.status != ChargeStatus.CREATED
+    to = ChargeStatus.SUCCEEDED if has_paid else ChargeStatus.NOT_EXECUTED
+    attempt.move(to, leased_until=None, next_look_at=None)
+    return attempt.card if has_paid else None
 
 
 @again_after_deadlock
@@ -267,6 +308,8 @@ def _record_payment(attempt: ChargeAttempt, intent: StripeObject, *, courses_are
         attempt.move(ChargeStatus.SUCCEEDED)
     if fits:
         installment.pay(reason=intent["id"])
+    elif installment.status == InstallmentStatus.CHARGING:  # the page is over, so nothing else would end this
+        installment.stop_charging(reason="the money that came is not what was agreed")
     payment = Payment.objects.create(
         order=order,
         installment=installment if fits else None,

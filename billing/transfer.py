@@ -27,8 +27,7 @@ from billing.models import (
     Terms,
     Transfer,
 )
-from billing.models.money import CHARGEABLE
-from billing.owed import Relief, Stop, relief, relieve
+from billing.owed import Relief, relief, relieve
 from csf.contention import again_after_deadlock
 from csf.dates import local_date
 from csf.jobs import enqueue
@@ -158,14 +157,9 @@ def transfer(
             closed=closed,
         )
     except (gateway.OutcomeUnknown, gateway.Refused) as error:
-        _renew(payable, by=by)
         raise NotPossible("Stripe did not answer; nothing was changed. Please try again.") from error
     except Stale as error:
-        _renew(payable, by=by)
         raise NotPossible("This order changed a moment ago. Please look at it again.") from error
-    except NotPossible:
-        _renew(payable, by=by)
-        raise
 
 
 def _check_money(move: Move, seen: str | None) -> None:
@@ -174,19 +168,6 @@ def _check_money(move: Move, seen: str | None) -> None:
         raise NotPossible("Something has changed since you saw these figures. Please look at the new ones.")
     if open_attempts(order).exists() or Cancellation.objects.waiting().filter(order=order).exists():
         raise NotPossible("A payment of this order is under way; please wait for it.")
-
-
-@again_after_deadlock
-@transaction.atomic
-def _renew(installments: list[Installment], *, by: User) -> None:
-    """Nothing came of the move, but an invoice that was voided for it can never be paid: another installment
-    takes its place."""
-    for installment in installments:
-        order = Order.objects.select_for_update(no_key=True).get(pk=installment.order_id)
-        installment.refresh_from_db()
-        if installment.status in CHARGEABLE and not open_attempts(order).exists():
-            whole = Relief([Stop(installment, installment.amount_cents)])
-            relieve(order, whole, by=by, reason="its invoice was voided for a move that was not made")
 
 
 @again_after_deadlock

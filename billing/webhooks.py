@@ -17,12 +17,11 @@ from django.shortcuts import get_object_or_404
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 from djstripe.event_handlers import djstripe_receiver
-from djstripe.models import Event, Invoice, PaymentIntent, Session, SetupIntent, WebhookEndpoint
+from djstripe.models import Event, PaymentIntent, Session, SetupIntent, WebhookEndpoint
 
 from billing.models import StripeEvent
 from billing.settle import (
     settle_checkout_session,
-    settle_invoice,
     settle_payment_intent,
     settle_setup_intent,
 )
@@ -102,12 +101,6 @@ def checkout_session_completed(event: Event, **kwargs: Any) -> None:
 @djstripe_receiver("checkout.session.expired")
 def checkout_session_expired(event: Event, **kwargs: Any) -> None:
     _settle_session_of(event)
-
-
-@djstripe_receiver("invoice.paid")
-def invoice_paid(event: Event, **kwargs: Any) -> None:
-    for invoice in Invoice.objects.filter(id=event.data["object"]["id"]):
-        settle_invoice(invoice.stripe_data)
 
 
 @djstripe_receiver("setup_intent.succeeded")

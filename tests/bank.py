@@ -32,6 +32,7 @@ class Bank:
             "finalize_invoice",
             "pay_invoice",
             "void_invoice",
+            "delete_draft",
             "retrieve_invoice",
             "find_invoice",
             "last_payment_error",
@@ -108,6 +109,7 @@ class Bank:
             invoice = {
                 "id": _id("in"),
                 "status": "draft",
+                "customer": customer,
                 "metadata": metadata,
                 "currency": currency,
                 "amount_due": 0,
@@ -164,9 +166,12 @@ class Bank:
     def retrieve_invoice(self, invoice_id):
         return dict(self.invoices[invoice_id])
 
-    def find_invoice(self, *, customer, installment):
-        named = (row for row in self.invoices.values() if row["metadata"].get("installment") == installment)
-        return next((dict(row) for row in named), None)
+    def delete_draft(self, invoice_id):
+        self.invoices[invoice_id]["status"] = "deleted"
+
+    def find_invoice(self, *, customer, installment, number):
+        metadata = {"installment": installment, "number": str(number)}
+        return next((dict(row) for row in self.invoices.values() if row["metadata"] == metadata), None)
 
     def last_payment_error(self, invoice_id):
         return self.invoices[invoice_id]["error"]

@@ -1,16 +1,21 @@
 """A shop on the Stripe stand-in: open a page, pay on it, post its events, look at all that came of it."""
 
+import datetime
 import uuid
 from collections import Counter
 
 import requests
+import stripe
+import time_machine
 from django.conf import settings
 from django.utils import timezone
 
+from billing import gateway
 from billing.charging import run_attempt
 from billing.checkout import payment_page, place_order
+from billing.dunning import start_charges
 from billing.endpoint import register_endpoint
-from billing.models import Card, ChargeAttempt, PaymentPlan
+from billing.models import Card, ChargeAttempt, InstallmentStatus, PaymentPlan
 from csf.models import StaffTask
 from enrollments.models import Enrollment
 from notifications.models import EmailMessage
@@ -20,6 +25,7 @@ from tests.stripe_events import create_endpoint as accept_events
 from tests.stripe_events import deliver, work_off_inbox
 
 VISA, NO_MONEY = "4242424242424242", "4000000000009995"
+DUE, RETRY = [InstallmentStatus.SCHEDULED], [InstallmentStatus.RETRY_WAIT]
 
 
 class Shop:
@@ -130,3 +136,32 @@ def money_moved(shop, installment):
         row for row in shop.server.books()["charges"] if row["payment_intent"] in intents and row["succeeded"]
     ]
     return [row["amount_cents"] for row in charges]
+
+
+def card_of(installment):
+    return Card.objects.get(household=installment.order.household, replaced_at=None)
+
+
+def run_days(installment, days=30):
+    """Both daily jobs at ten o'clock, for so many days from its due date on."""
+    for n in range(days):
+        day = installment.due_on + datetime.timedelta(days=n)
+        with time_machine.travel(datetime.datetime.combine(day, datetime.time(15), datetime.UTC)):
+            start_charges(DUE, on=day)
+            start_charges(RETRY, on=day)
+            # The database's clock stays, so the attempt's key would seem too old.
+            ChargeAttempt.objects.filter(status="created").update(created_at=timezone.now())
+            charge()
+
+
+def at_stripe(shop, method, path, **data):
+    """What somebody does in Stripe's dashboard."""
+    headers = {"Authorization": f"Bearer {settings.STRIPE_SECRET_KEY}"}
+    answer = requests.request(method, f"{shop.server.url}{path}", data=data, headers=headers, timeout=10)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def refused(message, param=None, code="resource_missing"):
+    """Stripe's no to a request of ours."""
+    return gateway.Refused(stripe.InvalidRequestError(message, param, code=code))

@@ -74,6 +74,7 @@ class Installment(StatefulModel):
                 InstallmentStatus.RETRY_WAIT,
                 InstallmentStatus.NEEDS_CARD,
                 InstallmentStatus.NEEDS_AUTH,
+                InstallmentStatus.EXHAUSTED,  # Stripe refused, or took money that is not what was agreed
             },
             InstallmentStatus.RETRY_WAIT: {
                 InstallmentStatus.CHARGING,
@@ -125,6 +126,12 @@ class Installment(StatefulModel):
         help_text="Under which a saved card may be charged for it. Without one the family pays it itself.",
     )
     stripe_invoice_id = models.CharField(max_length=255, unique=True, null=True, editable=False)
+    invoice_closed_at = models.DateTimeField(
+        null=True, editable=False, help_text="When that invoice was seen to be unpayable for good."
+    )
+    invoice_number = models.PositiveSmallIntegerField(
+        default=1, editable=False, help_text="Of its open invoice, or of the next one."
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     objects = InstallmentQuerySet.as_manager()
@@ -211,6 +218,7 @@ class PaymentMethod(models.TextChoices):
     STRIPE = "stripe", "card"
     CASH = "cash", "cash"
     CHECK = "check", "check"
+    OTHER = "other", "outside of Stripe"
 
 
 class Payment(models.Model):
@@ -244,6 +252,7 @@ class Payment(models.Model):
             models.CheckConstraint(
                 condition=Q(method=PaymentMethod.STRIPE, stripe_payment_intent_id__isnull=False)
                 | Q(method=PaymentMethod.STRIPE, stripe_invoice_id__isnull=False)
+                | Q(method=PaymentMethod.OTHER, stripe_invoice_id__isnull=False)
                 | Q(
                     method__in=[PaymentMethod.CASH, PaymentMethod.CHECK],
                     stripe_payment_intent_id=None,
@@ -264,6 +273,8 @@ class Payment(models.Model):
                 return gettext("in cash")
             case PaymentMethod.CHECK:
                 return gettext("by check")
+            case PaymentMethod.OTHER:
+                return gettext("the way you paid")
         if not self.card_last4:
             return gettext("to the card that you paid with")
         if not self.card_brand:

@@ -102,7 +102,7 @@ def test_an_invoice_that_somebody_voided_goes_to_staff_and_is_not_tried_for_ever
     charge_in_this_thread()
 
     assert story(installment) == {
-        "installment": "retry_wait",
+        "installment": "exhausted",
         "attempts": ["rejected"],
         "paid": 0,
         "tasks": ["charge_rejected"],

@@ -223,7 +223,6 @@ def test_void_cancels_what_would_pay_it(shop: Shop, customer: str):
             "currency",
         ),
         ("invoices/IN/pay", {"payment_method": "pm_no"}, "resource_missing", "payment_method"),
-        ("invoices/IN/pay", {"paid_out_of_band": "true"}, None, "paid_out_of_band"),
         ("invoices/IN/pay", {}, None, None),
         ("invoices/in_no/pay", {}, "resource_missing", "id"),
     ],

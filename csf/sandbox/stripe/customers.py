@@ -5,11 +5,13 @@ from typing import Any
 
 from stripe.params import (
     CustomerCreateParams,
+    CustomerDeleteParams,
     CustomerListParams,
     CustomerRetrieveParams,
     CustomerUpdateParams,
 )
 
+from csf.sandbox.stripe.cards import keep_record
 from csf.sandbox.stripe.errors import invalid_request
 from csf.sandbox.stripe.events import emit
 from csf.sandbox.stripe.resources import (
@@ -35,7 +37,7 @@ PLAIN_FIELDS = (
     "shipping",
     "tax_exempt",
 )
-SETTABLE = frozenset((*PLAIN_FIELDS, "metadata", "invoice_settings", "expand"))
+SETTABLE = frozenset((*PLAIN_FIELDS, "balance", "metadata", "invoice_settings", "expand"))
 
 
 def create(state: State, call: Call) -> Obj:
@@ -44,6 +46,7 @@ def create(state: State, call: Call) -> Obj:
         "invoice_prefix": new_id("", 8)[1:].upper(),
         "invoice_settings": _NO_INVOICE_SETTINGS,
         "address": None,
+        "balance": 0,
     }
     customer = build(state, "customer", new_id("cus", 14), **values)
     _apply(state, customer, call.params)
@@ -59,7 +62,25 @@ def update(state: State, call: Call, customer_id: str) -> Obj:
 
 
 def retrieve(state: State, call: Call, customer_id: str) -> Obj:
-    return require(state, "customer", customer_id)
+    """A deleted one is still told of, as such (docs.stripe.com/api/customers/retrieve)."""
+    return state.store.get("deleted_customer", customer_id) or require(state, "customer", customer_id)
+
+
+def delete(state: State, call: Call, customer_id: str) -> Obj:
+    """For good (docs.stripe.com/api/customers/delete): its cards go with it, and nothing new can be made for
+    it. Its invoices stay, and can still be voided."""
+    customer = require(state, "customer", customer_id)
+    for method in state.store.newest_first(
+        "payment_method", lambda row: bool(row["customer"] == customer_id)
+    ):
+        method["customer"] = None
+        keep_record(state, method, detached=True)
+        save(state, method)
+    state.store.delete("customer", customer_id)
+    emit(state, call, "customer.deleted", customer)
+    deleted = {"id": customer_id, "object": "customer", "deleted": True}
+    state.store.put("deleted_customer", customer_id, deleted)
+    return deleted
 
 
 def list_all(state: State, call: Call) -> Obj:
@@ -70,6 +91,8 @@ def _apply(state: State, customer: Obj, params: Obj) -> Obj:
     """Set what was given; answer the old values."""
     refuse_unsupported(params, SETTABLE)
     new: Obj = {name: params[name] or None for name in PLAIN_FIELDS if name in params}
+    if "balance" in params:
+        new["balance"] = params["balance"]
     if "metadata" in params:
         new["metadata"] = merge_metadata(customer["metadata"], params["metadata"])
     if "invoice_settings" in params:
@@ -116,4 +139,5 @@ ROUTES = [
     Route("GET", "/v1/customers", CustomerListParams, list_all),
     Route("GET", "/v1/customers/{id}", CustomerRetrieveParams, retrieve),
     Route("POST", "/v1/customers/{id}", CustomerUpdateParams, update),
+    Route("DELETE", "/v1/customers/{id}", CustomerDeleteParams, delete),
 ]

@@ -62,9 +62,13 @@ async def _after_attempt(request: web.Request, invoice: Obj, intent: Obj) -> web
 
 def _finalized(request: web.Request) -> Obj:
     invoice = request.app[STATE].store.get("invoice", request.match_info["id"])
-    if invoice is None or invoice["hosted_invoice_url"] is None:
+    if invoice is None or invoice["hosted_invoice_url"] is None or not _has_customer(request, invoice):
         raise web.HTTPNotFound(text="There is no such invoice.\n")
     return invoice
+
+
+def _has_customer(request: web.Request, invoice: Obj) -> bool:
+    return request.app[STATE].store.get("customer", invoice["customer"]) is not None
 
 
 def _payable(request: web.Request) -> Obj:

@@ -4,6 +4,7 @@ from typing import Any
 
 from stripe.params import (
     InvoiceCreateParams,
+    InvoiceDeleteParams,
     InvoiceFinalizeInvoiceParams,
     InvoiceLineItemListParams,
     InvoiceListParams,
@@ -116,12 +117,24 @@ def finalize(state: State, call: Call, invoice_id: str) -> Obj:
         status="open",
     )
     invoice["status_transitions"]["finalized_at"] = now
-    if invoice["total"] > 0:
+    _apply_balance(state, invoice)
+    if invoice["amount_due"] > 0:
         invoice_payments.prepare(state, call, invoice)
     _changed(state, call, invoice, "invoice.finalized")
-    if invoice["total"] == 0:
+    if invoice["amount_due"] == 0:
         invoice_payments.mark_paid(state, call, invoice)
     return invoice
+
+
+def delete(state: State, call: Call, invoice_id: str) -> Obj:
+    """Only a draft (docs.stripe.com/api/invoices/delete); afterwards there is no such invoice."""
+    invoice = retrieve(state, call, invoice_id)
+    if invoice["status"] != "draft":
+        raise wrong_state("You can only delete draft invoices.")
+    state.store.delete("invoice", invoice_id)
+    invoice_payments.record(state, {**invoice, "status": "deleted"})
+    emit(state, call, "invoice.deleted", invoice)
+    return {"id": invoice_id, "object": "invoice", "deleted": True}
 
 
 def void(state: State, call: Call, invoice_id: str) -> Obj:
@@ -129,6 +142,7 @@ def void(state: State, call: Call, invoice_id: str) -> Obj:
     invoice.update(auto_advance=False, status="void")
     invoice["status_transitions"]["voided_at"] = state.store.now()
     invoice_payments.cancel(state, call, invoice)
+    _give_balance_back(state, invoice)
     _changed(state, call, invoice, "invoice.voided")
     return invoice
 
@@ -167,6 +181,24 @@ def renew_urls(state: State) -> None:
         if invoice["hosted_invoice_url"] is not None:
             invoice["hosted_invoice_url"] = _page_url(state, invoice["id"])
             save(state, invoice)
+
+
+def _apply_balance(state: State, invoice: Obj) -> None:
+    """A customer's credit pays first (docs.stripe.com/billing/customer/balance); below zero is credit."""
+    customer = require(state, "customer", invoice["customer"])
+    start = customer["balance"]
+    used = min(invoice["total"], max(-start, 0))
+    customer["balance"] = start + used
+    save(state, customer)
+    invoice.update(starting_balance=start, ending_balance=start + used)
+    invoice.update(dict.fromkeys(("amount_due", "amount_remaining"), invoice["total"] - used))
+
+
+def _give_balance_back(state: State, invoice: Obj) -> None:
+    customer = state.store.get("customer", invoice["customer"])
+    if customer is not None:  # it may have been deleted
+        customer["balance"] -= invoice["total"] - invoice["amount_due"]
+        save(state, customer)
 
 
 def _page_url(state: State, invoice_id: str) -> str:
@@ -220,6 +252,7 @@ ROUTES = [
     Route("GET", "/v1/invoices", InvoiceListParams, list_all),
     Route("GET", "/v1/invoices/{id}", InvoiceRetrieveParams, retrieve),
     Route("POST", "/v1/invoices/{id}", InvoiceUpdateParams, update),
+    Route("DELETE", "/v1/invoices/{id}", InvoiceDeleteParams, delete),
     Route("GET", "/v1/invoices/{id}/lines", InvoiceLineItemListParams, list_lines),
     Route("POST", "/v1/invoices/{id}/finalize", InvoiceFinalizeInvoiceParams, finalize),
     Route("POST", "/v1/invoices/{id}/void", InvoiceVoidInvoiceParams, void),
