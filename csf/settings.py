@@ -178,7 +178,13 @@ STAFF_IDLE_S: int = env.int("STAFF_IDLE_MINUTES", 30) * 60
 STAFF_SESSION_S: int = env.int("STAFF_SESSION_HOURS", 12) * 3600
 STAFF_MFA_REQUIRED = IS_PRODUCTION
 ACCOUNT_ADAPTER = "notifications.accounts.AccountAdapter"
-ACCOUNT_FORMS = {"signup": "enrollments.accounts.SignupForm"}
+ACCOUNT_FORMS = {
+    "signup": "enrollments.accounts.SignupForm",
+    "login": "enrollments.accounts.LoginForm",
+    "request_login_code": "enrollments.accounts.RequestLoginCodeForm",
+    "reset_password": "enrollments.accounts.ResetPasswordForm",
+    "add_email": "enrollments.accounts.AddEmailForm",
+}
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]

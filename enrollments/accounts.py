@@ -1,19 +1,48 @@
 """How families sign up and sign in, where that differs from allauth's own ways."""
 
+from typing import Any
+
+from allauth.account import forms as allauth_forms
 from allauth.account.adapter import DefaultAccountAdapter
-from allauth.account.forms import SignupForm as AllauthSignupForm
+from allauth.account.models import EmailAddress
 from django import forms
 from django.contrib.auth.hashers import make_password
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from email_validator import EmailNotValidError, validate_email
 
+from csf.email_address import AddressField, clean_address
 from enrollments.forms import NameField
 from enrollments.models import Household, User
 
 
-class SignupForm(AllauthSignupForm):
+class _Addressed(forms.Form):
+    """One of allauth's forms, with the address read as everywhere else: what signs up also signs in."""
+
+    address = "email"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields[self.address] = AddressField()
+
+
+class LoginForm(_Addressed, allauth_forms.LoginForm):
+    address = "login"
+
+
+class RequestLoginCodeForm(_Addressed, allauth_forms.RequestLoginCodeForm):
+    pass
+
+
+class ResetPasswordForm(_Addressed, allauth_forms.ResetPasswordForm):
+    pass
+
+
+class AddEmailForm(_Addressed, allauth_forms.AddEmailForm):
+    pass
+
+
+class SignupForm(_Addressed, allauth_forms.SignupForm):
     first_name = NameField(max_length=60, widget=forms.TextInput({"autocomplete": "given-name"}))
     last_name = NameField(max_length=60, widget=forms.TextInput({"autocomplete": "family-name"}))
     field_order = ("first_name", "last_name", "email", "password1")
@@ -38,12 +67,17 @@ class FamilyAccountAdapter(DefaultAccountAdapter):
         return saved
 
     def clean_email(self, email: str) -> str:
-        """An address that the mail provider takes. Whether it exists is shown by the code sent to it."""
-        try:
-            checked = validate_email(email, allow_smtputf8=False, check_deliverability=False)
-        except EmailNotValidError as error:
-            raise forms.ValidationError(str(error), code="invalid") from error
-        return checked.ascii_email.lower() if checked.ascii_email else email
+        return clean_address(email)
+
+    def get_login_stages(self) -> list[str]:
+        return ["enrollments.addresses.AddressStillCurrent", *super().get_login_stages()]
+
+    def confirm_email(self, request: HttpRequest, email_address: EmailAddress) -> bool:
+        """A code from before the address was replaced confirms nothing: its row is gone. Without a row only
+        the signed-in owner adds an address."""
+        if email_address.pk is None and request.user != email_address.user:
+            return False
+        return bool(super().confirm_email(request, email_address))
 
     def is_safe_url(self, url: str) -> bool:
         """Where `next=` may lead: a path of this site. allauth itself also takes every host that we answer

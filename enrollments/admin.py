@@ -1,19 +1,12 @@
 from typing import Any
 
-from allauth.account.models import EmailAddress
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
-from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group
 from django.db.models import Count, Max, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
 from unfold.admin import TabularInline
-from unfold.forms import AdminPasswordChangeForm, UserCreationForm
 
 from csf.admin import (
     ModelAdmin,
@@ -30,6 +23,7 @@ from csf.admin import (
 from csf.form_fields import CentsField
 from csf.money import money_text
 from csf.templatetags.csf_format import clock, day, moment
+from enrollments.accounts_admin import GuardianInline, save_guardians
 from enrollments.changes_admin import CourseMoves
 from enrollments.models import (
     Child,
@@ -52,35 +46,9 @@ PANEL_ROWS = 50
 # --- Families -----------------------------------------------------------------------------------------------
 
 
-class UniqueEmailForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at run time
-    """Says in words what the constraint on the lower-cased email would refuse."""
-
-    def clean_email(self) -> str:
-        email: str = self.cleaned_data["email"].lower()  # as sign-in looks it up
-        if User.objects.filter(email__iexact=email).exclude(pk=self.instance.pk).exists():
-            raise forms.ValidationError("Somebody already signs in with this email.")
-        return email
-
-
-class NewUserForm(UniqueEmailForm, UserCreationForm):
-    pass
-
-
 class ChildInline(TabularInline):
     model = Child
     fields = ["first_name", "last_name", "born_on"]
-    extra = 0
-    show_change_link = True
-    can_delete = False
-
-
-class GuardianInline(TabularInline):
-    model = User
-    form = UniqueEmailForm
-    verbose_name = "guardian"
-    verbose_name_plural = "guardians; the first gets the family's emails, others the copies they want"
-    fields = ["email", "first_name", "last_name", "is_active"]
-    ordering = ["pk"]
     extra = 0
     show_change_link = True
     can_delete = False
@@ -112,6 +80,12 @@ class HouseholdAdmin(ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Household | None = None) -> bool:
         return False
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        if formset.model is User:
+            save_guardians(formset)
+        else:
+            super().save_formset(request, form, formset, change)
 
     def search_note(self, obj: Household) -> str:
         return self.first_email(obj) or ""
@@ -156,65 +130,6 @@ class EmergencyContactAdmin(ReadOnlyAdmin):
     search_fields = ["name", "phone", "child__first_name", "child__last_name"]
     search_help_text = "Search by name, phone or child."
     fields = ["child", "name", "phone", "relationship", "is_primary"]
-
-
-@admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg] # not generic at run time
-    """Only a superuser makes staff or touches another superuser. Nobody is deleted: what they did names
-    them."""
-
-    form = UniqueEmailForm
-    add_form = NewUserForm
-    change_password_form = AdminPasswordChangeForm
-    list_display = ["email", "get_full_name", "household", "is_staff", "is_active", "last_login"]
-    list_filter = ["is_staff", "is_active"]
-    list_select_related = ["household"]
-    search_fields = ["email", "first_name", "last_name", "household__name"]
-    search_help_text = "Search by email, name or family."
-    ordering = ["email"]
-    autocomplete_fields = ["household", "groups"]
-    filter_horizontal = []
-    readonly_fields = ["date_joined", "last_login", "change_password"]
-    fieldsets = [
-        (None, {"fields": ["email", ("first_name", "last_name"), "household", "change_password"]}),
-        ("Rights", {"fields": ["is_active", "is_staff", "is_superuser", "groups"]}),
-        ("Dates", {"fields": [("date_joined", "last_login")]}),
-    ]
-    add_fieldsets = [
-        (None, {"fields": ["email", ("first_name", "last_name"), "household", "usable_password"]}),
-        ("Password", {"fields": ["password1", "password2"]}),
-    ]
-
-    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        is_out_of_reach = isinstance(obj, User) and obj.is_superuser and not request.user.is_superuser
-        allowed: bool = super().has_change_permission(request, obj)
-        return allowed and not is_out_of_reach
-
-    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        return False
-
-    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
-        rights = [] if request.user.is_superuser else ["is_staff", "is_superuser", "groups"]
-        return [*self.readonly_fields, *rights]
-
-    @admin.display(description="password")
-    def change_password(self, user: User) -> str:
-        url = reverse("admin:auth_user_password_change", args=[user.pk])
-        return format_html('<a class="text-link" href="{}">Set a new one</a>', url)
-
-
-@admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
-    pass
-
-
-@admin.register(EmailAddress)
-class EmailAddressAdmin(ReadOnlyAdmin):
-    list_display = ["email", "user", "primary", "verified"]
-    list_filter = ["verified", "primary"]
-    list_select_related = ["user"]
-    search_fields = ["email", "user__first_name", "user__last_name"]
-    fields = ["email", "user", "primary", "verified"]
 
 
 @panel(Household, permission="enrollments.view_enrollment")

@@ -7,6 +7,9 @@ class EnrollmentsConfig(AppConfig):
     verbose_name = "Families and classes"
 
     def ready(self) -> None:
+        from enrollments import addresses  # noqa: F401 - registers receivers of allauth's signals
+        from enrollments.address_guard import install_address_guard
         from enrollments.seat_guard import install_seat_guard
 
         post_migrate.connect(install_seat_guard, sender=self, dispatch_uid="enrollments.seat_guard")
+        post_migrate.connect(install_address_guard, dispatch_uid="enrollments.address_guard")

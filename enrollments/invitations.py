@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 from allauth.account.models import EmailAddress
 from django.db import IntegrityError, transaction
 
+from csf.email_address import clean_address
+from enrollments.addresses import AddressTaken
 from enrollments.models import GuardianInvitation, Household, User
 
 INVITATIONS_A_DAY = 5  # of a family: strangers get these emails too
@@ -18,10 +20,6 @@ class InvitationOver(Exception):
     """Withdrawn, or too old."""
 
 
-class AddressTaken(Exception):
-    """Somebody signs in with this address already."""
-
-
 @transaction.atomic
 def invite_guardian(
     *, household: Household, by: User, first_name: str, last_name: str, email: str, now: datetime
@@ -31,7 +29,7 @@ def invite_guardian(
     Raises NotInvited.
     """
     Household.objects.select_for_update(no_key=True).get(pk=household.pk)
-    email = email.lower()
+    email = clean_address(email)
     if email == by.email.lower():
         raise NotInvited("This is your own address.")
     if household.guardians.filter(email__iexact=email).exists():

@@ -25,7 +25,12 @@ ROOT = Path(__file__).resolve().parent.parent
 ADDRESS = os.environ.get("DATABASE_URL", "").rsplit("/", 1)[0]
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 DATABASE = f"csf_test_{WORKER}"
-TRIGGERS = ["csf/append_only.py", "csf/state.py", "enrollments/seat_guard.py"]  # installed after each migrate
+TRIGGERS = [
+    "csf/append_only.py",
+    "csf/state.py",
+    "enrollments/seat_guard.py",
+    "enrollments/address_guard.py",
+]  # installed after each migrate
 
 
 def _template() -> str:

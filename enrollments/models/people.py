@@ -1,11 +1,16 @@
 import datetime
 import uuid
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models
 from django.db.models.functions import Lower, Now
+from django.utils.crypto import salted_hmac
+
+from csf.email_address import clean_address
 
 
 class Household(models.Model):
@@ -27,7 +32,7 @@ class Household(models.Model):
 
 class UserManager(BaseUserManager["User"]):
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
-        user = self.model(email=email.lower(), **fields)  # as sign-in looks it up
+        user = self.model(email=clean_address(email), **fields)
         user.set_password(password)
         user.save()
         return user
@@ -64,9 +69,22 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     class Meta:
         constraints = [models.UniqueConstraint(Lower("email"), name="enrollments_user_email")]
+        permissions: ClassVar = [("manage_staff", "Can give rights and change accounts of staff")]
 
     def __str__(self) -> str:
         return self.get_full_name() or self.email
+
+    def get_session_auth_hash(self) -> str:
+        return self._session_hash(None)
+
+    def get_session_auth_fallback_hash(self) -> Iterator[str]:
+        return (self._session_hash(secret) for secret in settings.SECRET_KEY_FALLBACKS)
+
+    def _session_hash(self, secret: str | None) -> str:
+        """With the address: a session ends when it is replaced, as it does with the password."""
+        return salted_hmac(
+            "enrollments.User.session", f"{self.password}:{self.email}", secret=secret, algorithm="sha256"
+        ).hexdigest()
 
     def get_full_name(self) -> str:
         return f"{self.first_name} {self.last_name}".strip()

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from allauth.account.adapter import get_adapter
 from django import forms
 
+from csf.email_address import AddressField
 from enrollments.forms import NameField
 from enrollments.models import User
 from notifications.choices.preferences import CHOICES, COPIES, Origin, choices_of, choose
@@ -37,8 +37,4 @@ class PreferencesForm(forms.Form):
 class InvitationForm(forms.Form):
     first_name = NameField(max_length=60)
     last_name = NameField(max_length=60)
-    email = forms.EmailField(label="Their email address", max_length=254)
-
-    def clean_email(self) -> str:
-        email: str = get_adapter().clean_email(self.cleaned_data["email"])
-        return email
+    email = AddressField(label="Their email address")

@@ -11,8 +11,9 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
+from enrollments.addresses import AddressTaken
 from enrollments.families import household_of
-from enrollments.invitations import AddressTaken, InvitationOver, NotInvited, invite_guardian
+from enrollments.invitations import InvitationOver, NotInvited, invite_guardian
 from enrollments.models import Household, User
 from notifications.choices.forms import InvitationForm
 from notifications.choices.joining import join_family

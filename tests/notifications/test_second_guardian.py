@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from billing.models import Card, Credit, Installment, InstallmentStatus
-from enrollments.invitations import AddressTaken
+from enrollments.addresses import AddressTaken
 from enrollments.models import GuardianInvitation, Household, User
 from notifications.choices.joining import join_family
 from notifications.choices.links import invitation_path

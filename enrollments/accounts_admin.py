@@ -1,0 +1,192 @@
+"""Accounts in the admin: of families, which the office looks after, and of staff, which the owner does."""
+
+from typing import Any
+
+from allauth.account.forms import default_token_generator
+from allauth.account.internal.flows.password_reset import request_password_reset
+from allauth.account.models import EmailAddress
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.html import format_html
+from unfold.admin import TabularInline
+
+from csf.admin import ModelAdmin, ReadOnlyAdmin
+from csf.email_address import AddressField
+from enrollments.addresses import change_address, is_taken
+from enrollments.models import User
+from enrollments.staff_accounts import (
+    MANAGE,
+    groups_to_give,
+    may_change,
+    may_give_rights,
+    permissions_to_give,
+)
+
+RIGHTS = ["is_staff", "is_superuser", "groups"]
+
+
+class AccountForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at run time
+    """Without a password: nobody sets another person's. A new account gets its first by a link."""
+
+    email = AddressField()
+
+    def clean_email(self) -> str:
+        email: str = self.cleaned_data["email"]
+        if is_taken(email, but_by=self.instance):
+            raise forms.ValidationError("Somebody already signs in with this email.")
+        return email
+
+
+def save_account(user: User) -> None:
+    """Write what was typed into a form; another address goes through the one function for it."""
+    if user.pk is None:
+        user.set_unusable_password()
+        user.save()
+        return
+    typed = user.email
+    user.email = User.objects.values_list("email", flat=True).get(pk=user.pk)
+    user.save()
+    change_address(user=user, to=typed)
+
+
+def save_guardians(formset: Any) -> None:
+    for user in formset.save(commit=False):
+        save_account(user)
+    formset.save_m2m()
+
+
+class _GuardianFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg] # not generic at run time
+    """Rows of accounts that `by` may not change are shown and stay as they are."""
+
+    by: User
+
+    def add_fields(self, form: Any, index: int | None) -> None:
+        super().add_fields(form, index)
+        if form.instance.pk and not may_change(self.by, form.instance):
+            for field in form.fields.values():
+                field.disabled = True
+
+
+class GuardianInline(TabularInline):
+    model = User
+    form = AccountForm
+    formset = _GuardianFormSet
+    verbose_name = "guardian"
+    verbose_name_plural = "guardians; the first gets the family's emails, others the copies they want"
+    fields = ["email", "first_name", "last_name", "is_active"]
+    ordering = ["pk"]
+    extra = 0
+    show_change_link = True
+    can_delete = False
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        formset = super().get_formset(request, obj, **kwargs)
+        return type("GuardianFormSet", (formset,), {"by": request.user})
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg] # not generic at run time
+    """Nobody is deleted: what they did names them. See `staff_accounts` for who may change whom."""
+
+    form = add_form = AccountForm
+    list_display = ["email", "get_full_name", "household", "is_staff", "is_active", "last_login"]
+    list_filter = ["is_staff", "is_active"]
+    list_select_related = ["household"]
+    search_fields = ["email", "first_name", "last_name", "household__name"]
+    search_help_text = "Search by email, name or family."
+    ordering = ["email"]
+    autocomplete_fields = ["household", "groups"]
+    filter_horizontal = []
+    readonly_fields = ["date_joined", "last_login", "password_link"]
+    fieldsets = [
+        (None, {"fields": ["email", ("first_name", "last_name"), "household", "password_link"]}),
+        ("Rights", {"fields": ["is_active", *RIGHTS]}),
+        ("Dates", {"fields": [("date_joined", "last_login")]}),
+    ]
+    add_fieldsets = [(None, {"fields": ["email", ("first_name", "last_name"), "household"]})]
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        allowed: bool = super().has_change_permission(request, obj)
+        assert isinstance(request.user, User)
+        return allowed and (obj is None or may_change(request.user, obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return False
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
+        by = request.user
+        assert isinstance(by, User)
+        fields = list(self.readonly_fields)
+        if not may_give_rights(by, obj):
+            fields += RIGHTS
+        elif not by.is_superuser:
+            fields += ["is_superuser"]
+        # Their own address is changed on their account page; nobody puts themselves into a family.
+        return [*fields, "email", "household", "is_active"] if obj == by else fields
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "groups":
+            kwargs["queryset"] = groups_to_give(request.user)  # type: ignore[arg-type]
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        save_account(obj)
+
+    @admin.display(description="password")
+    def password_link(self, user: User) -> str:
+        url = reverse("admin:auth_user_password_change", args=[user.pk])
+        return format_html('<a class="text-link" href="{}">Send a link to set one</a>', url)
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        """Send a link with which its owner sets a password, to the address of the account."""
+        user = get_object_or_404(User, pk=id)
+        if not self.has_change_permission(request, user):
+            raise PermissionDenied
+        if request.method != "POST":
+            context = self.admin_site.each_context(request) | {"account": user, "title": "Send a link"}
+            return render(request, "admin/enrollments/password_link.html", context)
+        request_password_reset(request, user.email, [user], default_token_generator)
+        messages.success(request, f"A link to set a password is on its way to {user.email}.")
+        return redirect("admin:enrollments_user_change", user.pk)
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
+    """What a group may do is what its members may: the owner's matter too."""
+
+    def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        assert isinstance(request.user, User)
+        allowed: bool = super().has_change_permission(request, obj)
+        is_within = obj is None or groups_to_give(request.user).filter(pk=obj.pk).exists()
+        return allowed and request.user.has_perm(MANAGE) and is_within
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return bool(super().has_add_permission(request)) and request.user.has_perm(MANAGE)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        return bool(super().has_delete_permission(request, obj)) and self.has_change_permission(request, obj)
+
+    def formfield_for_manytomany(
+        self, db_field: Any, request: HttpRequest | None = None, **kwargs: Any
+    ) -> Any:
+        if db_field.name == "permissions":
+            kwargs["queryset"] = permissions_to_give(request.user).select_related(  # type: ignore[union-attr, arg-type]
+                "content_type"
+            )
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+
+@admin.register(EmailAddress)
+class EmailAddressAdmin(ReadOnlyAdmin):
+    list_display = ["email", "user", "primary", "verified"]
+    list_filter = ["verified", "primary"]
+    list_select_related = ["user"]
+    search_fields = ["email", "user__first_name", "user__last_name"]
+    fields = ["email", "user", "primary", "verified"]
