@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
 from csf.encryption import BadKeys, parse_keys
+from csf.legal import own_text
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
@@ -27,6 +28,11 @@ def configuration(**kwargs: Any) -> Iterable[CheckMessage]:
             "with a test key. Unset it to talk to Stripe.",
             id="csf.E003",
         )
+    for name, source in (("TERMS", settings.TERMS), ("PRIVACY", settings.PRIVACY)):
+        try:
+            own_text(source)
+        except (OSError, UnicodeDecodeError) as error:
+            yield Error(f"{name} must be an https address or a readable text file: {error}.", id="csf.E016")
     if settings.ALERT_WEBHOOK_URL and not _may_be_posted_to(settings.ALERT_WEBHOOK_URL):
         yield Error("ALERT_WEBHOOK_URL must be an https address, or one of this machine.", id="csf.E014")
     for address in settings.STAFF_ALERT_EMAILS:

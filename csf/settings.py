@@ -41,6 +41,9 @@ SCHOOL_EMAIL: str = env.str("SCHOOL_EMAIL", "office@brightsparks.example")
 SCHOOL_PHONE: str = env.str("SCHOOL_PHONE", "+1 555 0100")
 SCHOOL_ADDRESS: str = env.str("SCHOOL_ADDRESS", "12 Harbour Street, Springfield")
 SCHOOL_TIME_ZONE: str = env.str("SCHOOL_TIME_ZONE", "UTC")
+# What parents agree to: an address of the school's own page, or a text file that /terms/ and /privacy/ show.
+TERMS: str = env.str("TERMS", "")
+PRIVACY: str = env.str("PRIVACY", "")
 CURRENCY: str = env.str("CURRENCY", "usd").lower()
 # Basis points for the 1st, 2nd, 3rd and every later child of a household.
 SIBLING_DISCOUNT_BPS: list[int] = env.list("SIBLING_DISCOUNT_BPS", [0, 2500, 3500, 4500], subcast=int)

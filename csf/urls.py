@@ -2,7 +2,7 @@ from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.urls import include, path
 
-from csf import views
+from csf import legal, views
 
 # The admin's own sign-in knows neither the second factor nor the limits.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
@@ -14,6 +14,8 @@ urlpatterns = [
     path("", include("notifications.urls")),
     path("account/", include("allauth.account.urls")),
     path("account/second-step/", include("allauth.mfa.urls")),
+    path("terms/", legal.terms, name="terms"),
+    path("privacy/", legal.privacy, name="privacy"),
     path("healthz", views.healthz, name="healthz"),
     path("admin/", admin.site.urls),
 ]
