@@ -31,7 +31,7 @@ from csf.state import Stale
 from enrollments.families import address_of, household_of, verified_email_to_post
 from enrollments.models import Course, Enrollment, User
 from orders.models import Order, OrderItem, OrderStatus
-from orders.quotes import Quote, cart_lines, quote
+from orders.quotes import Quote, cart_lines, overlaps_of, quote
 from orders.refusal import Refused
 
 
@@ -62,6 +62,7 @@ def checkout_context(request: HttpRequest, items: Sequence[OrderItem], prices: Q
     )
     return {
         "quote": prices,
+        "overlaps": overlaps_of(items, household=household_of(request), on=today),
         "credit": credit,
         "plans": [
             {"plan": plan, "parts": parts, "consent": consent_text(parts)}

@@ -47,7 +47,7 @@ def join(request: HttpRequest, slug: str) -> HttpResponse:
     course = get_object_or_404(Course.objects.published(), slug=slug)
     household, user = household_of(request), guardian(request)
     assert user is not None
-    form = WaitlistForm(request.POST, household=household, course=course)
+    form = WaitlistForm(request.POST, household=household, course=course, on=local_date(timezone.now()))
     if not form.is_valid():
         messages.error(request, " ".join(str(error) for errors in form.errors.values() for error in errors))
         return redirect(course)

@@ -1,4 +1,5 @@
 import datetime
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
@@ -7,6 +8,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from enrollments.models import Child, Course, EmergencyContact, Enrollment, Household, Location, Program
 from enrollments.models.courses import CourseQuerySet
 from enrollments.models.seats import WAITING
+from enrollments.overlaps import Overlap, overlaps
 
 OLDEST = 21  # years that the age filter takes
 BAD_AGE = f"Type the age in whole years, from 0 to {OLDEST}."
@@ -69,26 +71,42 @@ class PromoForm(forms.Form):
 
 
 class LineForm(forms.Form):
-    """Which child takes the class. Every child can be chosen: the words beside it say what is in the way."""
+    """Which child takes the class. Every child can be chosen: the words beside it say what is in the way.
+    Those whom the class fits come first, and an only one is chosen already."""
 
     child = forms.ChoiceField(
         error_messages={"required": "Choose a child.", "invalid_choice": "Choose one of your children."},
         widget=forms.RadioSelect,
     )
 
-    def __init__(self, *args: Any, household: Household, course: Course, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, household: Household, course: Course, on: datetime.date, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
-        self.children = {str(child.public_id): child for child in _children_for(household, course)}
+        found = sorted(_children_for(household, course), key=lambda child: not _may_take(child, course))
+        self.children = {str(child.public_id): child for child in found}
+        self.fitting = [child for child in found if _may_take(child, course)]
+        also = overlaps([(child.pk, course) for child in self.fitting], household=household, on=on)
         field = self.fields["child"]
         assert isinstance(field, forms.ChoiceField)
-        field.choices = [(key, _choice(child, course)) for key, child in self.children.items()]
+        field.choices = [
+            (key, _choice(child, course, also.get((child.pk, course.pk), [])))
+            for key, child in self.children.items()
+        ]
+        if len(self.fitting) == 1:
+            field.initial = str(self.fitting[0].public_id)
 
     def clean_child(self) -> Child:
         return self.children[self.cleaned_data["child"]]
 
     @property
+    def reasons(self) -> list[str]:
+        """Each child with what is in the way."""
+        return [words for _, words in self.fields["child"].choices]  # type: ignore[attr-defined]
+
+    @property
     def without_contact(self) -> list[Child]:
-        return [child for child in self.children.values() if not child.has_contact]  # type: ignore[attr-defined]
+        return [child for child in self.fitting if not child.has_contact]  # type: ignore[attr-defined]
 
 
 def _children_for(household: Household, course: Course) -> QuerySet[Child]:
@@ -100,7 +118,11 @@ def _children_for(household: Household, course: Course) -> QuerySet[Child]:
     )
 
 
-def _choice(child: Any, course: Course) -> str:
+def _may_take(child: Any, course: Course) -> bool:
+    return not child.has_place and course.fits_age(child.age_on(course.starts_on))
+
+
+def _choice(child: Any, course: Course, also: Sequence[Overlap]) -> str:
     age = child.age_on(course.starts_on)
     if child.has_place:
         words = "is on the waitlist already" if child.is_waiting else "has a place already"
@@ -110,4 +132,5 @@ def _choice(child: Any, course: Course) -> str:
         words = f"will be {age}, needs an emergency contact first"
     else:
         words = f"will be {age} on the first day"
+    words = ", ".join([words, *(f"has {overlap}" for overlap in also)])
     return f"\u2068{child.first_name}\u2069: {words}"  # the marks keep a name from right to left in its place

@@ -4,7 +4,8 @@ import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from enrollments.models import Enrollment
+from enrollments.models import Enrollment, Household
+from enrollments.overlaps import Overlap, overlaps
 from orders.models import Order, OrderItem
 from orders.pricing import Line, Price, price_lines
 from orders.promos import promo_for
@@ -48,6 +49,14 @@ def quote(order: Order, items: Sequence[OrderItem], *, on: datetime.date) -> Quo
         promo=promo_for(order, items, on=on),
     )
     return Quote([QuoteLine(item, prices[item.pk]) for item in items])
+
+
+def overlaps_of(
+    items: Sequence[OrderItem], *, household: Household, on: datetime.date
+) -> list[tuple[OrderItem, Overlap]]:
+    """Each line whose child has something else at that time, with what that is."""
+    found = overlaps([(item.child_id, item.course) for item in items], household=household, on=on)
+    return [(item, overlap) for item in items for overlap in found[item.child_id, item.course_id]]
 
 
 def _enrolled_children(household_id: int) -> list[int]:

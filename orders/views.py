@@ -17,8 +17,9 @@ from enrollments.waitlist import offers_end_at, waiting_places
 from orders.cart import add_to_cart, apply_promo, drop_promo, remove_from_cart
 from orders.forms import CatalogForm, LineForm, PromoForm
 from orders.models import OrderItem, PromoCode, cart_of
-from orders.quotes import cart_lines, quote
+from orders.quotes import cart_lines, overlaps_of, quote
 from orders.refusal import Refused
+from orders.similar import similar_classes
 
 CLASSES_ON_A_PAGE = 60
 
@@ -59,6 +60,10 @@ def course(request: HttpRequest, slug: str) -> HttpResponse:
         "meetings": found.sessions.filter(cancelled_at=None).count(),
         "form": form,
         "is_open": found.is_open_at(now),
+        "similar": similar_classes(found, children=form.children.values(), now=now)
+        if form and form.children and not form.fitting
+        else [],
+        "now": now,
         "offer_hours": settings.OFFER_HOURS,
         "can_wait": offers_end_at(found, now=now) is not None,
         "waiting": waiting_places(parent.household).filter(course=found)
@@ -70,7 +75,7 @@ def course(request: HttpRequest, slug: str) -> HttpResponse:
 
 def _line_form(request: HttpRequest, found: Course) -> LineForm:
     sent = request.POST if request.method == "POST" else None
-    return LineForm(sent, household=household_of(request), course=found)
+    return LineForm(sent, household=household_of(request), course=found, on=local_date(timezone.now()))
 
 
 def cart(request: HttpRequest) -> HttpResponse:
@@ -85,8 +90,14 @@ def cart(request: HttpRequest) -> HttpResponse:
         messages.success(request, f"Promo code {code} is on your cart.")
         return redirect("cart")
     order = household.orders.carts().first()
-    prices = quote(order, cart_lines(order), on=today) if order else None
-    return render(request, "orders/cart.html", {"order": order, "quote": prices, "form": form})
+    lines = cart_lines(order) if order else []
+    context = {
+        "order": order,
+        "quote": quote(order, lines, on=today) if order else None,
+        "overlaps": overlaps_of(lines, household=household, on=today),
+        "form": form,
+    }
+    return render(request, "orders/cart.html", context)
 
 
 def _take_promo(form: PromoForm, household: Household, *, on: datetime.date) -> PromoCode | None:

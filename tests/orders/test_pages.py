@@ -1,6 +1,7 @@
 """Catalog, class page and cart, as a parent sees them."""
 
 import datetime
+import re
 from datetime import timedelta
 
 import pytest
@@ -161,7 +162,7 @@ def test_the_class_page_says_what_is_in_each_childs_way(client):
     assert f"{young.first_name}: will be 3, the class is for 6 to 12" in text
     assert f"{alone.first_name}: will be 9, needs an emergency contact first" in text
     assert f"{there.first_name}: has a place already" in text
-    assert f'href="/account/children/{alone.public_id}/?next=/classes/{course.slug}/"' in page.text
+    assert f'href="/account/children/{alone.public_id}/?next=/classes/{course.slug}/%23register"' in page.text
     for child, error in [
         (young, f"{young.first_name} will be 3 when it starts."),
         (alone, f"Please add an emergency contact for {alone.first_name} first"),
@@ -170,6 +171,43 @@ def test_the_class_page_says_what_is_in_each_childs_way(client):
         answer = client.post(course.get_absolute_url(), {"child": str(child.public_id)})
         assert error in words(answer)
     assert not OrderItem.objects.exists()
+
+
+def chosen(page):
+    return re.findall(r'value="([0-9a-f-]{36})"[^>]*checked', page.text)
+
+
+def test_those_whom_the_class_fits_come_first_and_an_only_one_is_chosen():
+    household = create_household(ages=[14, 8, 3])
+    old, fits, young = household.children.all()
+    course = create_course()
+
+    page = parent_of(household).get(course.get_absolute_url())
+    assert list(page.context["form"].children.values()) == [fits, old, young]
+    assert chosen(page) == [str(fits.public_id)]
+
+    create_child(household=household, age=9)
+    assert chosen(parent_of(household).get(course.get_absolute_url())) == []
+
+
+def test_a_class_that_fits_nobody_says_why_and_offers_some_that_do():
+    household = create_household(ages=[3])
+    course = create_course(title="Big Swim")
+    fit = {"age_min": 2, "age_max": 4}
+    other = create_course(title="Clay", program=Program.objects.create(name="Art"), **fit)
+    same = create_course(title="Small Swim", **fit)
+    create_course(title="Full Swim", capacity=0, **fit)
+    create_course(title="Later Swim", registration_opens_at=timezone.now() + timezone.timedelta(1), **fit)
+    client = parent_of(household)
+
+    page = client.get(course.get_absolute_url())
+
+    assert "will be 3, the class is for 6 to 12" in words(page)
+    assert "Add to cart" not in words(page)
+    assert page.context["similar"] == [same, other]
+    assert f'href="/account/children/add/?next=/classes/{course.slug}/%23register"' in page.text
+    answer = client.post(course.get_absolute_url(), {"child": str(household.children.get().public_id)})
+    assert "will be 3 when it starts" in words(answer)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +237,7 @@ def test_a_family_without_children_is_led_to_adding_one_and_back():
 
     page = parent_of(household).get(course.get_absolute_url())
 
-    assert f'href="/account/children/add/?next=/classes/{course.slug}/"' in page.text
+    assert f'href="/account/children/add/?next=/classes/{course.slug}/%23register"' in page.text
 
 
 def test_adding_twice_gives_one_line_and_the_header_counts_it():
@@ -335,5 +373,5 @@ def test_class_page_and_cart_take_the_same_queries_for_1_and_3_rows():
     course.plan_sessions()
     create_cart(household=household, courses=[create_course(), create_course()])
 
-    assert queries(client, course.get_absolute_url()) == class_page <= 12
-    assert queries(client, "/cart/") == cart <= 12
+    assert queries(client, course.get_absolute_url()) == class_page <= 14
+    assert queries(client, "/cart/") == cart <= 14
