@@ -4,6 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
+from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -29,7 +30,7 @@ from billing.statement import lines_of
 from csf.dates import local_date
 from csf.state import Stale
 from enrollments.families import address_of, household_of, verified_email_to_post
-from enrollments.models import Course, Enrollment, User
+from enrollments.models import Course, CourseSession, Enrollment, Household, User
 from orders.models import Order, OrderItem, OrderStatus
 from orders.quotes import Quote, cart_lines, overlaps_of, quote
 from orders.refusal import Refused
@@ -130,9 +131,12 @@ def order(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """Only reads: what the payment page did arrives by webhook, so this page reloads itself until it is
     here."""
     orders = household_of(request).orders.placed().with_lines()
-    orders = orders.prefetch_related("installments", "payments")
-    found = get_object_or_404(orders, public_id=public_id)
     today = local_date(timezone.now())
+    coming = CourseSession.objects.filter(held_on__gte=today, cancelled_at=None)
+    orders = orders.prefetch_related(
+        "installments", "payments", Prefetch("items__course__sessions", coming, to_attr="coming")
+    )
+    found = get_object_or_404(orders, public_id=public_id)
     # A line that a child moved to has its own price; the total is what was agreed at placing.
     lines = [item for item in found.items.all() if not item.moved_from_id]
     list_cents = sum(item.list_cents or 0 for item in lines)
@@ -158,10 +162,15 @@ def order(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
             Course.objects.ended(today).filter(order_items__order=found).values_list("pk", flat=True)
         ),
         "refund_until": cancel.refund_until(found),
+        "is_only_guardian": found.status == OrderStatus.CONFIRMED and _is_only_guardian(found.household),
         "came_back": came_back,
         "is_waiting_for_stripe": came_back and str(found.public_id) in confirming(request),
     }
     return render(request, "billing/order.html", context)
+
+
+def _is_only_guardian(household: Household) -> bool:
+    return household.guardians.filter(is_active=True).count() == 1
 
 
 def cancel_order(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:

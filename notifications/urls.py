@@ -14,6 +14,7 @@ urlpatterns = [
         name="withdraw_invitation",
     ),
     path("account/emails/copies/<uuid:public_id>/stop/", invitation_views.stop_copies, name="stop_copies"),
+    path("account/enrollments/<uuid:public_id>/class.ics", views.class_calendar, name="class_calendar"),
     path("emails/<str:token>/", preference_views.preferences, name="preferences"),
     path("unsubscribe/<str:token>/", preference_views.unsubscribe, name="unsubscribe"),
     path("invitation/<str:token>/", invitation_views.invitation, name="invitation"),

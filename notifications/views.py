@@ -1,9 +1,14 @@
 import logging
+import uuid
 
 from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
 
+from enrollments.families import household_of
+from enrollments.models import Enrollment
+from notifications.facts.calendar import attachments, calendar_facts
 from notifications.watch.health import problems
 
 logger = logging.getLogger(__name__)
@@ -20,3 +25,13 @@ def readyz(request: HttpRequest) -> HttpResponse:
         logger.error("not ready: %s", problem)
     text, status = ("not ready\n", 503) if found else ("ready\n", 200)
     return HttpResponse(text, status=status, content_type="text/plain")
+
+
+def class_calendar(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    """The calendar file of a place, the same as with its email."""
+    family = Enrollment.objects.enrolled().filter(child__household=household_of(request))
+    place = get_object_or_404(family.select_related("child", "course__location"), public_id=public_id)
+    for file in attachments({"calendars": calendar_facts(place)}):
+        named = {"Content-Disposition": f'attachment; filename="{file.name}"'}
+        return HttpResponse(file.content, content_type=file.mime_type, headers=named)
+    raise Http404("the class has no dated sessions")

@@ -1,6 +1,7 @@
 import datetime
 from collections.abc import Collection
 from typing import Self
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -32,6 +33,12 @@ class Location(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def map_url(self) -> str:
+        """Opens the map application of a phone, or a map in the browser."""
+        where = ", ".join(filter(None, [self.name, self.address]))
+        return f"https://www.google.com/maps/search/?{urlencode({'api': 1, 'query': where})}"
 
 
 class CourseQuerySet(models.QuerySet["Course"]):

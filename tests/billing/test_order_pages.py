@@ -1,14 +1,23 @@
 """Checkout, order, account and the two ways to cancel, as a parent sees them."""
 
 import pytest
+import time_machine
 from django.utils import timezone
 
 from billing import checkout
 from csf.dates import local_date
+from csf.templatetags.csf_format import day
 from enrollments.models import Course, Enrollment
 from notifications.models import EmailMessage
 from orders.models import Order, PromoCode
-from tests.factories import create_cart, create_child, create_course, create_household, create_order
+from tests.factories import (
+    create_cart,
+    create_child,
+    create_course,
+    create_guardian,
+    create_household,
+    create_order,
+)
 from tests.pages import parent_of, queries, words
 from tests.shop import hear, open_page, outcome
 
@@ -268,6 +277,56 @@ def test_the_account_shows_what_is_due_and_after_paying_that_nothing_is(shop):
     assert "You have nothing to pay." in words(client.get("/account/"))
 
 
+def test_a_confirmed_order_says_what_comes_next():
+    course = create_course(price_cents=0, sessions=10, what_to_bring="A towel\nGoggles")
+    order = create_order(courses=[course])
+    client = parent_of(order.household)
+    child = order.household.children.get()
+    first = course.sessions.first()
+
+    page = client.get(order.get_absolute_url())
+
+    assert f"First session {day(first.held_on)} , 4:30 PM" in words(page).replace("\xa0", " ")
+    assert "Where Harbour Pool 3 Quay Road Show on a map" in words(page)
+    assert "query=Harbour+Pool%2C+3+Quay+Road" in page.text
+    assert "Bring A towel Goggles" in words(page)
+    assert "Invite the other parent" in words(page)
+    assert "Thank you! Your order is confirmed" in words(page)
+    calendar = client.get(f"/account/enrollments/{Enrollment.objects.get().public_id}/class.ics")
+    assert calendar["Content-Type"].startswith("text/calendar")
+    assert f"SUMMARY:{course.title} ({child.first_name})" in calendar.text
+
+    create_guardian(household=order.household)
+    first.__class__.objects.filter(pk=first.pk).update(cancelled_at=timezone.now())
+    page = words(client.get(order.get_absolute_url()))
+    assert f"First session {day(course.sessions.all()[1].held_on)}" in page
+    assert "Invite the other parent" not in page
+    with time_machine.travel(timezone.now() + timezone.timedelta(weeks=4)):
+        assert "Next session" in words(client.get(order.get_absolute_url()))
+    with time_machine.travel(timezone.now() + timezone.timedelta(weeks=30)):
+        assert " session " not in words(client.get(order.get_absolute_url()))
+
+
+def test_the_calendar_file_of_another_family_or_of_a_place_given_up_is_not_found():
+    order = create_order(courses=[create_course(price_cents=0, sessions=10)])
+    place = Enrollment.objects.get()
+    url = f"/account/enrollments/{place.public_id}/class.ics"
+
+    assert parent_of(create_household()).get(url).status_code == 404
+    assert parent_of(order.household).get(url).status_code == 200
+    place.cancel(by=None, reason="x")
+    assert parent_of(order.household).get(url).status_code == 404
+
+
+def test_cancelling_stands_back_with_its_rule():
+    order = create_order(courses=[create_course(price_cents=0), create_course(price_cents=5000)])
+    order.confirm(reason="paid")
+    page = parent_of(order.household).get(order.get_absolute_url())
+
+    assert page.text.count('<details class="more">') == 2
+    assert words(page).count("you get the full price back.") == 1  # the other was free
+
+
 def test_the_pages_take_the_same_queries_for_1_and_3_rows():
     household = create_household()
     client = parent_of(household)
@@ -284,5 +343,5 @@ def test_the_pages_take_the_same_queries_for_1_and_3_rows():
     big = create_order(household=small.household, courses=[create_course() for _ in range(3)])
     create_order(household=small.household)
 
-    assert queries(small_client, big.get_absolute_url()) == order_page <= 13
+    assert queries(small_client, big.get_absolute_url()) == order_page <= 17
     assert queries(small_client, "/account/") == account_page <= 13

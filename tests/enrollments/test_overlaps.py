@@ -5,7 +5,6 @@ from datetime import time, timedelta
 
 import pytest
 
-from csf.dates import local_date
 from enrollments.models import CourseSession, Enrollment
 from enrollments.overlaps import overlaps
 from orders.models import OrderItem
@@ -128,11 +127,3 @@ def test_cart_and_checkout_warn_of_lines_that_meet_each_other():
 
     order.items.last().delete()
     assert "At the same time" not in words(client.get("/cart/"))
-
-
-def test_what_was_over_yesterday_is_no_overlap():
-    today = local_date(datetime.datetime.now(datetime.UTC))
-    order = create_cart(courses=[create_course(sessions=1), create_course(sessions=1)])
-    CourseSession.objects.update(held_on=today - timedelta(days=1), start_time=FOUR)
-
-    assert "At the same time" not in words(parent_of(order.household).get("/cart/"))
