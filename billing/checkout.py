@@ -216,7 +216,7 @@ def customer_id(household: Household) -> str:
     """The household's customer at Stripe, made on first use. Raises StripeUnavailable."""
     customer, _ = StripeCustomer.objects.get_or_create(household=household)
     if customer.stripe_id is None:
-        guardian = household.guardians.order_by("pk")[0]
+        guardian = household.lead
         try:
             found = gateway.create_customer(
                 email=guardian.email,

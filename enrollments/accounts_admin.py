@@ -79,7 +79,7 @@ class GuardianInline(TabularInline):
     form = AccountForm
     formset = _GuardianFormSet
     verbose_name = "guardian"
-    verbose_name_plural = "guardians; the first gets the family's emails, others the copies they want"
+    verbose_name_plural = "guardians; the one who leads gets the family's emails, others the copies they want"
     fields = ["email", "first_name", "last_name", "is_active"]
     ordering = ["pk"]
     extra = 0

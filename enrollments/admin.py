@@ -2,7 +2,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import Count, Max, QuerySet
+from django.db.models import Count, Max, Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
@@ -25,7 +25,9 @@ from csf.money import money_text
 from csf.templatetags.csf_format import clock, day, moment
 from enrollments.accounts_admin import GuardianInline, save_guardians
 from enrollments.changes_admin import CourseMoves
+from enrollments.lead_admin import LeadActions
 from enrollments.models import (
+    LEAD_FIRST,
     Child,
     Course,
     CourseSession,
@@ -55,7 +57,7 @@ class ChildInline(TabularInline):
 
 
 @admin.register(Household)
-class HouseholdAdmin(ModelAdmin):
+class HouseholdAdmin(LeadActions, ModelAdmin):
     inlines = [GuardianInline, ChildInline]
     list_display = ["name", "first_email", "number_of_children", "created_at"]
     search_fields = [
@@ -74,8 +76,9 @@ class HouseholdAdmin(ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Household]:
         families: QuerySet[Household] = super().get_queryset(request)
+        leads_first = Prefetch("guardians", User.objects.order_by(*LEAD_FIRST))
         return families.annotate(number_of_children=Count("children", distinct=True)).prefetch_related(
-            "guardians"
+            leads_first
         )
 
     def has_delete_permission(self, request: HttpRequest, obj: Household | None = None) -> bool:
@@ -92,7 +95,7 @@ class HouseholdAdmin(ModelAdmin):
 
     @admin.display(description="email")
     def first_email(self, family: Household) -> str | None:
-        return min(((user.pk, user.email) for user in family.guardians.all()), default=(0, None))[1]
+        return next((user.email for user in family.guardians.all()), None)
 
     @admin.display(description="children", ordering="number_of_children")
     def number_of_children(self, family: Any) -> int:

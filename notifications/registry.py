@@ -44,6 +44,7 @@ from notifications.facts.snapshots import (
     guardians,
     order_snapshot,
     overdue_snapshot,
+    payer,
     payment_snapshot,
     refund_snapshot,
     reminder_snapshot,
@@ -108,6 +109,19 @@ def _order_family(fact: Any) -> list[User]:
     return guardians(fact.order.household)
 
 
+def _ordering_family(fact: OrderTransition) -> list[User]:
+    return guardians(fact.order.household, and_who=fact.order.placed_by)
+
+
+def _enrolled_family(fact: EnrollmentTransition) -> list[User]:
+    enrollment = fact.enrollment
+    return guardians(enrollment.child.household, and_who=enrollment.order_item.order.placed_by)
+
+
+def _paying_family(fact: Payment) -> list[User]:
+    return guardians(fact.order.household, and_who=payer(fact.installment))
+
+
 def _refunded_family(fact: RefundTransition) -> list[User]:
     return guardians(fact.refund.order.household)
 
@@ -117,7 +131,8 @@ def _refund_key(fact: RefundTransition) -> str:
 
 
 def _charged_family(fact: ChargeAttemptTransition) -> list[User]:
-    return guardians(fact.chargeattempt.installment.order.household)
+    installment = fact.chargeattempt.installment
+    return guardians(installment.order.household, and_who=payer(installment))
 
 
 def _recipients(fact: DueInstallment | ExpiringCard) -> list[User]:
@@ -161,8 +176,10 @@ def _in(delay: timedelta) -> Callable[[models.Model], datetime]:
 
 
 def _first_session(fact: EnrollmentTransition) -> datetime | None:
-    first = fact.enrollment.course.sessions.first()
-    return first.starts_at if first else None
+    """The first that the family can come to. Who pays minutes before it wants the email all the same."""
+    now = timezone.now()
+    to_come = [row.starts_at for row in fact.enrollment.course.sessions.all() if row.starts_at > now]
+    return max(to_come[0], now + timedelta(hours=24)) if to_come else None
 
 
 def _payment_key(fact: Payment) -> str:
@@ -185,7 +202,7 @@ def _account_spec(*, is_sensitive: bool, priority: int) -> EmailSpec:
 
 EMAILS: dict[EmailKind, EmailSpec] = {
     EmailKind.ORDER_CONFIRMATION: EmailSpec(
-        recipients=_order_family,
+        recipients=_ordering_family,
         snapshot=order_snapshot,
         key=lambda fact: f"order:{fact.order_id}",
         accent="green",
@@ -195,7 +212,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
         still_true=_order_is_alive,
     ),
     EmailKind.PAYMENT_SUCCESS: EmailSpec(
-        recipients=_order_family,
+        recipients=_paying_family,
         snapshot=payment_snapshot,
         key=_payment_key,
         accent="green",
@@ -253,7 +270,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
         still_true=_card_is_still_used,
     ),
     EmailKind.ENROLLMENT_CONFIRMATION: EmailSpec(
-        recipients=lambda fact: guardians(fact.enrollment.child.household),
+        recipients=_enrolled_family,
         snapshot=enrollment_snapshot,
         key=lambda fact: f"enrollment:{fact.enrollment_id}",
         accent="blue",

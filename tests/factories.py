@@ -109,7 +109,7 @@ def create_cart(*, household: Household | None = None, courses: Sequence[Course]
 def create_order(*, household: Household | None = None, courses: Sequence[Course] | None = None) -> Order:
     """A placed order, its seats held, waiting for its payment."""
     order = create_cart(household=household, courses=courses)
-    place_order(order=order, by=order.household.guardians.get(), now=timezone.now())
+    place_order(order=order, by=order.household.lead, now=timezone.now())
     return order
 
 

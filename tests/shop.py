@@ -56,7 +56,7 @@ def accept():
 
 
 def open_page(order):
-    return payment_page(order=order, by=order.household.guardians.get(), now=timezone.now())
+    return payment_page(order=order, by=order.household.lead, now=timezone.now())
 
 
 def outcome(order):
@@ -104,7 +104,7 @@ def order_with_plan(shop, parts=2):
     """Confirmed, the first part paid, the card saved; gives the next installment."""
     plan, _ = PaymentPlan.objects.get_or_create(name=f"{parts} parts", parts=parts)
     order = create_cart()
-    place_order(order=order, by=order.household.guardians.get(), now=timezone.now(), plan=plan)
+    place_order(order=order, by=order.household.lead, now=timezone.now(), plan=plan)
     shop.pay(open_page(order))
     hear(shop, "payment_intent.succeeded")
     return order.installments.get(number=2)

@@ -7,10 +7,14 @@ from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models
+from django.db.models import F
 from django.db.models.functions import Lower, Now
 from django.utils.crypto import salted_hmac
 
 from csf.email_address import clean_address
+
+# Whom the office chose last, else who came first. Nobody who was shut out leads while another can.
+LEAD_FIRST = [F("is_active").desc(), F("leads_since").desc(nulls_last=True), F("pk").asc()]
 
 
 class Household(models.Model):
@@ -25,9 +29,13 @@ class Household(models.Model):
         return self.name
 
     @property
+    def lead(self) -> "User":
+        """Whom we write to first, and whose address Stripe gets: an active guardian, if there is one."""
+        return self.guardians.order_by(*LEAD_FIRST)[0]
+
+    @property
     def email(self) -> str:
-        """Where the family's mail goes: its first guardian."""
-        return self.guardians.order_by("pk").values_list("email", flat=True)[0]
+        return self.lead.email
 
 
 class UserManager(BaseUserManager["User"]):
@@ -57,6 +65,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     signed_up_at = models.DateTimeField(
         null=True, blank=True, editable=False, help_text="Empty for people whom staff entered."
     )
+    leads_since = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="When the office chose them to lead their family."
+    )
     is_staff = models.BooleanField(default=False)
     is_active = models.BooleanField(default=True)
     date_joined = models.DateTimeField(db_default=Now(), editable=False)
@@ -85,6 +96,10 @@ class User(AbstractBaseUser, PermissionsMixin):
         return salted_hmac(
             "enrollments.User.session", f"{self.password}:{self.email}", secret=secret, algorithm="sha256"
         ).hexdigest()
+
+    def lead_family(self, *, at: datetime.datetime) -> None:
+        """Get the family's emails from now on, in place of who got them before."""
+        User.objects.filter(pk=self.pk).update(leads_since=at)
 
     def get_full_name(self) -> str:
         return f"{self.first_name} {self.last_name}".strip()

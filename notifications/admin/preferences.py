@@ -1,10 +1,10 @@
-"""Who of a family gets which emails: what people chose, and whom the first guardian invited."""
+"""Who of a family gets which emails: what people chose, and whom the lead invited."""
 
 from django.contrib import admin
 
 from csf.admin import Panel, ReadOnlyAdmin, link, panel
 from csf.templatetags.csf_format import moment
-from enrollments.models import GuardianInvitation, Household, User
+from enrollments.models import LEAD_FIRST, GuardianInvitation, Household, User
 from notifications.choices.preferences import CHOICES, COPIES
 from notifications.choices.readers import readers
 from notifications.models import EmailPreference
@@ -41,7 +41,7 @@ class GuardianInvitationAdmin(ReadOnlyAdmin):
 
 @panel(Household, permission="notifications.view_emailpreference")
 def who_gets_what(family: Household) -> Panel:
-    people = family.guardians.order_by("pk").prefetch_related("email_preferences")
+    people = family.guardians.order_by(*LEAD_FIRST).prefetch_related("email_preferences")
     reading = list(readers().filter(household=family).values_list("pk", flat=True))
     return Panel(
         "Who gets the family's emails",
@@ -53,7 +53,7 @@ def who_gets_what(family: Household) -> Panel:
 def _gets_them(user: User, reading: list[int]) -> str:
     if user.pk not in reading:
         return "no"
-    return "yes, as the first guardian" if user.pk == reading[0] else "yes, as copies"
+    return "yes, leads the family" if user.pk == reading[0] else "yes, as copies"
 
 
 def _chosen(user: User) -> str:

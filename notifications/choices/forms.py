@@ -8,7 +8,7 @@ from csf.email_address import AddressField
 from enrollments.forms import NameField
 from enrollments.models import User
 from notifications.choices.preferences import CHOICES, COPIES, Origin, choices_of, choose
-from notifications.choices.readers import is_first_guardian
+from notifications.choices.readers import leads
 
 
 class PreferencesForm(forms.Form):
@@ -17,7 +17,7 @@ class PreferencesForm(forms.Form):
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._user = user
-        has_copies = user.household_id is not None and not is_first_guardian(user)
+        has_copies = user.household_id is not None and not leads(user)
         for name, is_on in choices_of(user).items():
             if name == COPIES and not has_copies:
                 continue

@@ -1,4 +1,4 @@
-"""Who else gets a family's emails: the first guardian invites, withdraws and stops; the invited says yes."""
+"""Who else gets a family's emails: the one who leads invites, withdraws and stops; the invited says yes."""
 
 import uuid
 from typing import Any
@@ -20,7 +20,7 @@ from notifications.choices.joining import join_family
 from notifications.choices.links import BadLink, invitation_of
 from notifications.choices.preference_views import masked
 from notifications.choices.preferences import COPIES, Origin, choose
-from notifications.choices.readers import is_first_guardian, other_guardians
+from notifications.choices.readers import leads, other_guardians
 
 
 def invite(request: HttpRequest) -> HttpResponse:
@@ -53,7 +53,7 @@ def withdraw_invitation(request: HttpRequest, public_id: uuid.UUID) -> HttpRespo
 
 @require_POST
 def stop_copies(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
-    """The first guardian ends another one's copies. Only that one can switch them on again."""
+    """The lead ends another one's copies. Only that one can switch them on again."""
     guardian = get_object_or_404(other_guardians(_led_by(request)), public_id=public_id)
     choose(guardian, COPIES, is_on=False, origin=Origin.GUARDIAN)
     messages.success(request, f"{guardian.get_short_name()} gets no more copies.")
@@ -61,10 +61,10 @@ def stop_copies(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
 
 
 def _led_by(request: HttpRequest) -> Household:
-    """404 for who is not the first guardian of a family."""
+    """404 for whoever does not lead a family."""
     household = household_of(request)
-    if not (isinstance(request.user, User) and is_first_guardian(request.user)):
-        raise Http404("not the first guardian")
+    if not (isinstance(request.user, User) and leads(request.user)):
+        raise Http404("not the lead")
     return household
 
 

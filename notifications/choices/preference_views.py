@@ -23,7 +23,7 @@ from notifications.choices.preferences import (
     choose,
     gets_only_essential,
 )
-from notifications.choices.readers import is_first_guardian, other_guardians
+from notifications.choices.readers import leads, other_guardians
 
 SAVED = "Your choices are saved. They count from now on, also for emails that were about to go out."
 
@@ -34,12 +34,12 @@ def account_emails(request: HttpRequest) -> HttpResponse:
     form = PreferencesForm(request.POST if request.method == "POST" else None, user=request.user)
     if form.is_valid():
         return _saved(request, form)
-    leads = is_first_guardian(request.user)
+    is_lead = leads(request.user)
     context = {
         **_choices_context(form, request.user),
-        "leads": leads,
-        "others": other_guardians(household) if leads else [],
-        "invitations": household.invitations.open() if leads else [],
+        "leads": is_lead,
+        "others": other_guardians(household) if is_lead else [],
+        "invitations": household.invitations.open() if is_lead else [],
         "emails": latest_emails(request.user),
     }
     return render(request, "notifications/account_emails.html", context)

@@ -58,7 +58,7 @@ CHOICES: dict[str, Choice] = {
 } | {
     COPIES: Choice(
         "Copies of emails to the family",
-        "Confirmations, payments and news of classes, which the first guardian gets too.",
+        "Confirmations, payments and news of classes, which the guardian who leads the family gets too.",
         is_on_by_default=False,
     )
 }

@@ -39,9 +39,20 @@ Snapshot = dict[str, Any]
 FINAL_STAGE = 4
 
 
-def guardians(household: Household) -> list[User]:
-    """Whom a family's mail goes to, never "whoever pressed the button"."""
-    return list(readers().filter(household=household))
+def guardians(household: Household, *, and_who: User | None = None) -> list[User]:
+    """Whom a family's mail goes to, and the guardian who pressed the button if the email is their receipt."""
+    people = list(readers().filter(household=household))
+    is_theirs = and_who is not None and and_who.is_active and and_who.household_id == household.pk
+    return [*people, and_who] if and_who and is_theirs and and_who not in people else people
+
+
+def payer(installment: Installment | None) -> User | None:
+    """Who opened the page that paid it last; None for what was charged by itself."""
+    if installment is None:
+        return None
+    asked = installment.transitions.filter(to_status=InstallmentStatus.CHARGING)
+    last = asked.select_related("by").order_by("-pk").first()
+    return last.by if last else None
 
 
 def order_snapshot(fact: OrderTransition) -> Snapshot:

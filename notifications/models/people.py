@@ -90,7 +90,7 @@ class EmailPreference(models.Model):
         STAFF = "staff", "staff"
 
     COPIES = "copies"
-    """The choice that is no kind of email: copies of what the family's first guardian gets."""
+    """The choice that is no kind of email: copies of what the guardian who leads the family gets."""
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="email_preferences"

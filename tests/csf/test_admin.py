@@ -485,7 +485,7 @@ def test_family_page_shows_who_gets_which_emails_and_who_was_invited(staff):
 
     panel = re.sub(r"<[^>]+>|\s+", " ", html.partition("Who gets the family&#x27;s emails")[2])
     told = " ".join(panel.split())
-    assert f"{household.email} yes, as the first guardian Newsletter: on (the preferences page, " in told
+    assert f"{household.email} yes, leads the family Newsletter: on (the preferences page, " in told
     assert "second@example.org yes, as copies" in told
     assert "third@example.org no" in told
     assert "robin@example.org" in told

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 import pytest
 import time_machine
 from allauth.account.models import EmailAddress
+from django.contrib.auth.models import Permission
 from django.core.cache import cache
 from django.db import connection
 from django.db.models import QuerySet
@@ -14,20 +15,31 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from billing.checkout import payment_page, place_order
 from billing.models import Card, Credit, Installment, InstallmentStatus
 from enrollments.addresses import AddressTaken
 from enrollments.models import GuardianInvitation, Household, User
 from notifications.choices.joining import join_family
 from notifications.choices.links import invitation_path
 from notifications.choices.preferences import COPIES, choices_of, choose
+from notifications.choices.readers import leads
 from notifications.daily.overdue import process_overdue_installments
 from notifications.daily.reminders import send_card_notices, send_installment_reminders
 from notifications.facts.snapshots import guardians
 from notifications.models import EmailMessage, EmailPreference
 from notifications.sending.drain import drain
 from tests.bench.rows import create_courses, create_families, create_orders
-from tests.factories import create_consent, create_guardian, create_household, create_order, create_staff
+from tests.factories import (
+    create_cart,
+    create_consent,
+    create_course,
+    create_guardian,
+    create_household,
+    create_order,
+    create_staff,
+)
 from tests.pages import parent_of, words
+from tests.shop import Shop, accept, hear
 from tests.waiting import Meeting
 
 DUE = date(2027, 3, 20)
@@ -43,6 +55,12 @@ def household(db):
 
 
 @pytest.fixture
+def shop(db, stripe_server):
+    accept()
+    return Shop(stripe_server)
+
+
+@pytest.fixture
 def lead(household):
     return parent_of(household)
 
@@ -51,6 +69,12 @@ def reader(household, **fields):
     user = create_guardian(household=household, **fields)
     choose(user, COPIES, is_on=True, origin="page")
     return user
+
+
+def signed_in(user):
+    client = Client()
+    client.force_login(user)
+    return client
 
 
 def owed(kind):
@@ -82,6 +106,88 @@ def test_the_first_guardian_and_who_wants_copies_read_the_familys_emails(househo
     assert [row.recipient for row in rows.order_by("pk")] == [first, second]
     assert len(set(rows.values_list("dedupe_key", flat=True))) == 2
     assert {row.context["first_name"] for row in rows} == {"Pat"}
+
+
+def test_a_first_guardian_who_was_shut_out_gets_no_more_emails(household):
+    """Two parents, a court's decision: the office unticks 'active' for the one who signed up first."""
+    first, second = household.guardians.get(), create_guardian(household=household)
+    choose(first, COPIES, is_on=True, origin="page")
+    with_part(household)
+
+    User.objects.filter(pk=first.pk).update(is_active=False)
+    send_installment_reminders(on=DUE - 2 * DAY)
+    send_card_notices(on=DUE - 2 * DAY)
+
+    assert (guardians(household), household.email) == ([second], second.email)
+    assert owed("installment_reminder") == owed("card_expiring") == [second.email]
+    assert not leads(first)
+    assert signed_in(second).get("/account/emails/").context["leads"]
+
+
+def test_the_office_changes_who_leads_with_a_reason(household, admin_client):
+    first, second = household.guardians.get(), create_guardian(household=household, first_name="Robin")
+    third = create_guardian(household=household, first_name="Sam", is_active=False)
+    page = f"/admin/enrollments/household/{household.pk}/lead/"
+    assert page in admin_client.get(f"/admin/enrollments/household/{household.pk}/change/").text
+
+    for refused in (
+        {"lead": second.pk, "reason": " "},
+        {"lead": third.pk, "reason": "x"},
+        {"lead": first.pk},
+    ):
+        assert admin_client.post(page, refused).status_code == 200
+    assert guardians(household) == [first]
+
+    assert admin_client.post(page, {"lead": second.pk, "reason": "asked on the phone"}).status_code == 302
+    assert (guardians(household), household.email) == ([second], second.email)
+    assert not signed_in(first).get("/account/emails/").context["leads"]
+    history = admin_client.get(f"/admin/enrollments/household/{household.pk}/history/").text
+    assert "leads from now on: asked on the phone" in history
+
+    User.objects.filter(pk=second.pk).update(is_active=False)  # who came first leads again
+    assert guardians(household) == [first]
+
+    User.objects.filter(pk=second.pk).update(is_active=True)
+    assert admin_client.post(page, {"lead": first.pk, "reason": "back again"}).status_code == 302
+    assert guardians(household) == [first]
+
+
+def test_who_may_not_change_families_changes_no_lead(household, client):
+    staff = create_staff(is_superuser=False)
+    staff.user_permissions.set(Permission.objects.filter(codename="view_household"))
+    client.force_login(staff)
+    other = create_guardian(household=household)
+
+    page = f"/admin/enrollments/household/{household.pk}/lead/"
+    assert client.post(page, {"lead": other.pk, "reason": "x"}).status_code == 403
+    assert guardians(household) == [household.guardians.first()]
+
+
+def test_a_guardian_who_orders_and_pays_gets_what_is_about_it(household, shop):
+    """The second guardian, who does not want copies of everything, buys a class."""
+    first, second = household.guardians.get(), create_guardian(household=household)
+    order = create_cart(household=household, courses=[create_course(sessions=10)])
+    place_order(order=order, by=second, now=timezone.now())
+    shop.pay(payment_page(order=order, by=second, now=timezone.now()))
+    hear(shop, "payment_intent.succeeded")
+
+    for kind in ("order_confirmation", "payment_success", "enrollment_confirmation"):
+        assert owed(kind) == sorted([first.email, second.email])
+
+    Credit.objects.create(household=household, amount_cents=500, cause="granted", reason="sorry")
+    assert owed("credit_added") == [first.email]
+
+
+def test_who_left_the_family_gets_no_receipt_of_it(household, shop):
+    first, second = household.guardians.get(), create_guardian(household=household)
+    order = create_cart(household=household)
+    place_order(order=order, by=second, now=timezone.now())
+    page = payment_page(order=order, by=second, now=timezone.now())
+    User.objects.filter(pk=second.pk).update(household=create_household())
+    shop.pay(page)
+    hear(shop, "payment_intent.succeeded")
+
+    assert owed("payment_success") == [first.email]
 
 
 def with_part(household, *, card=True):
