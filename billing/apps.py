@@ -6,6 +6,6 @@ class BillingConfig(AppConfig):
     verbose_name = "Billing"
 
     def ready(self) -> None:
-        from billing import gateway, webhooks  # noqa: F401 - webhooks registers the event receivers
+        from billing import gateway, receivers, webhooks  # noqa: F401 - the last two register receivers
 
         gateway.limit_djstripe_calls()

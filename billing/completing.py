@@ -115,7 +115,12 @@ def reopen_class(course: Course, *, by: User, reason: str) -> int:
     Gives how many places. Raises `enrollments.waitlist.NoSeat` if its seats do not suffice.
     """
     places = reopen_places(course, by=by, reason=reason)
+    reopen_orders(places, by=by, reason=reason)
+    return len(places)
+
+
+def reopen_orders(places: Iterable[Enrollment], *, by: User, reason: str) -> None:
+    """The completed orders of places that are active again stand again."""
     completed = Order.objects.filter(items__enrollment__in=places, status=OrderStatus.COMPLETED)
     for order in completed.distinct().order_by("pk"):
         order.reopen(by=by, reason=reason)
-    return len(places)

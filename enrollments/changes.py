@@ -11,14 +11,19 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
+from django.dispatch import Signal
 
 from csf.dates import local_date
 from csf.templatetags.csf_format import clock, day
+from enrollments.dates import DateChoice, fit_sessions
+from enrollments.endings import reopen_places
 from enrollments.models import Course, CourseChange, CourseSession, Enrollment, User
 from enrollments.models.seats import HAS_SEAT, EnrollmentQuerySet
 from enrollments.waitlist import lock_course
 
 Plan = dict[str, Any]
+NOTHING_CHOSEN = DateChoice()
+places_reopened = Signal()  # sent within the transaction, for the orders of these places
 
 
 @dataclass(frozen=True)
@@ -58,19 +63,25 @@ def change_course(
     reason: str,
     seen: str,
     now: datetime.datetime,
+    choice: DateChoice = NOTHING_CHOSEN,
 ) -> CourseChange | None:
     """Edit a class; if that moves it for families with a seat, write the fact that tells them.
 
-    `edit` saves the class and its sessions. `seen` is that of the move that a person confirmed. Raises
-    NotConfirmed, which undoes the edit.
+    `edit` saves the class and its sessions. `seen` is that of the move that a person confirmed, `choice` the
+    sessions that a new first or last day needs. A class that had ended and goes on gets its completed places
+    back. Raises DatesNotChosen, NotConfirmed and NoSeat, which undo the edit.
     """
-    was = lock_course(course.pk)
-    before = plan_of(was, now=now)
+    was, on = lock_course(course.pk), local_date(now)
+    before, had_ended = plan_of(was, now=now), was.has_ended(on)
     edit()
     edited = Course.objects.get(pk=course.pk)
     _take_sessions_along(was, edited, now=now)
+    fit_sessions(was, edited, choice=choice, now=now)
+    if had_ended and not edited.has_ended(on):
+        places = reopen_places(edited, by=by, reason=f"the class goes on until {day(edited.ends_on)}")
+        places_reopened.send(CourseChange, places=places, by=by, reason="its class goes on")
     move = Move(before, plan_of(edited, now=now), len(_locked_families(edited)))
-    if not _is_news(move, edited, on=local_date(now)):
+    if not _is_news(move, edited, on=on):
         return None
     if not reason.strip() or seen != move.seen:
         raise NotConfirmed(move)
@@ -81,16 +92,17 @@ def change_course(
 
 def plan_of(course: Course, *, now: datetime.datetime) -> Plan:
     """What families know of place and times, as JSON values. Sessions that are over are no news."""
-    place = course.location
-    to_come = [row for row in course.sessions.filter(cancelled_at=None) if row.starts_at > now]
+    place, meetings = course.location, list(course.sessions.filter(cancelled_at=None))
+    to_come = [row for row in meetings if row.starts_at > now]
+    first_on = meetings[0].held_on if meetings and len(to_come) == len(meetings) else course.starts_on
     return {
         "location": place.name,
         "address": place.address,
         "weekday": course.get_weekday_display(),
         "start_time": course.start_time.isoformat(),
         "end_time": course.end_time.isoformat(),
-        "first_on": course.starts_on.isoformat(),
-        "last_on": course.ends_on.isoformat(),
+        "first_on": first_on.isoformat(),
+        "last_on": (meetings[-1].held_on if meetings else course.ends_on).isoformat(),
         "sessions": [
             {
                 "on": row.held_on.isoformat(),

@@ -1,10 +1,12 @@
 """What staff see of moves of a class: the question before one is made, and the list of those that were."""
 
+import datetime
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.defaultfilters import linebreaksbr
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -13,9 +15,12 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from csf.admin import Panel, ReadOnlyAdmin, link, panel
 from csf.templatetags.csf_format import moment
 from enrollments.changes import Move, NotConfirmed, change_course, differences
+from enrollments.dates import DateChoice, DateQuestion, DatesNotChosen
 from enrollments.models import Course, CourseChange
+from enrollments.waitlist import NoSeat
 
 PREFIX = "move"  # of the fields that the question adds to the form of the class
+DATES = "dates"  # of those that the question about its sessions adds
 SEEN = f"{PREFIX}-seen"
 
 
@@ -44,6 +49,11 @@ class CourseMoves:
             page: HttpResponse = super().changeform_view(request, object_id, *args, **kwargs)  # type: ignore[misc]
         except NotConfirmed as asked:
             return self._ask(request, asked.move)
+        except DatesNotChosen as asked:
+            return self._ask_dates(request, asked.question)
+        except NoSeat as refused:
+            messages.error(request, f"Nothing was saved. {refused.message}")
+            return redirect(request.path)
         return page
 
     def save_model(self, request: HttpRequest, obj: Course, form: Any, change: bool) -> None:
@@ -68,17 +78,24 @@ class CourseMoves:
             reason=asked.cleaned_data["reason"] if asked.is_valid() else "",
             seen=request.POST.get(SEEN, ""),
             now=timezone.now(),
+            choice=_choice(request),
         )
+
+    def _ask_dates(self, request: HttpRequest, question: DateQuestion) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": "Which sessions?",
+            "question": question,
+            "typed": _typed(request, without=f"{DATES}-"),
+            "is_none_chosen": question.missing and f"{DATES}-asked" in request.POST,
+        }
+        return TemplateResponse(request, "admin/enrollments/course_dates.html", context)
 
     def _ask(self, request: HttpRequest, move: Move) -> HttpResponse:
         """Brings all that was typed back, hidden, together with the answer."""
         seen = request.POST.get(SEEN)
-        typed = [
-            (name, value)
-            for name, values in request.POST.lists()
-            for value in values
-            if name != "csrfmiddlewaretoken" and not name.startswith(f"{PREFIX}-")
-        ]
+        typed = _typed(request, without=f"{PREFIX}-")
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -89,6 +106,30 @@ class CourseMoves:
             "is_outdated": seen is not None and seen != move.seen,
         }
         return TemplateResponse(request, "admin/enrollments/course_move.html", context)
+
+
+def _choice(request: HttpRequest) -> DateChoice:
+    """What was ticked on the page of the dates."""
+    added = [parsed for text in request.POST.getlist(f"{DATES}-add") if (parsed := _date(text))]
+    deleted = request.POST.getlist(f"{DATES}-delete")
+    return DateChoice(added, frozenset(int(key) for key in deleted if key.isdecimal()))
+
+
+def _date(text: str) -> datetime.date | None:
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _typed(request: HttpRequest, *, without: str) -> list[tuple[str, Any]]:
+    """All that was posted, to be carried along hidden, but for the fields of one question."""
+    return [
+        (name, value)
+        for name, values in request.POST.lists()
+        for value in values
+        if name != "csrfmiddlewaretoken" and not name.startswith(without)
+    ]
 
 
 @admin.register(CourseChange)

@@ -1,5 +1,5 @@
 import datetime
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Self
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -195,17 +195,22 @@ class Course(models.Model):
     def fits_age(self, age: int) -> bool:
         return self.age_min <= age <= self.age_max
 
-    def plan_sessions(self, *, skipping: Collection[datetime.date] = ()) -> "list[CourseSession]":
-        """Write one dated session for each week from first to last day, but for the days in `skipping`."""
+    def weekly_dates(self) -> list[datetime.date]:
+        """One date for each week from the first to the last day, whether or not it has a session."""
         first = self.starts_on + datetime.timedelta(days=(self.weekday - self.starts_on.weekday()) % 7)
         weeks = range((self.ends_on - first).days // 7 + 1)
-        days = [first + datetime.timedelta(weeks=week) for week in weeks]
-        sessions = [
+        return [first + datetime.timedelta(weeks=week) for week in weeks]
+
+    def plan_sessions(self, *, skipping: Collection[datetime.date] = ()) -> "list[CourseSession]":
+        """Write one dated session for each week from first to last day, but for the days in `skipping`."""
+        return self.add_sessions(day for day in self.weekly_dates() if day not in skipping)
+
+    def add_sessions(self, days: Iterable[datetime.date]) -> "list[CourseSession]":
+        """Write a session on each of these days, at the usual time."""
+        return CourseSession.objects.bulk_create(
             CourseSession(course=self, held_on=day, start_time=self.start_time, end_time=self.end_time)
             for day in days
-            if day not in skipping
-        ]
-        return CourseSession.objects.bulk_create(sessions)
+        )
 
 
 class CourseSession(models.Model):

@@ -59,6 +59,8 @@ def _move(course: Context = SWIMMING, was: Context | None = None, **changes: obj
         "was": {name: course[name] for name in PLAN} | (was or {}),
         "is_elsewhere": False,
         "is_at_other_times": False,
+        "has_more_dates": False,
+        "has_fewer_dates": False,
         "gone": [],
         "dates": [],
         "reason": "The pool is being repaired until June.",
@@ -88,7 +90,8 @@ MOVES = {
     "one_session": _move(
         is_at_other_times=True, gone=_dates("2026-09-23"), dates=_dates("2026-09-16", "2026-09-24")
     ),
-    "other_last_day": _move(was={"last_on": "2026-11-11"}, is_at_other_times=True),
+    "extended": _move(was={"last_on": "2026-11-11"}, has_more_dates=True, dates=DATES),
+    "shortened": _move(was={"last_on": "2027-01-13"}, has_fewer_dates=True, gone=GONE, dates=DATES),
     "huge": _move(
         ROBOTICS | {"course": f"{LONG} {LONG}", "location": LONG, "address": LONG},
         was={"location": f"{LONG} {LONG}", "weekday": "Sunday"},
