@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 
 AT_ONCE = 50
 TELL_AFTER = timedelta(minutes=45)
+UNDER_WAY = "A payment of its order is under way, or its outcome is not known."
+UNDECIDED = "The family's bank disputes a payment of its order: nothing becomes credit until it has decided."
 
 
 class OutcomeChanged(Exception):
@@ -188,7 +190,7 @@ def _free_the_seat(
         reason=reason[:300],
         requested_at=now,
     )
-    if not open_attempts(order).exists() and not _payable_invoices(order, cancellation):
+    if not _must_wait(order, cancellation) and not _payable_invoices(order, cancellation):
         _settle(cancellation, order)
     fill(enrollment.course, now=now)
     return cancellation
@@ -211,9 +213,7 @@ def settle_waiting_cancellations() -> int:
             if settle_cancellation(cancellation):
                 settled += 1
             else:
-                _tell_if_late(
-                    cancellation, "A payment of its order is under way, or its outcome is not known."
-                )
+                _tell_if_late(cancellation, UNDECIDED if cancellation.waits_for_bank else UNDER_WAY)
         except (gateway.OutcomeUnknown, gateway.Refused, Stale) as error:
             logger.info("cancellation %s is not settled yet: %r", cancellation.pk, error)
             _tell_if_late(cancellation, repr(error))
@@ -228,13 +228,14 @@ def _tell_if_late(cancellation: Cancellation, why: str) -> None:
 
 
 def settle_cancellation(cancellation: Cancellation) -> bool:
-    """Settle the money of a place that was given up; False while a charge of its order is under way.
+    """Settle the money of a place that was given up; False while a charge of its order is under way, or while
+    the bank disputes what would become credit.
 
     What would be charged less is voided at Stripe first, and seen void. Raises what the gateway raises.
     """
     cancellation.refresh_from_db()
     order = cancellation.order
-    if cancellation not in Cancellation.objects.waiting() or open_attempts(order).exists():
+    if cancellation not in Cancellation.objects.waiting() or _must_wait(order, cancellation):
         return False
     closed = {void(installment) for installment in _payable_invoices(order, cancellation)}
     return _settle_if_still_possible(cancellation, closed)
@@ -246,7 +247,7 @@ def _settle_if_still_possible(cancellation: Cancellation, closed: set[str]) -> b
     """`closed` are the invoices that were seen void or paid."""
     order = _lock(cancellation.enrollment)
     cancellation.refresh_from_db()
-    if open_attempts(order).exists() or cancellation not in Cancellation.objects.waiting():
+    if cancellation not in Cancellation.objects.waiting() or _must_wait(order, cancellation):
         return False
     if {part.stripe_invoice_id for part in _payable_invoices(order, cancellation)} - closed:
         return False  # an invoice was made meanwhile
@@ -254,9 +255,19 @@ def _settle_if_still_possible(cancellation: Cancellation, closed: set[str]) -> b
     return True
 
 
+def _must_wait(order: Order, cancellation: Cancellation) -> bool:
+    return open_attempts(order).exists() or (
+        cancellation.waits_for_bank and _found(order, cancellation).credit_cents > 0
+    )
+
+
+def _found(order: Order, cancellation: Cancellation) -> Relief:
+    return relief(order, cancellation.value_cents, as_credit=Terms(cancellation.terms).gives_credit)
+
+
 def _settle(cancellation: Cancellation, order: Order) -> None:
     """Under the locks of family, class and order. The email hangs on the last row."""
-    found = relief(order, cancellation.value_cents, as_credit=Terms(cancellation.terms).gives_credit)
+    found = _found(order, cancellation)
     by, reason = cancellation.by, f"{cancellation.enrollment} was cancelled"
     relieve(order, found, by=by, reason=reason[:300])
     for payment, cents in found.refunds:
@@ -308,5 +319,5 @@ def _still_wanted(order: Order) -> bool:
 
 def _payable_invoices(order: Order, cancellation: Cancellation) -> list[Installment]:
     """Of what would be charged less, what may be paid on Stripe's page meanwhile."""
-    found = relief(order, cancellation.value_cents, as_credit=Terms(cancellation.terms).gives_credit)
+    found = _found(order, cancellation)
     return [stop.installment for stop in found.stops if stop.installment.stripe_invoice_id]

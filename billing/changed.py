@@ -11,15 +11,18 @@ from billing.models import (
     Credit,
     Refund,
     RefundCause,
+    RefundMethod,
     RefundStatus,
     Transfer,
 )
+from billing.refunds import HANDED_OVER
 from billing.statement import State
 from csf.dates import local_date
 from csf.money import money_text
 from csf.templatetags.csf_format import day
 from orders.models import Order
 
+COLLECT = "Please collect it at our office."
 BANK_DAYS = "Your bank shows it within 5 to 10 business days."
 
 
@@ -50,32 +53,36 @@ def changes_of(order: Order) -> Changes:
 def refund_state(refund: Refund) -> State:
     if refund.cause == RefundCause.DISPUTE:
         return State("Returned by your bank", "over", "")
-    by_card = refund.payment.stripe_payment_intent_id or refund.payment.stripe_invoice_id
     match refund.status:
         case RefundStatus.REQUESTED:
             return State("To be approved", "placed", "Our office looks at it first.")
         case RefundStatus.SUCCEEDED | RefundStatus.EXTERNAL:
-            return State("Refunded", "paid", BANK_DAYS if by_card else "")
+            return State("Refunded", "paid", BANK_DAYS if refund.method == RefundMethod.STRIPE else "")
         case RefundStatus.REJECTED:
             return State("Not refunded", "over", "If you have a question, please ask our office.")
         case RefundStatus.FAILED:
-            return State(
-                "Did not arrive", "overdue", "Our office looks for another way and will write to you."
-            )
-    return State("On its way", "placed", "" if by_card else "Please collect it at our office.")
+            return State("Did not arrive", "overdue", _after_failure(refund))
+    return State("On its way", "placed", COLLECT if refund.method in HANDED_OVER else "")
+
+
+def _after_failure(refund: Refund) -> str:
+    """A later refund of the same payment is the other way, shown on the same page."""
+    later = refund.payment.refunds.counted().filter(pk__gt=refund.pk, cause=RefundCause.STAFF)
+    return "" if later.exists() else "Our office looks for another way and will write to you."
 
 
 def cancelled_text(done: Cancellation) -> str:
     """What a parent is told right after giving up a place."""
     child, course = done.enrollment.child.first_name, done.enrollment.course
     text = f"{child} is no longer enrolled in {course}."
+    if done.status != CancellationStatus.SETTLED and done.waits_for_bank:
+        return f"{text} Your bank is looking at a payment. We will email you once it has decided."
     if done.status != CancellationStatus.SETTLED:
         return f"{text} A payment of this order is just being made: we will email you what becomes of it."
     parts = []
     for refund in done.refunds.select_related("payment").order_by("pk"):
         parts.append(
-            f"{money_text(refund.amount_cents)} goes back {refund.payment.way_back} "
-            "once our office has approved it."
+            f"{money_text(refund.amount_cents)} goes back {refund.way_back} once our office has approved it."
         )
     if done.credit_cents:
         until = credit_ends_on(local_date(timezone.now()))

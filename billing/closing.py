@@ -23,6 +23,7 @@ from billing.models import (
     ClosureLineStatus,
     ClosureStatus,
     CreditCause,
+    Dispute,
     Installment,
     InstallmentStatus,
     Terms,
@@ -363,8 +364,11 @@ def _give_share(line: ClosureLine) -> None:
         _finish(line, ClosureLineStatus.DONE, f"was {place.get_status_display()} before")
         return
     cents = _share_cents(place, session, list(line.closure.course.sessions.all()))
+    order = place.order_item.order
+    if cents and Dispute.objects.undecided().filter(payment__order=order).exists():
+        _finish(line, ClosureLineStatus.FAILED, f"{money_text(cents)} not given: its payment is disputed")
+        return
     if cents:
-        order = place.order_item.order
         grant(
             household=order.household,
             cents=cents,

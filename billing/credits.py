@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import Sum
 
 from billing.models import Cancellation, ClosureLine, Credit, CreditCause
+from billing.models.money import OWN_FAMILY
 from csf.money import money_text
 from csf.report import Line, Report
 from enrollments.models import Household, User
@@ -19,7 +20,11 @@ from orders.models import Order
 logger = logging.getLogger(__name__)
 
 
-class NotEnoughCredit(Exception):
+class NotPossible(Exception):
+    """Why staff cannot do this, in words."""
+
+
+class NotEnoughCredit(NotPossible):
     """The family has less than that; in words."""
 
 
@@ -36,7 +41,12 @@ def grant(
     cancellation: Cancellation | None = None,
     closure_line: ClosureLine | None = None,
 ) -> Credit:
-    """Give a family credit, good for CREDIT_LIFE_DAYS from that day."""
+    """Give a family credit, good for CREDIT_LIFE_DAYS from that day.
+
+    Raises NotPossible for a gift to the own family.
+    """
+    if cause == CreditCause.GRANTED and by and by.household_id == household.pk:
+        raise NotPossible(OWN_FAMILY)
     _lock(household)
     return Credit.objects.create(
         household=household,

@@ -1,4 +1,7 @@
-"""A family's bank takes a payment back: nothing more of that order is charged, and staff answer Stripe."""
+"""A family's bank takes a payment back: nothing more of that order is charged, and staff answer Stripe.
+
+An inquiry is a question of the bank's: it has taken no money, and may become a dispute.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,20 +11,23 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from billing import gateway
-from billing.models import Dispute, Payment, PaymentMethod, Refund, RefundCause, RefundStatus
+from billing.models import Dispute, Payment, Refund, RefundCause, RefundMethod, RefundStatus
 from csf.contention import again_after_deadlock
 from csf.jobs import enqueue
 from csf.models import StaffTask
 from csf.money import money_text
 from orders.models import Order
 
-WON, LOST = {"won", "warning_closed"}, {"lost"}
+# All final statuses of the pinned API version. `prevented`: settled between the networks before it became a
+# dispute, with or without the money; https://docs.stripe.com/changelog/basil/2025-08-27
+FINAL = {"won", "lost", "warning_closed", "prevented"}
 
 
 @again_after_deadlock
 @transaction.atomic
 def settle_dispute(found: Mapping[str, Any], payment: Payment) -> Dispute:
-    """Write what Stripe says about a dispute. Safe to repeat, in any order: a closed one stays closed."""
+    """Write what Stripe says about a dispute. Safe to repeat, in any order: a closed one stays closed, unless
+    the bank has decided otherwise since."""
     Order.objects.select_for_update(no_key=True).get(pk=payment.order_id)
     dispute, is_new = Dispute.objects.get_or_create(
         stripe_id=found["id"],
@@ -35,12 +41,33 @@ def settle_dispute(found: Mapping[str, Any], payment: Payment) -> Dispute:
             "opened_at": gateway.instant(found["created"]),
         },
     )
-    if is_new:
-        Order.objects.filter(pk=payment.order_id, charges_paused_at=None).update(charges_paused_at=Now())
-        StaffTask.open(StaffTask.Kind.DISPUTE, dispute, _what_to_do(dispute))
-    if found["status"] in WON | LOST and dispute.is_open:
-        _close(dispute, found["status"])
+    if found["status"] in FINAL:
+        if dispute.is_open or dispute.status != found["status"]:
+            _close(dispute, found)
+    elif dispute.is_open:
+        _note_open(dispute, found, is_new=is_new)
     return dispute
+
+
+def _note_open(dispute: Dispute, found: Mapping[str, Any], *, is_new: bool) -> None:
+    """Stop charges and ask staff, once for the inquiry and once more for the dispute that comes of it."""
+    was_inquiry = dispute.is_inquiry
+    dispute.status, dispute.amount_cents, dispute.evidence_due_at = (
+        found["status"],
+        found["amount"],
+        _due_at(found),
+    )
+    dispute.save(update_fields=["status", "amount_cents", "evidence_due_at"])
+    if is_new or (was_inquiry and not dispute.is_inquiry):
+        orders = Order.objects.filter(pk=dispute.payment.order_id, charges_paused_at=None)
+        orders.update(charges_paused_at=Now())
+        _ask(dispute, _what_to_do(dispute))
+
+
+def _ask(dispute: Dispute, detail: str) -> None:
+    """In the place of what staff were asked before."""
+    StaffTask.objects.about(dispute).open().update(closed_at=Now())
+    StaffTask.open(StaffTask.Kind.DISPUTE, dispute, detail)
 
 
 def _due_at(found: Mapping[str, Any]) -> Any:
@@ -51,34 +78,61 @@ def _due_at(found: Mapping[str, Any]) -> Any:
 def _what_to_do(dispute: Dispute) -> str:
     amount = money_text(dispute.amount_cents)
     until = f" until {dispute.evidence_due_at:%Y-%m-%d}" if dispute.evidence_due_at else ""
-    return (
-        f"The bank disputes {amount} ({dispute.reason}). Nothing more of this order is charged. Answer in "
-        f"Stripe's dashboard{until}: order, consent and emails are on the dispute's page here."
-    )
-
-
-def _close(dispute: Dispute, status: str) -> None:
-    """What was lost counts as given back; what was won stays, and refunds that waited may go."""
-    dispute.status, dispute.closed_at = status, timezone.now()
-    dispute.save(update_fields=["status", "closed_at"])
-    if status in LOST:
-        payment = dispute.payment
-        for refund in payment.refunds.filter(status__in=[RefundStatus.REQUESTED, RefundStatus.APPROVED]):
-            refund.move(RefundStatus.REJECTED, reason="the bank has given the money back")
-        Refund.objects.create(
-            order=payment.order,
-            payment=payment,
-            amount_cents=dispute.amount_cents,
-            currency=dispute.currency,
-            method=PaymentMethod.STRIPE,
-            cause=RefundCause.DISPUTE,
-            reason=f"dispute {dispute.stripe_id} was lost",
-            status=RefundStatus.EXTERNAL,
+    begin = f"The bank disputes {amount} ({dispute.reason})."
+    if dispute.is_inquiry:
+        begin = (
+            f"The bank asks about {amount} ({dispute.reason}). It has taken no money, and a refund ends its "
+            "question."
         )
-    word = "lost: the money is gone" if status in LOST else "won: the money stays"
-    detail = (
-        f"The dispute about {money_text(dispute.amount_cents)} is {word}. Decide about the other charges."
+    return (
+        f"{begin} Nothing more of this order is charged. Answer in Stripe's dashboard{until}: order, consent "
+        "and emails are on the dispute's page here."
     )
-    StaffTask.objects.about(dispute).open().update(closed_at=Now())
-    StaffTask.open(StaffTask.Kind.DISPUTE, dispute, detail)
+
+
+def _close(dispute: Dispute, found: Mapping[str, Any]) -> None:
+    """What the bank took counts as given back; what it did not take stays, and refunds that waited may go."""
+    dispute.status, dispute.closed_at = found["status"], timezone.now()
+    dispute.save(update_fields=["status", "closed_at"])
+    is_lost = _is_taken(found)
+    _book_loss(dispute) if is_lost else _undo_loss(dispute)
+    word = "lost: the money is gone" if is_lost else "over: the money stays"
+    amount = money_text(dispute.amount_cents)
+    _ask(dispute, f"The dispute about {amount} is {word}. Decide about the other charges.")
     enqueue("billing.tasks.refund")
+
+
+def _is_taken(found: Mapping[str, Any]) -> bool:
+    """Whether the bank has the money; for `prevented` only what moved on our balance says so."""
+    if found["status"] != "prevented":
+        return bool(found["status"] == "lost")
+    moved_cents: int = sum(row["amount"] for row in found.get("balance_transactions") or [])
+    return moved_cents < 0
+
+
+def _book_loss(dispute: Dispute) -> None:
+    payment = dispute.payment
+    for refund in payment.refunds.filter(status__in=[RefundStatus.REQUESTED, RefundStatus.APPROVED]):
+        refund.move(RefundStatus.REJECTED, reason="the bank has given the money back")
+        StaffTask.objects.about(refund).open().update(closed_at=Now())
+    Refund.objects.create(
+        order=payment.order,
+        payment=payment,
+        amount_cents=dispute.amount_cents,
+        currency=dispute.currency,
+        method=RefundMethod.STRIPE,
+        cause=RefundCause.DISPUTE,
+        reason=_loss(dispute),
+        status=RefundStatus.EXTERNAL,
+    )
+
+
+def _undo_loss(dispute: Dispute) -> None:
+    """The bank has decided again, for the school."""
+    lost = dispute.payment.refunds.filter(cause=RefundCause.DISPUTE, status=RefundStatus.EXTERNAL)
+    for refund in lost.filter(reason=_loss(dispute)):
+        refund.move(RefundStatus.FAILED, reason="the bank has given it back to the school")
+
+
+def _loss(dispute: Dispute) -> str:
+    return f"dispute {dispute.stripe_id} was lost"

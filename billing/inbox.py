@@ -38,6 +38,9 @@ FOLLOW_UPS: dict[str, Callable[[str], None]] = {
     "refund.updated": look_at_refund,
     "refund.failed": look_at_refund,
     "charge.dispute.created": look_at_dispute,
+    "charge.dispute.updated": look_at_dispute,
+    "charge.dispute.funds_withdrawn": look_at_dispute,
+    "charge.dispute.funds_reinstated": look_at_dispute,
     "charge.dispute.closed": look_at_dispute,
 }
 

@@ -26,7 +26,7 @@ from billing.models import (
     PaymentMethod,
 )
 from billing.models.charges import OPEN_CHARGE
-from billing.models.money import CHARGEABLE
+from billing.models.money import CHARGEABLE, OWN_FAMILY
 from csf.jobs import enqueue
 from csf.money import money_text
 from csf.state import Stale
@@ -125,11 +125,13 @@ def split(
 
 def waive(*, installment: Installment, by: User, reason: str) -> None:
     """The school lets it go."""
+    _refuse_own_family(installment, by)
     _finish(installment, by, f"waived: {_given(reason)}", InstallmentStatus.WAIVED)
 
 
 def cancel(*, installment: Installment, by: User, reason: str) -> None:
     """It is not owed any more."""
+    _refuse_own_family(installment, by)
     _finish(installment, by, f"cancelled: {_given(reason)}", InstallmentStatus.CANCELLED)
 
 
@@ -137,6 +139,7 @@ def record_offline(
     *, installment: Installment, by: User, reason: str, method: PaymentMethod, received_at: datetime.datetime
 ) -> Payment:
     """Money that came as cash or by check."""
+    _refuse_own_family(installment, by)
     note = f"paid by {method.label}: {_given(reason)}"
     with _ended(installment, by, note) as locked:
         locked.move(InstallmentStatus.PAID, by=by, reason=note[:300])
@@ -153,6 +156,11 @@ def record_offline(
 def _finish(installment: Installment, by: User, note: str, to: InstallmentStatus) -> None:
     with _ended(installment, by, note) as locked:
         locked.move(to, by=by, reason=note[:300])
+
+
+def _refuse_own_family(installment: Installment, by: User) -> None:
+    if by.household_id == installment.order.household_id:
+        raise NotPossible(OWN_FAMILY)
 
 
 def _given(reason: str) -> str:

@@ -12,27 +12,32 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Sum
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from billing import gateway
+from billing.credits import grant
 from billing.models import (
     Cancellation,
+    CreditCause,
+    Dispute,
     Payment,
-    PaymentMethod,
     Refund,
     RefundCause,
+    RefundMethod,
     RefundStatus,
 )
+from billing.models.money import OWN_FAMILY
 from billing.models.refunds import GONE_BACK
 from billing.owed import refundable
 from csf.contention import again_after_deadlock
+from csf.dates import local_date
 from csf.jobs import enqueue
 from csf.models import Instance, StaffTask
 from csf.money import money_text
 from csf.state import Stale
-from enrollments.models import User
+from enrollments.models import Household, User
 from orders.models import Order
 
 logger = logging.getLogger(__name__)
@@ -42,6 +47,7 @@ KEY_LIFE = timedelta(hours=23)  # a key is good for a day at Stripe; a little le
 UNDER_WAY = [RefundStatus.SENDING, RefundStatus.UNKNOWN]
 LOOK_AGAIN_MINUTES = [1, 5, 15, 60]
 AT_ONCE = 100
+HANDED_OVER = [RefundMethod.CASH, RefundMethod.CHECK]
 
 
 class NotPossible(Exception):
@@ -60,8 +66,10 @@ def request_refund(
     reason: str,
     by: User | None = None,
     cancellation: Cancellation | None = None,
+    method: RefundMethod | None = None,
 ) -> Refund:
-    """Ask for money of one payment to go back. Runs in the caller's transaction, under the order's lock.
+    """Ask for money of one payment to go back, the way it came unless a method is given. Runs in the caller's
+    transaction, under the order's lock.
 
     Raises NotPossible for more than is left of the payment.
     """
@@ -76,24 +84,43 @@ def request_refund(
         cancellation=cancellation,
         amount_cents=cents,
         currency=payment.currency,
-        method=payment.method,
+        method=method or payment.method,
         cause=cause,
         reason=reason[:300],
         requested_by=by,
-        needs_second_person=cents > settings.REFUND_TWO_PERSON_CENTS,
+        needs_second_person=_is_above_limit(payment.order, more_cents=cents),
     )
     StaffTask.open(StaffTask.Kind.REFUND_TO_APPROVE, refund, f"{money_text(cents)}: {reason}"[:300])
     return refund
 
 
+def _is_above_limit(order: Order, *, more_cents: int = 0) -> bool:
+    """Whether the refunds of an order need two people: their sum counts, so slices do not get around it."""
+    sum_cents = order.refunds.counted().aggregate(sum=Sum("amount_cents"))["sum"] or 0
+    return bool(sum_cents + more_cents > settings.REFUND_TWO_PERSON_CENTS)
+
+
 @again_after_deadlock
 @transaction.atomic
-def ask_for_refund(*, payment: Payment, cents: int, reason: str, by: User) -> Refund:
-    """Staff ask for one outside of any cancellation. Raises NotPossible."""
+def ask_for_refund(
+    *, payment: Payment, cents: int, reason: str, by: User, method: RefundMethod | None = None
+) -> Refund:
+    """Staff ask for one outside of any cancellation. Raises NotPossible.
+
+    Money goes back the way it came. Only once the card has not taken it, `method` may be another one.
+    """
     if not reason.strip():
         raise NotPossible("Say why: it stays in the history.")
     Order.objects.select_for_update(no_key=True).get(pk=payment.order_id)
-    return request_refund(payment=payment, cents=cents, cause=RefundCause.STAFF, reason=reason, by=by)
+    if method not in {None, payment.method} and not has_failed_by_card(payment):
+        raise NotPossible("Money goes back the way it came, unless that has failed before.")
+    return request_refund(
+        payment=payment, cents=cents, cause=RefundCause.STAFF, reason=reason, by=by, method=method
+    )
+
+
+def has_failed_by_card(payment: Payment) -> bool:
+    return payment.refunds.filter(status=RefundStatus.FAILED, method=RefundMethod.STRIPE).exists()
 
 
 def refund_unmatched(payment: Payment) -> None:
@@ -122,14 +149,50 @@ def approve_by_system(refund: Refund, *, reason: str) -> None:
     enqueue("billing.tasks.refund")
 
 
+@again_after_deadlock
 @transaction.atomic
 def approve(*, refund: Refund, by: User, reason: str = "") -> None:
-    """Let the money go back. Above REFUND_TWO_PERSON_CENTS not by the one who asked. Raises NotPossible."""
-    if refund.needs_second_person and refund.requested_by_id == by.pk:
+    """Let the money go back. Never to the own family, and not by the one who asked once the refunds of the
+    order are above REFUND_TWO_PERSON_CENTS in sum. Raises NotPossible."""
+    Household.objects.select_for_update(no_key=True).get(pk=refund.order.household_id)
+    order = Order.objects.select_for_update(no_key=True).get(pk=refund.order_id)
+    _refuse_own_family(refund, by)
+    is_above = _is_above_limit(order)
+    if is_above and refund.requested_by_id == by.pk:
         limit = money_text(settings.REFUND_TWO_PERSON_CENTS)
-        raise NotPossible(f"Above {limit} another person than the one who asked must approve it.")
-    _decide(refund, RefundStatus.APPROVED, by=by, reason=reason)
+        raise NotPossible(
+            f"The refunds of this order are above {limit} together: another person than the one who asked "
+            "must approve it."
+        )
+    if refund.method == RefundMethod.CREDIT:
+        _refuse_while_disputed(refund)
+    _decide(refund, RefundStatus.APPROVED, by=by, reason=reason, needs_second_person=is_above, approved_by=by)
+    if refund.method == RefundMethod.CREDIT:
+        _give_as_credit(refund, by=by)
     enqueue("billing.tasks.refund")
+
+
+def _give_as_credit(refund: Refund, *, by: User) -> None:
+    grant(
+        household=refund.order.household,
+        cents=refund.amount_cents,
+        cause=CreditCause.REFUND,
+        reason=refund.reason,
+        on=local_date(timezone.now()),
+        by=by,
+        order=refund.order,
+    )
+    refund.move(RefundStatus.SUCCEEDED, by=by, reason="given as credit")
+
+
+def _refuse_own_family(refund: Refund, by: User) -> None:
+    if by.household_id == refund.order.household_id:
+        raise NotPossible(OWN_FAMILY)
+
+
+def _refuse_while_disputed(refund: Refund) -> None:
+    if Dispute.objects.undecided().filter(payment=refund.payment_id).exists():
+        raise NotPossible("The family's bank disputes this payment and may give the money back itself.")
 
 
 @transaction.atomic
@@ -140,14 +203,11 @@ def reject(*, refund: Refund, by: User, reason: str) -> None:
     _decide(refund, RefundStatus.REJECTED, by=by, reason=reason)
 
 
-def _decide(refund: Refund, to: RefundStatus, *, by: User, reason: str) -> None:
+def _decide(refund: Refund, to: RefundStatus, *, by: User, reason: str, **columns: Any) -> None:
     if refund.status != RefundStatus.REQUESTED:
         raise NotPossible("It was decided already.")
     try:
-        if to == RefundStatus.APPROVED:
-            refund.move(to, by=by, reason=reason[:300], approved_by=by)
-        else:
-            refund.move(to, by=by, reason=reason[:300])
+        refund.move(to, by=by, reason=reason[:300], **columns)
     except Stale as lost:
         raise NotPossible("It was decided already.") from lost
     StaffTask.objects.about(refund).filter(kind=StaffTask.Kind.REFUND_TO_APPROVE).close(by=by)
@@ -156,8 +216,11 @@ def _decide(refund: Refund, to: RefundStatus, *, by: User, reason: str) -> None:
 @transaction.atomic
 def record_handed_over(*, refund: Refund, by: User, reason: str = "") -> None:
     """Cash or a check went back to the family. Raises NotPossible."""
-    if refund.method == PaymentMethod.STRIPE:
-        raise NotPossible("This money goes back by card.")
+    Order.objects.select_for_update(no_key=True).get(pk=refund.order_id)
+    if refund.method not in HANDED_OVER:
+        raise NotPossible(f"This money goes back by {refund.get_method_display()}.")
+    _refuse_own_family(refund, by)
+    _refuse_while_disputed(refund)
     try:
         refund.move(RefundStatus.SUCCEEDED, by=by, reason=f"handed over {reason}".strip()[:300])
     except Stale as lost:
@@ -223,13 +286,12 @@ def _made(refund: Refund) -> gateway.Object:
     if not refund.stripe_payment_intent_id:
         Refund.objects.filter(pk=refund.pk).update(stripe_payment_intent_id=intent)
         refund.stripe_payment_intent_id = intent
+    # Looked up first, always: it may have been made after the backup that this database was restored from.
+    found = gateway.find_refund(payment_intent=intent, refund=str(refund.public_id))
     first_sent = refund.transitions.filter(to_status=RefundStatus.SENDING).earliest("pk")
     is_young = timezone.now() - first_sent.created_at < KEY_LIFE
-    if refund.tries > 1 and (not is_young or refund.tries > len(LOOK_AGAIN_MINUTES)):
-        # Its key may be forgotten, or answers with a stored error: what happened is only read.
-        found = gateway.find_refund(payment_intent=intent, refund=str(refund.public_id))
-        if found is not None or not is_young:
-            return found or _not_made(refund)
+    if found is not None or not is_young:
+        return found or _not_made(refund)
     return gateway.create_refund(
         payment_intent=intent,
         amount_cents=refund.amount_cents,
@@ -352,7 +414,7 @@ def book_external(found: Mapping[str, Any], payment: Payment) -> None:
             "payment": payment,
             "amount_cents": found["amount"],
             "currency": found["currency"],
-            "method": PaymentMethod.STRIPE,
+            "method": RefundMethod.STRIPE,
             "cause": RefundCause.DASHBOARD,
             "reason": "made in Stripe's dashboard",
             "status": RefundStatus.EXTERNAL,

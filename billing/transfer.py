@@ -23,6 +23,7 @@ from billing.models import (
     Card,
     ChargeKind,
     CreditCause,
+    Dispute,
     Installment,
     Terms,
     Transfer,
@@ -166,6 +167,8 @@ def _check_money(move: Move, seen: str | None) -> None:
     order = move.item.order
     if seen is not None and move.seen != seen:
         raise NotPossible("Something has changed since you saw these figures. Please look at the new ones.")
+    if move.relief.credit_cents and Dispute.objects.undecided().filter(payment__order=order).exists():
+        raise NotPossible("The bank disputes a payment of this order: no credit before it has decided.")
     if open_attempts(order).exists() or Cancellation.objects.waiting().filter(order=order).exists():
         raise NotPossible("A payment of this order is under way; please wait for it.")
 

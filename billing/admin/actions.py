@@ -13,12 +13,11 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
-from billing import installments, refunds
+from billing import credits, installments, refunds
 from billing.admin.installment_forms import ReasonForm
-from billing.credits import NotEnoughCredit
 from csf.admin import Button, ModelAdmin, Panel, row_buttons
 
-REFUSED = (installments.NotPossible, refunds.NotPossible, NotEnoughCredit)
+REFUSED = (installments.NotPossible, refunds.NotPossible, credits.NotPossible)
 
 
 class Facts(Protocol):

@@ -14,9 +14,10 @@ from billing import refunds
 from billing.admin.actions import Action, Actions, FactsForm
 from billing.admin.installment_forms import REASON_LENGTH, ReasonForm
 from billing.cancel import Outcome, OutcomeChanged, cancel_enrollment, outcome_of, policy_terms
-from billing.models import Payment, PaymentMethod, Refund, RefundStatus, Terms
+from billing.models import Payment, Refund, RefundMethod, RefundStatus, Terms
+from billing.models.money import OWN_FAMILY
 from billing.owed import refundable
-from billing.refunds import NotPossible
+from billing.refunds import HANDED_OVER, NotPossible, has_failed_by_card
 from csf.admin import Panel, badge, link
 from csf.dates import local_date
 from csf.form_fields import CentsField
@@ -108,6 +109,9 @@ class CancelPlaceForm(FactsForm):
 
 
 def _cancel_place(*, enrollment: Enrollment, by: User, reason: str, terms: Terms, seen: str) -> None:
+    order = enrollment.order_item.order
+    if by.household_id == order.household_id and terms != policy_terms(order, now=timezone.now()):
+        raise NotPossible(f"{OWN_FAMILY} You may choose our policy only.")
     try:
         cancel_enrollment(
             enrollment=enrollment, by=by, reason=reason, now=timezone.now(), terms=terms, seen=seen
@@ -153,6 +157,11 @@ class PaymentFacts:
         return cls(payment, dict(refundable(payment.order)).get(payment, 0))
 
     @property
+    def ways(self) -> list[RefundMethod]:
+        """The way it came; any way once a refund to the card has failed."""
+        return list(RefundMethod) if has_failed_by_card(self.row) else [RefundMethod(self.row.method)]
+
+    @property
     def seen(self) -> str:
         return str(self.room_cents)
 
@@ -173,9 +182,24 @@ class PaymentFacts:
         return Panel("", ["Family", "Order", "Received", "Amount", "Goes back", "Can still go back"], [row])
 
 
-class RefundForm(ReasonForm):
+class RefundForm(FactsForm):
     cents = CentsField(label="Amount to refund")
-    field_order = ["cents", "reason"]
+    method = forms.TypedChoiceField(
+        label="The family gets it",
+        coerce=RefundMethod,
+        widget=UnfoldAdminSelectWidget,
+        help_text="Another way than the card is possible once a refund to it has failed.",
+    )
+    field_order = ["cents", "method", "reason"]
+
+    def __init__(self, *args: Any, facts: PaymentFacts, **options: Any) -> None:
+        super().__init__(*args, facts=facts, **options)
+        method: Any = self.fields["method"]
+        method.choices = [(way.value, way.label) for way in facts.ways]
+        method.initial, method.required = facts.row.method, False
+
+    def arguments(self) -> dict[str, Any]:
+        return super().arguments() | {"method": self.cleaned_data["method"] or None}
 
 
 PAYMENT_ACTIONS = Actions(
@@ -216,7 +240,7 @@ class RefundFacts:
 
     @property
     def can_be_handed_over(self) -> bool:
-        return self.row.status == RefundStatus.APPROVED and self.row.method != PaymentMethod.STRIPE
+        return self.row.status == RefundStatus.APPROVED and self.row.method in HANDED_OVER
 
     @property
     def seen(self) -> str:
@@ -224,7 +248,7 @@ class RefundFacts:
 
     @property
     def words(self) -> dict[str, Any]:
-        return {"amount": money_text(self.row.amount_cents), "way_back": self.row.payment.way_back}
+        return {"amount": money_text(self.row.amount_cents), "way_back": self.row.way_back}
 
     def panel(self) -> Panel:
         refund = self.row
@@ -234,7 +258,7 @@ class RefundFacts:
             link(refund.cancellation.enrollment) if refund.cancellation else "",
             money_text(refund.amount_cents),
             f"{money_text(refund.payment.amount_cents)}, {moment(refund.payment.received_at)}",
-            refund.payment.way_back,
+            refund.way_back,
             link(refund.requested_by) if refund.requested_by else "the system",
             refund.reason,
             badge(refund.status, refund.get_status_display()),

@@ -64,7 +64,7 @@ class RefundAdmin(ReadOnlyAdmin):
 
     @admin.display(description="amount", ordering="amount_cents")
     def amount(self, refund: Refund) -> str:
-        return f"{money_text(refund.amount_cents)} {refund.payment.way_back}"
+        return f"{money_text(refund.amount_cents)} {refund.way_back}"
 
     @admin.display(description="place")
     def place(self, refund: Refund) -> SafeString | None:
@@ -156,7 +156,7 @@ def _refunds(title: str, rows: Any) -> Panel:
             (
                 link(row, moment(row.created_at)),
                 money_text(row.amount_cents),
-                row.payment.way_back,
+                row.way_back,
                 badge(row.status, row.get_status_display()),
                 row.get_cause_display(),
                 link(row.requested_by) if row.requested_by else "system",

@@ -25,7 +25,7 @@ from billing.models.money import (
     StripeCustomer,
 )
 from billing.models.plans import Card, CardUpdate, Consent, PaymentPlan, PlanInterval
-from billing.models.refunds import Dispute, Refund, RefundCause, RefundStatus, RefundTransition
+from billing.models.refunds import Dispute, Refund, RefundCause, RefundMethod, RefundStatus, RefundTransition
 
 __all__ = [
     "BookDifference",
@@ -57,6 +57,7 @@ __all__ = [
     "PlanInterval",
     "Refund",
     "RefundCause",
+    "RefundMethod",
     "RefundStatus",
     "RefundTransition",
     "StripeCustomer",

@@ -9,6 +9,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from billing.models.money import Installment
+from billing.models.refunds import Dispute
 from csf.state import StatefulModel, TransitionRow, edges, transition
 from enrollments.models import Course, CourseSession, Enrollment, User
 from orders.models import Order
@@ -102,6 +103,11 @@ class Cancellation(StatefulModel):
 
     def __str__(self) -> str:
         return f"Cancellation of {self.enrollment}"
+
+    @property
+    def waits_for_bank(self) -> bool:
+        """Its money cannot become credit while the bank may still take it."""
+        return Dispute.objects.undecided().filter(payment__order=self.order_id).exists()
 
     def settle(
         self, *, stopped_cents: int, refund_cents: int, credit_cents: int, stops: list[dict[str, Any]]

@@ -13,6 +13,7 @@ class CreditCause(models.TextChoices):
     CANCELLATION = "cancellation", "for a cancelled class"
     SESSION = "session", "for a session that did not take place"
     TRANSFER = "transfer", "for a move to a class that costs less"
+    REFUND = "refund", "in place of a refund"
     GRANTED = "granted", "given by the office"
     SPENT = "spent", "used for an order"
     RETURNED = "returned", "back from an order that was not paid"
@@ -20,7 +21,13 @@ class CreditCause(models.TextChoices):
     TAKEN_BACK = "taken_back", "taken back by the office"
 
 
-GIVEN = [CreditCause.CANCELLATION, CreditCause.SESSION, CreditCause.TRANSFER, CreditCause.GRANTED]
+GIVEN = [
+    CreditCause.CANCELLATION,
+    CreditCause.SESSION,
+    CreditCause.TRANSFER,
+    CreditCause.REFUND,
+    CreditCause.GRANTED,
+]
 TAKEN = [CreditCause.SPENT, CreditCause.EXPIRED, CreditCause.TAKEN_BACK]
 
 

@@ -214,6 +214,9 @@ class InstallmentNote(models.Model):
         return self.text
 
 
+OWN_FAMILY = "This is your own family: somebody else has to do it."
+
+
 class PaymentMethod(models.TextChoices):
     STRIPE = "stripe", "card"
     CASH = "cash", "cash"

@@ -4,8 +4,9 @@ from typing import Any, Self
 from django.db import models
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 
-from billing.models.money import Payment, PaymentMethod
+from billing.models.money import Payment
 from csf.state import StatefulModel, TransitionRow, edges, transition
 from enrollments.models import User
 from orders.models import Order
@@ -20,6 +21,15 @@ class RefundStatus(models.TextChoices):
     SUCCEEDED = "succeeded", "refunded"
     FAILED = "failed", "failed"
     EXTERNAL = "external", "made at Stripe"
+
+
+class RefundMethod(models.TextChoices):
+    """How money goes back: the way it came, or another way if the card does not take it."""
+
+    STRIPE = "stripe", "card"
+    CASH = "cash", "cash"
+    CHECK = "check", "check"
+    CREDIT = "credit", "credit on the family's account"
 
 
 class RefundCause(models.TextChoices):
@@ -52,20 +62,20 @@ class RefundQuerySet(models.QuerySet["Refund"]):
         look = Q(status__in=[RefundStatus.UNKNOWN, RefundStatus.SENDING], next_look_at__lte=Now())
         free = Q(leased_until=None) | Q(leased_until__lt=Now())
         # While the bank disputes a payment, it may take the money itself.
-        disputed = Exists(Dispute.objects.filter(payment=OuterRef("payment"), closed_at=None))
+        disputed = Exists(Dispute.objects.undecided().filter(payment=OuterRef("payment")))
         approved = Q(~disputed, status=RefundStatus.APPROVED)
-        return self.filter(free, approved | look, method=PaymentMethod.STRIPE)
+        return self.filter(free, approved | look, method=RefundMethod.STRIPE)
 
 
 class Refund(StatefulModel):
-    """Money that goes back from one payment the way it came. Its public id makes Stripe's idempotency key."""
+    """Money of one payment that goes back. Its public id makes Stripe's idempotency key."""
 
     EDGES = edges(
         {
             RefundStatus.REQUESTED: {RefundStatus.APPROVED, RefundStatus.REJECTED},
             RefundStatus.APPROVED: {
                 RefundStatus.SENDING,
-                RefundStatus.SUCCEEDED,  # cash is handed over
+                RefundStatus.SUCCEEDED,  # cash is handed over, credit is given
                 RefundStatus.REJECTED,  # the bank has given the money back after a dispute
             },
             RefundStatus.SENDING: {RefundStatus.SUCCEEDED, RefundStatus.FAILED, RefundStatus.UNKNOWN},
@@ -88,7 +98,7 @@ class Refund(StatefulModel):
     )
     amount_cents = models.PositiveIntegerField()
     currency = models.CharField(max_length=3)
-    method = models.CharField(max_length=20, choices=PaymentMethod.choices)
+    method = models.CharField(max_length=20, choices=RefundMethod.choices)
     cause = models.CharField(max_length=20, choices=RefundCause.choices)
     reason = models.CharField(max_length=300)
     status = models.CharField(
@@ -134,6 +144,18 @@ class Refund(StatefulModel):
     def __str__(self) -> str:
         return f"Refund of {self.payment}"
 
+    @property
+    def way_back(self) -> str:
+        """How it reaches the family, in words that follow a verb."""
+        match self.method:
+            case RefundMethod.CASH:
+                return gettext("in cash")
+            case RefundMethod.CHECK:
+                return gettext("by check")
+            case RefundMethod.CREDIT:
+                return gettext("as credit on your account")
+        return self.payment.way_back
+
     def move(self, to: RefundStatus, *, by: User | None = None, reason: str = "", **columns: Any) -> None:
         """Raises Stale if the refund has moved meanwhile."""
         transition(self, to, by=by, reason=reason, **columns)
@@ -144,6 +166,16 @@ class RefundTransition(TransitionRow):
 
     class Meta:
         ordering = ["pk"]
+
+
+class DisputeQuerySet(models.QuerySet["Dispute"]):
+    def undecided(self) -> Self:
+        """The bank has the money, or may still take it. An inquiry (`warning_...`) has taken nothing, and a
+        refund is the way to end it."""
+        return self.filter(closed_at=None).exclude(status__startswith=INQUIRY)
+
+
+INQUIRY = "warning_"
 
 
 class Dispute(models.Model):
@@ -159,6 +191,8 @@ class Dispute(models.Model):
     opened_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True, blank=True)
 
+    objects = DisputeQuerySet.as_manager()
+
     class Meta:
         ordering = ["-opened_at", "-pk"]
 
@@ -168,3 +202,7 @@ class Dispute(models.Model):
     @property
     def is_open(self) -> bool:
         return self.closed_at is None
+
+    @property
+    def is_inquiry(self) -> bool:
+        return self.status.startswith(INQUIRY)

@@ -221,7 +221,7 @@ def cancellation_snapshot(fact: CancellationTransition) -> Snapshot:
             "refund_cents": cancellation.refund_cents or 0,
             "stopped_cents": cancellation.stopped_cents or 0,
             "refunds": [
-                {"amount_cents": refund.amount_cents, "way_back": refund.payment.way_back}
+                {"amount_cents": refund.amount_cents, "way_back": refund.way_back}
                 for refund in cancellation.refunds.select_related("payment").order_by("pk")
             ],
             "credit_cents": cancellation.credit_cents or 0,
@@ -240,7 +240,7 @@ def refund_snapshot(fact: RefundTransition) -> Snapshot:
     return order_facts(refund.order) | {
         "amount_cents": refund.amount_cents,
         "by_card": refund.method == PaymentMethod.STRIPE,
-        "way_back": refund.payment.way_back,
+        "way_back": refund.way_back,
         "cause": refund.cause,
         "paid_at": refund.payment.received_at.isoformat(),
         "happened_at": fact.created_at.isoformat(),

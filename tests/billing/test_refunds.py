@@ -7,17 +7,18 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from billing import refunds
+from billing import credits, installments, refunds
 from billing.cancel import cancel_enrollment
+from billing.changed import refund_state
 from billing.credits import grant
-from billing.lookups import look_at_dispute, look_at_refund
+from billing.lookups import look_at_refund
 from billing.models import (
     CreditCause,
-    Dispute,
     Payment,
     PaymentMethod,
     Refund,
     RefundCause,
+    RefundMethod,
 )
 from billing.refunds import (
     NotPossible,
@@ -30,10 +31,10 @@ from billing.refunds import (
     run_refund,
 )
 from csf.invariants import violations
-from csf.models import StaffTask
+from csf.models import Instance, StaffTask
 from enrollments.models import Enrollment
 from notifications.models import EmailMessage
-from tests.factories import create_order, create_staff
+from tests.factories import create_guardian, create_order, create_staff
 from tests.shop import VISA, hear, open_page
 from tests.waiting import Meeting
 
@@ -119,17 +120,80 @@ def test_never_more_than_is_left_of_the_payment(shop):
         asked(payment, 1)
 
 
-def test_above_the_limit_another_person_must_approve(shop, settings):
+def test_one_person_cannot_refund_more_than_the_limit_in_slices(shop, settings):
     settings.REFUND_TWO_PERSON_CENTS = 5000
-    payment, staff = paid(shop), create_staff()
-    small, large = asked(payment, 5000, by=staff), asked(payment, 5001, by=staff)
+    payment, clerk, owner = paid(shop), create_staff(), create_staff()
+    first = asked(payment, 5000, by=clerk)
+    approve(refund=first, by=clerk)
 
-    approve(refund=small, by=staff)
+    second, third = asked(payment, 1, by=clerk), asked(payment, 400, by=owner)
+    with pytest.raises(NotPossible, match="together: another person"):
+        approve(refund=second, by=clerk)
     with pytest.raises(NotPossible, match="another person"):
-        approve(refund=large, by=staff)
-    approve(refund=large, by=create_staff())
+        approve(refund=third, by=owner)
+    approve(refund=second, by=owner)
+    approve(refund=third, by=clerk)
 
+    needed = Refund.objects.order_by("pk").values_list("needs_second_person", flat=True)
+    assert list(needed) == [False, True, True]
     assert violations() == []
+
+
+def test_slices_that_were_asked_for_before_any_was_approved_count_together(shop, settings):
+    settings.REFUND_TWO_PERSON_CENTS = 5000
+    payment, clerk = paid(shop), create_staff()
+    slices = [asked(payment, 3000, by=clerk) for _ in range(3)]
+
+    for refund in slices:
+        with pytest.raises(NotPossible, match="another person"):
+            approve(refund=refund, by=clerk)
+    for refund in slices[1:]:
+        reject(refund=refund, by=clerk, reason="one is enough")
+    approve(refund=slices[0], by=clerk)
+
+    assert Refund.objects.get(status="approved").amount_cents == 3000
+    assert violations() == []
+
+
+def family_member(household, number=0):
+    """A guardian who is a superuser as well."""
+    guardian = household.guardians.order_by("pk")[number]
+    type(guardian).objects.filter(pk=guardian.pk).update(is_staff=True, is_superuser=True)
+    guardian.refresh_from_db()
+    return guardian
+
+
+@pytest.mark.parametrize("who", [0, 1])
+def test_nobody_gives_money_to_the_own_family(shop, who):
+    """Neither guardian, not even as the owner of the school."""
+    payment = paid(shop)
+    household = payment.order.household
+    part = create_order(household=household).installments.get()
+    create_guardian(household=household)
+    me, colleague = family_member(household, who), create_staff()
+    cash = Payment.objects.create(
+        order=payment.order, amount_cents=4000, currency="usd", method="cash", received_at=timezone.now()
+    )
+    in_cash = asked(cash, 4000, by=colleague)
+
+    for refund in (asked(payment, by=me), asked(payment, by=colleague), in_cash):
+        with pytest.raises(NotPossible, match="your own family"):
+            approve(refund=refund, by=me)
+    approve(refund=in_cash, by=colleague)
+    with pytest.raises(NotPossible, match="your own family"):
+        record_handed_over(refund=in_cash, by=me)
+    gift = {"household": household, "cents": 100, "cause": CreditCause.GRANTED, "reason": "x"}
+    with pytest.raises(credits.NotPossible, match="your own family"):
+        grant(**gift, on=timezone.localdate(), by=me)
+    for act, more in [
+        (installments.waive, {}),
+        (installments.cancel, {}),
+        (installments.record_offline, {"method": PaymentMethod.CASH, "received_at": timezone.now()}),
+    ]:
+        with pytest.raises(installments.NotPossible, match="your own family"):
+            act(installment=part, by=me, reason="x", **more)
+    reject(refund=asked(payment, 1, by=me), by=me, reason="a mistake")
+    assert household.credits.count() == 0
 
 
 def test_a_rejected_one_is_told_only_if_the_family_was_promised_it(shop):
@@ -170,6 +234,58 @@ def test_cash_is_handed_over_after_it_was_approved(shop):
     assert EmailMessage.objects.get(kind="refund_issued").context["way_back"] == "in cash"
     with pytest.raises(NotPossible, match="by card"):
         record_handed_over(refund=approved(order.payments.get(method=PaymentMethod.STRIPE)), by=staff)
+
+
+def test_money_that_could_not_go_back_by_card_can_go_back_another_way(shop):
+    payment, staff = paid(shop, REFUND_FAILS_LATER), create_staff()
+    with pytest.raises(NotPossible, match="the way it came"):
+        ask_for_refund(payment=payment, cents=100, reason="x", by=staff, method=RefundMethod.CHECK)
+    approved(payment)
+    refund_waiting()
+    shop.server.control("POST", "/_clock", {"advance": 24 * 3600})
+    hear(shop, *EVENTS)
+    failed = Refund.objects.get()
+    assert "another way and will write" in refund_state(failed).text
+
+    ways = {}
+    for method, cents in [("check", 3000), ("credit", 2000)]:
+        refund = ask_for_refund(
+            payment=payment, cents=cents, reason=f"by {method}", by=staff, method=RefundMethod(method)
+        )
+        approve(refund=refund, by=create_staff())
+        ways[method] = refund
+    assert refund_state(failed).text == ""
+    with pytest.raises(NotPossible, match="by credit"):
+        record_handed_over(refund=ways["credit"], by=staff)
+    record_handed_over(refund=ways["check"], by=staff)
+    refund_waiting()
+
+    assert went_back(shop) == []
+    assert payment.order.household.credits.balance_cents() == 2000
+    issued = EmailMessage.objects.filter(kind="refund_issued").order_by("pk")
+    assert list(issued.values_list("context__way_back", flat=True)) == [
+        "to Visa ending in 5126",
+        "as credit on your account",
+        "by check",
+    ]
+    assert violations() == []
+
+
+def test_a_refund_that_was_made_after_the_backup_is_not_made_again(shop):
+    payment = paid(shop)
+    refund = approved(payment)  # in the backup: approved, not sent yet
+    # The installation that was lost sent it right after; a day later Stripe has forgotten its key.
+    made = {"payment_intent": payment.stripe_payment_intent_id, "amount": 5000}
+    shop.server.control("POST", "/_refunds", made | {"metadata": {"refund": str(refund.public_id)}})
+    Instance.quarantine()
+    Instance.release()
+
+    refund_waiting()
+    hear(shop, *EVENTS)
+
+    refund.refresh_from_db()
+    assert (refund.status, went_back(shop), Refund.objects.count()) == ("succeeded", [5000], 1)
+    assert mails() == ["refund_issued"]
 
 
 # --- Stripe's answers ---------------------------------------------------------------------------------------
@@ -421,59 +537,6 @@ def test_approved_and_rejected_at_once_is_one_of_both(shop, committed_db):
     with ThreadPoolExecutor(2) as pool:
         assert sum(pool.map(act, acts * 4)) == 1
     assert refund.transitions.count() == 1
-
-
-# --- Disputes -----------------------------------------------------------------------------------------------
-
-
-def disputed(shop):
-    payment = paid(shop, DISPUTED)
-    hear(shop, "charge.dispute.created")
-    return payment, Dispute.objects.get()
-
-
-def close(shop, dispute, status):
-    shop.server.control("POST", f"/_disputes/{dispute.stripe_id}", {"status": status})
-    hear(shop, "charge.dispute.closed")
-
-
-def test_a_dispute_stops_charges_and_refunds_until_it_is_decided(shop):
-    payment, dispute = disputed(shop)
-    payment.order.refresh_from_db()
-    assert payment.order.charges_paused_at
-    assert open_tasks() == ["dispute"]
-    refund = approved(payment)
-
-    refund_waiting()
-    refund.refresh_from_db()
-    assert (refund.status, went_back(shop)) == ("approved", [])
-
-    close(shop, dispute, "won")
-    refund_waiting()
-    refund.refresh_from_db()
-    assert refund.status == "succeeded"
-    assert violations() == []
-
-
-def test_a_lost_dispute_is_money_gone_and_ends_what_was_asked_for(shop):
-    payment, dispute = disputed(shop)
-    waiting, granted = asked(payment, 1000), approved(payment)
-
-    close(shop, dispute, "lost")
-    hear(shop, "charge.dispute.closed")
-    look_at_dispute(dispute.stripe_id)
-    refund_waiting()
-
-    statuses = {row.cause: row.status for row in Refund.objects.all()}
-    assert statuses == {"staff": "rejected", "dispute": "external"}
-    for refund in (waiting, granted):
-        refund.refresh_from_db()
-        assert refund.status == "rejected"
-    assert Refund.objects.get(cause="dispute").amount_cents == payment.amount_cents
-    with pytest.raises(NotPossible, match=r"\$0\.00"):
-        asked(payment, 1)
-    assert (mails(), went_back(shop)) == ([], [])
-    assert violations() == []
 
 
 # --- Late and double money ----------------------------------------------------------------------------------

@@ -143,15 +143,16 @@ def turn_refund(request: web.Request, given: Any) -> Obj:
 
 
 def add_dispute(request: web.Request, given: Any) -> Obj:
-    """`{"charge": "ch_...", "reason": "fraudulent"}`; without a reason, that one."""
+    """`{"charge": "ch_...", "reason": "fraudulent", "status": "needs_response"}`; without them, these."""
     state = request.app[STATE]
     charge = require(state, "charge", given["charge"], param="charge")
-    return disputes.open_dispute(state, Call(request.path), charge, given.get("reason", "fraudulent"))
+    wanted = {name: given[name] for name in ("reason", "status") if name in given}
+    return disputes.open_dispute(state, Call(request.path), charge, **wanted)
 
 
-def close_dispute(request: web.Request, given: Any) -> Obj:
-    """`{"status": "won" | "lost"}`."""
-    return disputes.close(request.app[STATE], Call(request.path), request.match_info["id"], given["status"])
+def decide_dispute(request: web.Request, given: Any) -> Obj:
+    """`{"status": "won" | "lost" | "warning_closed" | "prevented" | ...}`; maybe `withdrawn`, in cents."""
+    return disputes.decide(request.app[STATE], Call(request.path), request.match_info["id"], **given)
 
 
 def show_books(request: web.Request, given: Any) -> Obj:
@@ -181,7 +182,7 @@ ROUTES: list[tuple[str, str, Control]] = [
     ("POST", "/_refunds", add_refund),
     ("POST", "/_refunds/{id}", turn_refund),
     ("POST", "/_disputes", add_dispute),
-    ("POST", "/_disputes/{id}", close_dispute),
+    ("POST", "/_disputes/{id}", decide_dispute),
     ("GET", "/_books", show_books),
     ("POST", "/_reset", reset),
 ]

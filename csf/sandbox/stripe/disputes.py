@@ -1,4 +1,7 @@
-"""Disputes: the bank takes the money of a charge back, and the shop wins or loses."""
+"""Disputes: the bank takes the money of a charge back, and the shop wins or loses.
+
+An inquiry (`warning_...`) takes no money; it is closed, or becomes a dispute.
+"""
 
 from stripe.params import DisputeListParams, DisputeRetrieveParams
 
@@ -10,10 +13,15 @@ from csf.sandbox.stripe.state import Call, Route, State
 from csf.sandbox.stripe.store import Obj, new_id
 
 DAY = 24 * 3600
-ENDS = ("won", "lost")
+ENDS = ("won", "lost", "warning_closed", "prevented")
+OPEN = ("needs_response", "under_review", "warning_needs_response", "warning_under_review")
 
 
-def open_dispute(state: State, call: Call, charge: Obj, reason: str = "fraudulent") -> Obj:
+def open_dispute(
+    state: State, call: Call, charge: Obj, reason: str = "fraudulent", status: str = "needs_response"
+) -> Obj:
+    if status not in OPEN:
+        raise ValueError(f"a dispute begins as one of {', '.join(OPEN)}")
     if charge["disputed"]:
         raise wrong_state(f"The charge {charge['id']} is disputed already.")
     dispute = build(
@@ -25,6 +33,7 @@ def open_dispute(state: State, call: Call, charge: Obj, reason: str = "fraudulen
         currency=charge["currency"],
         payment_intent=charge["payment_intent"],
         reason=reason,
+        status=status,
     )
     dispute["evidence_details"]["due_by"] = state.store.now() + 14 * DAY
     charge["disputed"] = True
@@ -34,24 +43,28 @@ def open_dispute(state: State, call: Call, charge: Obj, reason: str = "fraudulen
     return dispute
 
 
-def close(state: State, call: Call, dispute_id: str, status: str) -> Obj:
-    """The bank decides: "won" gives the money back to the shop."""
-    if status not in ENDS:
-        raise ValueError(f"a dispute ends as one of {', '.join(ENDS)}")
+def decide(state: State, call: Call, dispute_id: str, status: str, withdrawn: int = 0) -> Obj:
+    """The bank decides: "won" gives the money back to the shop. `withdrawn` is what "prevented" has cost."""
+    if status not in ENDS + OPEN:
+        raise ValueError(f"a dispute is one of {', '.join(OPEN + ENDS)}")
     dispute = require(state, "dispute", dispute_id)
     if dispute["status"] in ENDS:
         raise wrong_state("This dispute is already closed.")
     dispute["status"] = status
-    charge = require(state, "charge", dispute["charge"])
-    _record(state, dispute, charge)
-    emit(state, call, "charge.dispute.closed", save(state, dispute))
+    if withdrawn:
+        row = {"id": new_id("txn"), "amount": -withdrawn, "currency": dispute["currency"]}
+        dispute["balance_transactions"] = [row]
+    _record(state, dispute, require(state, "charge", dispute["charge"]))
+    word = "closed" if status in ENDS else "updated"
+    emit(state, call, f"charge.dispute.{word}", save(state, dispute))
     return dispute
 
 
 def blocks_refund(state: State, charge: Obj) -> bool:
-    """The bank has the money, or will not say yet who gets it."""
+    """The bank has the money, or will not say yet who gets it. An inquiry blocks none:
+    https://docs.stripe.com/disputes/how-disputes-work"""
     found = state.store.newest_first("dispute", lambda dispute: dispute["charge"] == charge["id"])
-    return any(dispute["status"] != "won" for dispute in found)
+    return any(dispute["status"] in ("needs_response", "under_review", "lost") for dispute in found)
 
 
 def _record(state: State, dispute: Obj, charge: Obj) -> None:

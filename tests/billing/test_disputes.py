@@ -1,0 +1,196 @@
+"""What a family's bank takes back, may take back, or asks about."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from billing.cancel import cancel_enrollment, settle_waiting_cancellations
+from billing.disputes import settle_dispute
+from billing.lookups import look_at_dispute
+from billing.models import Dispute, Refund
+from billing.refunds import NotPossible, refund_waiting
+from billing.transfer import transfer
+from csf.invariants import violations
+from csf.models import StaffTask
+from enrollments.models import Enrollment
+from tests.billing.test_refunds import (
+    DISPUTED,
+    approved,
+    asked,
+    mails,
+    open_tasks,
+    paid,
+    went_back,
+)
+from tests.factories import create_course, create_staff
+from tests.shop import hear
+
+pytestmark = pytest.mark.django_db
+
+
+def disputed(shop):
+    payment = paid(shop, DISPUTED)
+    hear(shop, "charge.dispute.created")
+    return payment, Dispute.objects.get()
+
+
+def close(shop, dispute, status):
+    shop.server.control("POST", f"/_disputes/{dispute.stripe_id}", {"status": status})
+    hear(shop, "charge.dispute.closed")
+
+
+def test_a_dispute_stops_charges_and_refunds_until_it_is_decided(shop):
+    payment, dispute = disputed(shop)
+    payment.order.refresh_from_db()
+    assert payment.order.charges_paused_at
+    assert open_tasks() == ["dispute"]
+    refund = approved(payment)
+
+    refund_waiting()
+    refund.refresh_from_db()
+    assert (refund.status, went_back(shop)) == ("approved", [])
+
+    close(shop, dispute, "won")
+    refund_waiting()
+    refund.refresh_from_db()
+    assert refund.status == "succeeded"
+    assert violations() == []
+
+
+def test_a_lost_dispute_is_money_gone_and_ends_what_was_asked_for(shop):
+    payment, dispute = disputed(shop)
+    waiting, granted = asked(payment, 1000), approved(payment)
+
+    close(shop, dispute, "lost")
+    hear(shop, "charge.dispute.closed")
+    look_at_dispute(dispute.stripe_id)
+    refund_waiting()
+
+    statuses = {row.cause: row.status for row in Refund.objects.all()}
+    assert statuses == {"staff": "rejected", "dispute": "external"}
+    for refund in (waiting, granted):
+        refund.refresh_from_db()
+        assert refund.status == "rejected"
+    assert Refund.objects.get(cause="dispute").amount_cents == payment.amount_cents
+    with pytest.raises(NotPossible, match=r"\$0\.00"):
+        asked(payment, 1)
+    assert (mails(), went_back(shop)) == ([], [])
+    assert violations() == []
+
+
+def test_a_disputed_payment_becomes_no_credit_while_the_bank_may_take_it(shop):
+    payment, dispute = disputed(shop)
+    household = payment.order.household
+    later = timezone.now() + timedelta(days=20)
+
+    done = cancel_enrollment(
+        enrollment=Enrollment.objects.get(), by=household.guardians.get(), reason="x", now=later
+    )
+    assert (done.status, done.waits_for_bank, household.credits.count()) == ("waiting", True, 0)
+    assert settle_waiting_cancellations() == 0
+    close(shop, dispute, "lost")
+    assert settle_waiting_cancellations() == 1
+
+    done.refresh_from_db()
+    assert (done.credit_cents, household.credits.count()) == (0, 0)
+    assert Refund.objects.get().amount_cents == payment.amount_cents
+    assert violations() == []
+
+
+def test_a_dispute_that_is_won_lets_the_credit_come(shop):
+    payment, dispute = disputed(shop)
+    later = timezone.now() + timedelta(days=20)
+    cancel_enrollment(enrollment=Enrollment.objects.get(), by=create_staff(), reason="x", now=later)
+
+    close(shop, dispute, "won")
+    settle_waiting_cancellations()
+
+    assert payment.order.household.credits.balance_cents() == 14400
+    assert violations() == []
+
+
+def test_no_move_gives_credit_for_disputed_money(shop):
+    disputed(shop)
+    move = {"by": create_staff(), "reason": "x", "now": timezone.now()}
+
+    with pytest.raises(Exception, match="no credit before it has decided"):
+        transfer(enrollment=Enrollment.objects.get(), course=create_course(price_cents=4400), **move)
+    transfer(enrollment=Enrollment.objects.get(), course=create_course(price_cents=14400), **move)
+
+
+def found(**fields):
+    return {
+        "id": "du_1",
+        "amount": 14400,
+        "currency": "usd",
+        "reason": "fraudulent",
+        "status": "needs_response",
+        "created": int(timezone.now().timestamp()),
+        "evidence_details": {},
+        "balance_transactions": [],
+    } | fields
+
+
+@pytest.mark.parametrize(
+    ("status", "moved", "gone"),
+    [
+        ("won", [-14400, 14400], 0),
+        ("lost", [-14400], 14400),
+        ("warning_closed", [], 0),
+        ("prevented", [], 0),  # blocked, or refunded: then a refund says so
+        ("prevented", [-14400], 14400),
+        ("a_status_of_next_year", [], None),
+    ],
+)
+def test_each_final_status_closes_a_dispute(shop, status, moved, gone):
+    """https://docs.stripe.com/api/disputes/object"""
+    payment = paid(shop)
+    settle_dispute(found(), payment)
+    moves = [{"amount": cents} for cents in moved]
+
+    for _ in range(2):
+        settle_dispute(found(status=status, balance_transactions=moves), payment)
+    settle_dispute(found(), payment)  # read before it was closed
+
+    dispute = Dispute.objects.get()
+    assert dispute.is_open == (gone is None)
+    assert sum(Refund.objects.values_list("amount_cents", flat=True)) == (gone or 0)
+    assert open_tasks() == ["dispute"]
+    if gone is not None:
+        word = "the money is gone" if gone else "the money stays"
+        assert word in StaffTask.objects.open().get().detail
+    assert violations() == []
+
+
+def test_a_bank_that_decides_again_is_believed(shop):
+    payment = paid(shop)
+    settle_dispute(found(), payment)
+    for status in ("lost", "won", "lost"):
+        settle_dispute(found(status=status), payment)
+
+    rows = Refund.objects.order_by("pk").values_list("cause", "status", "amount_cents")
+    assert list(rows) == [("dispute", "failed", 14400), ("dispute", "external", 14400)]
+    assert violations() == []
+
+
+def test_an_inquiry_blocks_no_refund_and_no_credit_until_it_becomes_a_dispute(shop):
+    payment = paid(shop)
+    [charge] = [row["id"] for row in shop.server.books()["charges"]]
+    asked_about = {"charge": charge, "status": "warning_needs_response"}
+    made = shop.server.control("POST", "/_disputes", asked_about)
+    hear(shop, "charge.dispute.created")
+    assert "has taken no money" in StaffTask.objects.open().get().detail
+    refund = approved(payment, 1000)
+
+    refund_waiting()
+    assert went_back(shop) == [1000]
+
+    shop.server.control("POST", f"/_disputes/{made['id']}", {"status": "needs_response"})
+    hear(shop, "charge.dispute.updated")
+    second = approved(payment, 2000)
+    refund_waiting()
+    second.refresh_from_db()
+    assert (second.status, went_back(shop), open_tasks()) == ("approved", [1000], ["dispute"])
+    assert "The bank disputes" in StaffTask.objects.open().get().detail
+    assert refund.payment.disputes.get().status == "needs_response"
