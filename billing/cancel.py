@@ -16,6 +16,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from billing import gateway
+from billing.charging import ask_again
 from billing.credits import grant
 from billing.invoices import open_attempts, void
 from billing.models import (
@@ -154,6 +155,7 @@ def cancel_enrollment(
         enrollment, by=by, reason=reason, now=now, terms=terms, seen=seen, closure=closure
     )
     try:
+        ask_again(cancellation.order)
         settle_cancellation(cancellation)
     except (gateway.OutcomeUnknown, gateway.Refused, Stale) as error:
         logger.info("cancellation %s is not settled yet: %r", cancellation.pk, error)

@@ -8,7 +8,7 @@ the attempt.
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
@@ -32,7 +32,7 @@ from csf.money import money_text
 from csf.prepared import prepare_statements
 from csf.slots import free_slot
 from csf.state import Stale
-from orders.models import OrderOrigin, OrderStatus
+from orders.models import Order, OrderOrigin, OrderStatus
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +43,8 @@ BUDGET_S = 30.0
 AT_ONCE = 2000  # more than BUDGET_S lets all workers charge, so that the threads never wait for the last
 MANY = 20  # waiting attempts that are worth a second worker beside this one
 LOCK_CLASS = 20_262  # of its slots
+PARKED_AT_ONCE = 20
+NEEDED = ["installment__order__household__stripe_customer", "card"]
 
 
 class _Unwanted(Exception):
@@ -122,23 +124,42 @@ class Pace:
 
 
 def recover_charges() -> None:
-    """Each minute: attempts whose worker was lost are unknown, and unknown ones that are due are looked
-    at."""
-    lost = ChargeAttempt.objects.on_saved_cards().filter(status=ChargeStatus.SENDING, leased_until__lt=Now())
+    """Each minute: attempts whose worker was lost are unknown, and parked ones are looked at again once a
+    day."""
+    attempts = ChargeAttempt.objects.on_saved_cards()
+    lost = attempts.filter(status=ChargeStatus.SENDING, leased_until__lt=Now())
     for attempt in lost.select_related("installment"):
         with suppress(Stale):
             look_later(attempt, "the worker was lost")
+    for attempt in attempts.filter(status=ChargeStatus.PARKED, next_look_at__lte=Now())[:PARKED_AT_ONCE]:
+        ask_again(attempt.installment.order)
+
+
+def ask_again(order: Order) -> None:
+    """Ask Stripe about charges that have had no outcome for so long that asking only reads: before anybody
+    does something with the order. Without an answer all stays as it is."""
+    old = ChargeAttempt.objects.on_saved_cards().filter(
+        status__in=[ChargeStatus.UNKNOWN, ChargeStatus.PARKED],
+        created_at__lt=timezone.now() - KEY_LIFE,
+        installment__order=order,
+    )
+    for attempt in old.select_related(*NEEDED):
+        _conclude(attempt, _read_old)
 
 
 def run_attempt(attempt_id: int) -> None:
     """Carry out one attempt that was created, or whose outcome is not known. Safe to repeat, safe to die
     in."""
     attempt = _claim(attempt_id)
-    if attempt is None:
-        return
+    if attempt is not None:
+        _conclude(attempt, _paid_invoice)
+
+
+def _conclude(attempt: ChargeAttempt, paid_invoice: Callable[[ChargeAttempt], gateway.Object]) -> None:
+    """Write down what became of an attempt: its invoice is paid, or what was raised instead."""
     installment = attempt.installment
     try:
-        settle_invoice(_paid_invoice(attempt))
+        settle_invoice(paid_invoice(attempt))
     except gateway.Declined as declined:
         after_decline(attempt, decline_of(declined.error))
         _leave_to_parent(installment)
@@ -166,7 +187,7 @@ def _leave_to_parent(installment: Installment) -> None:
 
 def _claim(attempt_id: int) -> ChargeAttempt | None:
     """Take the attempt for LEASE, so that no two workers ask Stripe at once."""
-    free = _waiting().select_related("installment__order__household__stripe_customer", "card")
+    free = _waiting().select_related(*NEEDED)
     with transaction.atomic():
         locked = free.select_for_update(no_key=True, of=("self",)).filter(pk=attempt_id)
         attempt = locked.annotate(lease=Now() + LEASE).order_by("pk").first()

@@ -352,21 +352,22 @@ def _close(installment: Installment, *, reason: str) -> None:
 
 
 def look_later(attempt: ChargeAttempt, error: str) -> None:
-    """No usable answer: nothing is concluded, and Stripe is asked again later; after three days a person
-    is."""
+    """No usable answer: nothing is concluded, and Stripe is asked again later; after three days a person is
+    asked too."""
     now = timezone.now()
     old = now - attempt.created_at > PARK_AFTER
-    minutes = dict(enumerate(LOOK_AGAIN_MINUTES, start=1)).get(attempt.tries, 24 * 60)
+    minutes = dict(enumerate(LOOK_AGAIN_MINUTES, start=1))
+    later = now + timedelta(minutes=24 * 60 if old else minutes.get(attempt.tries, 24 * 60))
+    if attempt.status != ChargeStatus.SENDING:  # it was only read
+        same = ChargeAttempt.objects.filter(pk=attempt.pk, status=attempt.status)
+        same.update(next_look_at=later, error=error)
+        return
     with transaction.atomic():
         attempt.move(
-            ChargeStatus.UNKNOWN,
-            reason="no answer",
-            error=error,
-            leased_until=None,
-            next_look_at=now + timedelta(minutes=minutes),
+            ChargeStatus.UNKNOWN, reason="no answer", error=error, leased_until=None, next_look_at=later
         )
         if old:
-            attempt.move(ChargeStatus.PARKED, reason="not known after three days", next_look_at=None)
+            attempt.move(ChargeStatus.PARKED, reason="not known after three days")
         if old or attempt.tries > len(LOOK_AGAIN_MINUTES):
             StaffTask.open(StaffTask.Kind.CHARGE_UNKNOWN, attempt, error)
 

@@ -8,6 +8,7 @@ from collections import Counter
 from django.db import transaction
 
 from billing import gateway
+from billing.charging import ask_again
 from billing.checkout import StripeUnavailable, close_payment_page
 from billing.credits import give_back
 from billing.invoices import open_attempts, void
@@ -60,6 +61,7 @@ def end_unpaid_order(*, order: Order, to: OrderStatus, by: User | None = None, r
     moved it.
     """
     close_payment_page(order)
+    ask_again(order)
     _close_invoices(order)
     with transaction.atomic():
         Household.objects.select_for_update(no_key=True).get(pk=order.household_id)

@@ -232,11 +232,18 @@ def find_invoice(*, customer: str | None, installment: str, number: int) -> Obje
 
 
 def last_payment_error(invoice_id: str) -> Object | None:
-    """Why the last try to pay an invoice failed, in Stripe's words; None if there was none."""
+    """Why the last try to pay an invoice failed, in Stripe's words; None if there was none. Raises
+    OutcomeUnknown while the bank has not answered."""
     expand = ["data.payment.payment_intent"]
     payments = _get("/v1/invoice_payments", invoice=invoice_id, expand=expand)["data"]
     intents = [payment["payment"].get("payment_intent") for payment in payments]
-    return next((intent["last_payment_error"] for intent in intents if isinstance(intent, dict)), None)
+    errors = []
+    for intent in intents:
+        if isinstance(intent, dict):
+            if intent["status"] == "processing":
+                raise OutcomeUnknown(f"the payment of invoice {invoice_id} is still processing")
+            errors.append(intent["last_payment_error"])
+    return next(iter(errors), None)
 
 
 def create_setup_session(
@@ -282,6 +289,10 @@ def intent_of_invoice(invoice_id: str) -> str:
         if intent := payment["payment"].get("payment_intent"):
             return str(intent)
     raise OutcomeUnknown(f"Stripe names no payment of invoice {invoice_id}")
+
+
+def intent_of_charge(charge_id: str) -> str:
+    return str(_get(f"/v1/charges/{charge_id}")["payment_intent"])
 
 
 def invoice_of_intent(payment_intent: str) -> str | None:

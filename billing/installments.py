@@ -13,6 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from billing import gateway
+from billing.charging import ask_again
 from billing.dunning import start_attempt
 from billing.invoices import closed_invoice
 from billing.models import (
@@ -172,6 +173,7 @@ def _given(reason: str) -> str:
 @contextmanager
 def _unlocked_by_charges(installment: Installment, by: User, note: str = "") -> Iterator[Installment]:
     """The installment under its locks, open and with no charge under way; `note` tells what is done to it."""
+    ask_again(installment.order)
     with transaction.atomic():
         Order.objects.select_for_update(no_key=True).get(pk=installment.order_id)
         Installment.objects.select_for_update(no_key=True).get(pk=installment.pk)

@@ -50,25 +50,42 @@ def ensure_invoice(
 def _made(installment: Installment, *, is_first: bool) -> gateway.Object:
     if installment.stripe_invoice_id and not installment.invoice_closed_at:
         return retrieve(installment.stripe_invoice_id)
-    customer = installment.order.household.stripe_customer.stripe_id
-    uuid, number = str(installment.public_id), installment.invoice_number
     asked = installment.attempts.on_saved_cards().exclude(status=ChargeStatus.CREATED)
     # A restored database has forgotten what was charged after its backup, and Stripe has forgotten the keys.
     may_exist = (not is_first and asked.count() > 1) or Instance.was_released_since(installment.created_at)
     # The answer to its making may have been lost long ago, when the key had not been used up yet.
-    found = gateway.find_invoice(customer=customer, installment=uuid, number=number) if may_exist else None
-    invoice = found or gateway.create_invoice(
-        customer=customer,
+    invoice = (_lost(installment) if may_exist else None) or gateway.create_invoice(
+        customer=installment.order.household.stripe_customer.stripe_id,
         currency=installment.order.currency,
-        metadata={"installment": uuid, "number": str(number)},
+        metadata={"installment": str(installment.public_id), "number": str(installment.invoice_number)},
         key=_key("inv", installment),
     )
-    free = Q(stripe_invoice_id=None) | Q(invoice_closed_at__isnull=False)
-    Installment.objects.filter(free, pk=installment.pk, invoice_number=number).update(
-        stripe_invoice_id=invoice["id"], invoice_closed_at=None
-    )
-    installment.stripe_invoice_id, installment.invoice_closed_at = invoice["id"], None
+    _store(installment, invoice)
     return invoice
+
+
+def has_invoice(installment: Installment) -> bool:
+    """Whether it has an invoice that was not seen closed; one that we may not know of is looked for."""
+    if not installment.stripe_invoice_id or installment.invoice_closed_at:
+        if (invoice := _lost(installment)) is None:
+            return False
+        _store(installment, invoice)
+    return True
+
+
+def _lost(installment: Installment) -> gateway.Object | None:
+    return gateway.find_invoice(
+        customer=installment.order.household.stripe_customer.stripe_id,
+        installment=str(installment.public_id),
+        number=installment.invoice_number,
+    )
+
+
+def _store(installment: Installment, invoice: gateway.Object) -> None:
+    free = Q(stripe_invoice_id=None) | Q(invoice_closed_at__isnull=False)
+    same = Installment.objects.filter(free, pk=installment.pk, invoice_number=installment.invoice_number)
+    same.update(stripe_invoice_id=invoice["id"], invoice_closed_at=None)
+    installment.stripe_invoice_id, installment.invoice_closed_at = invoice["id"], None
 
 
 def settle_paid_invoice(invoice_id: str) -> None:

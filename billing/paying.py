@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing import gateway
+from billing.charging import ask_again
 from billing.checkout import StripeUnavailable, customer_id
 from billing.dunning import LATEST_FIRST_TRY
 from billing.invoices import ensure_invoice
@@ -29,6 +30,8 @@ def invoice_page(installment: Installment) -> str:
     It opens no attempt and blocks no job: the invoice can be paid once, whoever is first. Raises
     NotPayable or StripeUnavailable.
     """
+    ask_again(installment.order)
+    installment.refresh_from_db(fields=["status", "next_try_on"])
     _refuse_if_not_payable(installment)
     customer_id(installment.order.household)
     try:

@@ -14,6 +14,7 @@ from django.utils.translation import gettext
 
 from billing import gateway
 from billing.cancel import value_left_cents
+from billing.charging import ask_again
 from billing.consent import record_move_consent
 from billing.credits import grant
 from billing.dunning import start_attempt
@@ -143,6 +144,7 @@ def transfer(
     if not reason.strip():
         raise NotPossible("Say why: it stays in the history.")
     move = move_of(enrollment=enrollment, course=course, now=now)
+    ask_again(move.item.order)
     _check_money(move, seen)
     payable = [stop.installment for stop in move.relief.stops if stop.installment.stripe_invoice_id]
     try:

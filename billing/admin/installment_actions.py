@@ -6,9 +6,9 @@ from typing import Any, Self
 from django.conf import settings
 from django.shortcuts import get_object_or_404
 
-from billing import installments
+from billing import found_at_stripe, installments
 from billing.admin.actions import Action, Actions
-from billing.admin.installment_forms import MoveForm, OfflineForm, SplitForm, TodayForm
+from billing.admin.installment_forms import FoundForm, MoveForm, OfflineForm, SplitForm, TodayForm
 from billing.models import Card, Installment, InstallmentStatus
 from billing.models.charges import OPEN_CHARGE
 from billing.models.money import CHARGEABLE
@@ -88,12 +88,38 @@ def can_be_split(facts: Facts) -> bool:
     return facts.is_open and facts.part.amount_cents >= 2 * settings.MINIMUM_CHARGE_CENTS
 
 
+def is_unknown(facts: Facts) -> bool:
+    return found_at_stripe.unknown_attempt(facts.part) is not None
+
+
 def _action(*, permission: str, **options: Any) -> Action:
     options.setdefault("is_possible", is_open)
     return Action(permission=f"billing.{permission}_installment", argument="installment", **options)
 
 
 ACTIONS = [
+    _action(
+        name="charged",
+        title="Looked at Stripe: charged",
+        permission="retry",
+        act=found_at_stripe.record_charged,
+        form=FoundForm,
+        is_possible=is_unknown,
+        confirm="Record the {amount} that Stripe received",
+        meaning="For a charge whose outcome we do not know. Stripe is asked whether what you found is right.",
+        done="The payment is recorded.",
+    ),
+    _action(
+        name="not_charged",
+        title="Looked at Stripe: not charged",
+        permission="retry",
+        act=found_at_stripe.record_not_charged,
+        is_possible=is_unknown,
+        confirm="Record that the {amount} were not charged",
+        meaning="For a charge whose outcome we do not know. Its invoice is closed at Stripe, so no money "
+        "can come later, and everything else is possible again.",
+        done="The charge is recorded as not made.",
+    ),
     _action(
         name="charge",
         title="Charge now",

@@ -4,7 +4,7 @@ from typing import Any
 
 from django import forms
 from django.utils import timezone
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from billing.models import PaymentMethod
 from csf.dates import local_date, start_of_day
@@ -46,6 +46,16 @@ class SplitForm(ReasonForm):
     )
     second_on = DayField(label="Second part due on", past=0, ahead=366)
     field_order = ["first_cents", "second_on", "reason"]
+
+
+class FoundForm(ReasonForm):
+    stripe_id = forms.CharField(
+        label="Id at Stripe",
+        max_length=100,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Of the invoice (in_...), the payment (pi_...) or the charge (ch_...).",
+    )
+    field_order = ["stripe_id", "reason"]
 
 
 class OfflineForm(ReasonForm):

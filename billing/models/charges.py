@@ -97,6 +97,7 @@ class ChargeAttempt(StatefulModel):
                 ChargeStatus.SUCCEEDED,
                 ChargeStatus.DECLINED,
                 ChargeStatus.NEEDS_AUTH,
+                ChargeStatus.REJECTED,
                 ChargeStatus.NOT_EXECUTED,
             },
             ChargeStatus.WAITING: {
