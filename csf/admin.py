@@ -21,6 +21,7 @@ from csf.form_fields import field_for_hundredths
 from csf.models import Canary, Instance, JobRun, StaffTask
 from csf.money import money_text, percent_text
 from csf.state import StatefulModel
+from csf.strict_lists import StrictChangeList, allowed_lookups
 from csf.templatetags.csf_format import moment
 
 Column = Callable[[Any], Any]
@@ -222,7 +223,8 @@ def history(obj: StatefulModel, title: str = "Changes of status") -> Panel:
 
 
 class ModelAdmin(UnfoldModelAdmin):
-    """With buttons above and panels below a row's form, and no count of all rows below a list."""
+    """With buttons above and panels below a row's form, and lists that count no rows and answer to no filter
+    but their own."""
 
     show_full_result_count = False
     list_per_page = 50
@@ -254,6 +256,18 @@ class ModelAdmin(UnfoldModelAdmin):
         if self.has_change_permission(request, obj):
             return fieldsets
         return [(title, rest | {"fields": readable(rest["fields"])}) for title, rest in fieldsets]
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[StrictChangeList]:
+        return StrictChangeList
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        list_filter = self.get_list_filter(request) if request else self.list_filter
+        return lookup in allowed_lookups(self.model, list_filter, self.date_hierarchy)
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        """PostgreSQL takes no NUL, and the boxes that complete a name pass on whatever was sent."""
+        found: tuple[Any, bool] = super().get_search_results(request, queryset, search_term.replace("\0", ""))
+        return found
 
     def get_actions(self, request: HttpRequest) -> dict[Any, Any]:
         actions: dict[Any, Any] = super().get_actions(request)

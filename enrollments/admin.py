@@ -169,6 +169,7 @@ def _enrollments(enrollments: QuerySet[Enrollment]) -> Panel:
 @admin.register(Program)
 class ProgramAdmin(ModelAdmin):
     list_display = ["name", "number_of_classes"]
+    ordering = ["name"]
     search_fields = ["name"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Program]:
@@ -184,6 +185,7 @@ class ProgramAdmin(ModelAdmin):
 @admin.register(Location)
 class LocationAdmin(ModelAdmin):
     list_display = ["name", "address"]
+    ordering = ["name"]
     search_fields = ["name", "address"]
 
 
