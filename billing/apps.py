@@ -7,5 +7,7 @@ class BillingConfig(AppConfig):
 
     def ready(self) -> None:
         from billing import gateway, receivers, webhooks  # noqa: F401 - the last two register receivers
+        from billing.stripe_secrets import protect_secrets
 
+        protect_secrets()
         gateway.limit_djstripe_calls()

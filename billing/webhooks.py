@@ -5,6 +5,7 @@ and raise for nothing that is not ours.
 """
 
 import json
+import logging
 import re
 import time
 from typing import Any
@@ -25,7 +26,10 @@ from billing.settle import (
     settle_payment_intent,
     settle_setup_intent,
 )
+from csf.encryption import Unreadable
 from csf.jobs import enqueue
+
+logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 512 * 1024
 EVENT_ID, EVENT_TYPE = re.compile(r"evt_\w{1,200}", re.ASCII), re.compile(r"[a-z0-9_.]{1,80}")
@@ -47,6 +51,9 @@ def stripe_webhook(request: HttpRequest, uuid: str) -> HttpResponse:
         event = verified_event(request.body, request.headers.get("Stripe-Signature", ""), endpoint)
     except BadEvent:
         return HttpResponse(status=400)
+    except Unreadable as error:  # a key of FIELD_KEYS is gone; Stripe asks again for three days
+        logger.error("webhooks cannot be verified: %s", error)
+        return HttpResponse(status=503)
     with transaction.atomic():
         StripeEvent.objects.bulk_create([event], ignore_conflicts=True)
         enqueue("billing.tasks.process_event", event.stripe_id)

@@ -23,6 +23,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import models, transaction
 from django.db.models import F
 from django.db.models.functions import Cast
+from django.db.models.query_utils import DeferredAttribute
 
 if TYPE_CHECKING:
     TextField = models.TextField[str, str]
@@ -184,9 +185,63 @@ class EncryptedTextField(TextField):
         raise Unreadable(f"{self.name} is encrypted and is not part of a dump")
 
 
+class ReadThrough(DeferredAttribute):
+    """An attribute that is looked at each time it is read: with `__set__` it comes before the row's own."""
+
+    field: Any
+
+    def __set__(self, instance: models.Model, value: Any) -> None:
+        instance.__dict__[self.field.attname] = value
+
+
+class _Unsealed(ReadThrough):
+    def __get__(self, instance: models.Model | None, cls: Any = None) -> Any:
+        value = super().__get__(instance, cls)
+        return unseal(value, owner=self.field.owner()) if isinstance(value, Sealed) else value
+
+
+class SealedCharField(models.CharField):  # type: ignore[type-arg] # not generic at run time
+    """A secret in a table that is not ours, whose rows have no `public_id`: encrypted for its column."""
+
+    descriptor_class = _Unsealed
+
+    def owner(self) -> str:
+        return f"{self.model._meta.label}.{self.name}"
+
+    def from_db_value(self, value: str | None, *args: Any) -> Sealed | str | None:
+        return Sealed(value) if value and value.startswith(f"{VERSION}:") else value
+
+    def get_prep_value(self, value: Any) -> Any:
+        if isinstance(value, Sealed):
+            return value.token
+        return seal(value, owner=self.owner()).token if value else value
+
+    def deconstruct(self) -> Any:
+        name, _, args, kwargs = super().deconstruct()
+        return name, "django.db.models.CharField", args, kwargs
+
+
+def rotate_sealed(field: SealedCharField) -> tuple[int, int]:
+    """As `rotate`, for the few rows of such a table."""
+    done, unreadable = 0, 0
+    for row in field.model._default_manager.all():
+        try:
+            row.save(update_fields=[field.name])
+        except Unreadable:
+            unreadable += 1
+        else:
+            done += 1
+    return done, unreadable
+
+
 def encrypted_fields() -> Iterator[EncryptedTextField]:
     for model in apps.get_models():
         yield from (field for field in model._meta.local_fields if isinstance(field, EncryptedTextField))
+
+
+def sealed_fields() -> Iterator[SealedCharField]:
+    for model in apps.get_models():
+        yield from (field for field in model._meta.local_fields if isinstance(field, SealedCharField))
 
 
 def rotate(field: EncryptedTextField) -> tuple[int, int]:

@@ -92,7 +92,7 @@ class GuardianInline(TabularInline):
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg] # not generic at run time
+class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg] # Unfold brings no types
     """Nobody is deleted: what they did names them. See `staff_accounts` for who may change whom."""
 
     form = add_form = AccountForm
@@ -158,7 +158,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg] # not ge
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
+class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc] # Unfold brings no types
     """What a group may do is what its members may: the owner's matter too."""
 
     def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
