@@ -20,6 +20,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from billing import gateway
+from billing.cards import card_of
 from billing.declines import decline_of
 from billing.dunning import after_decline, after_nothing, after_rejection, look_later
 from billing.invoices import DELETED, closed_invoice, ensure_invoice, retrieve, void
@@ -276,8 +277,10 @@ def _still_wanted(attempt: ChargeAttempt) -> None:
         raise _Unwanted("charges of this order are paused")
     if installment.order.cancellations.waiting().exists():
         raise _Unwanted("a class of this order was cancelled, and its money is not settled yet")
-    if attempt.card is None or attempt.card.refused_at or attempt.card.replaced_at:
+    if attempt.card is None or attempt.card.why_not_charged(timezone.localdate()):
         raise _Unwanted("the card cannot be used")
+    if card_of(order) != attempt.card:
+        raise _Unwanted("the card is not the one that was agreed for this order")
 
 
 def _payable_invoice(attempt: ChargeAttempt) -> gateway.Object:

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from billing import gateway
-from billing.consent import has_plan, record_consent, record_waitlist_consent
+from billing.consent import plan_consent, record_consent, record_waitlist_consent
 from billing.credits import spend
 from billing.models import (
     ChargeAttempt,
@@ -67,14 +67,16 @@ def place_order(
     address: str | None = None,
     held_until: datetime.datetime | None = None,
     waitlist_consent: WaitlistConsent | None = None,
+    other_orders: Sequence[Order] = (),
 ) -> None:
     """Turn the cart into an order: hold its seats, freeze its prices, write what is due and when.
 
     `expected_cents` is the total that the parent agreed to. With `use_credit` the family's credit pays as
     much of it as it can; what is left to pay must be `expected_due_cents`. With a plan, placing is the
-    consent to its later charges, given from `address`; `waitlist_consent` is one that was given before. All
-    or nothing: raises `orders.refusal.Refused` in words for the parent. An order that costs nothing is
-    confirmed at once. The seats are held for SEAT_HOLD_MINUTES, or until `held_until`.
+    consent to its later charges, given from `address`, and its card shall pay the family's `other_orders` as
+    well. `waitlist_consent` is one that was given before. All or nothing: raises `orders.refusal.Refused` in
+    words for the parent. An order that costs nothing is confirmed at once. The seats are held for
+    SEAT_HOLD_MINUTES, or until `held_until`.
     """
     held_until = held_until or now + timedelta(minutes=settings.SEAT_HOLD_MINUTES)
     total_cents = hold_lines(order=order, now=now, held_until=held_until, expected_cents=expected_cents)
@@ -85,7 +87,15 @@ def place_order(
     if expected_due_cents not in {None, due_cents}:
         raise Refused("Your credit has changed since you saw it. Please look at the new amount.")
     if plan is not None and due_cents:
-        _write_plan(plan, order=order, due_cents=due_cents, by=by, at=now, address=address)
+        _write_plan(
+            plan,
+            order=order,
+            due_cents=due_cents,
+            by=by,
+            at=now,
+            address=address,
+            other_orders=other_orders,
+        )
     elif due_cents:
         Installment.objects.create(
             order=order,
@@ -109,10 +119,13 @@ def _write_plan(
     by: User,
     at: datetime.datetime,
     address: str | None,
+    other_orders: Sequence[Order],
 ) -> None:
     """The consent, and the parts under it; the first one is paid by the parent, on Stripe's page."""
     parts = _parts_of(plan, order=order, total_cents=due_cents, on=local_date(at))
-    consent = record_consent(order=order, plan=plan, parts=parts, by=by, at=at, address=address)
+    consent = record_consent(
+        order=order, plan=plan, parts=parts, by=by, at=at, address=address, other_orders=other_orders
+    )
     Installment.objects.bulk_create(
         Installment(
             order=order,
@@ -295,7 +308,7 @@ def _session_params(attempt: ChargeAttempt, customer_id: str) -> dict[str, Any]:
 
 def _saving_the_card(order: Order) -> dict[str, str]:
     """Only with a consent to later charges is the card kept for them."""
-    return {"setup_future_usage": "off_session"} if has_plan(order) else {}
+    return {"setup_future_usage": "off_session"} if plan_consent(order) else {}
 
 
 def _line(attempt: ChargeAttempt, order: Order) -> dict[str, Any]:

@@ -5,33 +5,41 @@ from collections.abc import Sequence
 
 from django.conf import settings
 
-from billing.models import Consent, PaymentPlan, WaitlistConsent
+from billing.models import Card, Consent, Installment, PaymentPlan, WaitlistConsent
 from billing.plans import Part
 from csf.money import money_text
 from csf.templatetags.csf_format import day
 from enrollments.models import Child, Course, User
 from orders.models import Order
 
-TEXT_VERSION = "2026-11"
-WAITLIST_TEXT_VERSION = "2026-11"
+TEXT_VERSION = "2026-11-30"
+WAITLIST_TEXT_VERSION = "2026-11-30"
 
 
-def consent_text(parts: Sequence[Part]) -> str:
+def consent_text(parts: Sequence[Part], *, other_parts: Sequence[Installment] = ()) -> str:
+    """`other_parts` are of other orders that the same card shall pay from now on."""
     later = ", ".join(f"{money_text(part.amount_cents)} on {day(part.due_on)}" for part in parts[1:])
+    others = "and for no other order"
+    if other_parts:
+        others = "and also for these of my other orders: " + ", ".join(
+            f"{money_text(part.amount_cents)} on {day(part.due_on)} (order {part.order.number})"
+            for part in other_parts
+        )
     return (
         f"I allow {settings.SCHOOL_NAME} to charge the card that pays the first part also for the others: "
-        f"{later}. I get an email before each charge, I can pay earlier or change the card in my account, "
-        f"and I can withdraw this permission at any time by writing to {settings.SCHOOL_EMAIL}; what is owed "
-        "stays owed."
+        f"{later}, {others}. I get an email before each charge, I can pay earlier or change the card in my "
+        f"account, and I can withdraw this permission at any time by writing to {settings.SCHOOL_EMAIL}; "
+        "what is owed stays owed."
     )
 
 
-def waitlist_consent_text(*, child: Child, course: Course, at_most_cents: int) -> str:
+def waitlist_consent_text(*, child: Child, course: Course, at_most_cents: int, card: Card | None) -> str:
+    paid_by = f"my card, {card}," if card else "the card that I save for it"
     return (
         f"When a place in {course} is free for {child.first_name}, I allow {settings.SCHOOL_NAME} to take it "
-        f"for us and to charge my saved card at once, without asking me first: the price of today, "
-        f"{money_text(at_most_cents)}, or less. I get an email when that happens. I can leave the waitlist "
-        "in my account at any time before."
+        f"for us and to charge {paid_by} at once, without asking me first: the price of today, "
+        f"{money_text(at_most_cents)}, or less. I get an email when that happens. Until then I can change "
+        "the card or leave the waitlist in my account."
     )
 
 
@@ -43,13 +51,16 @@ def record_consent(
     by: User,
     at: datetime.datetime,
     address: str | None,
+    other_orders: Sequence[Order] = (),
 ) -> Consent:
-    return Consent.objects.create(
+    """`other_orders`: open ones of the family that the card of this one shall pay as well."""
+    other_parts = Installment.objects.open().filter(order__in=other_orders, consent__isnull=False)
+    consent = Consent.objects.create(
         order=order,
         plan=plan,
         given_by=by,
         text_version=TEXT_VERSION,
-        text=consent_text(parts),
+        text=consent_text(parts, other_parts=[*other_parts.select_related("order").order_by("due_on", "pk")]),
         schedule=[
             {"number": part.number, "due_on": part.due_on.isoformat(), "amount_cents": part.amount_cents}
             for part in parts
@@ -57,6 +68,8 @@ def record_consent(
         address=address,
         given_at=at,
     )
+    consent.other_orders.set(other_orders)
+    return consent
 
 
 def record_waitlist_consent(*, order: Order, given: WaitlistConsent) -> Consent:
@@ -76,6 +89,6 @@ def record_move_consent(*, text: str, by: User, at: datetime.datetime) -> Consen
     return Consent.objects.create(given_by=by, text=text, given_at=at)
 
 
-def has_plan(order: Order) -> bool:
-    """Whether later parts were agreed to at checkout, so that the card which pays is saved for them."""
-    return Consent.objects.filter(order=order, plan__isnull=False).exists()
+def plan_consent(order: Order) -> Consent | None:
+    """If later parts were agreed to at checkout: the card which pays there is saved for them."""
+    return Consent.objects.filter(order=order, plan__isnull=False).first()

@@ -14,14 +14,17 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, Exists, OuterRef, Prefetch, Subquery
+from django.db.models import Count, Exists, OuterRef, Prefetch
+from django.db.models.functions import Now
 from django.utils import timezone
 
-from billing.cards import refuse_card
+from billing.cards import card_of, refuse_card
+from billing.chargeable import NEEDS_CARD, NOT_AGREED, STOPPED, why_not_charged
 from billing.declines import Decline, DeclineClass
 from billing.models import (
     Cancellation,
     Card,
+    CardAgreement,
     ChargeAttempt,
     ChargeKind,
     ChargeStatus,
@@ -36,9 +39,7 @@ from orders.models import Order, OrderStatus
 
 LATEST_FIRST_TRY = timedelta(days=3)
 TOO_LATE = "more than 3 days late: staff decide, since the consent names the date"
-WRONG_CARD = "the bank wants another card than the saved one"
 NOTHING_DONE = [ChargeStatus.NOT_EXECUTED, ChargeStatus.REJECTED]
-ANSWERED = [ChargeStatus.SUCCEEDED, ChargeStatus.DECLINED, ChargeStatus.NEEDS_AUTH]
 UNLISTED_TRIES = 2
 DECLINES_A_DAY = 3
 LOOK_AGAIN_MINUTES = [1, 5, 15, 60]
@@ -62,6 +63,9 @@ class Candidate:
     card: Card | None
     reason: str = ""
 
+    def needs_card(self, *, on: datetime.date) -> bool:
+        return why_not_charged(self.installment, self.card, on=on) in NEEDS_CARD
+
 
 def candidates(statuses: Iterable[InstallmentStatus], *, on: datetime.date) -> list[Candidate]:
     """Whom the job of that local date charges, and whom it skips, and why. Changes nothing.
@@ -71,18 +75,15 @@ def candidates(statuses: Iterable[InstallmentStatus], *, on: datetime.date) -> l
     due = Installment.objects.filter(
         status__in=statuses, due_on__lte=on, order__status=OrderStatus.CONFIRMED
     ).exclude(status=InstallmentStatus.RETRY_WAIT, next_try_on__gt=on)
-    answers = ChargeAttempt.objects.filter(card=OuterRef("pk"), status__in=ANSWERED).order_by("-pk")
-    current = Card.objects.filter(replaced_at=None).annotate(
-        last_answer=Subquery(answers.values("decline_class")[:1])
-    )
+    current = CardAgreement.objects.current().select_related("card")
     changing = Cancellation.objects.waiting().filter(order=OuterRef("order"))
     found = list(
         due.annotate(is_being_changed=Exists(changing))
         .select_related("order__household")
-        .prefetch_related(Prefetch("order__household__cards", current, to_attr="current_cards"))
+        .prefetch_related(Prefetch("order__card_agreements", current, to_attr="current_agreements"))
         .order_by("due_on", "pk")
     )
-    cards = {installment.pk: _current_card(installment.order.household) for installment in found}
+    cards = {installment.pk: _current_card(installment.order) for installment in found}
     declined = _declines_today({card.pk for card in cards.values() if card}, on=on)
     return [
         Candidate(
@@ -92,34 +93,24 @@ def candidates(statuses: Iterable[InstallmentStatus], *, on: datetime.date) -> l
     ]
 
 
-def _current_card(household: Any) -> Card | None:
+def _current_card(order: Any) -> Card | None:
     """From the prefetched list of at most one."""
-    return next(iter(household.current_cards), None)
+    return next((agreement.card for agreement in order.current_agreements), None)
 
 
 def _why_not(
     installment: Installment, card: Card | None, declined: Counter[int], *, on: datetime.date
 ) -> str:
-    order = installment.order
-    if installment.held_at:
-        return "held by staff"
-    if order.charges_paused_at:
-        return "the charges of this order are paused"
-    if installment.is_being_changed:  # type: ignore[attr-defined] # annotated
+    """What the job of that day adds to `why_not_charged`."""
+    reason = why_not_charged(installment, card, on=on)
+    if installment.is_being_changed and reason not in STOPPED:  # type: ignore[attr-defined] # annotated
         return "a class of this order was cancelled, and its money is not settled yet"
-    if installment.consent_id is None:
-        return "no consent to later charges"
-    if installment.status == InstallmentStatus.SCHEDULED and on - installment.due_on > LATEST_FIRST_TRY:
+    is_late = installment.status == InstallmentStatus.SCHEDULED and on - installment.due_on > LATEST_FIRST_TRY
+    if is_late and reason not in {*STOPPED, NOT_AGREED}:
         return TOO_LATE
-    if card is None:
-        return "no saved card"
-    if card.refused_at:
-        return "the bank refused this card for good"
-    if card.last_answer == DeclineClass.CARD:  # type: ignore[attr-defined] # annotated
-        return WRONG_CARD
-    if declined[card.pk] >= DECLINES_A_DAY:
+    if not reason and card and declined[card.pk] >= DECLINES_A_DAY:
         return "three declines on this card today"
-    return ""
+    return reason
 
 
 def _declines_today(card_ids: set[int], *, on: datetime.date) -> Counter[int]:
@@ -145,7 +136,7 @@ def start_charges(
             report.skip(str(candidate.installment), candidate.installment, candidate.reason)
             if not dry_run:
                 with suppress(Stale):  # it moved since it was looked at
-                    _leave_to_people(candidate)
+                    _leave_to_people(candidate, on=on)
         else:
             ready.append(candidate)
     if dry_run:
@@ -160,17 +151,21 @@ def start_charges(
 def _start_batch(batch: list[Candidate], report: Report, *, on: datetime.date) -> None:
     with transaction.atomic():
         orders = Order.objects.filter(pk__in={candidate.installment.order_id for candidate in batch})
-        alive = {
-            order.pk: order.household_id
+        alive = [
+            order.pk
             for order in orders.select_for_update(no_key=True).order_by("pk")
             if order.status == OrderStatus.CONFIRMED and not order.charges_paused_at
+        ]
+        agreed = CardAgreement.objects.current().filter(order__in=alive).select_related("card")
+        card_of = {
+            agreement.order_id: agreement.card
+            for agreement in agreed
+            if not agreement.card.why_not_charged(on)
         }
-        cards = Card.objects.usable().filter(household__in=alive.values())
-        card_of = {card.household_id: card for card in cards}
         wanted = []
         for candidate in batch:
             installment = candidate.installment
-            if card := card_of.get(alive.get(installment.order_id, 0)):
+            if card := card_of.get(installment.order_id):
                 wanted.append((installment, card))
             else:
                 report.skip(str(installment), installment, "the order or the card changed meanwhile")
@@ -238,15 +233,13 @@ def _start(
 
 
 @transaction.atomic
-def _leave_to_people(candidate: Candidate) -> None:
+def _leave_to_people(candidate: Candidate, *, on: datetime.date) -> None:
     """No card, or one that the bank does not take: the parent is asked for another. Too late for the consent:
     staff."""
     installment, reason = candidate.installment, candidate.reason
     if reason == TOO_LATE:
         StaffTask.open(StaffTask.Kind.INSTALLMENT_LATE, installment, reason)
-    if candidate.card is None or candidate.card.refused_at or reason == WRONG_CARD:
-        if installment.status == InstallmentStatus.SCHEDULED:
-            installment.start_charging(reason=reason)
+    if reason in NEEDS_CARD or (reason == TOO_LATE and candidate.needs_card(on=on)):
         installment.move(InstallmentStatus.NEEDS_CARD, reason=reason)
 
 
@@ -284,18 +277,29 @@ def _decide(attempt: ChargeAttempt, decline: Decline) -> None:
     if installment.order.status != OrderStatus.CONFIRMED:
         _close(installment, reason="the order ended while it was charged")
         return
+    if attempt.card:
+        if decline.kind == DeclineClass.HARD:
+            refuse_card(attempt.card)
+            StaffTask.open(StaffTask.Kind.CARD_REFUSED, installment, "The bank refused the card for good.")
+        if decline.kind == DeclineClass.CARD:
+            Card.objects.filter(pk=attempt.card.pk, outdated_at=None).update(outdated_at=Now())
     match decline.kind:
         case DeclineClass.AUTHENTICATION:
             installment.move(InstallmentStatus.NEEDS_AUTH, reason=reason)
-        case DeclineClass.HARD:
-            if attempt.card:
-                refuse_card(attempt.card)
-            installment.move(InstallmentStatus.NEEDS_CARD, reason=reason)
-            StaffTask.open(StaffTask.Kind.CARD_REFUSED, installment, "The bank refused the card for good.")
-        case DeclineClass.CARD:
-            installment.move(InstallmentStatus.NEEDS_CARD, reason=reason)
+        case DeclineClass.HARD | DeclineClass.CARD:
+            _ask_for_another_card(attempt, reason=reason)
         case _:
             _try_again(attempt, decline)
+
+
+def _ask_for_another_card(attempt: ChargeAttempt, *, reason: str) -> None:
+    """Unless the family saved another one while this was charged."""
+    installment, on = attempt.installment, timezone.localdate()
+    card = card_of(installment.order)
+    if card and card.pk != attempt.card_id and not card.why_not_charged(on):
+        installment.wait_until(on + timedelta(days=1), reason="another card was saved meanwhile")
+    else:
+        installment.move(InstallmentStatus.NEEDS_CARD, reason=reason)
 
 
 def _try_again(attempt: ChargeAttempt, decline: Decline) -> None:

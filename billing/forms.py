@@ -19,6 +19,7 @@ class CancelForm(forms.Form):
 
 class CardUpdateForm(forms.Form):
     charge_now = forms.BooleanField(required=False)
+    seen = forms.CharField(required=False)
 
 
 class WaitlistForm(LineForm):
@@ -32,6 +33,7 @@ class WaitlistForm(LineForm):
         },
     )
     at_most = forms.IntegerField(required=False, min_value=0, max_value=100_000_000)
+    card = forms.CharField(required=False, max_length=40)
 
     def __init__(self, *args: Any, course: Course, **kwargs: Any) -> None:
         super().__init__(*args, course=course, **kwargs)

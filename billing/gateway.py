@@ -257,7 +257,7 @@ def create_setup_session(
         "payment_method_types": ["card"],
         "setup_intent_data": {"metadata": metadata},
         "metadata": metadata,
-        "success_url": f"{back}?saved=1",
+        "success_url": f"{back}?saved={metadata['card_update']}",
         "cancel_url": back,
     }
     return create_checkout_session(params, key=key)

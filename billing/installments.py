@@ -13,11 +13,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from billing import gateway
+from billing.cards import card_of
 from billing.charging import ask_again
 from billing.dunning import start_attempt
 from billing.invoices import closed_invoice
 from billing.models import (
-    Card,
     ChargeAttempt,
     ChargeKind,
     Installment,
@@ -46,9 +46,9 @@ class NotPossible(Exception):
 
 def retry_now(*, installment: Installment, by: User, reason: str, on: datetime.date) -> ChargeAttempt:
     """Charge the family's saved card today, whatever the dunning days say."""
-    card = Card.objects.usable().filter(household=installment.order.household_id).first()
-    if card is None:
-        raise NotPossible("The family has no saved card that can be charged.")
+    card = card_of(installment.order)
+    if card is None or card.why_not_charged(on):
+        raise NotPossible("There is no saved card that can be charged for this order.")
     with _unlocked_by_charges(installment, by, f"charged now: {_given(reason)}") as locked:
         if locked.order.status != OrderStatus.CONFIRMED:
             raise NotPossible("The order does not stand any more.")

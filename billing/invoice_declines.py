@@ -15,8 +15,8 @@ from billing import gateway
 from billing.cards import refuse_card
 from billing.declines import DeclineClass, decline_of
 from billing.models import Card, ChargeAttempt, ChargeKind, ChargeStatus, Installment
+from billing.models.cards import card_columns
 from billing.models.charges import OPEN_CHARGE
-from billing.models.plans import card_columns
 from billing.settle import StripeObject, locked_installment
 from csf.contention import again_after_deadlock
 from csf.jobs import enqueue

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
@@ -13,43 +13,42 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
+from billing.cards import Use, uses_of, without_a_good_card
 from billing.checkout import StripeUnavailable
 from billing.credits import credit_account
 from billing.forms import CardUpdateForm
 from billing.links import installment_of
-from billing.models import Card, Installment
+from billing.models import Installment
 from billing.paying import NotPayable, card_page, invoice_page, next_charge_on
-from billing.statement import state_of, statement_of
+from billing.statement import card_line, lines_of, state_of, statement_of
 from csf.dates import local_date
 from enrollments.families import guardian, household_of, verified_email_to_post
 from enrollments.models import Household
 from enrollments.waitlist import waiting_places
 
-EXPIRES_SOON = timedelta(days=60)
 STRIPE_AWAY = "The payment page does not answer just now. Nothing is lost; please try again in a moment."
 
 
 def account(request: HttpRequest) -> HttpResponse:
     household, today = household_of(request), local_date(timezone.now())
-    card = Card.objects.filter(household=household, replaced_at=None).first()
     context = {
         "statement": statement_of(household, on=today),
         "today": today,
         "credit": credit_account(household, on=today),
         "orders": household.orders.placed().with_lines(),
         "waiting": waiting_places(household),
-        "card": card,
-        "card_is_expired": card and card.expires_before(today),
-        "card_expires_soon": card and card.expires_before(today + EXPIRES_SOON),
-        "is_card_awaited": "saved" in request.GET and _is_card_awaited(household),
+        "uses": [card_line(use, on=today) for use in uses_of(household)],
+        "is_card_awaited": "saved" in request.GET and _is_card_awaited(household, request.GET["saved"]),
     }
     return render(request, "billing/account.html", context)
 
 
-def _is_card_awaited(household: Household) -> bool:
-    """Back from Stripe's page: the card arrives by webhook."""
+def _is_card_awaited(household: Household, public_id: str) -> bool:
+    """Back from the page of Stripe that this id names: the card arrives by webhook."""
     an_hour_ago = timezone.now() - timedelta(hours=1)
-    return household.card_updates.filter(finished_at=None, created_at__gt=an_hour_ago).exists()
+    updates = household.card_updates.filter(created_at__gt=an_hour_ago)
+    came_back = next((update for update in updates if str(update.public_id) == public_id), None)
+    return came_back is not None and came_back.finished_at is None
 
 
 @require_POST
@@ -82,22 +81,44 @@ def pay_installment(request: HttpRequest, token: str) -> HttpResponse:
 def change_card(request: HttpRequest) -> HttpResponse:
     """Says what another card will pay and when, then leads to Stripe's page that saves it."""
     household, today = household_of(request), local_date(timezone.now())
+    uses = uses_of(household)
+    use = _use_to_change(uses, request.GET.get("card", ""), on=today)
+    if use is None:
+        shown = [card_line(other, on=today) for other in uses]
+        return render(request, "billing/choose_card.html", {"uses": shown})
     form = CardUpdateForm(request.POST if request.method == "POST" else None)
     user = guardian(request)
     if user and form.is_valid():
-        now = form.cleaned_data["charge_now"]
-        return _to_stripe(
-            request, lambda: card_page(household=household, by=user, charge_now=now), back="change_card"
-        )
-    statement = statement_of(household, on=today)
-    unpaid = [line for line in [*statement.due, *statement.coming] if line.state.can_pay]
+        if form.cleaned_data["seen"] in {"", use.seen}:
+            now = form.cleaned_data["charge_now"]
+            return _to_stripe(
+                request,
+                lambda: card_page(household=household, by=user, charge_now=now, use=use),
+                back="change_card",
+            )
+        messages.warning(request, "Something changed meanwhile. Please look at the list again.")
+    lines = [line for line in lines_of(use.installments, on=today) if line.state.can_pay]
+    due = [line.installment.amount_cents for line in lines if line.installment.due_on <= today]
     context = {
         "form": form,
-        "charges": [(line, next_charge_on(line.installment, on=today)) for line in unpaid],
-        "due_cents": sum(line.installment.amount_cents for line in statement.due if line.state.can_pay),
+        "use": use,
+        "charges": [(line, next_charge_on(line.installment, on=today)) for line in lines],
+        "due_cents": sum(due),
         "today": today,
     }
     return render(request, "billing/change_card.html", context)
+
+
+def _use_to_change(uses: list[Use], card_id: str, *, on: date) -> Use | None:
+    """That of the named card; else what lacks a good card; else of the only card. None: the parent must
+    choose."""
+    named = [use for use in uses if use.card and str(use.card.public_id) == card_id]
+    if named:
+        return named[0]
+    lacking = without_a_good_card(uses, on=on)
+    if lacking.installments or lacking.places:
+        return lacking
+    return uses[0] if len(uses) == 1 else None if uses else lacking
 
 
 def _to_stripe(request: HttpRequest, page: Callable[[], str], *, back: str) -> HttpResponse:

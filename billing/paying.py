@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing import gateway
+from billing.cards import Use, uses_of, without_a_good_card
 from billing.charging import ask_again
 from billing.checkout import StripeUnavailable, customer_id
 from billing.dunning import LATEST_FIRST_TRY
@@ -59,10 +60,17 @@ def _refuse_if_not_payable(installment: Installment) -> None:
         raise NotPayable("A class of this order was just cancelled. What is left to pay shows in a moment.")
 
 
-def card_page(*, household: Household, by: User, charge_now: bool) -> str:
-    """The address of Stripe's page where another card is saved. Raises StripeUnavailable."""
+def card_page(*, household: Household, by: User, charge_now: bool, use: Use | None = None) -> str:
+    """The address of Stripe's page where another card is saved, to pay what `use` lists from then on: by
+    itself all that no card will pay as things stand. Raises StripeUnavailable."""
     customer = customer_id(household)
-    update = CardUpdate.objects.create(household=household, requested_by=by, charge_now=charge_now)
+    now = timezone.now()
+    use = use or without_a_good_card(uses_of(household), on=local_date(now))
+    update = CardUpdate.objects.create(
+        household=household, requested_by=by, charge_now=charge_now, created_at=now
+    )
+    update.orders.set(use.orders)
+    update.places.set(use.places)
     try:
         session = gateway.create_setup_session(
             customer=customer,
@@ -82,7 +90,7 @@ def card_page(*, household: Household, by: User, charge_now: bool) -> str:
 
 
 def next_charge_on(installment: Installment, *, on: datetime.date) -> datetime.date | None:
-    """When a card that is saved today is charged by itself; None if only when the parent asks for it."""
+    """When a good card is charged for it by itself; None if only when the parent asks for it."""
     if installment.held_at or installment.order.charges_paused_at or installment.consent_id is None:
         return None
     match installment.status:

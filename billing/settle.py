@@ -14,8 +14,8 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from billing.cards import save_card
-from billing.consent import has_plan
+from billing.cards import let_pay_as_agreed, let_pay_as_asked, save_card
+from billing.consent import plan_consent
 from billing.differences import report_unknown
 from billing.dunning import start_attempt
 from billing.gateway import instant, uuid_in
@@ -128,6 +128,8 @@ def settle_invoice(invoice: StripeObject) -> Payment | None:
     as_agreed = (received_cents, invoice["currency"]) == agreed
     fits = alive and as_agreed and installment.status in OPEN_INSTALLMENT
     card = _end_attempt(installment, has_paid=not off_stripe_cents)
+    if card and card.outdated_at:
+        Card.objects.filter(pk=card.pk).update(outdated_at=None)
     if fits:
         installment.pay(reason=invoice["id"])
     elif installment.status == InstallmentStatus.CHARGING:
@@ -195,7 +197,7 @@ def _end_attempt(installment: Installment, *, has_paid: bool) -> Card | None:
 @again_after_deadlock
 @transaction.atomic
 def settle_setup_intent(intent: StripeObject) -> Card | None:
-    """A parent saved another card on Stripe's page: it pays the household's open installments from now on.
+    """A parent saved another card on Stripe's page: from now on it pays what that page was opened for.
 
     What waits for another card is tried again on the next day of the job, without counting the old card's
     tries. What was due when the parent asked is charged at once, if they ticked that, and only once.
@@ -208,15 +210,26 @@ def settle_setup_intent(intent: StripeObject) -> Card | None:
     list(Order.objects.select_for_update(no_key=True).filter(household=household).order_by("pk"))
     card = save_card(household=household, method=intent["payment_method"])
     update = _finished_update(household, metadata.get("card_update"))
-    if card.refused_at is None and card.replaced_at is None:
+    if update is None:
+        return card
+    orders = let_pay_as_asked(card, update=update)
+    if not card.why_not_charged(local_date(timezone.now())):
         enqueue("billing.tasks.sweep_waitlist")  # whose place waits for a card moves up
-        tomorrow = timezone.localdate() + timedelta(days=1)
-        stuck = [InstallmentStatus.NEEDS_CARD, InstallmentStatus.EXHAUSTED]
-        for installment in Installment.objects.filter(order__household=household, status__in=stuck):
-            installment.wait_until(max(tomorrow, installment.due_on), reason="another card was saved")
-        if update and update.charge_now:
-            _charge_what_was_due(card, on=local_date(update.created_at))
+        try_again_with(card, [InstallmentStatus.NEEDS_CARD, InstallmentStatus.EXHAUSTED])
+        if update.charge_now:
+            _charge_what_was_due(card, orders, on=local_date(update.created_at))
     return card
+
+
+def try_again_with(card: Card, stuck_in: list[InstallmentStatus]) -> None:
+    """What is stuck in these states, of the orders that this card pays: on the job's next day. The caller
+    holds the locks of these orders."""
+    tomorrow = timezone.localdate() + timedelta(days=1)
+    stuck = Installment.objects.filter(
+        order__card_agreements__card=card, order__card_agreements__ended_at=None, status__in=stuck_in
+    )
+    for installment in stuck:
+        installment.wait_until(max(tomorrow, installment.due_on), reason="there is a card to charge")
 
 
 def _finished_update(household: Household, public_id: Any) -> CardUpdate | None:
@@ -231,9 +244,9 @@ def _finished_update(household: Household, public_id: Any) -> CardUpdate | None:
     return update if update and updates.update(finished_at=timezone.now()) else None
 
 
-def _charge_what_was_due(card: Card, *, on: datetime.date) -> None:
+def _charge_what_was_due(card: Card, orders: list[Order], *, on: datetime.date) -> None:
     due = Installment.objects.filter(
-        order__household=card.household_id,
+        order__in=orders,
         order__status=OrderStatus.CONFIRMED,
         order__charges_paused_at=None,
         held_at=None,
@@ -322,8 +335,8 @@ def _record_payment(attempt: ChargeAttempt, intent: StripeObject, *, courses_are
     )
     # Never raise from here on: it would roll back the row of money that is really there.
     method = intent.get("payment_method")
-    if isinstance(method, Mapping) and has_plan(order):
-        save_card(household=order.household, method=method)
+    if isinstance(method, Mapping) and (consent := plan_consent(order)):
+        let_pay_as_agreed(save_card(household=order.household, method=method), consent=consent)
     if not fits and as_agreed:
         refund_unmatched(payment)
     elif not fits:

@@ -4,10 +4,13 @@ paid."""
 import datetime
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.db.models import Prefetch
 
+from billing.cards import Use
 from billing.models import Installment, InstallmentStatus
+from billing.models.cards import CARD_EXPIRED, CARD_GONE, CARD_OUTDATED, CARD_REFUSED, NO_CARD
 from billing.models.money import OPEN_INSTALLMENT
 from csf.templatetags.csf_format import day
 from enrollments.models import Household
@@ -113,3 +116,32 @@ def _open_state(installment: Installment, *, on: datetime.date) -> State:
     if installment.due_on == on:
         return State("Due today", "warn", "", can_pay=True)
     return State("Overdue", "overdue", "Please pay now.", can_pay=True)
+
+
+EXPIRES_SOON = timedelta(days=60)
+_CARD_STATES = {
+    NO_CARD: State("No card", "overdue", "No card is saved for this, so nothing is charged by itself."),
+    CARD_GONE: State(
+        "Not saved any more", "overdue", "This card was removed at Stripe, so we cannot charge it."
+    ),
+    CARD_REFUSED: State(
+        "Was refused", "overdue", "Your bank refused this card, so we do not charge it again."
+    ),
+    CARD_OUTDATED: State("Does not work", "overdue", "Your bank asks for another card."),
+    CARD_EXPIRED: State("Expired", "overdue", "We do not charge it any more."),
+}
+
+
+@dataclass(frozen=True)
+class CardLine:
+    use: Use
+    state: State | None
+    """None: all is well."""
+
+
+def card_line(use: Use, *, on: datetime.date) -> CardLine:
+    """A card of the family with what it pays, and what is wrong with it."""
+    state = _CARD_STATES.get(use.why_not_charged(on))
+    if state is None and use.card and use.card.expires_before(on + EXPIRES_SOON):
+        state = State("Expires soon", "warn", "")
+    return CardLine(use, state)

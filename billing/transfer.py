@@ -14,6 +14,7 @@ from django.utils.translation import gettext
 
 from billing import gateway
 from billing.cancel import value_left_cents
+from billing.cards import card_that_pays
 from billing.charging import ask_again
 from billing.consent import record_move_consent
 from billing.credits import grant
@@ -105,7 +106,7 @@ def move_of(*, enrollment: Enrollment, course: Course, now: datetime.datetime) -
         sessions_left=left,
         sessions=of,
         relief=relief(item.order, max(left_cents - price_cents, 0), as_credit=True),
-        card=Card.objects.usable().filter(household=item.order.household_id).first(),
+        card=card_that_pays(item.order, on=local_date(now)),
     )
 
 

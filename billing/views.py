@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from billing import cancel, release
+from billing.cards import other_orders
 from billing.changed import cancelled_text, changes_of
 from billing.checkout import (
     BeingCharged,
@@ -70,6 +71,7 @@ def checkout_context(request: HttpRequest, items: Sequence[OrderItem], prices: Q
             for plan, parts in plans_for(items, total_cents=credit.due_cents, on=today)
             if credit.due_cents
         ],
+        "other_orders": other_orders(household_of(request)),
         "hold_minutes": settings.SEAT_HOLD_MINUTES,
     }
 
@@ -97,6 +99,7 @@ def chosen(request: HttpRequest) -> dict[str, Any]:
         "use_credit": request.POST.get("credit") == "yes",
         "expected_due_cents": _cents(request, "due"),
         "plan": _chosen_plan(request),
+        "other_orders": _ticked_orders(request),
         "address": address_of(request),
     }
 
@@ -297,6 +300,15 @@ def _chosen_plan(request: HttpRequest) -> PaymentPlan | None:
     if chosen not in plans:
         raise Refused("This payment plan is not offered any more. Please choose again.")
     return plans[chosen]
+
+
+def _ticked_orders(request: HttpRequest) -> list[Order]:
+    """Other orders that the card of this one shall pay as well. Raises Refused for one that is not open."""
+    offered = {str(order.public_id): order for order, *_ in other_orders(household_of(request))}
+    ticked = request.POST.getlist("other_order")
+    if any(public_id not in offered for public_id in ticked):
+        raise Refused("What is open of your other orders has changed. Please choose again.")
+    return [offered[public_id] for public_id in dict.fromkeys(ticked)]
 
 
 def _cents(request: HttpRequest, name: str) -> int | None:

@@ -12,10 +12,11 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from billing.cards import let_pay
 from billing.checkout import place_order
 from billing.consent import WAITLIST_TEXT_VERSION, waitlist_consent_text
 from billing.dunning import start_attempt
-from billing.models import Card, ChargeKind, WaitlistConsent
+from billing.models import Card, CardAgreement, ChargeKind, WaitlistConsent
 from csf.contention import again_after_deadlock
 from csf.dates import local_date
 from csf.jobs import enqueue
@@ -27,11 +28,6 @@ from orders.refusal import Refused
 from orders.waitlist import quote_of, waitlist_line, write_line
 
 logger = logging.getLogger(__name__)
-
-
-def chargeable_card(household: Household, *, on: datetime.date) -> Card | None:
-    card = Card.objects.usable().filter(household=household).first()
-    return None if card is None or card.expires_before(on) else card
 
 
 def price_cents(child: Child, course: Course, *, on: datetime.date) -> int:
@@ -49,13 +45,14 @@ def join_waitlist(
     now: datetime.datetime,
     at_most_cents: int | None = None,
     address: str | None = None,
+    card: Card | None = None,
 ) -> Enrollment:
     """Let a child wait for a seat. Raises Refused, in words for the parent.
 
     With `at_most_cents` the parent consents to be charged at once, from `address`, up to today's price, which
-    must be this one. Until a card is saved the child waits in the regular tier.
+    must be this one, to `card`. Until a card is saved for it the child waits in the regular tier.
     """
-    household = Household.objects.select_for_update(no_key=True).get(pk=child.household_id)
+    Household.objects.select_for_update(no_key=True).get(pk=child.household_id)
     course = lock_course(course.pk)
     check_line(child=child, course=course, now=now)
     if not is_waitlist_open(course, now=now):
@@ -65,19 +62,21 @@ def join_waitlist(
     if at_most_cents is not None:
         if at_most_cents != price_cents(child, course, on=today):
             raise Refused("The price has changed since you saw it. Please look at it again.")
-        if chargeable_card(household, on=today):
+        if card and not card.why_not_charged(today):
             tier = WaitlistTier.PRIORITY
     enrollment = join(child=child, course=course)
     if at_most_cents is not None:
-        WaitlistConsent.objects.create(
+        consent = WaitlistConsent.objects.create(
             enrollment=enrollment,
             given_by=by,
             at_most_cents=at_most_cents,
-            text=waitlist_consent_text(child=child, course=course, at_most_cents=at_most_cents),
+            text=waitlist_consent_text(child=child, course=course, at_most_cents=at_most_cents, card=card),
             text_version=WAITLIST_TEXT_VERSION,
             address=address,
             given_at=now,
         )
+        if card:
+            let_pay(card, places=[consent], by=by, at=now)
     enrollment.enter_line(tier, at=timezone.now(), by=by, reason="joined the waitlist")
     fill(course, now=now)  # a family may have put its seat up
     enrollment.refresh_from_db()
@@ -118,9 +117,9 @@ def _one(
 @again_after_deadlock
 @transaction.atomic
 def _move_up(enrollment: Enrollment, now: datetime.datetime) -> None:
-    household = _lock(enrollment)
+    _lock(enrollment)
     waits = (EnrollmentStatus.WAITLISTED, WaitlistTier.REGULAR)
-    if (enrollment.status, enrollment.tier) == waits and chargeable_card(household, on=local_date(now)):
+    if (enrollment.status, enrollment.tier) == waits and _agreed_card(enrollment, on=local_date(now)):
         tier = WaitlistTier.PRIORITY
         enrollment.enter_line(tier, at=timezone.now(), by=None, reason="a card was saved")
 
@@ -129,7 +128,7 @@ def _move_up(enrollment: Enrollment, now: datetime.datetime) -> None:
 @transaction.atomic
 def _take_up(enrollment: Enrollment, now: datetime.datetime) -> None:
     """Order the seat, and charge the card for it: the attempt waits for a worker."""
-    household = _lock(enrollment)
+    _lock(enrollment)
     offered = (EnrollmentStatus.OFFERED, WaitlistTier.PRIORITY)
     if (enrollment.status, enrollment.tier) != offered:
         return
@@ -139,7 +138,7 @@ def _take_up(enrollment: Enrollment, now: datetime.datetime) -> None:
     line = waitlist_line(child=enrollment.child, course=enrollment.course, enrollment=enrollment)
     total_cents = quote_of(line, on=today).total_cents
     consent = WaitlistConsent.objects.filter(enrollment=enrollment).first()
-    card = chargeable_card(household, on=today)
+    card = _agreed_card(enrollment, on=today)
     if consent is None or total_cents > consent.at_most_cents:
         enrollment.ask_instead(reason="the price is above what the family agreed to")
         return
@@ -155,14 +154,21 @@ def _take_up(enrollment: Enrollment, now: datetime.datetime) -> None:
         held_until=enrollment.expires_at,
         waitlist_consent=consent,
     )
+    let_pay(card, orders=[order], by=consent.given_by, at=now)
     for installment in order.installments.all():  # none if it costs nothing
         start_attempt(installment, card=card, kind=ChargeKind.AUTO, on=today)
         enqueue("billing.tasks.charge")
 
 
-def _lock(enrollment: Enrollment) -> Household:
+def _agreed_card(enrollment: Enrollment, *, on: datetime.date) -> Card | None:
+    """The one that was agreed for this place, if it can be charged."""
+    agreed = CardAgreement.objects.current().filter(waitlist_consent__enrollment=enrollment)
+    agreement = agreed.select_related("card").first()
+    return agreement.card if agreement and not agreement.card.why_not_charged(on) else None
+
+
+def _lock(enrollment: Enrollment) -> None:
     """Family and class, and the enrollment as it is under their locks."""
-    household = Household.objects.select_for_update(no_key=True).get(children=enrollment.child_id)
+    Household.objects.select_for_update(no_key=True).get(children=enrollment.child_id)
     lock_course(enrollment.course_id)
     enrollment.refresh_from_db()
-    return household

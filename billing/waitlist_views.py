@@ -12,14 +12,15 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
+from billing.cards import Use, chargeable_cards
 from billing.checkout import StripeUnavailable
 from billing.consent import waitlist_consent_text
 from billing.forms import WaitlistForm
 from billing.links import offer_of
-from billing.models import Card
+from billing.models import Card, WaitlistConsent
 from billing.paying import card_page
 from billing.views import checkout_context, chosen, to_payment
-from billing.waitlist import accept_offer, chargeable_card, join_waitlist, price_cents
+from billing.waitlist import accept_offer, join_waitlist, price_cents
 from csf.dates import local_date
 from csf.state import Stale
 from enrollments.families import address_of, guardian, household_of, verified_email_to_post
@@ -38,6 +39,9 @@ class Terms:
     cents: int
     text: str
     card: Card | None
+    """The one that is charged; None: one that is saved now."""
+    cards: list[Card]
+    """What else the family may choose."""
 
 
 @require_POST
@@ -55,27 +59,38 @@ def join(request: HttpRequest, slug: str) -> HttpResponse:
     if tier != WaitlistTier.PRIORITY:
         return _join(request, child, course, by=user)
     agreed_cents = form.cleaned_data["at_most"]
-    terms = _terms(child, course)
+    terms = _terms(child, course, chosen_card=form.cleaned_data["card"])
     if agreed_cents != terms.cents:
-        if agreed_cents is not None:
+        if agreed_cents not in {None, terms.cents}:
             messages.warning(request, "The price has changed since you saw it. Please look at it again.")
         return render(request, "billing/join_waitlist.html", {"course": course, "terms": terms})
-    return _join(request, child, course, by=user, at_most_cents=agreed_cents)
+    return _join(request, child, course, by=user, at_most_cents=agreed_cents, card=terms.card)
 
 
-def _terms(child: Child, course: Course) -> Terms:
+def _terms(child: Child, course: Course, *, chosen_card: str) -> Terms:
+    """`chosen_card` is a card's public id, "new", or empty for the one that was saved last."""
     today = local_date(timezone.now())
     cents = price_cents(child, course, on=today)
+    cards = chargeable_cards(child.household, on=today)
+    by_id = {str(card.public_id): card for card in cards}
+    card = by_id.get(chosen_card) if chosen_card else next(iter(cards), None)
     return Terms(
         child=child,
         cents=cents,
-        text=waitlist_consent_text(child=child, course=course, at_most_cents=cents),
-        card=chargeable_card(child.household, on=today),
+        text=waitlist_consent_text(child=child, course=course, at_most_cents=cents, card=card),
+        card=card,
+        cards=[other for other in cards if other != card],
     )
 
 
 def _join(
-    request: HttpRequest, child: Child, course: Course, *, by: User, at_most_cents: int | None = None
+    request: HttpRequest,
+    child: Child,
+    course: Course,
+    *,
+    by: User,
+    at_most_cents: int | None = None,
+    card: Card | None = None,
 ) -> HttpResponse:
     try:
         place = join_waitlist(
@@ -85,6 +100,7 @@ def _join(
             now=timezone.now(),
             at_most_cents=at_most_cents,
             address=address_of(request),
+            card=card,
         )
     except Refused as refusal:
         messages.error(request, refusal.message)
@@ -92,13 +108,14 @@ def _join(
     messages.success(request, f"{child.first_name} is on the waitlist of {course}.")
     if at_most_cents is None or place.tier == WaitlistTier.PRIORITY:
         return redirect(course)
-    return _to_card_page(request, by)
+    return _to_card_page(request, by, place)
 
 
-def _to_card_page(request: HttpRequest, user: User) -> HttpResponse:
-    """Where the card is saved that the priority tier needs."""
+def _to_card_page(request: HttpRequest, user: User, place: Enrollment) -> HttpResponse:
+    """Where the card is saved that the priority tier needs: for this place, and for nothing else."""
+    use = Use(card=None, places=list(WaitlistConsent.objects.filter(enrollment=place)))
     try:
-        return redirect(card_page(household=household_of(request), by=user, charge_now=False))
+        return redirect(card_page(household=household_of(request), by=user, charge_now=False, use=use))
     except StripeUnavailable:
         messages.warning(
             request,

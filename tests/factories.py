@@ -12,7 +12,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from billing.checkout import place_order
-from billing.models import Consent, PaymentPlan
+from billing.models import Card, CardAgreement, Consent, PaymentPlan
 from csf.dates import local_date
 from enrollments.models import Child, Course, EmergencyContact, Household, Location, Program, User
 from orders.cart import add_to_cart
@@ -136,3 +136,15 @@ def ended(course: Course, *, days: int = 1) -> Course:
     today = local_date(timezone.now())
     last = course.sessions.filter(cancelled_at=None).order_by("held_on").last()
     return shift(course, (today - (last.held_on if last else course.ends_on)).days - days)
+
+
+def create_card(order: Order, **fields: Any) -> Card:
+    """A saved card that pays this order."""
+    defaults = {"brand": "visa", "last4": "4242", "exp_month": 12, "exp_year": 2040}
+    card = Card.objects.create(
+        household=order.household, **{"stripe_payment_method_id": f"pm_{order.pk}"} | defaults | fields
+    )
+    assert order.placed_by
+    assert order.placed_at
+    CardAgreement.objects.create(order=order, card=card, agreed_by=order.placed_by, agreed_at=order.placed_at)
+    return card

@@ -37,6 +37,7 @@ class Shop:
     def pay(self, page, card=VISA):
         answer = requests.post(page, data={"card": card}, allow_redirects=False, timeout=10)
         assert answer.status_code == (402 if card == NO_MONEY else 303), answer.text
+        return answer.headers.get("Location", "")
 
     def events(self, *types):
         """As Stripe would post them, oldest first."""

@@ -5,14 +5,17 @@ from typing import Any, Self
 
 from django.conf import settings
 from django.shortcuts import get_object_or_404
+from django.utils import timezone
 
 from billing import found_at_stripe, installments
 from billing.admin.actions import Action, Actions
 from billing.admin.installment_forms import FoundForm, MoveForm, OfflineForm, SplitForm, TodayForm
+from billing.cards import card_that_pays
 from billing.models import Card, Installment, InstallmentStatus
 from billing.models.charges import OPEN_CHARGE
 from billing.models.money import CHARGEABLE
 from csf.admin import Panel, badge, link
+from csf.dates import local_date
 from csf.money import money_text
 from csf.templatetags.csf_format import day
 from orders.models import OrderStatus
@@ -31,7 +34,7 @@ class Facts:
         part = get_object_or_404(Installment.objects.select_related("order__household"), pk=pk)
         return cls(
             part=part,
-            card=Card.objects.usable().filter(household=part.order.household_id).first(),
+            card=card_that_pays(part.order, on=local_date(timezone.now())),
             is_open=part.status in CHARGEABLE
             and part.order.status != OrderStatus.PLACED
             and not part.attempts.filter(status__in=OPEN_CHARGE).exists(),

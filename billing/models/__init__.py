@@ -1,4 +1,5 @@
 from billing.models.books import BookDifference
+from billing.models.cards import Card, CardAgreement, CardUpdate
 from billing.models.changes import (
     Cancellation,
     CancellationStatus,
@@ -24,7 +25,7 @@ from billing.models.money import (
     PaymentMethod,
     StripeCustomer,
 )
-from billing.models.plans import Card, CardUpdate, Consent, PaymentPlan, PlanInterval
+from billing.models.plans import Consent, PaymentPlan, PlanInterval
 from billing.models.refunds import Dispute, Refund, RefundCause, RefundMethod, RefundStatus, RefundTransition
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "CancellationStatus",
     "CancellationTransition",
     "Card",
+    "CardAgreement",
     "CardUpdate",
     "ChargeAttempt",
     "ChargeAttemptTransition",

@@ -7,8 +7,8 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from billing.declines import DeclineClass
+from billing.models.cards import Card
 from billing.models.money import Installment
-from billing.models.plans import Card
 from csf.state import StatefulModel, TransitionRow, edges, transition
 from enrollments.models import User
 

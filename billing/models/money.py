@@ -67,7 +67,11 @@ class Installment(StatefulModel):
 
     EDGES = edges(
         {
-            InstallmentStatus.SCHEDULED: {InstallmentStatus.CHARGING, *_SETTLED},
+            InstallmentStatus.SCHEDULED: {
+                InstallmentStatus.CHARGING,
+                InstallmentStatus.NEEDS_CARD,  # its card cannot be charged, so nothing was tried
+                *_SETTLED,
+            },
             InstallmentStatus.CHARGING: {
                 InstallmentStatus.PAID,
                 InstallmentStatus.SCHEDULED,  # a payment page closed without money, or nothing was executed

@@ -1,15 +1,12 @@
 import datetime
-import uuid
 from collections.abc import Collection
-from typing import Any, Self
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
 
 from billing.plans import Part, schedule
-from enrollments.models import Course, Household, User
+from enrollments.models import Course, User
 from orders.models import Order
 
 
@@ -106,82 +103,11 @@ class Consent(models.Model):
     text_version = models.CharField(max_length=20, blank=True)
     text = models.TextField()
     schedule = models.JSONField(default=list, help_text="Number, due date and cents of each part.")
+    other_orders = models.ManyToManyField(
+        Order, blank=True, related_name="+", help_text="What the card of this order shall pay as well."
+    )
     address = models.GenericIPAddressField(null=True, blank=True)
     given_at = models.DateTimeField()
 
     def __str__(self) -> str:
         return f"Consent for {self.order}" if self.order else f"Consent of {self.given_at:%Y-%m-%d}"
-
-
-class CardQuerySet(models.QuerySet["Card"]):
-    def usable(self) -> Self:
-        return self.filter(replaced_at=None, refused_at=None)
-
-
-class Card(models.Model):
-    """A card that a family saved at Stripe. The newest one that is not replaced pays all its open
-    installments."""
-
-    household = models.ForeignKey(Household, on_delete=models.PROTECT, related_name="cards")
-    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    stripe_payment_method_id = models.CharField(max_length=255, unique=True)
-    fingerprint = models.CharField(max_length=100, blank=True, db_index=True)
-    brand = models.CharField(max_length=30, blank=True)
-    last4 = models.CharField(max_length=4, blank=True)
-    exp_month = models.PositiveSmallIntegerField(null=True)
-    exp_year = models.PositiveSmallIntegerField(null=True)
-    saved_at = models.DateTimeField(db_default=Now(), editable=False)
-    replaced_at = models.DateTimeField(null=True, blank=True)
-    refused_at = models.DateTimeField(
-        null=True, blank=True, help_text="After a hard decline: never charged again by us."
-    )
-
-    objects = CardQuerySet.as_manager()
-
-    class Meta:
-        ordering = ["-pk"]
-        constraints = [
-            models.UniqueConstraint(
-                fields=["household"], condition=Q(replaced_at=None), name="billing_card_one_current"
-            )
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.brand.title() or 'Card'} ending in {self.last4}"
-
-    def expires_before(self, on: datetime.date) -> bool:
-        """A card works to the end of its month."""
-        if not self.exp_year or not self.exp_month:
-            return False
-        return (self.exp_year, self.exp_month) < (on.year, on.month)
-
-
-class CardUpdate(models.Model):
-    """A parent who went to Stripe's page to save another card, and whether it may be charged at once for what
-    was due that day."""
-
-    household = models.ForeignKey(Household, on_delete=models.PROTECT, related_name="card_updates")
-    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    requested_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
-    charge_now = models.BooleanField(default=False)
-    stripe_session_id = models.CharField(max_length=255, unique=True, null=True, editable=False)
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
-    finished_at = models.DateTimeField(null=True, editable=False, help_text="When the card was saved.")
-
-    class Meta:
-        ordering = ["-pk"]
-
-    def __str__(self) -> str:
-        return f"Card update of {self.household}"
-
-
-def card_columns(method: Any) -> dict[str, Any]:
-    """From a Stripe payment method."""
-    card = method.get("card") or {}
-    return {
-        "fingerprint": card.get("fingerprint") or "",
-        "brand": card.get("brand") or "",
-        "last4": card.get("last4") or "",
-        "exp_month": card.get("exp_month"),
-        "exp_year": card.get("exp_year"),
-    }

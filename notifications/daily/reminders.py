@@ -8,7 +8,8 @@ from datetime import timedelta
 from django.conf import settings
 from django.db.models import Prefetch, Q
 
-from billing.models import Card, Installment
+from billing.models import Card, CardAgreement, Installment
+from billing.models.cards import CARD_EXPIRED
 from csf.report import Report
 from notifications.choices.readers import readers
 from notifications.daily.telling import tell
@@ -48,7 +49,7 @@ def send_card_notices(*, on: datetime.date, dry_run: bool = False) -> Report:
     report = Report()
     until = on + timedelta(days=max(CARD_NOTICE_DAYS))
     for household_ids in _payers(after=on, until=until):
-        cards = _cards_that_end(household_ids, before=until)
+        cards = _cards_that_end(household_ids, on=on, before=until)
         tell(EmailKind.CARD_EXPIRING, _expiring(cards, on=on), report, dry_run=dry_run)
     return report
 
@@ -63,19 +64,24 @@ def _payers(*, after: datetime.date, until: datetime.date) -> Iterator[list[int]
         last = ids[-1]
 
 
-def _cards_that_end(household_ids: list[int], *, before: datetime.date) -> list[Card]:
+def _cards_that_end(household_ids: list[int], *, on: datetime.date, before: datetime.date) -> list[Card]:
+    """Good ones that end; a card that was saved twice is one card, with all that it pays."""
     ends = Q(exp_year__lt=before.year) | Q(exp_year=before.year, exp_month__lt=before.month)
     cards = Card.objects.usable().filter(ends, household__in=household_ids).select_related("household")
-    return list(cards.prefetch_related(Prefetch("household__guardians", readers())))
+    found = cards.prefetch_related(Prefetch("household__guardians", readers())).order_by("pk")
+    return [card for card in found if card.why_not_charged(on) in {"", CARD_EXPIRED}]
 
 
 def _expiring(cards: list[Card], *, on: datetime.date) -> Iterator[ExpiringCard]:
-    coming = upcoming().filter(order__household__in={card.household_id for card in cards}, due_on__gt=on)
-    by_household: defaultdict[int, list[Installment]] = defaultdict(list)
+    agreed = CardAgreement.objects.current().filter(card__in=cards, order__isnull=False)
+    pays = dict(agreed.values_list("order", "card"))
+    coming = upcoming().filter(order__in=pays, consent__isnull=False, due_on__gt=on)
+    same = {card.pk: (card.household_id, card.fingerprint or card.pk) for card in cards}
+    by_card: defaultdict[tuple[int, str | int], list[Installment]] = defaultdict(list)
     for installment in coming.select_related("order").order_by("due_on", "pk"):
-        by_household[installment.order.household_id].append(installment)
-    for card in cards:
-        missed = [part for part in by_household[card.household_id] if card.expires_before(part.due_on)]
+        by_card[same[pays[installment.order_id]]].append(installment)
+    for card in {same[card.pk]: card for card in cards}.values():
+        missed = [part for part in by_card[same[card.pk]] if card.expires_before(part.due_on)]
         days = _notice_days(missed, on=on)
         if days:
             yield ExpiringCard(card, missed, days)

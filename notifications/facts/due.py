@@ -34,12 +34,13 @@ _TOLD = [
     "status",
     "next_try_on",
     "held_at",
+    "consent",
     "order__public_id",
     "order__number",
     "order__charges_paused_at",
     "order__household",
 ]
-_CARD = ["id", "brand", "last4", "exp_month", "exp_year", "refused_at"]
+_CARD = ["id", "brand", "last4", "exp_month", "exp_year", "refused_at", "outdated_at", "gone_at"]
 _GUARDIAN = ["id", "email", "first_name"]
 
 Row = TypeVar("Row", bound=models.Model)
@@ -75,7 +76,7 @@ def with_story(rows: QuerySet[Installment]) -> QuerySet[Installment]:
     )
     child = Concat("child__first_name", Value(" "), "child__last_name")
     family = OuterRef("order__household")
-    cards = Card.objects.filter(household=family, replaced_at=None).order_by()
+    cards = Card.objects.paying(OuterRef("order")).order_by()
     return (
         rows.select_related("order")
         .only(*_TOLD)

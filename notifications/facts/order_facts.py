@@ -8,10 +8,10 @@ from django.db import models
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from billing.cards import card_that_pays
 from billing.models import (
     CancellationStatus,
     CancellationTransition,
-    Card,
     ChargeAttemptTransition,
     ClosureLineTransition,
     CreditCause,
@@ -110,7 +110,7 @@ def _overdue(order: Order) -> OverdueInstallment | None:
 
 def _card(order: Order) -> ExpiringCard | None:
     """As if the family's card did not live to the next payments."""
-    card = Card.objects.usable().filter(household=order.household_id).first()
+    card = card_that_pays(order, on=local_date(timezone.now()))
     missed = list(order.installments.open().select_related("order").order_by("due_on", "number"))
     return ExpiringCard(card, missed) if card and card.exp_month and missed else None
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from billing.chargeable import why_not_charged, will_be_charged
 from billing.credits import spent_on
 from billing.declines import decline_words
 from billing.dunning import next_try_on
@@ -139,10 +140,9 @@ def _invoice_page_decline(fact: ChargeAttemptTransition) -> Snapshot:
 
 def _charged_by_itself_on(installment: Installment) -> datetime.date | None:
     """When the job charges the saved card, as things stand."""
-    has_card = Card.objects.usable().filter(household=installment.order.household_id).exists()
+    charge_on = next_charge_on(installment, on=local_date(timezone.now()))
     planned = installment.status in {InstallmentStatus.SCHEDULED, InstallmentStatus.RETRY_WAIT}
-    today = local_date(timezone.now())
-    return next_charge_on(installment, on=today) if has_card and planned else None
+    return charge_on if charge_on and planned and will_be_charged(installment, on=charge_on) else None
 
 
 def _stage(installment: Installment) -> int:
@@ -177,7 +177,7 @@ def attempt_facts(fact: ChargeAttemptTransition) -> Snapshot:
 
 def reminder_snapshot(fact: DueInstallment) -> Snapshot:
     card, due_on = fact.card, fact.installment.due_on
-    will_charge = card is not None and card.refused_at is None and not card.expires_before(due_on)
+    will_charge = not why_not_charged(fact.installment, card, on=due_on)
     return _installment_story(fact.installment) | _card_facts(card) | {"will_charge": will_charge}
 
 

@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from billing.dunning import start_charges
 from billing.installments import NotPossible, hold, release_hold
-from billing.models import Card, Installment, InstallmentStatus
+from billing.models import Card, CardAgreement, Installment, InstallmentStatus
 from billing.models.money import CHARGEABLE
 from csf.dates import local_date
 from csf.jobs import daily_time, paused
@@ -120,7 +120,7 @@ class Row:
     @property
     def card(self) -> Card | None:
         """The one that would be charged."""
-        return next(iter(self.part.order.household.current), None)
+        return next((agreement.card for agreement in self.part.order.current_agreements), None)
 
     @property
     def act(self) -> str:
@@ -213,13 +213,12 @@ def _add_rows(found: Sequence[Section]) -> None:
     about_parts = [section for section in found if section.job.has_payments]
     ids = {line.row_id for section in about_parts for listing in section.listings for line in listing.shown}
     parts = Installment.objects.filter(order=OuterRef("order")).order_by().values("order")
+    current = CardAgreement.objects.current().select_related("card")
     rows = (
         Installment.objects.filter(pk__in=ids)
         .select_related("order__household")
         .annotate(of=Subquery(parts.annotate(count=Count("pk")).values("count")))
-        .prefetch_related(
-            Prefetch("order__household__cards", Card.objects.filter(replaced_at=None), to_attr="current")
-        )
+        .prefetch_related(Prefetch("order__card_agreements", current, to_attr="current_agreements"))
     )
     found_parts = {part.pk: part for part in rows}
     for section in found:

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from billing.models import (
     Card,
+    CardAgreement,
     Consent,
     Installment,
     InstallmentStatus,
@@ -32,10 +33,11 @@ COPIED: list[type[models.Model]] = [
     Enrollment,
     Order,
     OrderItem,
-    Installment,
     Consent,
+    Installment,
     StripeCustomer,
     Card,
+    CardAgreement,
 ]
 UNIQUE_TEXTS = {"email", "slug", "stripe_id", "stripe_payment_method_id"}
 APART = 10_000_000  # between the ids of two copies
@@ -111,7 +113,10 @@ def _create_orders(
     StripeCustomer.objects.bulk_create(
         [StripeCustomer(household=order.household, stripe_id=f"cus_bench{order.pk}") for order in orders]
     )
-    Card.objects.bulk_create([_card(order) for order in orders])
+    cards = Card.objects.bulk_create([_card(order) for order in orders])
+    CardAgreement.objects.bulk_create(
+        [_agreement(order, card) for order, card in zip(orders, cards, strict=True)]
+    )
 
 
 def _order(guardian: User) -> Order:
@@ -154,6 +159,12 @@ def _consent(order: Order, plan: PaymentPlan) -> Consent:
         schedule=[],
         given_at=timezone.now(),
     )
+
+
+def _agreement(order: Order, card: Card) -> CardAgreement:
+    assert order.placed_by is not None
+    assert order.placed_at is not None
+    return CardAgreement(order=order, card=card, agreed_by=order.placed_by, agreed_at=order.placed_at)
 
 
 def _card(order: Order) -> Card:

@@ -141,7 +141,9 @@ def test_what_each_class_of_decline_leads_to(shop, charge, outcome, status, atte
 
 def test_a_card_that_was_refused_for_good_is_not_asked_for_any_order_of_the_family(shop, charge):
     first = order_with_plan(shop)
-    other = first.order.installments.create(number=3, due_on=first.due_on, amount_cents=1500)
+    other = first.order.installments.create(
+        number=3, due_on=first.due_on, amount_cents=1500, consent=first.consent
+    )
     script(shop, first, "stolen_card")
     start_charges(DUE, on=first.due_on - timedelta(days=0))
 

@@ -16,12 +16,12 @@ from billing import charging, gateway
 from billing.charging import run_attempt
 from billing.declines import CLASS_BY_CODE
 from billing.dunning import start_charges
-from billing.models import Card, ChargeAttempt, Consent, Installment, PaymentPlan
+from billing.models import Card, ChargeAttempt, Installment
 from csf.models import StaffTask
 from notifications.kinds import EmailKind
 from notifications.models import EmailMessage
 from notifications.render import render
-from tests.factories import create_order
+from tests.factories import create_card, create_consent, create_order
 
 pytestmark = pytest.mark.django_db
 
@@ -118,23 +118,10 @@ def part(monkeypatch):
     order = create_order()
     order.installments.update(status="paid")
     order.confirm(reason="paid")
-    card = Card.objects.create(
-        household=order.household,
-        stripe_payment_method_id="pm_1",
-        fingerprint="f1",
-        brand="visa",
-        last4="4242",
-    )
+    card = create_card(order, fingerprint="f1")
     first = order.installments.get(number=1)
-    consent = Consent.objects.create(
-        order=order,
-        plan=PaymentPlan.objects.create(name="Two", parts=2),
-        given_by=order.placed_by,
-        schedule=[],
-        given_at=order.placed_at,
-    )
     part = Installment.objects.create(
-        order=order, number=2, due_on=first.due_on, amount_cents=5_000, consent=consent
+        order=order, number=2, due_on=first.due_on, amount_cents=5_000, consent=create_consent(order)
     )
     part.card, part.error = card, {}
 

@@ -10,12 +10,12 @@ from django.utils import timezone
 
 from billing import installments
 from billing.admin.installment_actions import ACTIONS
-from billing.models import Card, ChargeAttempt, Installment, Payment, PaymentPlan
+from billing.models import Card, CardAgreement, ChargeAttempt, Installment, Payment, PaymentPlan
 from csf.dates import local_date
 from csf.templatetags.csf_format import day
 from orders.models import Order
 from tests.billing.test_staff_installments import charge, state_of, with_open_invoice
-from tests.factories import create_course, create_order, create_staff
+from tests.factories import create_card, create_course, create_order, create_staff
 from tests.shop import hear, order_with_plan
 
 ALL = ["charge", "offline", "move", "split", "hold", "waive", "cancel"]
@@ -338,10 +338,8 @@ def test_pressed_twice_it_is_done_once(shop, finance, name):
 def test_a_card_that_changed_meanwhile_is_not_charged_unseen(shop, finance):
     part = order_with_plan(shop)
     seen = seen_by(finance, part, "charge")
-    Card.objects.update(replaced_at=timezone.now())
-    Card.objects.create(
-        household=part.order.household, stripe_payment_method_id="pm_new", brand="visa", last4="1111"
-    )
+    CardAgreement.objects.update(ended_at=timezone.now())
+    create_card(part.order, last4="1111")
 
     response = finance.post(act_on(part, "charge"), {"seen": seen, "reason": "x"})
 

@@ -233,7 +233,7 @@ def test_priority_asks_for_consent_to_the_amount_first(shop):
     assert consent.text in words(asked)
     assert "The price has changed" in other_price.text
     assert (consent.at_most_cents, consent.given_by) == (14400, household.guardians.get())
-    assert (consent.text_version, consent.address) == ("2026-11", "127.0.0.1")
+    assert (consent.text_version, consent.address) == ("2026-11-30", "127.0.0.1")
     assert "$144.00, or less" in consent.text
     assert place.tier == "priority"
 

@@ -23,14 +23,14 @@ from django_q.models import Schedule
 
 from billing import charging, gateway
 from billing.checkout import place_order
-from billing.models import Card, ChargeAttempt, Installment, Payment, PaymentPlan
+from billing.models import ChargeAttempt, Installment, Payment, PaymentPlan
 from billing.plans import due_dates
 from csf.dates import local_date
 from csf.invariants import violations
 from csf.jobs import JOBS, sync_schedules
 from csf.models import JobRun, StaffTask
 from notifications.models import EmailMessage
-from tests.factories import create_cart, create_course, create_household
+from tests.factories import create_card, create_cart, create_course, create_household
 
 pytestmark = pytest.mark.django_db
 
@@ -137,12 +137,7 @@ class Year:
         )
         order.confirm(reason="paid")
         ends = family.card_ends or date(2040, 12, 31)
-        Card.objects.create(
-            household=household,
-            stripe_payment_method_id=f"pm_{household.pk}",
-            exp_month=ends.month,
-            exp_year=ends.year,
-        )
+        create_card(order, exp_month=ends.month, exp_year=ends.year)
         family.due_on = {part.number: part.due_on for part in order.installments.all()}
         self.families[order.pk] = family
 

@@ -17,6 +17,7 @@ from billing.dunning import start_charges
 from billing.links import installment_of, pay_link_path
 from billing.models import (
     Card,
+    CardAgreement,
     ChargeAttempt,
     ChargeKind,
     Installment,
@@ -32,7 +33,7 @@ from notifications.models import EmailMessage
 from notifications.sending.drain import drain
 from orders.models import Order, OrderItem
 from tests.bench.rows import create_courses, create_families, create_orders
-from tests.factories import create_consent, create_order
+from tests.factories import create_card, create_consent, create_order
 from tests.shop import Shop, accept, order_with_plan, script
 
 DUE = date(2027, 3, 20)
@@ -52,20 +53,13 @@ def create_part(*, due_on=DUE, card=True, consent=True, **fields):
     order.installments.update(status=InstallmentStatus.PAID)
     order.confirm(reason="paid")
     if card:
-        create_card(order.household)
+        create_card(order)
     agreed = {"order": order, "consent": create_consent(order) if consent else None}
     fields = {"due_on": due_on, "amount_cents": 5_000} | fields
     Installment.objects.create(number=3, due_on=due_on + 90 * DAY, amount_cents=4_000, **agreed)
     part = Installment.objects.create(number=2, **agreed, **fields)
     EmailMessage.objects.all().delete()
     return part
-
-
-def create_card(household, **fields):
-    defaults = {"brand": "visa", "last4": "4242", "exp_month": 12, "exp_year": 2040}
-    return Card.objects.create(
-        household=household, stripe_payment_method_id=f"pm_{household.pk}", **defaults | fields
-    )
 
 
 def create_parts(count):
@@ -75,9 +69,10 @@ def create_parts(count):
     Order.objects.update(status="confirmed")
     orders = list(Order.objects.filter(household__guardians__in=guardians))
     Installment.objects.bulk_create(
-        Installment(order=order, number=2, due_on=DUE, amount_cents=5_000) for order in orders
+        Installment(order=order, number=2, due_on=DUE, amount_cents=5_000, consent=create_consent(order))
+        for order in orders
     )
-    Card.objects.bulk_create(
+    cards = Card.objects.bulk_create(
         Card(
             household_id=order.household_id,
             stripe_payment_method_id=f"pm_{order.pk}",
@@ -85,6 +80,10 @@ def create_parts(count):
             exp_year=2027,
         )
         for order in orders
+    )
+    CardAgreement.objects.bulk_create(
+        CardAgreement(order=order, card=card, agreed_by=order.placed_by, agreed_at=order.placed_at)
+        for order, card in zip(orders, cards, strict=True)
     )
 
 

@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from billing.checkout import payment_page, place_order
-from billing.models import Card, Credit, Installment, InstallmentStatus
+from billing.models import Credit, Installment, InstallmentStatus
 from enrollments.addresses import AddressTaken
 from enrollments.models import GuardianInvitation, Household, User
 from notifications.choices.joining import join_family
@@ -30,6 +30,7 @@ from notifications.models import EmailMessage, EmailPreference
 from notifications.sending.drain import drain
 from tests.bench.rows import create_courses, create_families, create_orders
 from tests.factories import (
+    create_card,
     create_cart,
     create_consent,
     create_course,
@@ -195,9 +196,7 @@ def with_part(household, *, card=True):
     order.installments.update(status=InstallmentStatus.PAID)
     order.confirm(reason="paid")
     if card:
-        Card.objects.create(
-            household=household, stripe_payment_method_id="pm_1", brand="visa", exp_month=1, exp_year=2027
-        )
+        create_card(order, exp_month=1, exp_year=2027)
     return Installment.objects.create(
         order=order, number=2, due_on=DUE, amount_cents=5_000, consent=create_consent(order)
     )
