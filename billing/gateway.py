@@ -46,6 +46,7 @@ class Refused(Exception):
     def __init__(self, error: stripe.StripeError) -> None:
         super().__init__(error.user_message or str(error))
         self.code = error.code or ""
+        self.is_missing = self.code == "resource_missing"
         self.param: str = getattr(error, "param", None) or ""
 
 
@@ -304,6 +305,35 @@ def invoice_of_intent(payment_intent: str) -> str | None:
 
 def retrieve_dispute(dispute_id: str) -> Object:
     return _get(f"/v1/disputes/{dispute_id}")
+
+
+def list_charges(*, since: datetime.datetime, until: datetime.datetime) -> Iterator[Object]:
+    return _listed("/v1/charges", since, until)
+
+
+def list_refunds(*, since: datetime.datetime, until: datetime.datetime) -> Iterator[Object]:
+    return _listed("/v1/refunds", since, until)
+
+
+def list_disputes(*, since: datetime.datetime, until: datetime.datetime) -> Iterator[Object]:
+    return _listed("/v1/disputes", since, until)
+
+
+def list_open_invoices(*, since: datetime.datetime, until: datetime.datetime) -> Iterator[Object]:
+    return _listed("/v1/invoices", since, until, status="open")
+
+
+def _listed(
+    path: str, since: datetime.datetime, until: datetime.datetime, **filters: str
+) -> Iterator[Object]:
+    """What was created from `since` to before `until`, newest first, page by page."""
+    wanted: Object = {"created": {"gte": int(since.timestamp()), "lt": int(until.timestamp())}, "limit": 100}
+    wanted |= filters
+    page = _get(path, **wanted)
+    yield from page["data"]
+    while page["has_more"]:
+        page = _get(path, **wanted, starting_after=page["data"][-1]["id"])
+        yield from page["data"]
 
 
 def list_events(*, since: datetime.datetime) -> Iterator[list[tuple[Object, str]]]:

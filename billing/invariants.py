@@ -9,6 +9,7 @@ from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 
 from billing.models import (
+    BookDifference,
     Cancellation,
     Card,
     ChargeAttempt,
@@ -275,6 +276,9 @@ INVARIANTS = [
     Invariant("M15", "families with less than no credit", _overdrawn),
     Invariant("M15", "credit of which more ran out than was given", _ran_out_above_its_grant),
     Invariant("M15", "credit that is not its order's", _returned_otherwise_than_spent),
+    Invariant(
+        "M16", "differences between our books and Stripe's", lambda: _pks(BookDifference.objects.open())
+    ),
     Invariant("Y1", "charges without an outcome for an hour that nobody was told of", _stuck_charges),
     Invariant("Y1", "refunds without an outcome for an hour that nobody was told of", _stuck_refunds),
     Invariant("Y1", "cancellations that wait for an hour and nobody was told of", _stuck_cancellations),

@@ -22,6 +22,7 @@ from billing.models import (
     Cancellation,
     CreditCause,
     Dispute,
+    KnownIntent,
     Payment,
     Refund,
     RefundCause,
@@ -308,8 +309,12 @@ def _not_made(refund: Refund) -> gateway.Object:
 def _payment_intent_of(payment: Payment) -> str:
     if payment.stripe_payment_intent_id:
         return payment.stripe_payment_intent_id
+    if known := KnownIntent.objects.filter(payment=payment).first():
+        return known.stripe_payment_intent_id
     assert payment.stripe_invoice_id
-    return gateway.intent_of_invoice(payment.stripe_invoice_id)
+    intent = gateway.intent_of_invoice(payment.stripe_invoice_id)
+    KnownIntent.remember(intent, payment)
+    return intent
 
 
 def _look_later(refund: Refund, error: str) -> None:
@@ -402,10 +407,10 @@ def _ours(found: Mapping[str, Any]) -> Refund | None:
 
 @again_after_deadlock
 @transaction.atomic
-def book_external(found: Mapping[str, Any], payment: Payment) -> None:
-    """Somebody refunded in Stripe's dashboard; staff say why."""
+def book_external(found: Mapping[str, Any], payment: Payment) -> Refund | None:
+    """Somebody refunded in Stripe's dashboard; staff say why. None if nothing went back."""
     if found["status"] not in {"succeeded", "pending"}:
-        return
+        return None
     Order.objects.select_for_update(no_key=True).get(pk=payment.order_id)
     refund, is_new = Refund.objects.get_or_create(
         stripe_refund_id=found["id"],
@@ -423,17 +428,4 @@ def book_external(found: Mapping[str, Any], payment: Payment) -> None:
     if is_new:
         detail = f"{money_text(found['amount'])} went back without us. Is a class to be cancelled with it?"
         StaffTask.open(StaffTask.Kind.REFUND_EXTERNAL, refund, detail)
-
-
-def payment_of_intent(intent: str | None) -> Payment | None:
-    """Our payment for a PaymentIntent, also for that of an invoice, which only Stripe can tell."""
-    if not intent:
-        return None
-    payment = Payment.objects.filter(stripe_payment_intent_id=intent).first()
-    if payment is not None:
-        return payment
-    known = Refund.objects.filter(stripe_payment_intent_id=intent).select_related("payment").first()
-    if known is not None:
-        return known.payment
-    invoice_id = gateway.invoice_of_intent(intent)
-    return Payment.objects.filter(stripe_invoice_id=invoice_id).first() if invoice_id else None
+    return refund

@@ -1,7 +1,9 @@
+import datetime
 from datetime import timedelta
 
 from django.utils import timezone
 
+from billing import stripe_books
 from billing.cancel import settle_waiting_cancellations
 from billing.charging import charge_waiting, recover_charges
 from billing.closing import work_off_closures
@@ -96,6 +98,17 @@ def reconcile() -> None:
     now = timezone.now()
     pull_events(since=now - timedelta(days=3))
     settle_finished_pages(now=now)
+
+
+def compare_books() -> None:
+    """Each night: the days that are due, each in a task of its own, and what is open at any age."""
+    today = local_date(timezone.now())
+    run_job("compare_books", lambda: stripe_books.compare(on=today), on=today)
+
+
+def compare_day(day: datetime.date) -> None:
+    if not stripe_books.compare_day(day):
+        enqueue("billing.tasks.compare_day", day)
 
 
 def sweep_events() -> None:

@@ -29,6 +29,7 @@ JOBS: dict[str, tuple[str, str]] = {
     "sweep_events": ("billing.tasks.sweep_events", "* * * * *"),
     "watch_alerts": ("notifications.tasks.watch_alerts", "*/2 * * * *"),
     "sweep_emails": ("notifications.tasks.sweep_emails", "* * * * *"),
+    "compare_books": ("billing.tasks.compare_books", "10 5 * * *"),
     "reconcile_stripe": ("billing.tasks.reconcile", "7 * * * *"),
     "purge": ("notifications.tasks.purge", "30 4 * * *"),
     "canary": ("csf.tasks.canary", "* * * * *"),

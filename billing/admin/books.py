@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 
 from billing import differences
 from billing.admin.actions import Action, Actions
-from billing.models import BookDifference
+from billing.models import BookDifference, ComparedDay
 from csf.admin import Panel, ReadOnlyAdmin, link
 
 
@@ -102,3 +102,9 @@ class BookDifferenceAdmin(ReadOnlyAdmin):
     @admin.display(description="at Stripe")
     def at_stripe(self, difference: BookDifference) -> SafeString:
         return at_stripe(difference)
+
+
+@admin.register(ComparedDay)
+class ComparedDayAdmin(ReadOnlyAdmin):
+    list_display = ["day", "compared_at", "payments", "refunds", "disputes", "open_invoices", "foreign"]
+    ordering = ["-day"]

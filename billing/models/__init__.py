@@ -1,4 +1,4 @@
-from billing.models.books import BookDifference
+from billing.models.books import BookDifference, ComparedDay, KnownIntent
 from billing.models.cards import Card, CardAgreement, CardUpdate
 from billing.models.changes import (
     Cancellation,
@@ -45,6 +45,7 @@ __all__ = [
     "ClosureLineStatus",
     "ClosureLineTransition",
     "ClosureStatus",
+    "ComparedDay",
     "Consent",
     "Credit",
     "CreditCause",
@@ -53,6 +54,7 @@ __all__ = [
     "InstallmentNote",
     "InstallmentStatus",
     "InstallmentTransition",
+    "KnownIntent",
     "Payment",
     "PaymentMethod",
     "PaymentPlan",

@@ -5,7 +5,50 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from billing.models.money import Payment
 from enrollments.models import Household, User
+
+
+class KnownIntent(models.Model):
+    """What a PaymentIntent without our metadata is for, which only Stripe can tell; asked once."""
+
+    stripe_payment_intent_id = models.CharField(max_length=255, unique=True)
+    payment = models.OneToOneField(
+        Payment,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="known_intent",
+        help_text="Empty: another use of the account.",
+    )
+
+    def __str__(self) -> str:
+        return f"{self.stripe_payment_intent_id} for {self.payment or 'none of ours'}"
+
+    @classmethod
+    def remember(cls, stripe_payment_intent_id: str, payment: Payment | None) -> None:
+        found = KnownIntent(stripe_payment_intent_id=stripe_payment_intent_id, payment=payment)
+        KnownIntent.objects.bulk_create([found], ignore_conflicts=True)
+
+
+class ComparedDay(models.Model):
+    """A day (in UTC) on which our books were compared with Stripe's, and how many objects it has there."""
+
+    day = models.DateField(unique=True)
+    compared_at = models.DateTimeField(db_default=Now())
+    payments = models.PositiveIntegerField(default=0)
+    refunds = models.PositiveIntegerField(default=0)
+    disputes = models.PositiveIntegerField(default=0)
+    open_invoices = models.PositiveIntegerField(default=0)
+    foreign = models.PositiveIntegerField(
+        "not ours", default=0, help_text="Payments of another use of the account."
+    )
+
+    class Meta:
+        ordering = ["-day"]
+
+    def __str__(self) -> str:
+        return f"{self.day}"
 
 
 class BookDifferenceQuerySet(models.QuerySet["BookDifference"]):

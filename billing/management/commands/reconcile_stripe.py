@@ -5,14 +5,28 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from billing import gateway
+from billing.models import BookDifference
 from billing.reconcile import pull_events, settle_finished_pages
+from billing.stripe_books import compare_day, compare_open, days_to_compare
+from csf.dates import local_date
+from csf.models import Instance
+
+NO_END_S = 24 * 3600.0  # nothing ends a command but its operator
 
 
 class Command(BaseCommand):
-    help = "Pull events that no webhook brought and settle finished payment pages. Safe to repeat."
+    help = (
+        "Pull events that no webhook brought, settle finished payment pages, and with --books compare our "
+        "books with Stripe's, both ways. Safe to repeat."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--hours", type=int, default=72, help="how far back to look")
+        parser.add_argument("--hours", type=int, default=72, help="how far back to look for events")
+        parser.add_argument(
+            "--books",
+            choices=["recent", "all"],
+            help="compare the days of the last week and those never compared, or all",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not 0 < options["hours"] <= 30 * 24:
@@ -23,3 +37,17 @@ class Command(BaseCommand):
         except (gateway.Refused, gateway.OutcomeUnknown) as error:
             raise CommandError(f"Stripe did not give its events: {error}") from error
         self.stdout.write(f"events={events} pages={settle_finished_pages(now=now)}")
+        if options["books"]:
+            self._compare(everything=options["books"] == "all")
+
+    def _compare(self, *, everything: bool) -> None:
+        if why := Instance.why_quarantined():
+            raise CommandError(f"Books are compared after the release: {why}.")
+        days = days_to_compare(on=local_date(timezone.now()), everything=everything)
+        unanswered = sum(not compare_day(day, budget_s=NO_END_S) for day in days) + compare_open()
+        found = list(BookDifference.objects.open().select_related("household"))
+        for difference in found:
+            self.stdout.write(difference.detail)
+        self.stdout.write(f"days={len(days)} unanswered={unanswered} differences={len(found)}")
+        if found:
+            raise CommandError("Our books and Stripe's do not agree; each difference is a task for staff.")
