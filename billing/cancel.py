@@ -131,8 +131,7 @@ def value_left_cents(item: OrderItem, terms: Terms, *, now: datetime.datetime) -
 
 
 def _sessions_left(item: OrderItem, *, now: datetime.datetime) -> tuple[int, int]:
-    assert item.enrollment
-    return item.course.sessions_left(now, since=item.enrollment.created_at)
+    return item.course.sessions_left(now, since=item.bought_at)
 
 
 def cancel_enrollment(

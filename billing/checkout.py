@@ -25,6 +25,7 @@ from billing.models import (
 from billing.models.charges import OPEN_CHARGE
 from billing.plans import Part
 from billing.settle import settle_checkout_session, settle_payment_intent
+from billing.siblings import paid_children
 from csf.contention import again_after_deadlock
 from csf.dates import local_date
 from csf.models import StaffTask
@@ -79,8 +80,14 @@ def place_order(
     SEAT_HOLD_MINUTES, or until `held_until`.
     """
     held_until = held_until or now + timedelta(minutes=settings.SEAT_HOLD_MINUTES)
-    total_cents = hold_lines(order=order, now=now, held_until=held_until, expected_cents=expected_cents)
     today = local_date(now)
+    total_cents = hold_lines(
+        order=order,
+        now=now,
+        held_until=held_until,
+        paid_children=paid_children(order.household_id, on=today),
+        expected_cents=expected_cents,
+    )
     due_cents = total_cents
     if use_credit:
         due_cents -= spend(order=order, total_cents=total_cents, on=today)

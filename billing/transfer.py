@@ -91,9 +91,9 @@ def move_of(*, enrollment: Enrollment, course: Course, now: datetime.datetime) -
     if not left:
         raise NotPossible(f"No session of {course} is left.")
     list_cents = pro_rata_cents(course.price_cents, left, of)
-    price_cents = pro_rata_cents(list_cents, item.net_cents or 0, item.list_cents or 1)
-    if not item.list_cents:  # a class that cost nothing tells nothing about discounts
-        price_cents = list_cents
+    whole_cents = (item.list_cents or 0) - item.begun_cents  # what the discounts were taken off
+    # A class that cost nothing says nothing about discounts.
+    price_cents = pro_rata_cents(list_cents, item.net_cents or 0, whole_cents) if whole_cents else list_cents
     left_cents = value_left_cents(item, Terms.PRORATED, now=now)
     if 0 < price_cents - left_cents < settings.MINIMUM_CHARGE_CENTS:  # Stripe cannot charge so little
         price_cents = left_cents

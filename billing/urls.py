@@ -1,6 +1,6 @@
 from django.urls import include, path
 
-from billing import money_views, views, waitlist_views, webhooks
+from billing import cart_views, money_views, views, waitlist_views, webhooks
 
 # dj-stripe's admin and command line reverse this name in its namespace. Never include djstripe.urls itself:
 # its view stores unsigned requests.
@@ -16,6 +16,7 @@ urlpatterns = [
     path("account/waitlist/<uuid:public_id>/leave/", waitlist_views.leave_waitlist, name="leave_waitlist"),
     path("offer/<str:token>/", waitlist_views.offer, name="offer"),
     path("offer/<str:token>/decline/", waitlist_views.decline_offer, name="decline_offer"),
+    path("cart/", cart_views.cart, name="cart"),
     path("checkout/", views.checkout, name="checkout"),
     path("account/", money_views.account, name="account"),
     path("account/card/", money_views.change_card, name="change_card"),

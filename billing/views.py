@@ -27,6 +27,7 @@ from billing.expiry import Paid, end_unpaid_order
 from billing.forms import CancelForm
 from billing.held import confirming, note_return
 from billing.models import Consent, PaymentPlan, Terms
+from billing.siblings import paid_children
 from billing.statement import lines_of
 from csf.dates import local_date
 from csf.state import Stale
@@ -47,7 +48,9 @@ def checkout(request: HttpRequest) -> HttpResponse:
     items = cart_lines(order) if order else []
     if order is None or not items:
         return redirect("cart")
-    prices = quote(order, items, on=local_date(timezone.now()))
+    now = timezone.now()
+    paid = paid_children(household.pk, on=local_date(now))
+    prices = quote(order, items, now=now, paid_children=paid)
     context = checkout_context(request, items, prices)
     return render(request, "billing/checkout.html", context | {"order": order})
 

@@ -17,22 +17,29 @@ from billing.checkout import place_order
 from billing.consent import WAITLIST_TEXT_VERSION, waitlist_consent_text
 from billing.dunning import start_attempt
 from billing.models import Card, CardAgreement, ChargeKind, WaitlistConsent
+from billing.siblings import paid_children
 from csf.contention import again_after_deadlock
 from csf.dates import local_date
 from csf.jobs import enqueue
 from enrollments.models import Child, Course, Enrollment, EnrollmentStatus, Household, User, WaitlistTier
 from enrollments.waitlist import fill, is_waitlist_open, join, lock_course
 from orders.cart import check_line
-from orders.models import Order
+from orders.models import Order, OrderItem
+from orders.quotes import Quote
 from orders.refusal import Refused
 from orders.waitlist import quote_of, waitlist_line, write_line
 
 logger = logging.getLogger(__name__)
 
 
-def price_cents(child: Child, course: Course, *, on: datetime.date) -> int:
-    """What the seat would cost this child today."""
-    return quote_of(waitlist_line(child=child, course=course), on=on).total_cents
+def price_of(line: OrderItem, *, now: datetime.datetime) -> Quote:
+    """What a seat from the waitlist would cost its child now."""
+    paid = paid_children(line.child.household_id, on=local_date(now))
+    return quote_of(line, now=now, paid_children=paid)
+
+
+def price_cents(child: Child, course: Course, *, now: datetime.datetime) -> int:
+    return price_of(waitlist_line(child=child, course=course), now=now).total_cents
 
 
 @again_after_deadlock
@@ -60,7 +67,7 @@ def join_waitlist(
     today = local_date(now)
     tier = WaitlistTier.REGULAR
     if at_most_cents is not None:
-        if at_most_cents != price_cents(child, course, on=today):
+        if at_most_cents != price_cents(child, course, now=now):
             raise Refused("The price has changed since you saw it. Please look at it again.")
         if card and not card.why_not_charged(today):
             tier = WaitlistTier.PRIORITY
@@ -136,7 +143,7 @@ def _take_up(enrollment: Enrollment, now: datetime.datetime) -> None:
         return  # it lapses
     today = local_date(now)
     line = waitlist_line(child=enrollment.child, course=enrollment.course, enrollment=enrollment)
-    total_cents = quote_of(line, on=today).total_cents
+    total_cents = price_of(line, now=now).total_cents
     consent = WaitlistConsent.objects.filter(enrollment=enrollment).first()
     card = _agreed_card(enrollment, on=today)
     if consent is None or total_cents > consent.at_most_cents:

@@ -20,7 +20,7 @@ from billing.links import offer_of
 from billing.models import Card, WaitlistConsent
 from billing.paying import card_page
 from billing.views import checkout_context, chosen, to_payment
-from billing.waitlist import accept_offer, join_waitlist, price_cents
+from billing.waitlist import accept_offer, join_waitlist, price_cents, price_of
 from csf.dates import local_date
 from csf.state import Stale
 from enrollments.families import address_of, guardian, household_of, verified_email_to_post
@@ -28,7 +28,7 @@ from enrollments.models import Child, Course, Enrollment, EnrollmentStatus, User
 from enrollments.models.seats import WAITING
 from enrollments.waitlist import LEFT_BY_FAMILY, leave
 from orders.refusal import Refused
-from orders.waitlist import quote_of, waitlist_line
+from orders.waitlist import waitlist_line
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,9 @@ def join(request: HttpRequest, slug: str) -> HttpResponse:
 
 def _terms(child: Child, course: Course, *, chosen_card: str) -> Terms:
     """`chosen_card` is a card's public id, "new", or empty for the one that was saved last."""
-    today = local_date(timezone.now())
-    cents = price_cents(child, course, on=today)
-    cards = chargeable_cards(child.household, on=today)
+    now = timezone.now()
+    cents = price_cents(child, course, now=now)
+    cards = chargeable_cards(child.household, on=local_date(now))
     by_id = {str(card.public_id): card for card in cards}
     card = by_id.get(chosen_card) if chosen_card else next(iter(cards), None)
     return Terms(
@@ -165,7 +165,7 @@ def accept(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
             return redirect("accept_offer", public_id)
         return to_payment(request, order)
     line = waitlist_line(child=place.child, course=place.course, enrollment=place)
-    prices = quote_of(line, on=local_date(now))
+    prices = price_of(line, now=now)
     context = checkout_context(request, [line], prices)
     return render(request, "billing/accept_offer.html", context | {"place": place, "order": line.order})
 

@@ -273,9 +273,15 @@ class CourseAdmin(CourseMoves, CoursePublishing, ModelAdmin):
                 ]
             },
         ),
-        ("Who and how much", {"fields": [("age_min", "age_max"), ("price_cents", "capacity")]}),
+        (
+            "Who and how much",
+            {"fields": [("age_min", "age_max"), ("price_cents", "capacity"), "prorates_late_joiners"]},
+        ),
         ("When", {"fields": [("starts_on", "ends_on"), "weekday", ("start_time", "end_time")]}),
-        ("Registration", {"fields": ["registration_opens_at", "registration_closes_at"]}),
+        (
+            "Registration",
+            {"fields": ["registration_opens_at", "registration_closes_at", "offers_after_start"]},
+        ),
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Course]:

@@ -60,8 +60,9 @@ def _idle_seats() -> Any:
     """Free for 15 minutes at least: nothing has moved in the class since."""
     now = timezone.now()
     a_while_ago = now - timedelta(minutes=15)
-    to_come = Course.objects.with_places().filter(starts_on__gt=local_date(now), cancelled_at=None)
-    idle = to_come.filter(is_published=True, capacity__gt=F("taken"))
+    to_come = Q(starts_on__gt=local_date(now)) | Q(offers_after_start=True, registration_closes_at__gt=now)
+    offered = Course.objects.with_places().current(local_date(now)).filter(to_come, cancelled_at=None)
+    idle = offered.filter(is_published=True, capacity__gt=F("taken"))
     waiting = Enrollment.objects.filter(course=OuterRef("pk"), status="waitlisted", joined_at__lt=a_while_ago)
     moved = EnrollmentTransition.objects.filter(
         enrollment__course=OuterRef("pk"), created_at__gte=a_while_ago

@@ -7,6 +7,7 @@ nobody can buy it past them. A family in the priority tier gets its seat without
 
 import datetime
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -27,6 +28,7 @@ from enrollments.models import (
     User,
     WaitlistTier,
 )
+from enrollments.models.courses import CourseQuerySet
 from enrollments.models.seats import (
     HOLDING,
     WAITING,
@@ -39,6 +41,7 @@ logger = logging.getLogger(__name__)
 
 IN_ORDER = "a seat is free"
 LEFT_BY_FAMILY = "the family left the waitlist"
+OFFERS_ENDED = "the class has started"
 
 
 class NoSeat(Exception):
@@ -55,14 +58,23 @@ def lock_course(course_id: int) -> Course:
 
 def offers_end_at(course: Course, *, now: datetime.datetime) -> datetime.datetime | None:
     """When an offer made now would end; None if no seat of this class is offered any more."""
-    ends_at = min(now + timedelta(hours=settings.OFFER_HOURS), start_of_day(course.starts_on))
-    return None if course.cancelled_at or not course.is_published or ends_at <= now else ends_at
+    if course.cancelled_at or not course.is_published:
+        return None
+    ends_at = min(now + timedelta(hours=settings.OFFER_HOURS), _last_offers_end_at(course))
+    return ends_at if ends_at > now else None
+
+
+def _last_offers_end_at(course: Course) -> datetime.datetime:
+    start = start_of_day(course.starts_on)
+    meetings = course.meetings() if course.offers_after_start else []
+    return max(start, min(course.registration_closes_at, meetings[-1].starts_at)) if meetings else start
 
 
 def fill(course: Course, *, now: datetime.datetime, by: User | None = None) -> list[Enrollment]:
     """Offer the free seats to those who wait, the first in line first; gives the offers.
 
-    Needs the row lock of the class. After its start nobody is offered a seat.
+    Needs the row lock of the class. When the time for offers is over, those who wait hear of it, and the free
+    seats are for everybody.
     """
     assert transaction.get_connection().in_atomic_block
     course.refresh_from_db()
@@ -75,6 +87,9 @@ def fill(course: Course, *, now: datetime.datetime, by: User | None = None) -> l
         for enrollment, number in zip(waiting, numbers, strict=False):
             enrollment.offer(seat_number=number, until=ends_at, by=by, reason=IN_ORDER)
             offers.append(enrollment)
+    elif _last_offers_end_at(course) <= now and course.is_published and not course.cancelled_at:
+        for enrollment in course.enrollments.waitlisted().filter(offers_ended_at=None):
+            enrollment.end_offers(at=now, reason=OFFERS_ENDED)
     _give_back_lent(course)
     _wake(offers)
     return offers
@@ -124,6 +139,13 @@ def join(*, child: Child, course: Course) -> Enrollment:
         tier=WaitlistTier.REGULAR,
         joined_at=timezone.now(),
     )
+
+
+def leave_to_buy(course: Course, *, children: Collection[int]) -> None:
+    """Children who waited in vain buy seats that are for everybody now. Under the row lock of the class."""
+    waited = course.enrollments.waitlisted().filter(child__in=children, offers_ended_at__isnull=False)
+    for enrollment in waited:
+        enrollment.decline(by=None, reason=LEFT_BY_FAMILY)
 
 
 @again_after_deadlock
@@ -179,17 +201,33 @@ def waiting_places(household: Household) -> EnrollmentQuerySet:
 
 def sweep(*, now: datetime.datetime) -> None:
     """Each minute: offers that are over end, and whatever seat is free is offered, so that none idles."""
-    over = Q(enrollments__status=EnrollmentStatus.OFFERED, enrollments__expires_at__lte=now)
-    free = Q(taken__lt=F("capacity"))
-    put_up = Q(enrollments__status=EnrollmentStatus.ACTIVE, enrollments__up_for_release_at__isnull=False)
-    idle = Q(waiting__gt=0, starts_on__gt=local_date(now), is_published=True, cancelled_at=None)
-    lent = Q(enrollments__status=EnrollmentStatus.LENDING)
-    courses = Course.objects.with_places().filter(over | idle & (free | put_up) | lent & free).distinct()
-    for course_id in courses.values_list("pk", flat=True):
+    for course_id in _to_serve(now).values_list("pk", flat=True):
         try:
             _lapse_and_fill(course_id, now=now)
         except Exception:  # one bad class must not keep the seats of all the others
             logger.exception("the waitlist of class %s cannot be served", course_id)
+
+
+def _to_serve(now: datetime.datetime) -> CourseQuerySet:
+    """Found by those who wait, are asked or have lent a seat: past seasons have none of them."""
+    over = Enrollment.objects.filter(status=EnrollmentStatus.OFFERED, expires_at__lte=now)
+    waiting = Enrollment.objects.filter(status=EnrollmentStatus.WAITLISTED, offers_ended_at=None)
+    lent = Enrollment.objects.filter(status=EnrollmentStatus.LENDING)
+    put_up = Enrollment.objects.filter(
+        status=EnrollmentStatus.ACTIVE, up_for_release_at__isnull=False, course__in=waiting.values("course")
+    )
+    today = local_date(now)
+    goes_on = Q(starts_on__gt=today) | Q(offers_after_start=True, registration_closes_at__gt=now)
+    has_free = Q(taken__lt=F("capacity"))
+    in_line = Enrollment.objects.filter(status__in=[*WAITING, EnrollmentStatus.LENDING])
+    courses = Course.objects.filter(pk__in=in_line.values("course")).with_places()
+    found = courses.filter(
+        Q(pk__in=over.values("course"))
+        | Q(pk__in=lent.values("course")) & has_free
+        | Q(pk__in=waiting.values("course"), is_published=True, cancelled_at=None)
+        & (~goes_on | has_free | Q(pk__in=put_up.values("course")))
+    )
+    return found.order_by("pk")
 
 
 @again_after_deadlock

@@ -354,7 +354,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
     EmailKind.WAITLIST_LAPSED: EmailSpec(
         recipients=waitlist.waiting_family,
         snapshot=waitlist.lapsed_snapshot,
-        key=lambda fact: f"enrollment:{fact.enrollment_id}:lapsed",
+        key=waitlist.lapsed_key,
         accent="grey",
         is_copy_harmless=True,
         expires=_in(timedelta(days=3)),

@@ -2,7 +2,7 @@
 
 from billing.models import ChargeAttempt, ChargeAttemptTransition, ChargeKind, ChargeStatus
 from enrollments.models import EnrollmentStatus, EnrollmentTransition, WaitlistTier
-from enrollments.waitlist import LEFT_BY_FAMILY
+from enrollments.waitlist import LEFT_BY_FAMILY, OFFERS_ENDED
 from notifications.kinds import EmailKind
 from orders.models import OrderStatus, OrderTransition
 from orders.waitlist import is_promotion
@@ -53,6 +53,8 @@ def enrollment_kind(moved: EnrollmentTransition) -> EmailKind | None:
         }:
             # Paid when the class was cancelled already: the cancellation follows at once.
             return None if enrollment.course.cancelled_at else EmailKind.ENROLLMENT_CONFIRMATION
+        case EnrollmentStatus.WAITLISTED if moved.reason == OFFERS_ENDED:
+            return EmailKind.WAITLIST_LAPSED
         case EnrollmentStatus.WAITLISTED:  # has joined, or moved up to the priority tier
             return EmailKind.WAITLIST_JOINED
         case EnrollmentStatus.OFFERED if enrollment.tier == WaitlistTier.REGULAR:

@@ -3,12 +3,13 @@ half."""
 
 import datetime
 from collections import defaultdict
+from collections.abc import Sequence
 
 from django.db import transaction
 
-from csf.dates import local_date
 from enrollments.models import Course, Enrollment, EnrollmentStatus, Household
 from enrollments.models.seats import seat_numbers_for_sale
+from enrollments.waitlist import leave_to_buy
 from orders.cart import check_line
 from orders.models import Order, OrderItem, OrderOrigin, OrderStatus
 from orders.promos import redeem
@@ -17,7 +18,12 @@ from orders.refusal import Refused
 
 
 def hold_lines(
-    *, order: Order, now: datetime.datetime, held_until: datetime.datetime, expected_cents: int | None = None
+    *,
+    order: Order,
+    now: datetime.datetime,
+    held_until: datetime.datetime,
+    paid_children: Sequence[int],
+    expected_cents: int | None = None,
 ) -> int:
     """Hold a seat for each line, freeze its price, and return the total in cents.
 
@@ -38,7 +44,7 @@ def hold_lines(
     else:
         for item in items:
             check_line(child=item.child, course=item.course, now=now)
-    prices = quote(order, items, on=local_date(now))
+    prices = quote(order, items, now=now, paid_children=paid_children)
     if expected_cents not in {None, prices.total_cents}:
         raise Refused("The price has changed since you saw it. Please look at the new total.")
     if order.origin == OrderOrigin.WAITLIST:
@@ -73,6 +79,7 @@ def _hold_seats(items: list[OrderItem], held_until: datetime.datetime) -> None:
                 if numbers
                 else f"{course} is full. You can join its waitlist on the page of the class."
             )
+        leave_to_buy(course, children=[item.child_id for item in wanted])
         for item, number in zip(wanted, numbers, strict=False):
             item.enrollment = Enrollment.objects.create(
                 child=item.child,
@@ -104,8 +111,9 @@ def _freeze(prices: Quote) -> None:
     for line in prices.lines:
         item, price = line.item, line.price
         item.list_cents, item.net_cents = price.list_cents, price.net_cents
+        item.begun_cents = price.begun_cents
         item.sibling_cents, item.promo_cents = price.sibling_cents, price.promo_cents
         item.explanation = price.explanation
         items.append(item)
-    columns = ["enrollment", "list_cents", "sibling_cents", "promo_cents", "net_cents", "explanation"]
-    OrderItem.objects.bulk_update(items, columns)
+    reductions = ["begun_cents", "sibling_cents", "promo_cents", "explanation"]
+    OrderItem.objects.bulk_update(items, ["enrollment", "list_cents", *reductions, "net_cents"])

@@ -110,7 +110,7 @@ class LineForm(forms.Form):
 
 
 def _children_for(household: Household, course: Course) -> QuerySet[Child]:
-    places = Enrollment.objects.live().filter(child=OuterRef("pk"), course=course)
+    places = Enrollment.objects.hindering().filter(child=OuterRef("pk"), course=course)
     waiting = places.filter(status__in=WAITING)
     contacts = EmergencyContact.objects.filter(child=OuterRef("pk"))
     return household.children.annotate(

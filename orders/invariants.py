@@ -10,7 +10,7 @@ PLACED = Order.objects.exclude(status=OrderStatus.DRAFT)
 
 
 def _wrong_net() -> Any:
-    right = F("list_cents") - F("sibling_cents") - F("promo_cents")
+    right = F("list_cents") - F("begun_cents") - F("sibling_cents") - F("promo_cents")
     return OrderItem.objects.exclude(net_cents=None).exclude(net_cents=right).values_list("pk", flat=True)
 
 

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Prefetch, Q
 from django.db.models.functions import Now, Upper
+from django.utils import timezone
 
 from csf.paths import path_to
 from csf.state import StatefulModel, TransitionRow, edges, transition
@@ -41,9 +42,8 @@ class OrderQuerySet(models.QuerySet["Order"]):
         return self.exclude(status=OrderStatus.DRAFT).order_by("-placed_at", "-pk")
 
     def with_lines(self) -> Self:
-        lines = OrderItem.objects.select_related(
-            "child", "course__location", "enrollment", "moved_to__course"
-        )
+        related = ["child", "course__location", "enrollment", "moved_to__course", "order"]
+        lines = OrderItem.objects.select_related(*related).prefetch_related("course__sessions")
         return self.prefetch_related(Prefetch("items", lines))
 
     def carts(self) -> Self:
@@ -174,6 +174,12 @@ class OrderItem(models.Model):
         help_text="The line whose child moved to this class.",
     )
     list_cents = models.PositiveIntegerField(null=True, editable=False)
+    begun_cents = models.PositiveIntegerField(
+        default=0,
+        db_default=0,
+        editable=False,
+        help_text="Taken off for the sessions that had begun when it was placed.",
+    )
     sibling_cents = models.PositiveIntegerField(default=0, editable=False)
     promo_cents = models.PositiveIntegerField(default=0, editable=False)
     net_cents = models.PositiveIntegerField(null=True, editable=False)
@@ -192,13 +198,26 @@ class OrderItem(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(list_cents=None, net_cents=None)
-                | Q(net_cents=F("list_cents") - F("sibling_cents") - F("promo_cents")),
+                | Q(net_cents=F("list_cents") - F("begun_cents") - F("sibling_cents") - F("promo_cents")),
                 name="orders_orderitem_net",
             ),
         ]
 
     def __str__(self) -> str:
         return f"{self.child} in {self.course}"
+
+    @property
+    def bought_at(self) -> datetime.datetime | None:
+        """Sessions that had not begun by then are those it pays for; None in the cart."""
+        moved_at = self.enrollment.created_at if self.enrollment and self.moved_from_id else None
+        return moved_at or self.order.placed_at
+
+    @property
+    def first_on(self) -> datetime.date:
+        """The day of the child's first session, or of the class's while it is in the cart."""
+        since = self.bought_at or timezone.now()
+        days = [session.held_on for session in self.course.meetings() if session.starts_at > since]
+        return days[0] if days else self.course.starts_on
 
 
 class PromoCode(models.Model):

@@ -1,4 +1,6 @@
-"""What an order costs and why: list price, sibling discount, promo code, in this order, never below zero.
+"""What an order costs and why: list price, less sessions that have begun, sibling discount and promo code.
+
+They are taken off in this order, and no price falls below zero.
 
 The arithmetic is pure and knows no rows, so that cart, checkout and tests price alike.
 """
@@ -10,7 +12,7 @@ from dataclasses import dataclass, replace
 from django.conf import settings
 from django.utils.translation import gettext, gettext_lazy
 
-from csf.money import money_text, share_cents
+from csf.money import money_text, pro_rata_cents, share_cents
 
 SIBLING_DISCOUNTS = [
     gettext_lazy("Sibling discount, 1st child (%(percent)s%%)"),
@@ -22,13 +24,20 @@ SIBLING_DISCOUNTS = [
 
 @dataclass(frozen=True)
 class Line:
-    """One child in one class, at its list price."""
+    """One child in one class, at its list price. Who joins late gets `sessions_left` of its `sessions`."""
 
     key: int
     child_id: int
     born_on: datetime.date
     course_id: int
     list_cents: int
+    sessions_left: int = 1
+    sessions: int = 1
+
+    @property
+    def begun_cents(self) -> int:
+        """The share of the sessions that have begun, which a late joiner does not pay."""
+        return self.list_cents - pro_rata_cents(self.list_cents, self.sessions_left, self.sessions)
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,9 @@ class Price:
     """A line's price with its reductions in cents. `sibling_rank` is 1 for the child that pays in full."""
 
     list_cents: int
+    sessions_left: int = 1
+    sessions: int = 1
+    begun_cents: int = 0
     sibling_rank: int = 1
     sibling_cents: int = 0
     promo_code: str = ""
@@ -54,12 +66,23 @@ class Price:
 
     @property
     def net_cents(self) -> int:
-        return self.list_cents - self.sibling_cents - self.promo_cents
+        return self.list_cents - self.begun_cents - self.sibling_cents - self.promo_cents
+
+    def reduced_to_nothing(self) -> "Price":
+        """With its last reduction so large that nothing is left to pay; as it is without one."""
+        for name in ("promo_cents", "sibling_cents", "begun_cents"):
+            if cents := getattr(self, name):
+                return replace(self, **{name: cents + self.net_cents})
+        return self
 
     @property
     def explanation(self) -> list[dict[str, str | int]]:
         """Each reduction in words with its cents, to be stored with the order."""
         reductions: list[dict[str, str | int]] = []
+        if self.begun_cents:
+            left = {"left": self.sessions_left, "sessions": self.sessions}
+            label = gettext("Started already: %(left)s of %(sessions)s sessions are left") % left
+            reductions.append({"label": label, "cents": self.begun_cents})
         if self.sibling_cents:
             discount = SIBLING_DISCOUNTS[min(self.sibling_rank, len(SIBLING_DISCOUNTS)) - 1]
             label = discount % {"percent": f"{sibling_bps(self.sibling_rank) / 100:g}"}
@@ -76,28 +99,44 @@ def sibling_bps(rank: int) -> int:
     return steps[min(rank, len(steps)) - 1]
 
 
-def price_lines(lines: Collection[Line], *, enrolled: Sequence[int], promo: Promo | None) -> dict[int, Price]:
+def price_lines(lines: Collection[Line], *, paid: Sequence[int], promo: Promo | None) -> dict[int, Price]:
     """The price of each line by its key. The order in which lines are given does not matter.
 
-    `enrolled` are the household's children with a live enrollment, by their first one: they rank before the
-    children who are new in this order, of whom the one with the dearest line comes first.
+    `paid` are the household's children with a place that is paid for, by their first one: they rank before
+    the children who are new in this order, of whom the one with the most expensive line comes first.
     """
-    ranks = _sibling_ranks(lines, enrolled)
-    prices = {
-        line.key: Price(
-            line.list_cents,
-            sibling_rank=ranks[line.child_id],
-            sibling_cents=share_cents(line.list_cents, sibling_bps(ranks[line.child_id])),
-        )
-        for line in lines
-    }
-    return _with_promo(lines, prices, promo) if promo else prices
+    ranks = _sibling_ranks(lines, paid)
+    prices = {line.key: _price(line, rank=ranks[line.child_id]) for line in lines}
+    if promo:
+        prices = _with_promo(lines, prices, promo)
+    return _chargeable(prices)
 
 
-def _sibling_ranks(lines: Iterable[Line], enrolled: Sequence[int]) -> dict[int, int]:
-    by_dearest = sorted(lines, key=lambda line: (-line.list_cents, line.born_on, line.child_id))
-    ranked = list(dict.fromkeys([*enrolled, *(line.child_id for line in by_dearest)]))
+def _price(line: Line, *, rank: int) -> Price:
+    return Price(
+        line.list_cents,
+        sessions_left=line.sessions_left,
+        sessions=line.sessions,
+        begun_cents=line.begun_cents,
+        sibling_rank=rank,
+        sibling_cents=share_cents(line.list_cents - line.begun_cents, sibling_bps(rank)),
+    )
+
+
+def _sibling_ranks(lines: Iterable[Line], paid: Sequence[int]) -> dict[int, int]:
+    by_price = sorted(
+        lines, key=lambda line: (line.begun_cents - line.list_cents, line.born_on, line.child_id)
+    )
+    ranked = list(dict.fromkeys([*paid, *(line.child_id for line in by_price)]))
     return {child_id: rank for rank, child_id in enumerate(ranked, start=1)}
+
+
+def _chargeable(prices: dict[int, Price]) -> dict[int, Price]:
+    """A total too small for Stripe is let go: whatever reduced a line covers the rest of it."""
+    total_cents = sum(price.net_cents for price in prices.values())
+    if total_cents >= settings.MINIMUM_CHARGE_CENTS:
+        return prices
+    return {key: price.reduced_to_nothing() for key, price in prices.items()}
 
 
 def _with_promo(lines: Iterable[Line], prices: dict[int, Price], promo: Promo) -> dict[int, Price]:
@@ -115,13 +154,6 @@ def _with_promo(lines: Iterable[Line], prices: dict[int, Price], promo: Promo) -
         cents = share_cents(net_cents, promo.percent_bps) if promo.percent_bps else min(left_cents, net_cents)
         left_cents -= cents
         reduced[key] = replace(prices[key], promo_code=promo.code, promo_cents=cents)
-    total_cents = sum(price.net_cents for price in reduced.values())
-    if (
-        0 < total_cents < settings.MINIMUM_CHARGE_CENTS
-    ):  # Stripe cannot take so little: the code covers it too
-        for key in chosen.values():
-            price = reduced[key]
-            reduced[key] = replace(price, promo_cents=price.promo_cents + price.net_cents)
     return reduced
 
 

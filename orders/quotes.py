@@ -4,7 +4,8 @@ import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from enrollments.models import Enrollment, Household
+from csf.dates import local_date
+from enrollments.models import Household
 from enrollments.overlaps import Overlap, overlaps
 from orders.models import Order, OrderItem
 from orders.pricing import Line, Price, price_lines
@@ -38,16 +39,17 @@ class Quote:
         return sum(line.price.promo_cents for line in self.lines)
 
 
-def quote(order: Order, items: Sequence[OrderItem], *, on: datetime.date) -> Quote:
-    """Price the items of a cart; each brings its child and course with it."""
-    prices = price_lines(
-        [
-            Line(item.pk, item.child_id, item.child.born_on, item.course_id, item.course.price_cents)
-            for item in items
-        ],
-        enrolled=_enrolled_children(order.household_id),
-        promo=promo_for(order, items, on=on),
-    )
+def quote(
+    order: Order, items: Sequence[OrderItem], *, now: datetime.datetime, paid_children: Sequence[int]
+) -> Quote:
+    """Price the items of a cart; each brings its child and course with it.
+
+    `paid_children` are the household's children whose places count for the sibling discount, by their first
+    one: `billing.siblings` knows them.
+    """
+    lines = [_line(item, now=now) for item in items]
+    promo = promo_for(order, items, on=local_date(now))
+    prices = price_lines(lines, paid=paid_children, promo=promo)
     return Quote([QuoteLine(item, prices[item.pk]) for item in items])
 
 
@@ -59,11 +61,20 @@ def overlaps_of(
     return [(item, overlap) for item in items for overlap in found[item.child_id, item.course_id]]
 
 
-def _enrolled_children(household_id: int) -> list[int]:
-    """Children with a place, by their first one."""
-    live = Enrollment.objects.enrolled().filter(child__household=household_id).order_by("pk")
-    return list(dict.fromkeys(live.values_list("child_id", flat=True)))
+def _line(item: OrderItem, *, now: datetime.datetime) -> Line:
+    course = item.course
+    left, of = course.sessions_sold(now)
+    return Line(
+        item.pk,
+        item.child_id,
+        item.child.born_on,
+        course.pk,
+        course.price_cents,
+        sessions_left=left,
+        sessions=of,
+    )
 
 
 def cart_lines(order: Order) -> list[OrderItem]:
-    return list(order.items.select_related("child", "course__location", "course__program").order_by("pk"))
+    related = order.items.select_related("child", "course__location", "course__program", "order")
+    return list(related.prefetch_related("course__sessions").order_by("pk"))

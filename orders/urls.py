@@ -5,6 +5,5 @@ from orders import views
 urlpatterns = [
     path("", views.catalog, name="catalog"),
     path("classes/<slug:slug>/", views.course, name="course"),
-    path("cart/", views.cart, name="cart"),
     path("cart/<uuid:public_id>/remove/", views.remove_line, name="remove_line"),
 ]

@@ -1,4 +1,3 @@
-import datetime
 import uuid
 
 from django.conf import settings
@@ -12,12 +11,11 @@ from django.views.decorators.http import require_POST
 
 from csf.dates import local_date
 from enrollments.families import guardian, household_of
-from enrollments.models import Course, Household
+from enrollments.models import Course
 from enrollments.waitlist import offers_end_at, waiting_places
-from orders.cart import add_to_cart, apply_promo, drop_promo, remove_from_cart
-from orders.forms import CatalogForm, LineForm, PromoForm
-from orders.models import OrderItem, PromoCode, cart_of
-from orders.quotes import cart_lines, overlaps_of, quote
+from orders.cart import add_to_cart, remove_from_cart
+from orders.forms import CatalogForm, LineForm
+from orders.models import OrderItem
 from orders.refusal import Refused
 from orders.similar import similar_classes
 
@@ -76,39 +74,6 @@ def course(request: HttpRequest, slug: str) -> HttpResponse:
 def _line_form(request: HttpRequest, found: Course) -> LineForm:
     sent = request.POST if request.method == "POST" else None
     return LineForm(sent, household=household_of(request), course=found, on=local_date(timezone.now()))
-
-
-def cart(request: HttpRequest) -> HttpResponse:
-    """The cart with its prices; posting puts a promo code on it, or takes it off."""
-    household = household_of(request)
-    today = local_date(timezone.now())
-    form = PromoForm(request.POST if request.method == "POST" else None)
-    if "remove" in request.POST:
-        drop_promo(cart=cart_of(household))
-        return redirect("cart")
-    if code := _take_promo(form, household, on=today):
-        messages.success(request, f"Promo code {code} is on your cart.")
-        return redirect("cart")
-    order = household.orders.carts().first()
-    lines = cart_lines(order) if order else []
-    context = {
-        "order": order,
-        "quote": quote(order, lines, on=today) if order else None,
-        "overlaps": overlaps_of(lines, household=household, on=today),
-        "form": form,
-    }
-    return render(request, "orders/cart.html", context)
-
-
-def _take_promo(form: PromoForm, household: Household, *, on: datetime.date) -> PromoCode | None:
-    """The code that is on the cart now; without one the form says why."""
-    if not form.is_valid():
-        return None
-    try:
-        return apply_promo(cart=cart_of(household), text=form.cleaned_data["code"], on=on)
-    except Refused as refusal:
-        form.add_error("code", refusal.message)
-        return None
 
 
 @require_POST

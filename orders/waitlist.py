@@ -1,6 +1,7 @@
 """An order for a seat that was offered from the waitlist: of its own, whatever is in the family's cart."""
 
 import datetime
+from collections.abc import Sequence
 
 from django.conf import settings
 
@@ -21,9 +22,9 @@ def write_line(line: OrderItem) -> Order:
     return line.order
 
 
-def quote_of(line: OrderItem, *, on: datetime.date) -> Quote:
-    """The price as it would be today, with the family's discounts."""
-    return quote(line.order, [line], on=on)
+def quote_of(line: OrderItem, *, now: datetime.datetime, paid_children: Sequence[int]) -> Quote:
+    """The price as it would be now, with the family's discounts."""
+    return quote(line.order, [line], now=now, paid_children=paid_children)
 
 
 def is_promotion(order: Order) -> bool:

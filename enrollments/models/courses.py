@@ -62,14 +62,16 @@ class CourseQuerySet(models.QuerySet["Course"]):
 
     def with_places(self) -> Self:
         """Adds `taken`: how many seats are occupied by holds, offers and enrollments; and `waiting`: how many
-        children wait for one.
+        children wait to be offered one.
 
         A subquery counts only for the rows of one page; a join counts for all classes (20 times slower at
         2,000).
         """
         return self.annotate(
             taken=_children_of_each(enrollments__seat_number__isnull=False),
-            waiting=_children_of_each(enrollments__status="waitlisted"),
+            waiting=_children_of_each(
+                enrollments__status="waitlisted", enrollments__offers_ended_at__isnull=True
+            ),
         )
 
     def with_openings(self, now: datetime.datetime) -> Self:
@@ -124,6 +126,19 @@ class Course(models.Model):
     starts_on = models.DateField()
     ends_on = models.DateField()
     price_cents = models.PositiveIntegerField()
+    prorates_late_joiners = models.BooleanField(
+        "late joiners pay for what is left",
+        default=True,
+        db_default=True,
+        help_text="Once the class has started, a child who joins pays only for the sessions that are left.",
+    )
+    offers_after_start = models.BooleanField(
+        "waitlist goes on after the start",
+        default=False,
+        db_default=False,
+        help_text="Seats are offered to the waitlist as long as registration is open. Otherwise offers end "
+        "when the class starts, and a seat that is free later goes to whoever books it first.",
+    )
     capacity = models.PositiveSmallIntegerField()
     registration_opens_at = models.DateTimeField(db_default=Now())
     registration_closes_at = models.DateTimeField()
@@ -191,6 +206,14 @@ class Course(models.Model):
         if not sessions:
             return int(local_date(now) < self.starts_on), 1
         return sum(session.starts_at > now for session in sessions), len(sessions)
+
+    def sessions_sold(self, now: datetime.datetime) -> tuple[int, int]:
+        """How many sessions a child who joins now pays for, of how many: all, unless late joiners pay less.
+
+        A class that has no session left is not sold: `has_ended`.
+        """
+        left, of = self.sessions_left(now)
+        return (left, of) if left and self.prorates_late_joiners else (1, 1)
 
     def fits_age(self, age: int) -> bool:
         return self.age_min <= age <= self.age_max

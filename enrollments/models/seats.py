@@ -49,6 +49,10 @@ class EnrollmentQuerySet(models.QuerySet["Enrollment"]):
         """What a child can have once in a class: a place, or a place on the waitlist."""
         return self.filter(status__in=LIVE)
 
+    def hindering(self) -> Self:
+        """What keeps a child from buying a place in the class. Who waits in vain may buy one."""
+        return self.live().exclude(status=EnrollmentStatus.WAITLISTED, offers_ended_at__isnull=False)
+
     def enrolled(self) -> Self:
         """With a place that is paid for or being paid."""
         return self.filter(status__in=ENROLLED)
@@ -77,7 +81,7 @@ class Enrollment(StatefulModel):
     EDGES = edges(
         {
             EnrollmentStatus.WAITLISTED: {
-                EnrollmentStatus.WAITLISTED,  # has joined, or changed the tier
+                EnrollmentStatus.WAITLISTED,  # has joined, changed the tier, or is offered nothing any more
                 EnrollmentStatus.OFFERED,
                 EnrollmentStatus.DECLINED,
             },
@@ -123,6 +127,12 @@ class Enrollment(StatefulModel):
     priority_at = models.DateTimeField(
         null=True, blank=True, editable=False, help_text="Since when in the priority tier."
     )
+    offers_ended_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="Since when the waitlist is not offered any seats, because the class has started.",
+    )
     up_for_release_at = models.DateTimeField(
         null=True,
         blank=True,
@@ -154,6 +164,10 @@ class Enrollment(StatefulModel):
                 | Q(tier__in=WaitlistTier.values, joined_at__isnull=False),
                 name="enrollments_enrollment_place_on_the_waitlist",
             ),
+            models.CheckConstraint(
+                condition=Q(offers_ended_at=None) | Q(joined_at__isnull=False),
+                name="enrollments_enrollment_offers_ended",
+            ),
             models.UniqueConstraint(
                 fields=["course", "seat_number"],
                 condition=Q(seat_number__isnull=False),
@@ -163,6 +177,14 @@ class Enrollment(StatefulModel):
                 fields=["child", "course"],
                 condition=Q(status__in=LIVE),
                 name="enrollments_enrollment_child_once_in_course",
+            ),
+        ]
+        indexes = [
+            # Each minute the sweep asks in which classes somebody waits, is asked, or has lent a seat.
+            models.Index(
+                fields=["course"],
+                condition=Q(status__in=[*WAITING, EnrollmentStatus.LENDING]),
+                name="enrollments_enrollment_in_line",
             ),
         ]
 
@@ -235,7 +257,12 @@ class Enrollment(StatefulModel):
             reason=reason,
             seat_number=seat_number,
             expires_at=until,
+            offers_ended_at=None,
         )
+
+    def end_offers(self, *, at: datetime.datetime, reason: str) -> None:
+        """The class has started, so whoever waits is not offered a seat any more. Raises Stale."""
+        transition(self, EnrollmentStatus.WAITLISTED, reason=reason, offers_ended_at=at)
 
     def enter_line(self, tier: WaitlistTier, *, at: datetime.datetime, by: User | None, reason: str) -> None:
         """Wait in this tier from now on, at the place there that `joined_at` gives. Raises Stale."""
@@ -279,7 +306,10 @@ def free_seat_numbers(course: Course) -> list[int]:
 
 
 def seat_numbers_for_sale(course: Course) -> list[int]:
-    """The free numbers that nobody on the waitlist waits for, and that go back to nobody who has lent one.
-    Only true under the course's row lock."""
-    spoken_for = course.enrollments.filter(status__in=[EnrollmentStatus.WAITLISTED, EnrollmentStatus.LENDING])
+    """The free numbers that are not for the waitlist, and that go back to nobody who has lent one.
+
+    Only true under the course's row lock.
+    """
+    in_line = Q(status=EnrollmentStatus.WAITLISTED, offers_ended_at=None)
+    spoken_for = course.enrollments.filter(in_line | Q(status=EnrollmentStatus.LENDING))
     return free_seat_numbers(course)[spoken_for.count() :]

@@ -8,7 +8,6 @@ from django.utils import timezone
 from billing.links import offer_token
 from billing.models import ChargeAttempt, ChargeAttemptTransition, ChargeStatus
 from billing.waitlist import price_cents
-from csf.dates import local_date
 from csf.paths import path_to
 from enrollments.endings import ENDED
 from enrollments.models import Enrollment, EnrollmentStatus, EnrollmentTransition, User
@@ -18,7 +17,13 @@ from orders.models import Order, OrderStatus, OrderTransition
 
 # Why a place ended, in the words of the status that it came to.
 OFFER, UNPAID, CLOSED, CANCELLED, OVER = "offer", "unpaid", "closed", "cancelled", "ended"
-WHY = {EnrollmentStatus.LAPSED: OFFER, EnrollmentStatus.RELEASED: UNPAID, EnrollmentStatus.DECLINED: CLOSED}
+STARTED = "started"
+WHY = {
+    EnrollmentStatus.LAPSED: OFFER,
+    EnrollmentStatus.RELEASED: UNPAID,
+    EnrollmentStatus.DECLINED: CLOSED,
+    EnrollmentStatus.WAITLISTED: STARTED,
+}
 
 
 def waiting_family(fact: EnrollmentTransition) -> list[User]:
@@ -60,10 +65,9 @@ def offer_snapshot(fact: EnrollmentTransition) -> Snapshot:
     enrollment = fact.enrollment
     assert enrollment.expires_at is not None
     token = offer_token(enrollment)
-    today = local_date(timezone.now())
     return _place_facts(enrollment) | {
         "ends_at": enrollment.expires_at.isoformat(),
-        "price_cents": price_cents(enrollment.child, enrollment.course, on=today),
+        "price_cents": price_cents(enrollment.child, enrollment.course, now=timezone.now()),
         "instead_of_charge": enrollment.priority_at is not None,
         "accept_path": path_to("offer", token),
         "decline_path": path_to("decline_offer", token),
@@ -79,6 +83,11 @@ def still_offered(facts: Iterable[int]) -> set[int]:
         pk__in=facts, enrollment__status=EnrollmentStatus.OFFERED, enrollment__expires_at__gt=timezone.now()
     )
     return set(offered.values_list("pk", flat=True))
+
+
+def lapsed_key(fact: EnrollmentTransition) -> str:
+    what = "offers_ended" if fact.to_status == EnrollmentStatus.WAITLISTED else "lapsed"
+    return f"enrollment:{fact.enrollment_id}:{what}"
 
 
 def lapsed_snapshot(fact: EnrollmentTransition) -> Snapshot:

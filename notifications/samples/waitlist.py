@@ -61,6 +61,7 @@ SAMPLES: dict[EmailKind, dict[str, Context]] = {
         unpaid={"why": "unpaid"},
         closed={"why": "closed"},
         ended={"why": "ended"},
+        started={"why": "started"},
         cancelled={"why": "cancelled", "closed_because": CLOSED_BECAUSE},
     ),
     EmailKind.WAITLIST_PROMOTED: _waitlist_samples(PROMOTED, free={"amount_cents": 0}),

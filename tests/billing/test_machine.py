@@ -179,7 +179,7 @@ class School(RuleBasedStateMachine):
     def join(self, family, course, pick, priority):
         household = self.families[family]
         child = some(household.children, pick)
-        at_most = price_cents(child, self.courses[course], on=self.today) if priority else None
+        at_most = price_cents(child, self.courses[course], now=self.now) if priority else None
         with contextlib.suppress(*REFUSALS):
             join_waitlist(
                 child=child,

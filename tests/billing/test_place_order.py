@@ -261,4 +261,4 @@ def test_hold_lines_needs_a_transaction(committed_db):
     order = create_cart()
 
     with pytest.raises(AssertionError):
-        checkout.hold_lines(order=order, now=timezone.now(), held_until=timezone.now())
+        checkout.hold_lines(order=order, now=timezone.now(), held_until=timezone.now(), paid_children=[])

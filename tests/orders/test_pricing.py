@@ -29,8 +29,8 @@ def fixed(cents, *courses):
     return Promo("TENOFF", 0, cents, frozenset(courses))
 
 
-def net(lines, *, enrolled=(), promo=None):
-    return {key: price.net_cents for key, price in price_lines(lines, enrolled=enrolled, promo=promo).items()}
+def net(lines, *, paid=(), promo=None):
+    return {key: price.net_cents for key, price in price_lines(lines, paid=paid, promo=promo).items()}
 
 
 def test_the_child_with_the_dearest_line_pays_in_full():
@@ -45,10 +45,10 @@ def test_children_are_counted_not_classes():
     assert net(lines) == {1: 10000, 2: 8000, 3: 6750}
 
 
-def test_children_already_enrolled_rank_first_in_the_order_of_their_first_enrollment():
+def test_children_with_a_paid_place_rank_first_in_the_order_of_their_first_enrollment():
     lines = [line(1, child=3, cents=30000), line(2, child=2, cents=10000)]
 
-    assert net(lines, enrolled=[1, 2]) == {2: 7500, 1: 19500}
+    assert net(lines, paid=[1, 2]) == {2: 7500, 1: 19500}
 
 
 def test_the_fourth_and_every_later_child_gets_45_percent():
@@ -84,7 +84,7 @@ def test_a_total_too_small_for_stripe_is_covered_by_the_code():
 def test_each_reduction_is_explained():
     lines = [line(1, child=1, cents=10000), line(2, child=2, cents=8000)]
 
-    prices = price_lines(lines, enrolled=[], promo=percent(1000, 2))
+    prices = price_lines(lines, paid=[], promo=percent(1000, 2))
 
     assert prices[1].explanation == []
     assert prices[2].explanation == [
@@ -115,17 +115,17 @@ promos = st.one_of(
 )
 
 
-@given(rows=orders, promo=promos, enrolled=st.lists(st.integers(1, 5), unique=True), random=st.randoms())
-def test_prices_hold_together_and_do_not_depend_on_the_order_of_lines(rows, promo, enrolled, random):
+@given(rows=orders, promo=promos, paid=st.lists(st.integers(1, 5), unique=True), random=st.randoms())
+def test_prices_hold_together_and_do_not_depend_on_the_order_of_lines(rows, promo, paid, random):
     lines = [
         line(key, child=child, course=course, cents=cents) for key, (child, course, cents) in enumerate(rows)
     ]
-    prices = price_lines(lines, enrolled=enrolled, promo=promo)
+    prices = price_lines(lines, paid=paid, promo=promo)
     total = sum(price.net_cents for price in prices.values())
 
     shuffled = random.sample(lines, k=len(lines))
 
-    assert price_lines(shuffled, enrolled=enrolled, promo=promo) == prices
+    assert price_lines(shuffled, paid=paid, promo=promo) == prices
     for each in lines:
         price = prices[each.key]
         assert 0 <= price.net_cents <= price.list_cents == each.list_cents
@@ -133,13 +133,13 @@ def test_prices_hold_together_and_do_not_depend_on_the_order_of_lines(rows, prom
     assert total == 0 or total >= 50
 
 
-@given(rows=orders, promo=promos, enrolled=st.lists(st.integers(1, 5), unique=True))
-def test_one_more_sibling_or_a_code_never_makes_an_order_dearer(rows, promo, enrolled):
+@given(rows=orders, promo=promos, paid=st.lists(st.integers(1, 5), unique=True))
+def test_one_more_sibling_or_a_code_never_makes_an_order_more_expensive(rows, promo, paid):
     lines = [
         line(key, child=child, course=course, cents=cents) for key, (child, course, cents) in enumerate(rows)
     ]
 
-    plain = sum(net(lines, enrolled=enrolled).values())
+    plain = sum(net(lines, paid=paid).values())
 
-    assert sum(net(lines, enrolled=enrolled, promo=promo).values()) <= plain
+    assert sum(net(lines, paid=paid, promo=promo).values()) <= plain
     assert plain <= sum(each.list_cents for each in lines)

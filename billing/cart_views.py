@@ -1,0 +1,52 @@
+"""The cart. It stands here and not in `orders`, because its prices depend on what the family has paid."""
+
+import datetime
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+
+from billing.siblings import paid_children
+from csf.dates import local_date
+from enrollments.families import household_of
+from enrollments.models import Household
+from orders.cart import apply_promo, drop_promo
+from orders.forms import PromoForm
+from orders.models import PromoCode, cart_of
+from orders.quotes import cart_lines, overlaps_of, quote
+from orders.refusal import Refused
+
+
+def cart(request: HttpRequest) -> HttpResponse:
+    """The cart with its prices; posting puts a promo code on it, or takes it off."""
+    household, now = household_of(request), timezone.now()
+    today = local_date(now)
+    form = PromoForm(request.POST if request.method == "POST" else None)
+    if "remove" in request.POST:
+        drop_promo(cart=cart_of(household))
+        return redirect("cart")
+    if code := _take_promo(form, household, on=today):
+        messages.success(request, f"Promo code {code} is on your cart.")
+        return redirect("cart")
+    order = household.orders.carts().first()
+    lines = cart_lines(order) if order else []
+    paid = paid_children(household.pk, on=today)
+    context = {
+        "order": order,
+        "quote": quote(order, lines, now=now, paid_children=paid) if order else None,
+        "overlaps": overlaps_of(lines, household=household, on=today),
+        "form": form,
+    }
+    return render(request, "orders/cart.html", context)
+
+
+def _take_promo(form: PromoForm, household: Household, *, on: datetime.date) -> PromoCode | None:
+    """The code that is on the cart now; without one the form says why."""
+    if not form.is_valid():
+        return None
+    try:
+        return apply_promo(cart=cart_of(household), text=form.cleaned_data["code"], on=on)
+    except Refused as refusal:
+        form.add_error("code", refusal.message)
+        return None
