@@ -140,7 +140,13 @@ def preview_session(*, session: CourseSession) -> Preview:
 def _share_cents(place: Enrollment, session: CourseSession, sessions: list[CourseSession]) -> int:
     """One session's share of what the family pays for the sessions that it bought."""
     item = place.order_item
-    bought = [row for row in sessions if item.bought_at is None or row.starts_at > item.bought_at]
+    since = item.bought_at
+    assert since
+    bought = [
+        row
+        for row in sessions
+        if row.starts_at > since and (row.cancelled_at is None or row.cancelled_at > since)
+    ]
     if session not in bought:
         return 0
     return pro_rata_cents(item.net_cents or 0, 1, len(bought))

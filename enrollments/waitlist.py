@@ -210,24 +210,28 @@ def sweep(*, now: datetime.datetime) -> None:
 
 def _to_serve(now: datetime.datetime) -> CourseQuerySet:
     """Found by those who wait, are asked or have lent a seat: past seasons have none of them."""
-    over = Enrollment.objects.filter(status=EnrollmentStatus.OFFERED, expires_at__lte=now)
-    waiting = Enrollment.objects.filter(status=EnrollmentStatus.WAITLISTED, offers_ended_at=None)
-    lent = Enrollment.objects.filter(status=EnrollmentStatus.LENDING)
+    in_line = Enrollment.objects.filter(status__in=[*WAITING, EnrollmentStatus.LENDING])
+    over = in_line.filter(status=EnrollmentStatus.OFFERED, expires_at__lte=now)
+    lent = in_line.filter(status=EnrollmentStatus.LENDING)
+    waiting = in_line.filter(status=EnrollmentStatus.WAITLISTED)
     put_up = Enrollment.objects.filter(
         status=EnrollmentStatus.ACTIVE, up_for_release_at__isnull=False, course__in=waiting.values("course")
     )
-    today = local_date(now)
-    goes_on = Q(starts_on__gt=today) | Q(offers_after_start=True, registration_closes_at__gt=now)
+    goes_on = Q(starts_on__gt=local_date(now)) | Q(offers_after_start=True, registration_closes_at__gt=now)
     has_free = Q(taken__lt=F("capacity"))
-    in_line = Enrollment.objects.filter(status__in=[*WAITING, EnrollmentStatus.LENDING])
-    courses = Course.objects.filter(pk__in=in_line.values("course")).with_places()
-    found = courses.filter(
-        Q(pk__in=over.values("course"))
-        | Q(pk__in=lent.values("course")) & has_free
-        | Q(pk__in=waiting.values("course"), is_published=True, cancelled_at=None)
-        & (~goes_on | has_free | Q(pk__in=put_up.values("course")))
+    to_offer = _with(waiting) & goes_on & (has_free | _with(put_up))
+    to_end = _with(waiting.filter(offers_ended_at=None)) & ~goes_on
+    shown = Q(is_published=True, cancelled_at=None)
+    found = (
+        Course.objects.filter(_with(in_line))
+        .with_places()
+        .filter(_with(over) | _with(lent) & has_free | shown & (to_offer | to_end))
     )
     return found.order_by("pk")
+
+
+def _with(enrollments: EnrollmentQuerySet) -> Q:
+    return Q(pk__in=enrollments.values("course"))
 
 
 @again_after_deadlock

@@ -21,6 +21,8 @@ def check_line(*, child: Child, course: Course, now: datetime.datetime) -> None:
         raise Refused(f"Registration for {course} is closed.")
     if course.has_ended(local_date(now)):
         raise Refused(f"{course} is over.")
+    if course.meetings() and not course.sessions_left(now)[0]:
+        raise Refused(f"No session of {course} is left.")
     age = child.age_on(course.starts_on)
     if not course.fits_age(age):
         raise Refused(

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from csf.paths import path_to
 from csf.state import StatefulModel, TransitionRow, edges, transition
-from enrollments.models import Child, Course, Enrollment, Household, Program, User
+from enrollments.models import Child, Course, CourseSession, Enrollment, Household, Program, User
 
 
 class OrderStatus(models.TextChoices):
@@ -209,15 +209,21 @@ class OrderItem(models.Model):
     @property
     def bought_at(self) -> datetime.datetime | None:
         """Sessions that had not begun by then are those it pays for; None in the cart."""
-        moved_at = self.enrollment.created_at if self.enrollment and self.moved_from_id else None
-        return moved_at or self.order.placed_at
+        if self.moved_from_id and self.enrollment:
+            return self.enrollment.created_at
+        return self.order.placed_at
+
+    @property
+    def sessions(self) -> list[CourseSession]:
+        """Those that it pays for; in the cart those that it would pay for now."""
+        since = self.bought_at or timezone.now()
+        return [session for session in self.course.meetings() if session.starts_at > since]
 
     @property
     def first_on(self) -> datetime.date:
-        """The day of the child's first session, or of the class's while it is in the cart."""
-        since = self.bought_at or timezone.now()
-        days = [session.held_on for session in self.course.meetings() if session.starts_at > since]
-        return days[0] if days else self.course.starts_on
+        """The child's first day in the class."""
+        sessions = self.sessions
+        return sessions[0].held_on if sessions else self.course.starts_on
 
 
 class PromoCode(models.Model):

@@ -14,7 +14,9 @@ _LOOKED_AT = 200
 
 def similar_classes(course: Course, *, children: Iterable[Child], now: datetime.datetime) -> list[Course]:
     """Up to MOST open classes with places left that fit one of the children, those of its program first."""
-    open_ones = Course.objects.for_catalog().offered(local_date(now)).with_openings(now)
+    open_ones = (
+        Course.objects.for_catalog().offered(local_date(now)).with_openings(now).prefetch_related("sessions")
+    )
     same_first = Case(When(program=course.program_id, then=Value(0)), default=Value(1))
     found = open_ones.filter(registration_opens_at__lte=now).exclude(pk=course.pk)
     fitting = (

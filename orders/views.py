@@ -28,6 +28,7 @@ def catalog(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     form = CatalogForm(request.GET)
     courses = form.narrow(Course.objects.for_catalog().offered(local_date(now)), now=now)
+    courses = courses.prefetch_related("sessions")  # what is left of those that have begun
     page = Paginator(courses, CLASSES_ON_A_PAGE).get_page(request.GET.get("page"))
     return render(request, "orders/catalog.html", {"page": page, "form": form, "now": now})
 
@@ -35,7 +36,7 @@ def catalog(request: HttpRequest) -> HttpResponse:
 @login_not_required
 def course(request: HttpRequest, slug: str) -> HttpResponse:
     """The class page, with the form that puts a child into the cart."""
-    found = get_object_or_404(Course.objects.for_catalog(), slug=slug)
+    found = get_object_or_404(Course.objects.for_catalog().prefetch_related("sessions"), slug=slug)
     parent = guardian(request)
     form = _line_form(request, found) if parent else None
     if request.method == "POST" and form and form.is_valid():
@@ -55,7 +56,7 @@ def course(request: HttpRequest, slug: str) -> HttpResponse:
     context = {
         "course": found,
         "sessions": found.sessions.all(),
-        "meetings": found.sessions.filter(cancelled_at=None).count(),
+        "meetings": len(found.meetings()),
         "form": form,
         "is_open": found.is_open_at(now),
         "similar": similar_classes(found, children=form.children.values(), now=now)

@@ -34,7 +34,7 @@ from enrollments.models import Course, EnrollmentTransition, Household, User
 from notifications.choices.readers import readers
 from notifications.facts.calendar import CANCEL, calendar_facts
 from notifications.facts.due import DueInstallment, ExpiringCard, OverdueInstallment, with_story
-from orders.models import Order, OrderTransition
+from orders.models import Order, OrderItem, OrderTransition
 
 Snapshot = dict[str, Any]
 FINAL_STAGE = 4
@@ -58,13 +58,15 @@ def payer(installment: Installment | None) -> User | None:
 
 def order_snapshot(fact: OrderTransition) -> Snapshot:
     order = fact.order
-    items = order.items.select_related("child", "course__location")
+    items = order.items.select_related("child", "course__location", "enrollment", "order")
+    items = items.prefetch_related("course__sessions")
     installments = list(order.installments.all())
     return order_facts(order) | {
         "placed_at": order.placed_at and order.placed_at.isoformat(),
         "held_until": order.held_until and order.held_until.isoformat() if installments else None,
         "lines": [
             course_facts(item.course)
+            | _bought_facts(item)
             | {
                 "child": str(item.child),
                 "list_cents": item.list_cents,
@@ -253,21 +255,29 @@ def refund_snapshot(fact: RefundTransition) -> Snapshot:
 def enrollment_snapshot(fact: EnrollmentTransition) -> Snapshot:
     enrollment = fact.enrollment
     course = enrollment.course
-    sessions = list(course.sessions.all())
-    days = [session.held_on for session in sessions if not session.cancelled_at]
+    item = enrollment.order_item
+    off = [row for row in course.sessions.all() if row.cancelled_at and row.held_on >= item.first_on]
     return (
-        order_facts(enrollment.order_item.order)
+        order_facts(item.order)
         | course_facts(course)
+        | _bought_facts(item)
         | {
             "child": str(enrollment.child),
             "child_first_name": enrollment.child.first_name,
-            "first_on": (days[0] if days else course.starts_on).isoformat(),
-            "last_on": (days[-1] if days else course.ends_on).isoformat(),
-            "sessions": len(days),
-            "off": [session.held_on.isoformat() for session in sessions if session.cancelled_at],
+            "off": [session.held_on.isoformat() for session in off],
             "calendars": calendar_facts(enrollment),
         }
     )
+
+
+def _bought_facts(item: OrderItem) -> Snapshot:
+    """The sessions that the family pays for: of a class that had begun, those that were left."""
+    days = [session.held_on for session in item.sessions]
+    return {
+        "first_on": (days[0] if days else item.course.starts_on).isoformat(),
+        "last_on": (days[-1] if days else item.course.ends_on).isoformat(),
+        "sessions": len(days),
+    }
 
 
 def order_facts(order: Order) -> Snapshot:

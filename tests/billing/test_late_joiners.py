@@ -95,7 +95,7 @@ def test_what_a_late_joiner_gets_back_is_a_share_of_what_was_paid(shop):
     shop.pay(open_page(order))
     hear(shop, "payment_intent.succeeded")
     place = Enrollment.objects.get(order_item__order=order)
-    late = timezone.now() + timedelta(days=16)  # of four sessions bought, two are over
+    late = timezone.now() + timedelta(days=18)  # of four sessions bought, three are over
     outcome = outcome_of(enrollment=place, now=late)
     assert (outcome.sessions_left, outcome.sessions, outcome.value_cents) == (1, 4, 1000)
     early = outcome_of(enrollment=place, now=timezone.now() + timedelta(days=1), terms=Terms.PRORATED)

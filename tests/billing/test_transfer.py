@@ -23,7 +23,7 @@ from enrollments.models import Course, CourseSession, Enrollment
 from enrollments.waitlist import join
 from notifications.models import EmailMessage
 from orders.cart import add_to_cart
-from orders.models import OrderItem
+from orders.models import Order, OrderItem
 from tests.billing.test_races import at_once
 from tests.factories import create_cart, create_child, create_course, create_household, create_staff
 from tests.pages import parent_of, words
@@ -247,7 +247,7 @@ def test_of_a_class_that_has_begun_only_the_sessions_that_are_left_count(shop):
 def test_what_was_used_of_the_old_class_is_not_given_back(shop):
     old = enrolled(shop, price_cents=12000)
     begin(old.course)
-    Enrollment.objects.filter(pk=old.pk).update(created_at=timezone.now() - timedelta(weeks=10))
+    Order.objects.filter(items__enrollment=old).update(placed_at=timezone.now() - timedelta(weeks=10))
 
     done = move(Enrollment.objects.get(pk=old.pk), to(12000))
 

@@ -358,7 +358,7 @@ def test_the_catalog_takes_the_same_queries_for_1_and_3_classes(url):
     create_course(program=Program.objects.create(name="Dance"))
     create_course(program=Program.objects.create(name="Art"))
 
-    assert queries(client, url) == with_one <= 12
+    assert queries(client, url) == with_one <= 13
 
 
 def test_class_page_and_cart_take_the_same_queries_for_1_and_3_rows():

@@ -1,0 +1,14 @@
+from django import template
+from django.utils import timezone
+
+from enrollments.models import Course
+from orders.joining import Joining
+from orders.joining import joining as joining_at
+
+register = template.Library()
+
+
+@register.simple_tag
+def joining(course: Course) -> Joining:
+    """What a child who joins this class now would get: `{% joining course as join %}`."""
+    return joining_at(course, now=timezone.now())
