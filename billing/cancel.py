@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from billing import gateway
 from billing.charging import ask_again
+from billing.checkout import StripeUnavailable, close_payment_page
 from billing.credits import grant
 from billing.invoices import open_attempts, void
 from billing.models import (
@@ -236,6 +237,10 @@ def settle_cancellation(cancellation: Cancellation) -> bool:
     """
     cancellation.refresh_from_db()
     order = cancellation.order
+    try:
+        close_payment_page(order)  # what is no longer owed must not be paid meanwhile
+    except StripeUnavailable:
+        return False
     if cancellation not in Cancellation.objects.waiting() or _must_wait(order, cancellation):
         return False
     closed = {void(installment) for installment in _payable_invoices(order, cancellation)}

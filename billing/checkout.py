@@ -170,15 +170,15 @@ def payment_page(*, order: Order, by: User, now: datetime.datetime) -> str:
     two open pages could both be paid. Raises NothingToPay or StripeUnavailable.
     """
     attempt = _attempt_to_pay(order=order, by=by, now=now)
-    if attempt.can_take_money(now) and _is_still_open(attempt):
+    if attempt.can_take_money(now) and is_still_open(attempt):
         return attempt.session_url
     if attempt.stripe_session_id:
         close_page(attempt)
         attempt = _attempt_to_pay(order=order, by=by, now=now)
-    return _open_page(attempt, customer_id(order.household))
+    return open_page(attempt, customer_id(order.household))
 
 
-def _is_still_open(attempt: ChargeAttempt) -> bool:
+def is_still_open(attempt: ChargeAttempt) -> bool:
     """False for a page that was paid, or has expired, without our hearing of it. True if Stripe does not
     say: nothing can be paid twice on the same page."""
     assert attempt.stripe_session_id
@@ -251,7 +251,8 @@ def customer_id(household: Household) -> str:
     return customer.stripe_id
 
 
-def _open_page(attempt: ChargeAttempt, customer_id: str) -> str:
+def open_page(attempt: ChargeAttempt, customer_id: str) -> str:
+    """The address of the attempt's page at Stripe, made on first use. Raises StripeUnavailable."""
     is_repeat = attempt.status == ChargeStatus.UNKNOWN
     _try_to_move(attempt, ChargeStatus.SENDING)
     try:
@@ -297,7 +298,7 @@ def _session_params(attempt: ChargeAttempt, customer_id: str) -> dict[str, Any]:
         "installment": str(attempt.installment.public_id),
         "attempt": str(attempt.public_id),
     }
-    page = f"{settings.SITE_URL}{order.get_absolute_url()}"
+    page = f"{settings.SITE_URL}{attempt.return_path or order.get_absolute_url()}"
     return {
         "mode": "payment",
         "customer": customer_id,
@@ -305,7 +306,7 @@ def _session_params(attempt: ChargeAttempt, customer_id: str) -> dict[str, Any]:
         "payment_method_types": ["card"],  # else the account may add methods that settle days later
         "adaptive_pricing": {"enabled": False},  # else the page may show another currency
         "line_items": [_line(attempt, order)],
-        "payment_intent_data": {"metadata": metadata, **_saving_the_card(order)},
+        "payment_intent_data": {"metadata": metadata, **_saving_the_card(attempt)},
         "metadata": metadata,
         "expires_at": int(attempt.session_expires_at.timestamp()),
         "success_url": f"{page}?paid=1",
@@ -313,17 +314,20 @@ def _session_params(attempt: ChargeAttempt, customer_id: str) -> dict[str, Any]:
     }
 
 
-def _saving_the_card(order: Order) -> dict[str, str]:
-    """Only with a consent to later charges is the card kept for them."""
-    return {"setup_future_usage": "off_session"} if plan_consent(order) else {}
+def _saving_the_card(attempt: ChargeAttempt) -> dict[str, str]:
+    """Only with a consent to later charges is the card kept for them, and only that of the first part."""
+    keeps = attempt.kind == ChargeKind.CHECKOUT and plan_consent(attempt.installment.order)
+    return {"setup_future_usage": "off_session"} if keeps else {}
 
 
 def _line(attempt: ChargeAttempt, order: Order) -> dict[str, Any]:
     names = [
         f"{item.child.first_name}: {item.course.title}"
-        for item in order.items.select_related("child", "course")
+        for item in order.items.filter(moved_to=None).select_related("child", "course")
     ]
-    product = {"name": f"{settings.SCHOOL_NAME}, order {order.number}", "description": ", ".join(names)[:300]}
+    part = f", part {attempt.installment.number}" if attempt.kind == ChargeKind.PAGE else ""
+    name = f"{settings.SCHOOL_NAME}, order {order.number}{part}"
+    product = {"name": name, "description": ", ".join(names)[:300]}
     price = {"currency": attempt.currency, "unit_amount": attempt.amount_cents, "product_data": product}
     return {"price_data": price, "quantity": 1}
 
@@ -343,7 +347,7 @@ def _no_page(attempt: ChargeAttempt, to: ChargeStatus, **columns: str) -> None:
     _try_to_move(attempt, to, **columns)
     attempt.installment.refresh_from_db()
     if attempt.installment.status == InstallmentStatus.CHARGING:
-        attempt.installment.stop_charging(reason="no payment page was made")
+        attempt.give_back(reason="no payment page was made")
 
 
 def close_payment_page(order: Order) -> None:
@@ -353,15 +357,15 @@ def close_payment_page(order: Order) -> None:
     """
     for attempt in ChargeAttempt.objects.payable().filter(installment__order=order):
         if not attempt.stripe_session_id:
-            _learn_page(attempt, order)
+            learn_page(attempt)
         if attempt.stripe_session_id:
             close_page(attempt)
 
 
-def _learn_page(attempt: ChargeAttempt, order: Order) -> None:
+def learn_page(attempt: ChargeAttempt) -> None:
     """Whether Stripe made a page for an attempt that got no answer: the same request again tells."""
     try:
-        _open_page(attempt, customer_id(order.household))
+        open_page(attempt, customer_id(attempt.installment.order.household))
     except StripeUnavailable:
         attempt.refresh_from_db()
         if attempt.status in OPEN_CHARGE and not attempt.stripe_session_id:

@@ -58,14 +58,14 @@ def held_orders(
     ]
 
 
-def note_return(request: HttpRequest, order: Order) -> None:
-    """The family came back from the payment page. Only the first time counts: the page reloads itself."""
-    request.session.setdefault(_RETURNED, {}).setdefault(str(order.public_id), timezone.now().timestamp())
+def note_return(request: HttpRequest, thing: Order | Installment) -> None:
+    """The family came back from its payment page. Only the first time counts: the page reloads itself."""
+    request.session.setdefault(_RETURNED, {}).setdefault(str(thing.public_id), timezone.now().timestamp())
     request.session.modified = True
 
 
 def confirming(request: HttpRequest) -> set[str]:
-    """Public ids of the orders whose payment page this visitor came back from within CONFIRMING."""
+    """Public ids of what this visitor came back from the payment page of, within CONFIRMING."""
     earliest = (timezone.now() - CONFIRMING).timestamp()
     returned: Mapping[str, float] = request.session.get(_RETURNED, {})
     return {public_id for public_id, at in returned.items() if at > earliest}

@@ -27,7 +27,7 @@ from billing.models import (
     Transfer,
     WaitlistConsent,
 )
-from billing.models.charges import OPEN_CHARGE
+from billing.models.charges import OPEN_CHARGE, SESSIONS
 from billing.models.refunds import COUNTED, GONE_BACK
 from csf.invariants import Invariant, illegal_states
 from csf.models import StaffTask
@@ -198,7 +198,7 @@ def _stuck_charges() -> Any:
 def _charging_without_attempt() -> Any:
     charging = Installment.objects.filter(status="charging")
     payable = Q(attempts__status__in=OPEN_CHARGE) | Q(
-        attempts__kind="checkout", attempts__status="declined", attempts__session_closed_at=None
+        attempts__kind__in=SESSIONS, attempts__status="declined", attempts__session_closed_at=None
     )
     return _pks(charging.exclude(payable))
 

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 
 from billing import gateway
 from billing.models import ChargeAttempt, ChargeStatus, Installment, Payment
-from billing.models.charges import OPEN_CHARGE, ChargeAttemptQuerySet
+from billing.models.charges import ChargeAttemptQuerySet
 from billing.models.money import OPEN_INSTALLMENT
 from billing.settle import settle_invoice
 from csf.models import Instance
@@ -23,7 +23,7 @@ ENDED = {"void", "uncollectible", DELETED}
 
 def open_attempts(order: Order) -> ChargeAttemptQuerySet:
     """Charges of the order that are under way, or whose outcome is not known."""
-    return ChargeAttempt.objects.filter(installment__order=order, status__in=OPEN_CHARGE)
+    return ChargeAttempt.objects.under_way().filter(installment__order=order)
 
 
 # --- Making -------------------------------------------------------------------------------------------------

@@ -17,10 +17,12 @@ from billing.cards import Use, uses_of, without_a_good_card
 from billing.checkout import StripeUnavailable
 from billing.credits import credit_account
 from billing.forms import CardUpdateForm
+from billing.held import confirming, note_return
+from billing.installment_page import NotPayable, installment_page
 from billing.links import installment_of
-from billing.models import Installment
-from billing.paying import NotPayable, card_page, invoice_page, next_charge_on
-from billing.statement import card_line, lines_of, state_of, statement_of
+from billing.models import Installment, InstallmentStatus
+from billing.paying import card_page, next_charge_on
+from billing.statement import card_line, lines_of, statement_of
 from csf.dates import local_date
 from enrollments.families import guardian, household_of, verified_email_to_post
 from enrollments.models import Household
@@ -56,7 +58,8 @@ def _is_card_awaited(household: Household, public_id: str) -> bool:
 def pay_own_installment(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     own = Installment.objects.filter(order__household=household_of(request))
     installment = get_object_or_404(own.select_related("order__household"), public_id=public_id)
-    return _to_stripe(request, lambda: invoice_page(installment), back="account")
+    by, now = guardian(request), timezone.now()
+    return _to_stripe(request, lambda: installment_page(installment, by=by, now=now), back="account")
 
 
 @never_cache
@@ -68,11 +71,17 @@ def pay_installment(request: HttpRequest, token: str) -> HttpResponse:
     except (BadSignature, Installment.DoesNotExist):
         return render(request, "billing/bad_link.html", status=404)
     if request.method == "POST":
-        return _to_stripe(request, lambda: invoice_page(installment), back=request.path)
+        now = timezone.now()
+        return _to_stripe(request, lambda: installment_page(installment, by=None, now=now), back=request.path)
+    [line] = lines_of([installment], on=local_date(timezone.now()))
+    came_back = "paid" in request.GET and installment.status == InstallmentStatus.CHARGING
+    if came_back:
+        note_return(request, installment)
     context = {
         "installment": installment,
         "items": installment.order.items.filter(moved_to=None).select_related("child", "course"),
-        "state": state_of(installment, on=local_date(timezone.now())),
+        "state": line.state,
+        "is_confirming": came_back and str(installment.public_id) in confirming(request),
     }
     return render(request, "billing/pay_installment.html", context)
 

@@ -6,10 +6,11 @@ import time
 from datetime import timedelta
 
 from django.db import transaction
+from django.db.models import Q
 
 from billing import gateway
-from billing.checkout import StripeUnavailable, close_page
-from billing.models import ChargeAttempt, StripeEvent
+from billing.checkout import StripeUnavailable, close_page, learn_page
+from billing.models import ChargeAttempt, ChargeKind, StripeEvent
 from csf.jobs import enqueue
 from csf.state import Stale
 
@@ -48,15 +49,18 @@ def settle_finished_pages(*, now: datetime.datetime) -> int:
     settled."""
     settled = 0
     deadline = time.monotonic() + BUDGET_S
-    forgotten = ChargeAttempt.objects.payable().filter(
-        session_expires_at__lt=now - PATIENCE, stripe_session_id__isnull=False
-    )
+    # One without a page at Stripe that we know of belongs to a hold, which sees to it, or to an installment.
+    known = Q(stripe_session_id__isnull=False) | Q(kind=ChargeKind.PAGE)
+    forgotten = ChargeAttempt.objects.payable().filter(known, session_expires_at__lt=now - PATIENCE)
     # In any order: a page that cannot be settled must not stand before the others each time.
     for attempt in forgotten.select_related("installment__order").order_by("?"):
         if time.monotonic() > deadline:
             break
         try:
-            close_page(attempt)
+            if not attempt.stripe_session_id:
+                learn_page(attempt)
+            if attempt.stripe_session_id:
+                close_page(attempt)
             settled += 1
         except (StripeUnavailable, Stale) as error:
             logger.warning("payment page of attempt %s is not settled: %r", attempt.pk, error)

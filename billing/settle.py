@@ -97,7 +97,7 @@ def settle_checkout_session(session: StripeObject) -> None:
     if attempt.status in OPEN_CHARGE:
         attempt.move(ChargeStatus.NOT_EXECUTED, reason="the payment page expired")
     if attempt.installment.status == InstallmentStatus.CHARGING:
-        attempt.installment.stop_charging(reason="the payment page expired")
+        attempt.give_back(reason="the payment page expired")
 
 
 @again_after_deadlock
@@ -322,7 +322,7 @@ def _record_payment(attempt: ChargeAttempt, intent: StripeObject, *, courses_are
     if fits:
         installment.pay(reason=intent["id"])
     elif installment.status == InstallmentStatus.CHARGING:  # the page is over, so nothing else would end this
-        installment.stop_charging(reason="the money that came is not what was agreed")
+        attempt.give_back(reason="the money that came is not what was agreed")
     payment = Payment.objects.create(
         order=order,
         installment=installment if fits else None,
@@ -335,7 +335,9 @@ def _record_payment(attempt: ChargeAttempt, intent: StripeObject, *, courses_are
     )
     # Never raise from here on: it would roll back the row of money that is really there.
     method = intent.get("payment_method")
-    if isinstance(method, Mapping) and (consent := plan_consent(order)):
+    # The page of one installment does not ask to keep the card.
+    consent = plan_consent(order) if attempt.kind == ChargeKind.CHECKOUT else None
+    if isinstance(method, Mapping) and consent:
         let_pay_as_agreed(save_card(household=order.household, method=method), consent=consent)
     if not fits and as_agreed:
         refund_unmatched(payment)

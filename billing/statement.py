@@ -9,7 +9,7 @@ from datetime import timedelta
 from django.db.models import Prefetch
 
 from billing.cards import Use
-from billing.models import Installment, InstallmentStatus
+from billing.models import ChargeAttempt, ChargeKind, Installment, InstallmentStatus
 from billing.models.cards import CARD_EXPIRED, CARD_GONE, CARD_OUTDATED, CARD_REFUSED, NO_CARD
 from billing.models.money import OPEN_INSTALLMENT
 from csf.templatetags.csf_format import day
@@ -74,10 +74,15 @@ def statement_of(household: Household, *, on: datetime.date) -> Statement:
 
 
 def lines_of(installments: Iterable[Installment], *, on: datetime.date) -> list[Line]:
-    return [Line(installment, state_of(installment, on=on)) for installment in installments]
+    rows = list(installments)
+    charging = [row.pk for row in rows if row.status == InstallmentStatus.CHARGING]
+    pages = ChargeAttempt.objects.payable().filter(kind=ChargeKind.PAGE, installment__in=charging)
+    on_page = set(pages.values_list("installment", flat=True)) if charging else set()
+    return [Line(row, state_of(row, on=on, has_page=row.pk in on_page)) for row in rows]
 
 
-def state_of(installment: Installment, *, on: datetime.date) -> State:
+def state_of(installment: Installment, *, on: datetime.date, has_page: bool = False) -> State:
+    """`has_page`: its own payment page at Stripe is open, or was paid a moment ago."""
     order_status = installment.order.status
     match installment.status:
         case InstallmentStatus.PAID:
@@ -90,6 +95,9 @@ def state_of(installment: Installment, *, on: datetime.date) -> State:
         return State("Planned", "coming", "It can be paid once the first part is.")
     if order_status != OrderStatus.CONFIRMED:
         return State("Order is over", "over", "Its order is over. If you have a question, please ask us.")
+    if installment.status == InstallmentStatus.CHARGING and has_page:
+        text = "Its payment page is open. If you have paid, it shows here in a moment."
+        return State("Being paid", "charging", text, can_pay=True)
     if installment.status == InstallmentStatus.CHARGING:
         return State("Being charged", "charging", "Your card is being charged just now.")
     return _open_state(installment, on=on)

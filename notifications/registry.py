@@ -75,7 +75,7 @@ def _still_declined(facts: Iterable[int]) -> set[int]:
         installment=OuterRef("chargeattempt__installment"), number__gt=OuterRef("chargeattempt__number")
     )
     # Of several declines on an invoice's page the last one tells; the job's own try tells more.
-    told_better = Q(Exists(later), chargeattempt__kind=ChargeKind.HOSTED)
+    told_better = Q(Exists(later), chargeattempt__kind__in=[ChargeKind.HOSTED, ChargeKind.PAGE])
     return set(open_declines.exclude(told_better).values_list("pk", flat=True))
 
 

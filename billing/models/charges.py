@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 
 from billing.declines import DeclineClass
 from billing.models.cards import Card
-from billing.models.money import Installment
+from billing.models.money import Installment, InstallmentStatus
 from csf.state import StatefulModel, TransitionRow, edges, transition
 from enrollments.models import User
 
@@ -19,9 +19,11 @@ class ChargeKind(models.TextChoices):
     PARENT = "parent", "saved card, asked for by the parent"
     STAFF = "staff", "saved card, asked for by staff"
     HOSTED = "hosted", "Stripe's invoice page"
+    PAGE = "page", "Stripe's payment page, for one installment"
 
 
-ON_STRIPES_PAGES = [ChargeKind.CHECKOUT, ChargeKind.HOSTED]
+SESSIONS = [ChargeKind.CHECKOUT, ChargeKind.PAGE]  # at Stripe each is a Checkout Session
+ON_STRIPES_PAGES = [*SESSIONS, ChargeKind.HOSTED]
 
 
 class ChargeStatus(models.TextChoices):
@@ -50,8 +52,12 @@ LEASE = datetime.timedelta(seconds=120)
 class ChargeAttemptQuerySet(models.QuerySet["ChargeAttempt"]):
     def payable(self) -> Self:
         """Those whose payment page may still take money: open ones, and declined ones with the page open."""
-        still_open = Q(status=ChargeStatus.DECLINED, session_closed_at=None)
-        return self.filter(Q(status__in=OPEN_CHARGE) | still_open, kind=ChargeKind.CHECKOUT)
+        return self.under_way().filter(kind__in=SESSIONS)
+
+    def under_way(self) -> Self:
+        """Those that may still take money, or whose outcome is not known."""
+        still_open = Q(status=ChargeStatus.DECLINED, kind__in=SESSIONS, session_closed_at=None)
+        return self.filter(Q(status__in=OPEN_CHARGE) | still_open)
 
     def on_saved_cards(self) -> Self:
         return self.exclude(kind__in=ON_STRIPES_PAGES)
@@ -125,6 +131,20 @@ class ChargeAttempt(StatefulModel):
     session_url = models.URLField(max_length=2000, blank=True, editable=False)
     session_expires_at = models.DateTimeField(null=True, editable=False)
     session_closed_at = models.DateTimeField(null=True, editable=False)
+    return_path = models.CharField(
+        max_length=500,
+        blank=True,
+        editable=False,
+        help_text="Where the page of an installment leads back to.",
+    )
+    status_before = models.CharField(
+        max_length=20,
+        choices=InstallmentStatus.choices,
+        blank=True,
+        editable=False,
+        help_text="Of the installment: what it returns to when its page closes without money.",
+    )
+    next_try_before = models.DateField(null=True, editable=False)
     charged_on = models.DateField(
         null=True, editable=False, help_text="Business date of a charge on a saved card."
     )
@@ -173,6 +193,14 @@ class ChargeAttempt(StatefulModel):
     def move(self, to: ChargeStatus, *, by: User | None = None, reason: str = "", **columns: Any) -> None:
         """Raises Stale if the attempt has moved meanwhile."""
         transition(self, to, by=by, reason=reason, **columns)
+
+    def give_back(self, *, reason: str) -> None:
+        """The page closed without money: its installment is what it was before. Raises Stale."""
+        if self.status_before:
+            to = InstallmentStatus(self.status_before)
+            transition(self.installment, to, reason=reason, next_try_on=self.next_try_before)
+        else:
+            self.installment.stop_charging(reason=reason)
 
     def can_take_money(self, now: datetime.datetime) -> bool:
         ends_at = self.session_expires_at

@@ -112,7 +112,7 @@ def _confirm_by_link(family: Family) -> None:
     link = re.search(r"/pay/\S+/", family.await_email("authentication_needed")["text"])
     assert link, "the email has no link to confirm by"
     family.note("opens the link, without signing in, and confirms", "payment_success")
-    family.pay_by_link(link[0])
+    family.pay_by_link(link[0], ASKS_THE_PARENT)
 
 
 def _staff_find_task(family: Family) -> None:

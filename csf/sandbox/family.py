@@ -150,11 +150,12 @@ class Family:
         done = self.authenticate(self.browser.send(page, {"card": card}).url)
         assert done.startswith(self.world.site), f"the payment page did not lead back, but to {done}"
 
-    def pay_by_link(self, path: str) -> None:
-        """Without signing in, on the page of the invoice, with the card that is saved already."""
+    def pay_by_link(self, path: str, card: str) -> None:
+        """Without signing in, on the payment page of one installment."""
         page = Browser(self.world.site).submit(path, {}).url
-        assert page.startswith(self.world.stripe), f"no invoice page, but {page}"
-        self.authenticate(self.browser.send(page, {"saved": "1"}).url)
+        assert page.startswith(self.world.stripe), f"no payment page, but {page}"
+        done = self.authenticate(self.browser.send(page, {"card": card}).url)
+        assert done.startswith(self.world.site), f"the payment page did not lead back, but to {done}"
 
     def authenticate(self, page: str) -> str:
         """Confirm the payment to the bank, if it asks; gives where that leads."""

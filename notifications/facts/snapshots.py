@@ -102,7 +102,7 @@ def payment_snapshot(fact: Payment) -> Snapshot:
 
 def decline_snapshot(fact: ChargeAttemptTransition) -> Snapshot:
     attempt = fact.chargeattempt
-    if attempt.kind == ChargeKind.HOSTED:
+    if attempt.kind in {ChargeKind.HOSTED, ChargeKind.PAGE}:
         return _invoice_page_decline(fact)
     if attempt.kind != ChargeKind.CHECKOUT:
         return _charge_decline(fact)
@@ -130,8 +130,10 @@ def _charge_decline(fact: ChargeAttemptTransition) -> Snapshot:
 
 
 def _invoice_page_decline(fact: ChargeAttemptTransition) -> Snapshot:
-    """The parent tried it on Stripe's page: nothing is planned anew, so only what was planned is told."""
-    installment = _with_story(fact)
+    """The parent tried it on Stripe's page: only what was planned before is told."""
+    installment, attempt = _with_story(fact), fact.chargeattempt
+    if attempt.status_before:  # while its page is open the installment says only that it is being paid
+        installment.status, installment.next_try_on = attempt.status_before, attempt.next_try_before
     charge_on = _charged_by_itself_on(installment)
     return (
         _installment_story(installment)
