@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST
 from billing.cards import Use, uses_of, without_a_good_card
 from billing.checkout import StripeUnavailable
 from billing.credits import credit_account
+from billing.figures import with_figures
 from billing.forms import CardUpdateForm
 from billing.held import confirming, note_return
 from billing.installment_page import NotPayable, installment_page
@@ -37,7 +38,7 @@ def account(request: HttpRequest) -> HttpResponse:
         "statement": statement_of(household, on=today),
         "today": today,
         "credit": credit_account(household, on=today),
-        "orders": household.orders.placed().with_lines(),
+        "orders": with_figures(household.orders.placed().with_lines()),
         "waiting": waiting_places(household),
         "uses": [card_line(use, on=today) for use in uses_of(household)],
         "is_card_awaited": "saved" in request.GET and _is_card_awaited(household, request.GET["saved"]),

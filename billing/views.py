@@ -24,6 +24,7 @@ from billing.checkout import (
 from billing.consent import consent_text
 from billing.credits import credit_choice, credit_ends_on, spent_cents
 from billing.expiry import Paid, end_unpaid_order
+from billing.figures import figures_of, with_figures
 from billing.forms import CancelForm
 from billing.held import confirming, note_return
 from billing.models import Consent, PaymentPlan, Terms
@@ -136,7 +137,7 @@ def to_payment(request: HttpRequest, order: Order) -> HttpResponse:
 def order(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """Only reads: what the payment page did arrives by webhook, so this page reloads itself until it is
     here."""
-    orders = household_of(request).orders.placed().with_lines()
+    orders = with_figures(household_of(request).orders.placed().with_lines())
     today = local_date(timezone.now())
     coming = CourseSession.objects.filter(held_on__gte=today, cancelled_at=None)
     orders = orders.prefetch_related(
@@ -161,6 +162,7 @@ def order(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         "payments": found.payments.all(),
         "consents": Consent.objects.filter(installments__order=found).distinct().order_by("given_at"),
         "changes": changes,
+        "figures": figures_of(found) if found.status != OrderStatus.PLACED else {},
         "list_cents": list_cents,
         "discount_cents": list_cents - found.total_cents,
         "today": today,

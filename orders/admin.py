@@ -2,10 +2,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import OuterRef, QuerySet, Subquery, Sum
-from django.db.models.functions import Coalesce
-from django.http import HttpRequest
-from django.utils.safestring import SafeString
 
 from csf.admin import (
     ModelAdmin,
@@ -17,81 +13,11 @@ from csf.admin import (
     link,
     money,
     panel,
-    state,
 )
 from csf.money import money_text, percent_text
-from csf.templatetags.csf_format import moment
-from enrollments.models import Household
 from orders.models import Order, OrderItem, OrderTransition, PromoCode, PromoRedemption, PromoUse
 
 PANEL_ROWS = 50
-GONE = {"status__in": ["succeeded", "external"]}  # refunds whose money has left
-TOTAL, PAID = money("total_cents", "total"), money("paid_cents", "paid")
-
-
-def with_paid(orders: QuerySet[Order]) -> QuerySet[Order]:
-    """Adds what came in (money and credit), what went back, what is still open, and what fits nothing."""
-    loose = _cents("payments", installment=None) - _cents("refunds", payment__installment=None, **GONE)
-    return orders.annotate(
-        paid_cents=_cents("payments") - _cents("credits", cause__in=["spent", "returned"]),
-        back_cents=_cents("refunds", **GONE) + _cents("credits", cause__in=["cancellation", "transfer"]),
-        open_cents=_cents("installments")
-        - _cents("installments", status__in=["paid", "waived", "cancelled"]),
-        loose_cents=loose,
-    )
-
-
-def _cents(rows: str, **wanted: Any) -> Coalesce:
-    """The sum of an order's rows by a subquery of its own: joins would multiply each other."""
-    model: Any = Order._meta.get_field(rows).related_model
-    found = model.objects.filter(order=OuterRef("pk"), **wanted).order_by().values("order")
-    return Coalesce(Subquery(found.annotate(sum=Sum("amount_cents")).values("sum")), 0)
-
-
-def paid_state(order: Any) -> SafeString:
-    """Derived from the money, never stored. `order` comes from `with_paid`."""
-    if order.loose_cents > 0:
-        return badge("unknown", "overpaid")
-    if order.back_cents and order.back_cents >= order.paid_cents:
-        return badge("refunded", "refunded")
-    if not order.paid_cents:
-        return badge("paid", "free") if not order.total_cents else badge("unpaid", "unpaid")
-    return badge("partly_paid", "partly paid") if order.open_cents else badge("paid", "paid")
-
-
-@admin.register(Order)
-class OrderAdmin(ReadOnlyAdmin):
-    list_display = [
-        "number",
-        "household",
-        state(),
-        TOTAL,
-        PAID,
-        "paid_state",
-        "placed_at",
-    ]
-    list_filter = ["status", "placed_at"]
-    list_select_related = ["household"]
-    search_fields = ["number", "household__name", "household__guardians__email"]
-    search_help_text = "Search by number, family or email."
-    date_hierarchy = "placed_at"
-    ordering = ["-pk"]
-    view_on_site = False  # that page is the family's own
-    fieldsets = [
-        (None, {"fields": ["number", "household", state(), "paid_state"]}),
-        ("Money", {"fields": [(TOTAL, PAID), ("currency", "promo_code")]}),
-        ("Dates", {"fields": [("placed_at", "placed_by"), ("held_until", "created_at"), "public_id"]}),
-    ]
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Order]:
-        return with_paid(super().get_queryset(request))
-
-    def search_note(self, obj: Order) -> str:
-        return f"of the {obj.household}"
-
-    @admin.display(description="money")
-    def paid_state(self, order: Order) -> SafeString:
-        return paid_state(order)
 
 
 @admin.register(OrderItem)
@@ -205,22 +131,3 @@ def order_lines(order: Order) -> Panel:
 @panel(Order, permission="orders.view_ordertransition")
 def order_history(order: Order) -> Panel:
     return history(order)
-
-
-@panel(Household, permission="orders.view_order")
-def family_orders(family: Household) -> Panel:
-    rows = with_paid(family.orders.placed())
-    return Panel(
-        "Orders",
-        ["Number", "Placed", "Status", "Total", "Money"],
-        [
-            (
-                link(row, row.number),
-                row.placed_at and moment(row.placed_at),
-                badge(row.status, row.get_status_display()),
-                money_text(row.total_cents),
-                paid_state(row),
-            )
-            for row in rows[:PANEL_ROWS]
-        ],
-    )

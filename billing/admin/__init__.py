@@ -1,3 +1,3 @@
-from billing.admin import books, closing, installments, money, plans, refunds, stripe, transfers
+from billing.admin import books, closing, installments, money, orders, plans, refunds, stripe, transfers
 
-__all__ = ["books", "closing", "installments", "money", "plans", "refunds", "stripe", "transfers"]
+__all__ = ["books", "closing", "installments", "money", "orders", "plans", "refunds", "stripe", "transfers"]

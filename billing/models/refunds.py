@@ -1,3 +1,4 @@
+import datetime
 import uuid
 from typing import Any, Self
 
@@ -56,6 +57,14 @@ GONE_BACK = [RefundStatus.SUCCEEDED, RefundStatus.EXTERNAL]
 class RefundQuerySet(models.QuerySet["Refund"]):
     def counted(self) -> Self:
         return self.filter(status__in=COUNTED)
+
+    def gone_since(self, moment: datetime.datetime) -> Self:
+        """Those whose money has gone back since then."""
+        made = RefundTransition.objects.filter(
+            refund=OuterRef("pk"), to_status__in=GONE_BACK, created_at__gte=moment
+        )
+        external = Q(status=RefundStatus.EXTERNAL, created_at__gte=moment)
+        return self.filter(Exists(made) | external, status__in=GONE_BACK)
 
     def waiting(self) -> Self:
         """Those that a worker may take: approved ones, and sent ones that are to be looked at again."""
