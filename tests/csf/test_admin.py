@@ -32,6 +32,7 @@ from djstripe.models import (
 
 from billing.cancel import cancel_enrollment
 from billing.models import (
+    BookDifference,
     Cancellation,
     Card,
     CardUpdate,
@@ -200,6 +201,7 @@ def create_everything():
     )
     item.course.plan_sessions()
     event = create_event()
+    BookDifference.objects.create(subject="payment", stripe_id=f"pi_unknown_{number}", theirs=HOSTILE)
     StaffTask.open(StaffTask.Kind.EVENT_PARKED, event, HOSTILE)
     StripeCustomer.objects.create(household=household, stripe_id=f"cus_{number}")
     create_plan_rows(order, number)
