@@ -104,6 +104,16 @@ class StaffTask(models.Model):
         StaffTask.objects.bulk_create([task], ignore_conflicts=True)
 
 
+class FormPress(models.Model):
+    """A staff form that was sent. Forgotten after a day: by then nobody presses a button twice."""
+
+    key = models.CharField(max_length=64, primary_key=True)
+    pressed_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return self.key
+
+
 class JobRun(models.Model):
     """One run of a daily job for a local date. That a row is missing is the alarm."""
 

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from billing.models import StripeEvent, StripeEventStatus
 from csf.jobs import tasks_stopped_before
+from csf.models import FormPress
 from notifications.models import FINAL, EmailAttempt, EmailEvent, EmailMessage
 from orders.models import Order, OrderItem
 
@@ -52,6 +53,7 @@ def _steps(midnight: datetime.datetime) -> dict[str, Step]:
         "tasks": (tasks_stopped_before(days_ago(TASK_DAYS)), _delete),
         "emails": (_told_emails(days_ago(EMAIL_DAYS)), _blank),
         "email_errors": (_old_errors(days_ago(EMAIL_DAYS)), lambda rows: rows.update(error="")),
+        "form_presses": (FormPress.objects.filter(pressed_at__lt=days_ago(1)), _delete),
         "sessions": (Session.objects.filter(expire_date__lt=midnight), _delete),
     }
 

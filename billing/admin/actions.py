@@ -16,6 +16,7 @@ from django.urls import URLPattern, path, reverse
 from billing import credits, installments, refunds
 from billing.admin.installment_forms import ReasonForm
 from csf.admin import Button, ModelAdmin, Panel, row_buttons
+from csf.presses import AGAIN, PressedAgain, new_press, once
 
 REFUSED = (installments.NotPossible, refunds.NotPossible, credits.NotPossible)
 
@@ -131,6 +132,7 @@ class Actions:
             "confirm": action.confirm.format(**facts.words),
             "facts": facts,
             "form": form,
+            "press": new_press(),
             "back": page,
         }
         return TemplateResponse(request, "admin/billing/action.html", context)
@@ -140,9 +142,12 @@ class Actions:
         if request.POST.get("seen") != facts.seen:
             return "Something has changed since you opened this page. Look at the facts again."
         try:
-            action.act(**{action.argument: facts.row}, by=request.user, **form.arguments())
+            with once(request):
+                action.act(**{action.argument: facts.row}, by=request.user, **form.arguments())
         except self.refused as refusal:
             return str(refusal)
+        except PressedAgain:
+            return AGAIN
         return ""
 
 
