@@ -21,11 +21,12 @@ from django.utils import timezone
 
 from billing import gateway
 from billing.cards import card_of
-from billing.declines import decline_of
+from billing.declines import CARD_GONE_CODE, Decline, decline_of
 from billing.dunning import after_decline, after_nothing, after_rejection, look_later
 from billing.invoices import DELETED, closed_invoice, ensure_invoice, retrieve, void
 from billing.models import ChargeAttempt, ChargeKind, ChargeStatus, Installment, InstallmentStatus, Payment
 from billing.models.charges import LEASE, ChargeAttemptQuerySet
+from billing.renewals import look_at_card
 from billing.settle import settle_invoice
 from csf.jobs import enqueue
 from csf.models import Instance
@@ -170,10 +171,24 @@ def _conclude(attempt: ChargeAttempt, paid_invoice: Callable[[ChargeAttempt], ga
         _end(attempt, str(reason))
         _leave_to_parent(installment)
     except (gateway.Refused, _Mismatch) as error:
-        _reject(attempt, error)
+        if isinstance(error, gateway.Refused) and _has_lost_its_card(attempt):
+            after_decline(attempt, Decline(code=CARD_GONE_CODE))
+        else:
+            _reject(attempt, error)
         _leave_to_parent(installment)
     except Stale as lost:  # somebody else settled it meanwhile
         logger.info("attempt %s of installment %s: %s", attempt.pk, installment.pk, lost)
+
+
+def _has_lost_its_card(attempt: ChargeAttempt) -> bool:
+    """Whether Stripe refused because the card was removed there; nothing else tells."""
+    assert attempt.card is not None
+    try:
+        look_at_card(attempt.card.stripe_payment_method_id)
+    except (gateway.OutcomeUnknown, gateway.Refused) as error:
+        logger.info("card %s could not be looked at: %s", attempt.card.pk, error)
+    attempt.card.refresh_from_db()
+    return attempt.card.gone_at is not None
 
 
 def _leave_to_parent(installment: Installment) -> None:

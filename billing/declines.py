@@ -40,7 +40,9 @@ _CODES = {
     """,
     DeclineClass.LOOK: "duplicate_transaction",
 }
+CARD_GONE_CODE = "card_gone"  # ours, not the bank's: Stripe has the card no longer
 CLASS_BY_CODE = {code: kind for kind, codes in _CODES.items() for code in codes.split()}
+CLASS_BY_CODE[CARD_GONE_CODE] = DeclineClass.CARD
 CLASS_BY_ADVICE = {
     "do_not_try_again": DeclineClass.HARD,
     "confirm_card_data": DeclineClass.CARD,
@@ -55,6 +57,7 @@ WORDS = {
     "card_velocity_exceeded": _("The card has reached its limit for now."),
     "withdrawal_count_limit_exceeded": _("The card has reached its limit for now."),
     "expired_card": _("The card has expired."),
+    CARD_GONE_CODE: _("The card is no longer saved with our payment provider, so we could not charge it."),
     "incorrect_cvc": _("The card's security code was not right."),
     "incorrect_number": _("The card number was not right."),
     "incorrect_zip": _("The card's postal code was not right."),

@@ -269,27 +269,33 @@ def after_decline(attempt: ChargeAttempt, decline: Decline) -> None:
 
 def _decide(attempt: ChargeAttempt, decline: Decline) -> None:
     installment, reason = attempt.installment, decline.kind.label
+    if attempt.card:
+        _remember(attempt.card, decline)
     if installment.order.status == OrderStatus.PLACED:  # from the waitlist: held for another card
-        if decline.kind == DeclineClass.HARD and attempt.card:
-            refuse_card(attempt.card)
         installment.stop_charging(reason=reason)
         return
     if installment.order.status != OrderStatus.CONFIRMED:
         _close(installment, reason="the order ended while it was charged")
         return
-    if attempt.card:
-        if decline.kind == DeclineClass.HARD:
-            refuse_card(attempt.card)
-            StaffTask.open(StaffTask.Kind.CARD_REFUSED, installment, "The bank refused the card for good.")
-        if decline.kind == DeclineClass.CARD:
-            Card.objects.filter(pk=attempt.card.pk, outdated_at=None).update(outdated_at=Now())
     match decline.kind:
         case DeclineClass.AUTHENTICATION:
             installment.move(InstallmentStatus.NEEDS_AUTH, reason=reason)
-        case DeclineClass.HARD | DeclineClass.CARD:
+        case DeclineClass.HARD:
+            _ask_for_another_card(attempt, reason=reason)
+            StaffTask.open(StaffTask.Kind.CARD_REFUSED, installment, "The bank refused the card for good.")
+        case DeclineClass.CARD:
             _ask_for_another_card(attempt, reason=reason)
         case _:
             _try_again(attempt, decline)
+
+
+def _remember(card: Card, decline: Decline) -> None:
+    """So that no other order asks it in vain."""
+    match decline.kind:
+        case DeclineClass.HARD:
+            refuse_card(card)
+        case DeclineClass.CARD:
+            Card.objects.filter(pk=card.pk, outdated_at=None).update(outdated_at=Now())
 
 
 def _ask_for_another_card(attempt: ChargeAttempt, *, reason: str) -> None:

@@ -29,6 +29,10 @@ EVENT_TYPES = [
     "invoice.payment_failed",
     "invoice.payment_action_required",
     "setup_intent.succeeded",
+    "payment_method.automatically_updated",
+    "payment_method.updated",
+    "payment_method.detached",
+    "customer.deleted",
     "refund.created",
     "refund.updated",
     "refund.failed",
@@ -262,6 +266,17 @@ def create_setup_session(
         "cancel_url": back,
     }
     return create_checkout_session(params, key=key)
+
+
+def find_payment_method(method_id: str) -> Object | None:
+    """A card as Stripe has it now; None if it never had it, or has it no longer. Of a card that was removed
+    from its customer, or whose customer was deleted, the `customer` is empty."""
+    try:
+        return _get(f"/v1/payment_methods/{method_id}")
+    except Refused as refused:
+        if refused.code == "resource_missing":
+            return None
+        raise
 
 
 def create_refund(*, payment_intent: str, amount_cents: int, metadata: Mapping[str, str], key: str) -> Object:

@@ -15,6 +15,7 @@ from billing.invoice_declines import look_at_decline
 from billing.invoices import settle_paid_invoice
 from billing.lookups import look_at_dispute, look_at_refund
 from billing.models import StripeEvent, StripeEventStatus
+from billing.renewals import look_at_card, look_at_customer
 from csf.contention import again_after_deadlock
 from csf.models import Instance, StaffTask
 
@@ -34,6 +35,10 @@ FOLLOW_UPS: dict[str, Callable[[str], None]] = {
     "invoice.paid": settle_paid_invoice,
     "invoice.payment_failed": look_at_decline,
     "invoice.payment_action_required": look_at_decline,
+    "payment_method.automatically_updated": look_at_card,
+    "payment_method.updated": look_at_card,
+    "payment_method.detached": look_at_card,
+    "customer.deleted": look_at_customer,
     "refund.created": look_at_refund,
     "refund.updated": look_at_refund,
     "refund.failed": look_at_refund,

@@ -101,10 +101,10 @@ def hear(shop, *types):
     work_off_inbox()
 
 
-def order_with_plan(shop, parts=2):
+def order_with_plan(shop, parts=2, household=None):
     """Confirmed, the first part paid, the card saved; gives the next installment."""
     plan, _ = PaymentPlan.objects.get_or_create(name=f"{parts} parts", parts=parts)
-    order = create_cart()
+    order = create_cart(household=household)
     place_order(order=order, by=order.household.lead, now=timezone.now(), plan=plan)
     shop.pay(open_page(order))
     hear(shop, "payment_intent.succeeded")

@@ -41,6 +41,7 @@ ANSWERS = """
     approve_with_id                      again later
     card_declined                        again later
     expired_card                         another card
+    card_gone                            another card
     incorrect_number                     another card
     invalid_account                      another card
     incorrect_cvc                        another card
