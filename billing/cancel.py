@@ -81,8 +81,13 @@ class Outcome:
 
 
 def policy_terms(order: Order, *, now: datetime.datetime) -> Terms:
-    """The full price until REFUND_DAYS after the order, counted to the request; then what is left of it."""
-    return Terms.REFUND if local_date(now) <= refund_until(order) else Terms.PRORATED
+    """The full price until REFUND_DAYS after the order, counted to the request; then what is left of it.
+
+    With REFUND_LESS_SESSIONS_HELD the sessions that were held by then are taken off the full price.
+    """
+    if local_date(now) > refund_until(order):
+        return Terms.PRORATED
+    return Terms.PRORATED_REFUND if settings.REFUND_LESS_SESSIONS_HELD else Terms.REFUND
 
 
 def refund_until(order: Order) -> datetime.date:

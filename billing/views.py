@@ -222,6 +222,7 @@ def cancel_enrollment(request: HttpRequest, public_id: uuid.UUID) -> HttpRespons
         "enrollment": found,
         "form": form,
         "outcome": outcome,
+        "today": local_date(timezone.now()),
         "credit_until": credit_ends_on(local_date(timezone.now())),
     }
     return render(request, "billing/cancel_enrollment.html", context)

@@ -9,6 +9,7 @@ from zoneinfo import available_timezones
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
+from csf.currencies import why_not_charged
 from csf.encryption import BadKeys, parse_keys
 from csf.legal import own_text
 
@@ -21,6 +22,14 @@ def configuration(**kwargs: Any) -> Iterable[CheckMessage]:
         yield Error("CSF_MODE must be production, demo or test.", id="csf.E001")
     if settings.SCHOOL_TIME_ZONE not in available_timezones():
         yield Error(f"SCHOOL_TIME_ZONE {settings.SCHOOL_TIME_ZONE!r} is no time zone name.", id="csf.E002")
+    minimum_cents: int = settings.MINIMUM_CHARGE_CENTS
+    if why_not := why_not_charged(settings.CURRENCY, minimum_cents=minimum_cents):
+        yield Error(why_not, id="csf.E040")
+    elif minimum_cents > settings.MINIMUM_INSTALLMENT_CENTS:
+        yield Error(
+            f"MINIMUM_INSTALLMENT_CENTS must be at least {minimum_cents}: Stripe takes no smaller charge.",
+            id="csf.E041",
+        )
     stripe_host = getattr(settings, "STRIPE_API_HOST", "")
     if stripe_host and (settings.IS_PRODUCTION or settings.STRIPE_LIVE_MODE or not _is_loopback(stripe_host)):
         yield Error(

@@ -11,5 +11,6 @@ def school(request: HttpRequest) -> dict[str, str | int]:
         "school_address": settings.SCHOOL_ADDRESS,
         "school_time_zone": settings.SCHOOL_TIME_ZONE,
         "refund_days": settings.REFUND_DAYS,
+        "refund_less_sessions_held": settings.REFUND_LESS_SESSIONS_HELD,
         "credit_life_days": settings.CREDIT_LIFE_DAYS,
     }

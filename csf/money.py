@@ -6,6 +6,7 @@ from functools import lru_cache
 from babel.numbers import format_currency
 from django.conf import settings
 
+from csf.currencies import decimals_of
 from csf.language import babel_locale
 
 
@@ -31,4 +32,5 @@ def money_text(cents: int) -> str:
 
 @lru_cache(maxsize=4096)
 def _money_text(cents: int, locale: str) -> str:
-    return format_currency(Decimal(cents) / 100, settings.CURRENCY.upper(), locale=locale)
+    currency = settings.CURRENCY.upper()
+    return format_currency(Decimal(cents).scaleb(-decimals_of(currency)), currency, locale=locale)

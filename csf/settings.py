@@ -9,6 +9,8 @@ from pathlib import Path
 from django.templatetags.static import static
 from environs import Env
 
+from csf.currencies import STRIPE_MINIMUM_CENTS
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = Env()
@@ -47,8 +49,9 @@ PRIVACY: str = env.str("PRIVACY", "")
 CURRENCY: str = env.str("CURRENCY", "usd").lower()
 # Basis points for the 1st, 2nd, 3rd and every later child of a household.
 SIBLING_DISCOUNT_BPS: list[int] = env.list("SIBLING_DISCOUNT_BPS", [0, 2500, 3500, 4500], subcast=int)
-MINIMUM_CHARGE_CENTS = 50  # what Stripe can charge at least, in the currencies we know
-MINIMUM_INSTALLMENT_CENTS: int = env.int("MINIMUM_INSTALLMENT_CENTS", 1000)
+# 0, for a currency whose minimum is not known, is refused at start.
+MINIMUM_CHARGE_CENTS = int(env.str("MINIMUM_CHARGE_CENTS", "") or STRIPE_MINIMUM_CENTS.get(CURRENCY, 0))
+MINIMUM_INSTALLMENT_CENTS: int = env.int("MINIMUM_INSTALLMENT_CENTS", max(1000, MINIMUM_CHARGE_CENTS))
 # Days after the due date on which an installment is charged; later ones only after soft declines.
 DUNNING_DAYS: list[int] = env.list("DUNNING_DAYS", [0, 3, 7, 14], subcast=int)
 # Days before the due date; each reminder goes once, on any of the days from then until the day before.
@@ -58,6 +61,8 @@ CLASS_REMINDER_DAYS: int = env.int("CLASS_REMINDER_DAYS", 5)
 SEAT_HOLD_MINUTES: int = env.int("SEAT_HOLD_MINUTES", 35)
 # A place that is given up on any of these days after the order gets its full price back, later ones a credit.
 REFUND_DAYS: int = env.int("REFUND_DAYS", 15)
+# Whether the sessions that were held before the request are taken off that full price.
+REFUND_LESS_SESSIONS_HELD: bool = env.bool("REFUND_LESS_SESSIONS_HELD", False)
 REFUND_TWO_PERSON_CENTS: int = env.int("REFUND_TWO_PERSON_CENTS", 50_000)
 CREDIT_LIFE_DAYS: int = env.int("CREDIT_LIFE_DAYS", 365)
 OFFER_HOURS: int = env.int("OFFER_HOURS", 12)

@@ -1,6 +1,7 @@
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import Count, Max, Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -202,8 +203,9 @@ class CourseForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at ru
             data, "registration_opens_at", "registration_closes_at", "Must not be before registration opens."
         )
         self._refuse_reversed(data, "start_time", "end_time", "Must be after the start.", may_be_equal=False)
-        if 0 < (data.get("price_cents") or 0) < 100:
-            self.add_error("price_cents", f"Must be 0 or at least {money_text(100)}.")
+        least_cents = max(100, settings.MINIMUM_CHARGE_CENTS)
+        if 0 < (data.get("price_cents") or 0) < least_cents:
+            self.add_error("price_cents", f"Must be 0 or at least {money_text(least_cents)}.")
         highest = self._highest_seat_taken()
         if data.get("capacity", highest) < highest:
             self.add_error("capacity", f"Seat {highest} is taken, so there must be at least {highest}.")

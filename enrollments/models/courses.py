@@ -160,7 +160,7 @@ class Course(models.Model):
             models.CheckConstraint(
                 condition=Q(start_time__lt=F("end_time")), name="enrollments_course_times"
             ),
-            # Below a dollar the dearest discounts would leave less than Stripe can charge.
+            # Less cannot be charged; the form asks for more where the currency's minimum is higher.
             models.CheckConstraint(
                 condition=Q(price_cents=0) | Q(price_cents__gte=100), name="enrollments_course_price"
             ),

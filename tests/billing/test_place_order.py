@@ -1,6 +1,7 @@
 """Placing an order: what it writes, what refuses it, and who gets the last seat."""
 
 import threading
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -9,8 +10,10 @@ from django.db.utils import IntegrityError
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from billing.checkout import place_order
+from billing import gateway
+from billing.checkout import StripeUnavailable, place_order
 from billing.models import Installment
+from csf import money
 from csf.dates import local_date
 from enrollments.models import Child, Course, Enrollment
 from notifications.models import EmailMessage
@@ -18,6 +21,7 @@ from orders import checkout
 from orders.cart import Refused, add_to_cart
 from orders.models import Order, OrderItem, cart_of
 from tests.factories import create_cart, create_child, create_course, create_household, create_order
+from tests.shop import open_page
 
 
 def place(order):
@@ -262,3 +266,29 @@ def test_hold_lines_needs_a_transaction(committed_db):
 
     with pytest.raises(AssertionError):
         checkout.hold_lines(order=order, now=timezone.now(), held_until=timezone.now(), paid_children=[])
+
+
+@pytest.mark.parametrize(("currency", "subunits"), [("jpy", 1), ("kwd", 1000)])
+@pytest.mark.django_db
+def test_what_a_family_is_shown_is_what_stripe_charges(shop, settings, monkeypatch, currency, subunits):
+    """Stripe counts `unit_amount` in the smallest unit of the currency: yen, or fils."""
+    settings.CURRENCY = currency
+    money._money_text.cache_clear()
+    asked = []
+    make = gateway.create_checkout_session
+    monkeypatch.setattr(
+        gateway,
+        "create_checkout_session",
+        lambda params, *, key: asked.append(params) or make(params, key=key),
+    )
+    order = create_order(courses=[create_course(price_cents=14400)])
+    with suppress(StripeUnavailable):  # the stand-in may not know this currency
+        open_page(order)
+
+    [price] = [line["price_data"] for line in asked[0]["line_items"]]
+    charged = price["unit_amount"] / subunits
+    shown = money.money_text(order.total_cents)
+    money._money_text.cache_clear()
+    assert price["currency"] == currency
+    digits = float("".join(c for c in shown if c.isdigit() or c == "."))
+    assert digits == charged, f"the family is shown {shown}, Stripe charges {charged} {currency}"

@@ -3,6 +3,8 @@
 import pytest
 from django.core.checks import run_checks
 
+from csf.checks import configuration
+
 pytestmark = pytest.mark.django_db  # some checks of other packages look at the database
 
 PRODUCTION = {
@@ -32,6 +34,22 @@ def test_a_sound_production_configuration_starts(settings):
 
 
 @pytest.mark.parametrize(
+    "changes", [{"CURRENCY": "eur"}, {"CURRENCY": "gbp"}, {"CURRENCY": "zar", "MINIMUM_CHARGE_CENTS": 1000}]
+)
+def test_so_does_one_of_another_currency_with_two_decimals(settings, changes):
+    assert found(settings, **changes) == []
+
+
+def test_a_currency_that_is_none_is_refused_at_start(settings):
+    settings.CURRENCY = "jpy"
+    assert [error.msg for error in configuration()] == [
+        "CURRENCY 'jpy' has 0 decimals; only currencies with two can be charged."
+    ]
+    settings.CURRENCY = "dollars"
+    assert [error.id for error in configuration()] == ["csf.E040"]
+
+
+@pytest.mark.parametrize(
     ("changes", "error"),
     [
         ({"CSF_MODE": "staging"}, "csf.E001"),
@@ -49,6 +67,16 @@ def test_a_sound_production_configuration_starts(settings):
         ({"ALERT_WEBHOOK_URL": "ftp://127.0.0.1/hook"}, "csf.E014"),
         ({"FIELD_KEYS": []}, "csf.E011"),
         ({"FIELD_KEYS": ["a:AAAA"]}, "csf.E011"),
+        ({"CURRENCY": "jpy"}, "csf.E040"),
+        ({"CURRENCY": "isk"}, "csf.E040"),
+        ({"CURRENCY": "kwd"}, "csf.E040"),
+        ({"CURRENCY": "dollars"}, "csf.E040"),
+        ({"CURRENCY": ""}, "csf.E040"),
+        ({"CURRENCY": "xxx"}, "csf.E040"),
+        ({"CURRENCY": "dem"}, "csf.E040"),
+        ({"CURRENCY": "huf"}, "csf.E040"),  # 50 hundredths are too little there
+        ({"CURRENCY": "zar", "MINIMUM_CHARGE_CENTS": 0}, "csf.E040"),
+        ({"MINIMUM_INSTALLMENT_CENTS": 49}, "csf.E041"),
         ({"DEFAULT_FROM_EMAIL": "Sparks, Inc. <office@example.org>"}, "csf.E030"),
         ({"DEFAULT_FROM_EMAIL": 'The "Sparks <office@example.org>'}, "csf.E030"),
         ({"DEFAULT_FROM_EMAIL": "Sparks <office>"}, "csf.E030"),
