@@ -9,8 +9,7 @@ from django.utils import timezone
 
 from billing.siblings import paid_children
 from csf.dates import local_date
-from enrollments.families import household_of
-from enrollments.models import Household
+from enrollments.families import household_of, is_too_often
 from orders.cart import apply_promo, drop_promo
 from orders.forms import PromoForm
 from orders.models import PromoCode, cart_of
@@ -26,7 +25,7 @@ def cart(request: HttpRequest) -> HttpResponse:
     if "remove" in request.POST:
         drop_promo(cart=cart_of(household))
         return redirect("cart")
-    if code := _take_promo(form, household, on=today):
+    if code := _take_promo(request, form, on=today):
         messages.success(request, f"Promo code {code} is on your cart.")
         return redirect("cart")
     order = household.orders.carts().first()
@@ -41,12 +40,15 @@ def cart(request: HttpRequest) -> HttpResponse:
     return render(request, "orders/cart.html", context)
 
 
-def _take_promo(form: PromoForm, household: Household, *, on: datetime.date) -> PromoCode | None:
+def _take_promo(request: HttpRequest, form: PromoForm, *, on: datetime.date) -> PromoCode | None:
     """The code that is on the cart now; without one the form says why."""
     if not form.is_valid():
         return None
+    if is_too_often(request, "promo_code"):
+        form.add_error("code", "That was too many codes. Please wait a minute, then try again.")
+        return None
     try:
-        return apply_promo(cart=cart_of(household), text=form.cleaned_data["code"], on=on)
+        return apply_promo(cart=cart_of(household_of(request)), text=form.cleaned_data["code"], on=on)
     except Refused as refusal:
         form.add_error("code", refusal.message)
         return None

@@ -38,6 +38,8 @@ from orders.models import Order, OrderItem, OrderStatus
 from orders.quotes import Quote, cart_lines, overlaps_of, quote
 from orders.refusal import Refused
 
+NO_AMOUNT = -1  # no price is
+
 
 @verified_email_to_post
 def checkout(request: HttpRequest) -> HttpResponse:
@@ -318,9 +320,12 @@ def _ticked_orders(request: HttpRequest) -> list[Order]:
 
 
 def _cents(request: HttpRequest, name: str) -> int | None:
-    """An amount that the checkout page showed; None if the form does not say."""
-    text = request.POST.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else None
+    """An amount that the checkout page showed; None if the form does not say. What is no amount equals none:
+    the parent is asked to look at the price again."""
+    text = request.POST.get(name)
+    if not text:
+        return None
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else NO_AMOUNT
 
 
 def _own_order(request: HttpRequest) -> Order | None:

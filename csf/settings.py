@@ -208,8 +208,19 @@ ACCOUNT_LOGIN_BY_CODE_SUPPORTS_RESEND = True
 ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_REAUTHENTICATION_REQUIRED = True
 ACCOUNT_SESSION_REMEMBER = True
-# A six-digit code takes three tries. Ten codes an hour leave a guesser 1 chance in 1,400 a day.
-ACCOUNT_RATE_LIMITS = {"request_login_code": "20/m/ip,3/m/key,10/h/key"}
+# From one visitor's address. On a registration evening a whole school shares its Wi-Fi's.
+SIGN_INS_PER_MINUTE: int = env.int("SIGN_INS_PER_MINUTE", 60)
+ACCOUNT_RATE_LIMITS = {
+    "signup": f"{SIGN_INS_PER_MINUTE}/m/ip",
+    "login": f"{SIGN_INS_PER_MINUTE}/m/ip",
+    # A six-digit code takes three tries. Ten codes an hour leave a guesser 1 chance in 1,400 a day.
+    "request_login_code": f"{SIGN_INS_PER_MINUTE}/m/ip,3/m/key,10/h/key",
+    "reset_password": "20/m/ip,3/m/key,10/h/key",
+    # Emails that anybody can have sent to an address (notifications/accounts.py): codes and links, notices.
+    "code_to_address": "3/m/key,10/h/key,30/d/key",
+    "notice_to_address": "2/h/key,4/d/key",
+    "promo_code": "10/m/user,40/h/user",
+}
 ALLAUTH_USER_CODE_FORMAT = {"numeric": True, "dashed": False, "length": 6}
 # Behind a proxy the limits must count the visitor, not the proxy.
 ALLAUTH_TRUSTED_PROXY_COUNT: int = env.int("TRUSTED_PROXY_COUNT", 1 if IS_PRODUCTION else 0)

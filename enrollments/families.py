@@ -6,6 +6,7 @@ from ipaddress import ip_address
 
 from allauth.account.adapter import get_adapter
 from allauth.account.models import EmailAddress
+from allauth.core import ratelimit
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
@@ -60,3 +61,8 @@ def verified_email_to_post(view: Callable[..., HttpResponse]) -> Callable[..., H
         return view(request, *args, **kwargs)
 
     return guarded
+
+
+def is_too_often(request: HttpRequest, action: str) -> bool:
+    """Whether this person goes beyond the limit that ACCOUNT_RATE_LIMITS sets for the action."""
+    return not ratelimit.consume(request, action=action, user=request.user)

@@ -9,10 +9,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from allauth.core import context as allauth_context
+from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.core.internal import ratelimit
 from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 
+from csf.email_address import clean_address
 from csf.models import StaffTask
 from enrollments.accounts import FamilyAccountAdapter
 from enrollments.models import User
@@ -34,6 +38,14 @@ NOTICES = {
     "mfa/email/recovery_codes_generated": "recovery_codes",
 }
 OTHER = "other"
+# What a stranger who types an address can have sent to it: what opens an account, and what only says so.
+CODES = {
+    "account/email/email_confirmation",
+    "account/email/email_confirmation_signup",
+    "account/email/login_code",
+    "account/email/password_reset_key",
+}
+UNASKED = {"account/email/unknown_account", "account/email/account_already_exists"}
 NOTICE_LIFE_S = 24 * 3600
 
 
@@ -55,6 +67,8 @@ class AccountEvent:
 class AccountAdapter(FamilyAccountAdapter):
     def send_mail(self, template_prefix: str, email: str, context: Mapping[str, Any]) -> None:
         """allauth's one way out for email. Takes named values only: its context also holds the request."""
+        if not _may_be_mailed(template_prefix, email):
+            return
         match template_prefix:
             case "account/email/email_confirmation" | "account/email/email_confirmation_signup":
                 # Nobody has shown yet that the address is theirs: it gets no name that somebody else typed.
@@ -97,6 +111,19 @@ class AccountAdapter(FamilyAccountAdapter):
                 f"allauth asked for {template_prefix!r}, which we have no words for; a plain notice went out."
             )
             StaffTask.open(StaffTask.Kind.EMAIL_FAILED, row, detail)
+
+
+def _may_be_mailed(template_prefix: str, email: str) -> bool:
+    """Nobody fills a stranger's mailbox. A code too many is refused on the page (429), since somebody waits
+    for it; a notice too many is left out, so that the page tells nobody who has an account."""
+    if template_prefix in CODES and not _consume("code_to_address", email):
+        raise ImmediateHttpResponse(ratelimit.respond_429(allauth_context.request))
+    return template_prefix not in UNASKED or _consume("notice_to_address", email)
+
+
+def _consume(action: str, email: str) -> bool:
+    key, app = clean_address(email), "allauth.account"
+    return bool(ratelimit.consume(allauth_context.request, app=app, action=action, key=key, limit_get=True))
 
 
 def _tell(kind: EmailKind, recipient: User, life_s: int, **facts: str) -> AccountEvent:

@@ -13,6 +13,7 @@ from django.db.models.functions import JSONObject
 from django.utils import timezone
 
 from billing.models import StripeEvent, StripeEventStatus
+from billing.stripe_copies import copies_older_than, delete_copies, events_finished_before
 from csf.jobs import tasks_stopped_before
 from csf.models import FormPress
 from notifications.models import FINAL, EmailAttempt, EmailEvent, EmailMessage
@@ -37,8 +38,12 @@ def forget_old_data(*, on: datetime.date, dry_run: bool = False) -> dict[str, in
 
     Each step commits by itself, so one that was broken off costs only itself. Safe to repeat.
     """
-    steps = _steps(timezone.make_aware(datetime.datetime.combine(on, datetime.time.min)))
-    return {name: rows.count() if dry_run else forget(rows) for name, (rows, forget) in steps.items()}
+    midnight = timezone.make_aware(datetime.datetime.combine(on, datetime.time.min))
+    steps = _steps(midnight)
+    found = {name: rows.count() if dry_run else forget(rows) for name, (rows, forget) in steps.items()}
+    copies = copies_older_than(midnight - timedelta(days=EVENT_DAYS))
+    found["stripe_copies"] = sum(rows.count() for rows in copies) if dry_run else delete_copies(copies)
+    return found
 
 
 def _steps(midnight: datetime.datetime) -> dict[str, Step]:
@@ -48,6 +53,8 @@ def _steps(midnight: datetime.datetime) -> dict[str, Step]:
     told = EmailEvent.objects.filter(folded_at__isnull=False, received_at__lt=days_ago(EVENT_DAYS))
     return {
         "carts": (_idle_carts(midnight, days_ago(CART_DAYS)), _delete_carts),
+        # Before the inbox's own rows: these say which events are finished.
+        "stripe_payloads": (events_finished_before(days_ago(EVENT_DAYS)), _delete),
         "stripe_events": (_finished_events(days_ago(EVENT_DAYS)), lambda rows: rows.update(body="")),
         "email_events": (told, _delete),
         "tasks": (tasks_stopped_before(days_ago(TASK_DAYS)), _delete),

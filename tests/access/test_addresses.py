@@ -305,3 +305,56 @@ def test_who_chose_the_password_keeps_it(client, again):
 
     assert is_in(browser)
     assert User.objects.get().check_password(PASSWORD)
+
+
+# --- A stranger's mailbox -----------------------------------------------------------------------------------
+
+TYPED = {
+    "sign-up": ("/account/signup/", STRANGERS),
+    "code": (LOGIN_CODE, {"email": STRANGERS["email"]}),
+    "new password": ("/account/password/reset/", {"email": STRANGERS["email"]}),
+}
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+@pytest.mark.parametrize("door", TYPED)
+def test_nobody_fills_a_strangers_mailbox_by_typing_the_address(door, is_known):
+    """Only the visitor's address was limited, 20 a minute; 28,800 emails a day to one family."""
+    if is_known:
+        create_guardian(household=create_household(children=0), email=STRANGERS["email"])
+    path, form = TYPED[door]
+    for number in range(15):
+        Client(REMOTE_ADDR=f"192.0.2.{number}").post(path, form)
+    told = EmailMessage.objects.filter(to=STRANGERS["email"]).count()
+    assert 1 <= told <= 3, f"{told} emails to one address within seconds"
+
+
+def test_all_doors_together_count_for_one_mailbox_and_others_still_get_their_codes():
+    parent = create_guardian(household=create_household(children=0), email=STRANGERS["email"])
+    for number in range(5):
+        for path, form in TYPED.values():
+            Client(REMOTE_ADDR=f"192.0.2.{number}").post(path, form)
+    assert EmailMessage.objects.filter(to=parent.email).count() <= 5  # three codes or links, two notices
+
+    create_guardian(household=create_household(children=0), email="other@example.org")
+    assert Client().post(LOGIN_CODE, {"email": "other@example.org"}).status_code == 302
+    assert EmailMessage.objects.filter(to="other@example.org", kind="account_login_code").exists()
+
+
+def test_asking_for_the_code_again_and_again_is_refused_on_the_page(client):
+    client.post(LOGIN_CODE, {"email": OLD})
+    create_guardian(household=create_household(children=0), email=STRANGERS["email"])
+    browser = Client()
+    browser.post(LOGIN_CODE, {"email": STRANGERS["email"]})
+    answers = [browser.post(CODE, {"action": "resend"}).status_code for _ in range(6)]
+
+    assert answers[0] == 302
+    assert EmailMessage.objects.filter(to=STRANGERS["email"]).count() <= 3
+
+
+def test_a_whole_school_signs_up_from_one_address(settings):
+    answers = []
+    for number in range(30):
+        form = STRANGERS | {"email": f"family{number}@example.org"}
+        answers.append(Client().post("/account/signup/", form).status_code)
+    assert answers == [302] * 30

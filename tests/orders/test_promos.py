@@ -275,3 +275,19 @@ def test_without_its_guards_a_code_is_used_too_often(committed_db, monkeypatch):
 
     assert outcomes.count("9000") > 1
     assert PromoRedemption.objects.count() == outcomes.count("9000")
+
+
+def test_codes_are_not_guessed_one_after_the_other():
+    household = create_household()
+    fill_cart(household, (household.children.get(), create_course()))
+    PromoCode.objects.create(code="SPRING", percent_bps=1000)
+
+    answers = [words(type_code(household, f"GUESS{number}")) for number in range(15)]
+    right = words(type_code(household, "SPRING"))
+
+    assert "This code is not valid." in answers[9]
+    assert "That was too many codes." in answers[10]
+    assert "That was too many codes." in right
+    other = create_household()
+    fill_cart(other, (other.children.get(), create_course()))
+    assert "Promo code SPRING is on your cart." in words(type_code(other, "SPRING"))
