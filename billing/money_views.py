@@ -11,7 +11,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST
 
 from billing.cards import Use, uses_of, without_a_good_card
 from billing.checkout import StripeUnavailable
@@ -25,6 +24,7 @@ from billing.models import Installment, InstallmentStatus
 from billing.paying import card_page, next_charge_on
 from billing.statement import card_line, lines_of, statement_of
 from csf.dates import local_date
+from csf.own_pages import button_of
 from enrollments.families import guardian, household_of, verified_email_to_post
 from enrollments.models import Household
 from enrollments.waitlist import waiting_places
@@ -54,7 +54,7 @@ def _is_card_awaited(household: Household, public_id: str) -> bool:
     return came_back is not None and came_back.finished_at is None
 
 
-@require_POST
+@button_of("account")
 @verified_email_to_post
 def pay_own_installment(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     own = Installment.objects.filter(order__household=household_of(request))

@@ -8,7 +8,6 @@ from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_POST
 
 from billing import cancel, release
 from billing.cards import other_orders
@@ -31,6 +30,7 @@ from billing.models import Consent, PaymentPlan, Terms
 from billing.siblings import paid_children
 from billing.statement import lines_of
 from csf.dates import local_date
+from csf.own_pages import button_of
 from csf.state import Stale
 from enrollments.families import address_of, household_of, verified_email_to_post
 from enrollments.models import Course, CourseSession, Enrollment, Household, User
@@ -110,7 +110,7 @@ def chosen(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-@require_POST
+@button_of("account")
 @verified_email_to_post
 def pay(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     return to_payment(request, get_object_or_404(household_of(request).orders.placed(), public_id=public_id))
@@ -274,7 +274,7 @@ def release_place(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     return render(request, "billing/release_place.html", context)
 
 
-@require_POST
+@button_of("account")
 def keep_place(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     found = _own_place(request, public_id)
     try:

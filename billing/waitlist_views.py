@@ -10,7 +10,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST
 
 from billing.cards import Use, chargeable_cards
 from billing.checkout import StripeUnavailable
@@ -22,6 +21,7 @@ from billing.paying import card_page
 from billing.views import checkout_context, chosen, to_payment
 from billing.waitlist import accept_offer, join_waitlist, price_cents, price_of
 from csf.dates import local_date
+from csf.own_pages import button_of
 from csf.state import Stale
 from enrollments.families import address_of, guardian, household_of, verified_email_to_post
 from enrollments.models import Child, Course, Enrollment, EnrollmentStatus, User, WaitlistTier
@@ -44,7 +44,7 @@ class Terms:
     """What else the family may choose."""
 
 
-@require_POST
+@button_of("course")
 @verified_email_to_post
 def join(request: HttpRequest, slug: str) -> HttpResponse:
     """From the form on the page of the class; the priority tier first shows what is agreed to."""

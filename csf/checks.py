@@ -1,6 +1,7 @@
 """What a deployer can get wrong is refused at start, with a sentence that says what to do."""
 
 import math
+import re
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
@@ -8,6 +9,7 @@ from zoneinfo import available_timezones
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
+from django.http.request import validate_host
 
 from csf.currencies import why_not_charged
 from csf.encryption import BadKeys, parse_keys
@@ -77,6 +79,28 @@ def _production() -> Iterable[CheckMessage]:
         )
     if len(settings.SECRET_KEY) < 50:
         yield Error("Set SECRET_KEY to at least 50 random characters.", id="csf.E009")
+
+
+@register(deploy=True)
+def deployment(**kwargs: Any) -> Iterable[CheckMessage]:
+    """What can only be judged where the site is reached from outside: `check --deploy`."""
+    if not re.fullmatch(r"SG\.[\w-]+(\.[\w-]+)?", settings.SENDGRID_API_KEY):
+        yield Error("SENDGRID_API_KEY is no key of SendGrid: these begin with SG.", id="csf.E031")
+    if settings.ALLAUTH_TRUSTED_PROXY_COUNT < 0:
+        yield Error(
+            "TRUSTED_PROXY_COUNT must be 0 or more: the number of proxies between visitors and this program.",
+            id="csf.E032",
+        )
+    site = urlsplit(settings.SITE_URL)
+    if "*" in settings.ALLOWED_HOSTS:
+        yield Error(
+            "ALLOWED_HOSTS must name the site's hosts: with * every other host would be answered too.",
+            id="csf.E033",
+        )
+    if site.path or site.query or site.fragment:
+        yield Error("SITE_URL must end after the host: pages are linked from its root.", id="csf.E034")
+    if site.hostname and not validate_host(site.hostname, settings.ALLOWED_HOSTS):
+        yield Error(f"ALLOWED_HOSTS must name {site.hostname}, the host of SITE_URL.", id="csf.E035")
 
 
 @register()

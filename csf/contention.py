@@ -2,14 +2,17 @@
 
 import logging
 import random
+import sys
 import time
 from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from django.db import OperationalError, connection, models
+from django.db import InterfaceError, OperationalError, connection, models
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.views.defaults import server_error as default_server_error
 
 logger = logging.getLogger(__name__)
 
@@ -52,19 +55,43 @@ def again_after_deadlock(function: Callable[P, R]) -> Callable[P, R]:
 
 
 class BusyMiddleware:
-    """A page that could not get its rows in time says so: its transaction was rolled back, so nothing is half
-    written and the same button may be pressed again."""
+    """A page that could not get its rows in time, or not reach the database at all, says so: its transaction
+    was rolled back, so nothing is half written and the same button may be pressed again."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        return self.get_response(request)
+        response = self.get_response(request)
+        return self._away(request) if getattr(request, "is_database_away", False) else response
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if is_database_away(error):
+            return self._away(request)
         if sqlstate(error) not in BROKEN_OFF | {LOCK_TIMEOUT}:
             return None
         logger.warning("busy: %s %s: %s", request.method, request.path, error)
         page = render(request, "busy.html", status=503)
         page["Retry-After"] = str(RETRY_AFTER_S)
         return page
+
+    def _away(self, request: HttpRequest) -> HttpResponse:
+        """Without anything that would ask the database again."""
+        logger.error("the database cannot be reached: %s %s", request.method, request.path)
+        page = HttpResponse(render_to_string("away.html"), status=503)
+        page["Retry-After"] = str(RETRY_AFTER_S)
+        return page
+
+
+def is_database_away(error: BaseException) -> bool:
+    """Refused, cut or shutting down; not an error of ours."""
+    if not isinstance(error, (OperationalError, InterfaceError)):
+        return False
+    state = sqlstate(error)
+    return not state or state.startswith("08") or state in {"57P01", "57P02", "57P03", "53300"}
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's last word on an exception. One of the middleware itself passes no `process_exception`."""
+    request.is_database_away = is_database_away(sys.exc_info()[1] or Exception())  # type: ignore[attr-defined]
+    return default_server_error(request)

@@ -3,6 +3,7 @@ mixes."""
 
 import base64
 import hashlib
+import sys
 import warnings
 from pathlib import Path
 
@@ -24,7 +25,9 @@ IS_PRODUCTION = CSF_MODE == "production"
 # The name of this installation. A restored copy of its database acts on nothing under another name.
 INSTANCE_ID: str = env.str("INSTANCE_ID", "") or ("" if IS_PRODUCTION else "local")
 DEBUG = False
-SECRET_KEY: str = env.str("SECRET_KEY")
+SECRET_KEY: str = env.str("SECRET_KEY", "")
+if not SECRET_KEY:
+    sys.exit("Set SECRET_KEY, in the environment or in .env, to at least 50 random characters.")
 SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [])
 # Keys of encrypted columns as id:base64 of 32 bytes, the one that writes first (csf/encryption.py).
 FIELD_KEYS: list[str] = env.list("FIELD_KEYS", [])
@@ -100,7 +103,8 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "csf.private_pages.private_pages",
+    "enrollments.families.SignInRequired",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
@@ -236,12 +240,15 @@ SESSION_COOKIE_AGE = 30 * 24 * 3600
 SECURE_SSL_REDIRECT = IS_PRODUCTION
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_PRODUCTION else None
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if IS_PRODUCTION else 0
-SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_PRODUCTION
+# Only if every name below the domain speaks https; browsers keep a preloaded domain for years.
+SECURE_HSTS_INCLUDE_SUBDOMAINS: bool = env.bool("HSTS_INCLUDE_SUBDOMAINS", False)
+SECURE_HSTS_PRELOAD: bool = env.bool("HSTS_PRELOAD", False)
 SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_PRODUCTION
 SESSION_COOKIE_NAME = "__Host-session" if IS_PRODUCTION else "session"
 CSRF_COOKIE_NAME = "__Host-csrftoken" if IS_PRODUCTION else "csrftoken"
 CSRF_COOKIE_HTTPONLY = True
+CSRF_FAILURE_VIEW = "enrollments.families.csrf_failure"
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -394,6 +401,7 @@ LOGGING = {
 
 # anymail.W003 and the import-time warning say that SendGrid lost upstream support: docs/decisions/0006.
 # auth.W004: the email is unique without regard to case, by a constraint on Lower("email").
-SILENCED_SYSTEM_CHECKS = ["anymail.W003", "auth.W004"]
+# security.W005, security.W021: HSTS for subdomains and its preload list are the owner's choice, by setting.
+SILENCED_SYSTEM_CHECKS = ["anymail.W003", "auth.W004", "security.W005", "security.W021"]
 if not IS_PRODUCTION:
     SILENCED_SYSTEM_CHECKS += ["djstripe.W002"]  # "STRIPE_API_HOST with DEBUG off": wanted for the stand-in

@@ -12,7 +12,8 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from csf.email_address import AddressField, clean_address
-from enrollments.forms import NameField
+from csf.own_pages import is_own_path, page_to_see
+from enrollments.forms import LastNameField, NameField
 from enrollments.models import Household, User
 
 
@@ -44,7 +45,7 @@ class AddEmailForm(_Addressed, allauth_forms.AddEmailForm):
 
 class SignupForm(_Addressed, allauth_forms.SignupForm):
     first_name = NameField(max_length=60, widget=forms.TextInput({"autocomplete": "given-name"}))
-    last_name = NameField(max_length=60, widget=forms.TextInput({"autocomplete": "family-name"}))
+    last_name = LastNameField(widget=forms.TextInput({"autocomplete": "family-name"}))
     field_order = ("first_name", "last_name", "email", "password1")
 
     def try_save(self, request: HttpRequest) -> tuple[User | None, HttpResponse | None]:
@@ -61,7 +62,9 @@ class SignupForm(_Addressed, allauth_forms.SignupForm):
 
 class FamilyAccountAdapter(DefaultAccountAdapter):
     def save_user(self, request: HttpRequest, user: User, form: SignupForm, commit: bool = True) -> User:
-        user.household = Household.objects.create(name=f"{form.cleaned_data['last_name']} family")
+        user.household = Household.objects.create(
+            name=f"{form.cleaned_data['last_name'] or form.cleaned_data['first_name']} family"
+        )
         user.signed_up_at = timezone.now()
         saved: User = super().save_user(request, user, form, commit)
         return saved
@@ -80,12 +83,16 @@ class FamilyAccountAdapter(DefaultAccountAdapter):
         return bool(super().confirm_email(request, email_address))
 
     def is_safe_url(self, url: str) -> bool:
-        """Where `next=` may lead: a path of this site. allauth itself also takes every host that we answer
-        to, and breaks at an address that cannot be read."""
-        try:
-            return url.startswith("/") and bool(super().is_safe_url(url))
-        except ValueError:
-            return False
+        """Where `next=` may lead. allauth itself also takes every host that we answer to."""
+        return is_own_path(url)
+
+    def post_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse:
+        """Who pressed a button after being signed out comes back to its page: the button's own address takes
+        no visit."""
+        answer: HttpResponse = super().post_login(request, user, **kwargs)
+        if "Location" in answer:
+            answer["Location"] = page_to_see(answer["Location"])
+        return answer
 
     def send_account_already_exists_mail(self, email: str) -> None:
         make_password("as long as a real sign-up takes")  # or the time would tell who has an account

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from django.db import transaction
 from django.db.models import Prefetch, QuerySet
 
+from enrollments.forms import one_line
 from enrollments.models import Child, Course, CourseSession, EmergencyContact, Enrollment, Household
 
 
@@ -20,14 +21,19 @@ def save_child(*, child: Child, contacts: Sequence[EmergencyContact]) -> None:
     The household's lock puts two presses of the button, and two open windows, one after the other.
     """
     family = Household.objects.select_for_update(no_key=True).get(pk=child.household_id)
-    namesakes = family.children.filter(first_name__iexact=child.first_name, last_name__iexact=child.last_name)
-    if namesakes.filter(born_on=child.born_on).exclude(pk=child.pk).exists():
+    siblings = family.children.filter(born_on=child.born_on).exclude(pk=child.pk)
+    if any(_name(sibling) == _name(child) for sibling in siblings):
         raise AlreadyInFamily
     child.save()
     child.emergency_contacts.all().delete()
     for contact in contacts:
         contact.child = child
     EmergencyContact.objects.bulk_create(contacts)
+
+
+def _name(child: Child) -> str:
+    """As it is compared: in any case, and in any of the forms that Unicode has for a letter."""
+    return one_line(f"{child.first_name} {child.last_name}").casefold()
 
 
 def children_with_classes(household: Household, *, on: datetime.date) -> QuerySet[Child]:

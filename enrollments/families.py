@@ -6,11 +6,15 @@ from ipaddress import ip_address
 
 from allauth.account.adapter import get_adapter
 from allauth.account.models import EmailAddress
+from allauth.account.utils import get_login_redirect_url
 from allauth.core import ratelimit
 from django.contrib import messages
+from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
+from django.views.csrf import csrf_failure as refuse_forgery
 
 from enrollments.models import Household, User
 
@@ -66,3 +70,25 @@ def verified_email_to_post(view: Callable[..., HttpResponse]) -> Callable[..., H
 def is_too_often(request: HttpRequest, action: str) -> bool:
     """Whether this person goes beyond the limit that ACCOUNT_RATE_LIMITS sets for the action."""
     return not ratelimit.consume(request, action=action, user=request.user)
+
+
+SIGNED_OUT = "You were signed out, so this was not done yet. Please sign in and press the button again."
+
+
+class SignInRequired(LoginRequiredMiddleware):
+    """Says why a sign-in stands between a button and what it does."""
+
+    def handle_no_permission(
+        self, request: HttpRequest, view_func: Callable[..., HttpResponseBase]
+    ) -> HttpResponseRedirect:
+        if request.method == "POST":
+            messages.info(request, SIGNED_OUT)
+        return super().handle_no_permission(request, view_func)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """A sign-in form sent twice: the first one did it, and changed the token that the second one carries."""
+    match = request.resolver_match
+    if match and match.url_name in {"account_login", "account_confirm_login_code"} and guardian(request):
+        return redirect(get_login_redirect_url(request))
+    return refuse_forgery(request, reason)

@@ -1,6 +1,7 @@
 import datetime
 import re
 from typing import Any
+from unicodedata import normalize
 
 from django import forms
 
@@ -13,15 +14,19 @@ _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def one_line(text: str) -> str:
-    """A name as people read it: no line breaks, no control characters, single spaces."""
-    return " ".join(_UNSEEN.sub("", " ".join(text.split())).split())
+    """A name as people read it: no line breaks, no control characters, single spaces, and each letter in the
+    one form (NFC) in which names are compared."""
+    return normalize("NFC", " ".join(_UNSEEN.sub("", " ".join(text.split())).split()))
 
 
 class LineField(forms.CharField):
     """One line of text as people read it."""
 
     def to_python(self, value: Any) -> Any:
-        return one_line(super().to_python(value) or "")
+        line = one_line(super().to_python(value) or "")
+        if value and not line:  # something was typed, and nothing of it can be read
+            raise forms.ValidationError(self.error_messages["required"], code="required")
+        return line
 
 
 class NameField(LineField):
@@ -35,12 +40,21 @@ class NameField(LineField):
             raise forms.ValidationError("Type the name in letters.")
 
 
+class LastNameField(NameField):
+    """Some people have one name only."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"max_length": 60, "required": False} | kwargs)
+
+
 class ChildForm(forms.Form):
-    first_name = NameField(max_length=60)
-    last_name = NameField(max_length=60)
+    first_name = NameField(
+        max_length=60, widget=forms.TextInput({"autocomplete": "section-child given-name"})
+    )
+    last_name = LastNameField(widget=forms.TextInput({"autocomplete": "section-child family-name"}))
     born_on = forms.DateField(
         label="Date of birth",
-        widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d"),
+        widget=forms.DateInput({"type": "date", "autocomplete": "section-child bday"}, format="%Y-%m-%d"),
         error_messages={"invalid": "Type the date as year, month and day, for example 2018-05-31."},
     )
 
@@ -72,6 +86,9 @@ class ContactForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs | {"empty_permitted": True, "use_required_attribute": False})
+        for name, kind in {"name": "name", "phone": "tel", "relationship": "off"}.items():
+            purpose = kind if kind == "off" else f"section-{self.prefix} {kind}"
+            self.fields[name].widget.attrs["autocomplete"] = purpose
 
     def has_changed(self) -> bool:
         return any((self[name].data or "").strip() for name in ("name", "phone", "relationship"))

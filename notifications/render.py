@@ -54,6 +54,8 @@ _INVISIBLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
 _FILLER = "\u034f\u200c\u00a0" * 60
 _LOOSE_LINES = re.compile(r"\n[ \n]*\n")
 # Stands for the spaces of a name until all is put together: no line is broken there.
+# Mail programs make a link of a name like `evil.example/login` in a subject; an unseen joiner prevents it.
+_HOST = re.compile(r"(\w\.)(?=[^\W\d_]{2})")
 _GLUE = "\ue000"
 TEXT_WIDTH = 72
 _WORDS_OF_A_LINE = re.compile(rf"(.{{1,{TEXT_WIDTH}}}|[^ ]+)(?: +|$)")
@@ -134,7 +136,7 @@ def _broken(line: str) -> str:
 
 
 def _subject(text: str) -> str:
-    line = " ".join(text.replace(_GLUE, " ").split())
+    line = _HOST.sub("\\1\u2060", " ".join(text.replace(_GLUE, " ").split()))
     return line if len(line) <= MAX_SUBJECT else line[: MAX_SUBJECT - 1].rstrip() + "…"
 
 

@@ -1,4 +1,5 @@
 import uuid
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib import messages
@@ -6,10 +7,11 @@ from django.contrib.auth.decorators import login_not_required
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_POST
 
 from csf.dates import local_date
+from csf.own_pages import button_of
 from enrollments.families import guardian, household_of
 from enrollments.models import Course
 from enrollments.waitlist import offers_end_at, waiting_places
@@ -38,6 +40,8 @@ def course(request: HttpRequest, slug: str) -> HttpResponse:
     """The class page, with the form that puts a child into the cart."""
     found = get_object_or_404(Course.objects.for_catalog().prefetch_related("sessions"), slug=slug)
     parent = guardian(request)
+    if request.method == "POST" and not request.user.is_authenticated:
+        return _sign_in_again(request)
     form = _line_form(request, found) if parent else None
     if request.method == "POST" and form and form.is_valid():
         try:
@@ -74,10 +78,21 @@ def course(request: HttpRequest, slug: str) -> HttpResponse:
 
 def _line_form(request: HttpRequest, found: Course) -> LineForm:
     sent = request.POST if request.method == "POST" else None
-    return LineForm(sent, household=household_of(request), course=found, on=local_date(timezone.now()))
+    chosen = {"child": request.GET["child"]} if "child" in request.GET else None
+    return LineForm(
+        sent, initial=chosen, household=household_of(request), course=found, on=local_date(timezone.now())
+    )
 
 
-@require_POST
+def _sign_in_again(request: HttpRequest) -> HttpResponse:
+    """The session ended while the page was open: the choice comes back with the page."""
+    messages.info(request, "You were signed out. Sign in, and your choice is still there.")
+    chosen = urlencode({"child": request.POST.get("child", "")})
+    back = urlencode({"next": f"{request.path}?{chosen}#register"})
+    return redirect(f"{reverse('account_login')}?{back}")
+
+
+@button_of("cart")
 def remove_line(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     lines = OrderItem.objects.filter(order__in=household_of(request).orders.carts())
     item = get_object_or_404(lines.select_related("order", "course"), public_id=public_id)

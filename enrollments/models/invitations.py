@@ -30,7 +30,7 @@ class GuardianInvitation(models.Model):
     invited_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     email = models.EmailField(help_text="In lower case.")
     first_name = models.CharField(max_length=60)
-    last_name = models.CharField(max_length=60)
+    last_name = models.CharField(max_length=60, blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     accepted_at = models.DateTimeField(null=True, blank=True)
     withdrawn_at = models.DateTimeField(null=True, blank=True)
@@ -56,7 +56,7 @@ class GuardianInvitation(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.first_name} {self.last_name} to the {self.household}"
+        return f"{self.first_name} {self.last_name}".strip() + f" to the {self.household}"
 
     @property
     def ends_at(self) -> datetime:

@@ -112,7 +112,7 @@ class Child(models.Model):
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     household = models.ForeignKey(Household, on_delete=models.PROTECT, related_name="children")
     first_name = models.CharField(max_length=60)
-    last_name = models.CharField(max_length=60)
+    last_name = models.CharField(max_length=60, blank=True)
     born_on = models.DateField("date of birth")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -121,7 +121,7 @@ class Child(models.Model):
         verbose_name_plural = "children"
 
     def __str__(self) -> str:
-        return f"{self.first_name} {self.last_name}"
+        return f"{self.first_name} {self.last_name}".strip()
 
     def age_on(self, on: datetime.date) -> int:
         """Whole years; somebody born on 29 February turns a year older on 1 March."""

@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 
 from csf.email_address import AddressField
-from enrollments.forms import NameField
+from enrollments.forms import LastNameField, NameField
 from enrollments.models import User
 from notifications.choices.preferences import CHOICES, COPIES, Origin, choices_of, choose
 from notifications.choices.readers import leads
@@ -36,5 +36,5 @@ class PreferencesForm(forms.Form):
 
 class InvitationForm(forms.Form):
     first_name = NameField(max_length=60)
-    last_name = NameField(max_length=60)
+    last_name = LastNameField()
     email = AddressField(label="Their email address")

@@ -9,8 +9,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST
 
+from csf.own_pages import button_of
 from enrollments.addresses import AddressTaken
 from enrollments.families import household_of
 from enrollments.invitations import InvitationOver, NotInvited, invite_guardian
@@ -40,7 +40,7 @@ def invite(request: HttpRequest) -> HttpResponse:
     return render(request, "notifications/invite.html", {"form": form})
 
 
-@require_POST
+@button_of("account_emails")
 def withdraw_invitation(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     invitation = get_object_or_404(_led_by(request).invitations, public_id=public_id)
     if invitation.accepted_at:
@@ -51,7 +51,7 @@ def withdraw_invitation(request: HttpRequest, public_id: uuid.UUID) -> HttpRespo
     return redirect("account_emails")
 
 
-@require_POST
+@button_of("account_emails")
 def stop_copies(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """The lead ends another one's copies. Only that one can switch them on again."""
     guardian = get_object_or_404(other_guardians(_led_by(request)), public_id=public_id)

@@ -1,9 +1,14 @@
 """Unsafe configurations refuse to start."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 from django.core.checks import run_checks
 
 from csf.checks import configuration
+from tests.conftest import ROOT
 
 pytestmark = pytest.mark.django_db  # some checks of other packages look at the database
 
@@ -119,3 +124,42 @@ def test_drains_that_leave_no_worker_for_anything_else_are_told(settings, drains
     settings.EMAIL_DRAINS = drains
 
     assert found(settings) == errors
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({}, None),
+        ({"SENDGRID_API_KEY": "junk"}, "csf.E031"),
+        ({"SENDGRID_API_KEY": "SG.a b"}, "csf.E031"),
+        ({"ALLAUTH_TRUSTED_PROXY_COUNT": -1}, "csf.E032"),
+        ({"ALLOWED_HOSTS": ["*"]}, "csf.E033"),
+        ({"ALLOWED_HOSTS": ["classes.example.org", "*"]}, "csf.E033"),
+        ({"SITE_URL": "https://classes.example.org/app"}, "csf.E034"),
+        ({"SITE_URL": "https://classes.example.org?x=1"}, "csf.E034"),
+        ({"SITE_URL": "https://other.example.org"}, "csf.E035"),
+        ({"ALLOWED_HOSTS": ["localhost"]}, "csf.E035"),
+        ({"ALLOWED_HOSTS": [".example.org"]}, None),
+    ],
+)
+def test_check_deploy_speaks_about_what_is_reached_from_outside(settings, changes, error):
+    sound = {"ALLOWED_HOSTS": ["classes.example.org"], "ALLAUTH_TRUSTED_PROXY_COUNT": 1}
+    for name, value in (PRODUCTION | sound | changes).items():
+        setattr(settings, name, value)
+    ids = [message.id for message in run_checks(include_deployment_checks=True)]
+
+    assert [found for found in ids if found.startswith("csf.")] == ([error] if error else [])
+
+
+@pytest.mark.parametrize(
+    "command", [["manage.py", "check"], ["manage.py", "help"], ["-c", "import csf.wsgi"]]
+)
+def test_an_empty_secret_key_is_a_sentence(command):
+    environment = os.environ | {"SECRET_KEY": "", "DJANGO_SETTINGS_MODULE": "csf.settings"}
+    run = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+
+    assert run.returncode == 1
+    assert run.stderr.startswith("Set SECRET_KEY")
+    assert "Traceback" not in run.stderr

@@ -307,3 +307,47 @@ def test_the_pages_take_the_same_queries_for_1_and_3_rows():
 
     assert queries(client, "/account/children/") == listing <= 12
     assert queries(client, f"/account/children/{child.public_id}/") == editing <= 12
+
+
+@pytest.mark.parametrize(
+    ("there", "typed"),
+    [
+        (("Zo\u00eb", "Garcia"), ("Zoe\u0308", "Garcia")),
+        (("Zoe\u0308", "Garcia"), ("ZO\u00cb", "garcia")),
+        (("\u1112\u1161\u11ab", "Kim"), ("\ud55c", "Kim")),
+        (("Ada", ""), (" ada ", "")),
+        (("Stra\u00dfe", "G"), ("STRASSE", "G")),
+    ],
+)
+def test_one_name_in_two_forms_of_unicode_is_one_child(there, typed):
+    household = create_household(children=0)
+    born_on = datetime.date(2018, 5, 31)
+    Child.objects.create(household=household, first_name=there[0], last_name=there[1], born_on=born_on)
+
+    answer = parent_of(household).post(
+        "/account/children/add/", filled(contact(), first_name=typed[0], last_name=typed[1])
+    )
+
+    assert answer.status_code == 200
+    assert "is in your family already" in answer.text
+    assert household.children.count() == 1
+
+
+def test_people_with_one_name_are_accepted():
+    household = create_household(children=0)
+    client = parent_of(household)
+
+    client.post("/account/children/add/", filled(contact(), first_name="Sukarno", last_name=""))
+
+    child = household.children.get()
+    assert (child.first_name, child.last_name, str(child)) == ("Sukarno", "", "Sukarno")
+    assert "Sukarno" in client.get("/account/children/").text
+
+
+def test_browsers_can_fill_in_the_form():
+    page = parent_of(create_household(children=0)).get("/account/children/add/").text
+
+    for purpose in ("section-child given-name", "section-child family-name", "section-child bday"):
+        assert f'autocomplete="{purpose}"' in page
+    assert 'autocomplete="section-contacts-0 name"' in page
+    assert 'autocomplete="section-contacts-1 tel"' in page
