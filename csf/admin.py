@@ -271,6 +271,7 @@ class ModelAdmin(UnfoldModelAdmin):
 
     def get_actions(self, request: HttpRequest) -> dict[Any, Any]:
         actions: dict[Any, Any] = super().get_actions(request)
+        actions.pop("delete_selected", None)  # rows are deleted one by one, on their pages
         for permission, title, act in _list_actions[self.model]:
             if IS_POPUP_VAR not in request.GET and request.user.has_perm(permission):
                 actions[act.__name__] = (act, act.__name__, title)
@@ -354,13 +355,13 @@ class StaffTaskState(admin.SimpleListFilter):
 @admin.register(StaffTask)
 class StaffTaskAdmin(ReadOnlyAdmin):
     actions = ["close"]
-    list_display = ["kind", "about", "opened_at", "state", "closed_at", "closed_by"]
+    list_display = ["kind", "about", "opened_at", "state", "closed_at", "closed_by", "closed_because"]
     list_filter = [StaffTaskState, "kind"]
     list_select_related = ["closed_by"]
     search_fields = ["subject", "detail"]
     search_help_text = "Search in what it is about and in the detail."
     ordering = ["-pk"]
-    fields = ["kind", "about", "detail", "opened_at", "state", "closed_at", "closed_by"]
+    fields = ["kind", "about", "detail", "opened_at", "state", "closed_at", "closed_by", "closed_because"]
     readonly_fields = ["about", "state"]
 
     def has_close_permission(self, request: HttpRequest) -> bool:

@@ -74,6 +74,8 @@ class StaffTask(models.Model):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
 
+    closed_because = models.CharField(max_length=200, blank=True, help_text="If it closed by itself.")
+
     objects = StaffTaskQuerySet.as_manager()
 
     class Meta:

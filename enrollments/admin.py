@@ -21,6 +21,8 @@ from csf.admin import (
     panel,
     state,
 )
+from csf.archive import ArchiveAdmin, InUse
+from csf.dates import local_date
 from csf.form_fields import CentsField
 from csf.money import money_text
 from csf.templatetags.csf_format import clock, day, moment
@@ -40,6 +42,7 @@ from enrollments.models import (
     Program,
     User,
 )
+from enrollments.publishing import archive_course
 from enrollments.publishing_admin import CoursePublishing
 from enrollments.waitlist import fill, lock_course
 from enrollments.waitlist_admin import WaitlistActions
@@ -167,8 +170,17 @@ def _enrollments(enrollments: QuerySet[Enrollment]) -> Panel:
 # --- Classes ------------------------------------------------------------------------------------------------
 
 
+class GroundAdmin(ArchiveAdmin):
+    """What classes stand on: in use until the last of them has ended."""
+
+    def archive(self, request: HttpRequest, row: Any) -> None:
+        if row.courses.filter(archived_at=None).current(local_date(timezone.now())).exists():
+            raise InUse("it has classes that have not ended.")
+        super().archive(request, row)
+
+
 @admin.register(Program)
-class ProgramAdmin(ModelAdmin):
+class ProgramAdmin(GroundAdmin):
     list_display = ["name", "number_of_classes"]
     ordering = ["name"]
     search_fields = ["name"]
@@ -184,7 +196,7 @@ class ProgramAdmin(ModelAdmin):
 
 
 @admin.register(Location)
-class LocationAdmin(ModelAdmin):
+class LocationAdmin(GroundAdmin):
     list_display = ["name", "address"]
     ordering = ["name"]
     search_fields = ["name", "address"]
@@ -233,7 +245,7 @@ class SessionInline(TabularInline):
 
 
 @admin.register(Course)
-class CourseAdmin(CourseMoves, CoursePublishing, ModelAdmin):
+class CourseAdmin(CourseMoves, CoursePublishing, ArchiveAdmin):
     form = CourseForm
     inlines = [SessionInline]
     list_display = [
@@ -288,6 +300,10 @@ class CourseAdmin(CourseMoves, CoursePublishing, ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Course]:
         return super().get_queryset(request).with_places()  # type: ignore[no-any-return]
+
+    def archive(self, request: HttpRequest, row: Course) -> None:
+        assert isinstance(request.user, User)
+        archive_course(course=row, by=request.user, now=timezone.now())
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         given: dict[str, Any] = super().get_changeform_initial_data(request)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
+from csf.archive import InUse
 from csf.dates import local_date
 from csf.money import money_text
 from csf.templatetags.csf_format import day, moment
@@ -52,11 +53,23 @@ def _wish(title: str, text: str) -> Check:
 def publish(*, course: Course, by: User, now: datetime.datetime) -> None:
     """Show the class to parents. Raises NotReady; a published class stays as it is."""
     locked = lock_course(course.pk)
+    if locked.archived_at:
+        raise NotReady("It is archived; restore it first")
     missing = [check for check in checklist(locked, now=now) if check.is_required and not check.is_met]
     if missing:
         raise NotReady("; ".join(f"{check.title}: {check.finding}" for check in missing))
     Course.objects.filter(pk=locked.pk).update(is_published=True)
     fill(locked, now=now, by=by)
+
+
+@transaction.atomic
+def archive_course(*, course: Course, by: User, now: datetime.datetime) -> None:
+    """Hide a class from parents and from the lists of staff. Raises InUse while children are in it."""
+    locked = lock_course(course.pk)
+    if locked.enrollments.occupying().exists() and not locked.has_ended(local_date(now)):
+        raise InUse("children are enrolled. Cancel the class first.")
+    unpublish(course=locked, by=by)
+    Course.objects.filter(pk=locked.pk).update(archived_at=now)
 
 
 @transaction.atomic

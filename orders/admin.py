@@ -2,9 +2,9 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.http import HttpRequest
 
 from csf.admin import (
-    ModelAdmin,
     Panel,
     ReadOnlyAdmin,
     TransitionAdmin,
@@ -14,6 +14,7 @@ from csf.admin import (
     money,
     panel,
 )
+from csf.archive import ArchiveAdmin
 from csf.money import money_text, percent_text
 from orders.models import Order, OrderItem, OrderTransition, PromoCode, PromoRedemption, PromoUse
 
@@ -69,7 +70,7 @@ class PromoCodeForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at
 
 
 @admin.register(PromoCode)
-class PromoCodeAdmin(ModelAdmin):
+class PromoCodeAdmin(ArchiveAdmin):
     form = PromoCodeForm
     list_display = ["code", "reduction", "program", "starts_on", "ends_on", "max_orders", "is_active"]
     list_filter = ["is_active"]
@@ -84,6 +85,11 @@ class PromoCodeAdmin(ModelAdmin):
         "max_orders",
         "is_active",
     ]
+
+    def archive(self, request: HttpRequest, row: PromoCode) -> None:
+        """Nobody can use it any more; who has used it keeps the discount."""
+        PromoCode.objects.filter(pk=row.pk).update(is_active=False)
+        super().archive(request, row)
 
     @admin.display(description="takes off")
     def reduction(self, code: PromoCode) -> str:

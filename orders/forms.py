@@ -18,13 +18,13 @@ class CatalogForm(forms.Form):
     """What a parent looks for. Every field may be empty."""
 
     program = forms.ModelChoiceField(
-        Program.objects.all(),
+        Program.objects.filter(archived_at=None),
         required=False,
         empty_label="All programs",
         error_messages={"invalid_choice": "We do not have this program. Choose one from the list."},
     )
     location = forms.ModelChoiceField(
-        Location.objects.all(),
+        Location.objects.filter(archived_at=None),
         required=False,
         empty_label="All places",
         error_messages={"invalid_choice": "We do not have this place. Choose one from the list."},

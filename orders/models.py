@@ -239,6 +239,9 @@ class PromoCode(models.Model):
     ends_on = models.DateField(null=True, blank=True, help_text="The last day.")
     max_orders = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: no limit.")
     is_active = models.BooleanField(default=True)
+    archived_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Since then no list and no choice shows it."
+    )
 
     class Meta:
         ordering = ["code"]

@@ -5,12 +5,13 @@ from django.http import HttpRequest, HttpResponse
 
 from billing.admin.plan_forms import PlanForm, Preview
 from billing.models import Card, CardUpdate, Consent, PaymentPlan
-from csf.admin import ModelAdmin, ReadOnlyAdmin
+from csf.admin import ReadOnlyAdmin
+from csf.archive import ArchiveAdmin
 from csf.money import percent_text
 
 
 @admin.register(PaymentPlan)
-class PaymentPlanAdmin(ModelAdmin):
+class PaymentPlanAdmin(ArchiveAdmin):
     form = PlanForm
     change_form_outer_after_template = "admin/billing/plan_preview.html"
     list_display = ["name", "parts", "interval", "deposit", "is_active"]
@@ -18,6 +19,11 @@ class PaymentPlanAdmin(ModelAdmin):
     search_fields = ["name"]
     autocomplete_fields = ["courses"]
     fields = ["name", "parts", "interval", "deposit_bps", "courses", "is_active"]
+
+    def archive(self, request: HttpRequest, row: PaymentPlan) -> None:
+        """No longer offered; orders that were placed with it keep it."""
+        PaymentPlan.objects.filter(pk=row.pk).update(is_active=False)
+        super().archive(request, row)
 
     @admin.display(description="deposit", ordering="deposit_bps")
     def deposit(self, plan: PaymentPlan) -> str:

@@ -43,6 +43,9 @@ class PaymentPlan(models.Model):
         Course, blank=True, related_name="payment_plans", help_text="Empty: for all classes."
     )
     is_active = models.BooleanField(default=True)
+    archived_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Since then no list and no choice shows it."
+    )
 
     objects = PaymentPlanQuerySet.as_manager()
 

@@ -16,6 +16,9 @@ from csf.dates import local_date
 class Program(models.Model):
     name = models.CharField(max_length=100, unique=True)
     description = models.TextField(blank=True)
+    archived_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Since then no list and no choice shows it."
+    )
 
     class Meta:
         ordering = ["name"]
@@ -27,6 +30,9 @@ class Program(models.Model):
 class Location(models.Model):
     name = models.CharField(max_length=100, unique=True)
     address = models.CharField(max_length=200)
+    archived_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Since then no list and no choice shows it."
+    )
 
     class Meta:
         ordering = ["name"]
@@ -145,6 +151,9 @@ class Course(models.Model):
     is_published = models.BooleanField("published", default=False, editable=False)
     cancelled_at = models.DateTimeField(
         null=True, blank=True, editable=False, help_text="Since then it does not take place."
+    )
+    archived_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Since then no list and no choice shows it."
     )
 
     objects = CourseQuerySet.as_manager()

@@ -1,0 +1,93 @@
+"""Rows that parents choose from: without facts they are deleted, with facts archived and restored."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db import models
+from django.db.models.deletion import Collector, ProtectedError, RestrictedError
+from django.db.models.functions import Now
+from django.http import HttpRequest
+
+from csf.admin import ModelAdmin
+
+
+class InUse(Exception):
+    """Why a row cannot be archived now, in words."""
+
+
+class Archived(admin.SimpleListFilter):
+    title = "archived"
+    parameter_name = "archived"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Archived"), ("all", "All")]
+
+    def choices(self, changelist: Any) -> Any:
+        nothing, *others = super().choices(changelist)
+        return [{**nothing, "display": "Not archived"}, *others]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        if self.value() == "all" or request.POST.get("action") == "restore_rows":  # from a row's own page
+            return queryset
+        return queryset.filter(archived_at__isnull=self.value() != "yes")
+
+
+class ArchiveAdmin(ModelAdmin):
+    """Archived rows stay with the facts that name them, but no list and no choice shows them."""
+
+    actions = ("archive_rows", "restore_rows")
+
+    def get_list_filter(self, request: HttpRequest) -> Any:
+        return [Archived, *super().get_list_filter(request)]
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> Any:
+        """What a form offers to choose from leaves archived rows out."""
+        page = request.resolver_match and request.resolver_match.url_name
+        rows = queryset.filter(archived_at=None) if page == "autocomplete" else queryset
+        return super().get_search_results(request, rows, search_term)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        allowed: bool = super().has_delete_permission(request, obj)
+        return allowed and (obj is None or not has_facts(obj))
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Whoever may delete the row may delete the parts of it that go with it."""
+        shown, counts, _, protected = super().get_deleted_objects(objs, request)
+        return shown, counts, set(), protected
+
+    def row_action(self, request: HttpRequest, obj: Any) -> str | None:
+        return "restore_rows" if obj.archived_at else "archive_rows"
+
+    @admin.action(description="Archive", permissions=["change"])
+    def archive_rows(self, request: HttpRequest, queryset: Any) -> None:
+        done = 0
+        for row in queryset.filter(archived_at=None):
+            try:
+                self.archive(request, row)
+            except InUse as why:
+                messages.error(request, f"{row} is not archived: {why}")
+            else:
+                self.log_change(request, row, "Archived.")
+                done += 1
+        if done:
+            messages.success(request, f"Archived: {done}. Parents and the lists no longer show it.")
+
+    @admin.action(description="Restore", permissions=["change"])
+    def restore_rows(self, request: HttpRequest, queryset: Any) -> None:
+        for row in queryset.exclude(archived_at=None):
+            type(row).objects.filter(pk=row.pk).update(archived_at=None)
+            self.log_change(request, row, "Restored.")
+        messages.success(request, "Restored. It is not shown to parents before you publish or switch it on.")
+
+    def archive(self, request: HttpRequest, row: Any) -> None:
+        """Raises InUse."""
+        type(row).objects.filter(pk=row.pk).update(archived_at=Now())
+
+
+def has_facts(row: models.Model) -> bool:
+    """Whether rows that must stay name this one, so that it cannot be deleted."""
+    try:
+        Collector(using="default", origin=row).collect([row])
+    except (ProtectedError, RestrictedError):
+        return True
+    return False
