@@ -5,6 +5,7 @@ stops the server when the command ends.
 """
 
 import argparse
+import fcntl
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 from urllib.parse import quote
 
 import psycopg
@@ -29,18 +31,32 @@ NOT_DURABLE = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"
 
 @contextmanager
 def running(directory: Path, *, durable: bool = True) -> Iterator[str]:
-    """Start the server that keeps its data in `directory`; give the address to which "/<database>" is
-    added."""
+    """Start the server that keeps its data in `directory`, or join another process that has started it; the
+    last one to leave stops it. Give the address to which "/<database>" is added."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     directory.mkdir(exist_ok=True)
     server = PostgresServer(directory.resolve(), cleanup_mode=None)
-    server.ensure_pgdata_inited()
-    (directory / "postgresql.auto.conf").write_text(CONFIG + ("" if durable else NOT_DURABLE))
-    server.start()
+    with (directory.parent / f"{directory.name}.lock").open("w") as users:
+        _is_alone(users)
+        server.ensure_pgdata_inited()
+        (directory / "postgresql.auto.conf").write_text(CONFIG + ("" if durable else NOT_DURABLE))
+        server.start()  # nothing happens if it runs
+        fcntl.flock(users, fcntl.LOCK_SH)
+        try:
+            yield f"postgresql://postgres@{quote(str(server.get_postmaster_info().socket_dir), safe='')}"
+        finally:
+            if _is_alone(users):
+                server.stop()
+
+
+def _is_alone(users: IO[str]) -> bool:
+    """Whether nobody else uses the server. Whoever does has a shared lock on the file."""
     try:
-        yield f"postgresql://postgres@{quote(str(server.get_postmaster_info().socket_dir), safe='')}"
-    finally:
-        server.stop()
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        fcntl.flock(users, fcntl.LOCK_SH)  # an upgrade that fails may lose the lock
+        return False
+    return True
 
 
 def create_database(address: str, name: str, *, template: str = "template0") -> bool:

@@ -7,7 +7,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,10 +21,12 @@ from types import FrameType
 from csf import embedded
 from csf.sandbox.family import World
 from csf.sandbox.journey import Journey
+from csf.sandbox.ports import reserve
 from csf.sandbox.sendgrid.events import new_keypair
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DATA = ROOT / ".data"
+LAST = DATA / "demo.json"  # the ports of the last demo, for bin/manage
 PATIENCE_S = 60
 WEB = [
     *"-m gunicorn csf.wsgi --worker-class gthread --workers 2 --threads 4 --no-control-socket".split(),
@@ -68,8 +69,9 @@ def _run(*, once: bool, fresh: bool) -> int:
             if fresh:
                 embedded.drop_database(address, "csf")
             embedded.create_database(address, "csf")
-        site, stripe, mail = _free_ports([8000, 8001, 8002])
-        environment = _environment(address, site, stripe, mail)
+        site, stripe, mail = reserve(running, [8000, 8001, 8002])
+        environment = environment_of_demo(address, site, stripe, mail)
+        LAST.write_text(json.dumps({"site": site, "stripe": stripe, "mail": mail}))
         with step("database, season, static files (the first time takes half a minute)"):
             _manage(environment, "prepare")
             _manage(environment, "seed_demo")
@@ -85,13 +87,15 @@ def _run(*, once: bool, fresh: bool) -> int:
             events = f"http://127.0.0.1:{site}/anymail/sendgrid/tracking/"
             arguments += ["--events", events, "--event-key", str(_event_key())]
             arguments += ["--fresh"] if fresh else []
-            running.enter_context(_process("sandbox", environment, "manage.py", "sandbox", *arguments))
-            _wait_for(f"http://127.0.0.1:{stripe}/_books")
+            sandbox = running.enter_context(
+                _process("sandbox", environment, "manage.py", "sandbox", *arguments)
+            )
+            _wait_for(f"http://127.0.0.1:{stripe}/_books", sandbox)
             _manage(environment, "create_webhook_endpoint", "--remote")
         with step("site and workers"):
-            running.enter_context(_process("web", environment, *WEB, "--bind", f"127.0.0.1:{site}"))
+            web = running.enter_context(_process("web", environment, *WEB, "--bind", f"127.0.0.1:{site}"))
             running.enter_context(_process("worker", environment, "manage.py", "qcluster"))
-            _wait_for(f"http://127.0.0.1:{site}/healthz")
+            _wait_for(f"http://127.0.0.1:{site}/healthz", web)
         world = World(
             site=f"http://127.0.0.1:{site}",
             stripe=f"http://127.0.0.1:{stripe}",
@@ -112,7 +116,7 @@ def step(name: str) -> Iterator[None]:
     print(f"{time.monotonic() - started:.1f} s", flush=True)
 
 
-def _environment(address: str, site: int, stripe: int, mail: int) -> dict[str, str]:
+def environment_of_demo(address: str, site: int, stripe: int, mail: int) -> dict[str, str]:
     kept = _secrets()
     return os.environ | {
         "CSF_MODE": "demo",
@@ -160,20 +164,6 @@ def _event_key() -> Path:
     return path
 
 
-def _free_ports(wanted: list[int]) -> list[int]:
-    """Each wanted port, or the next free one above it that nobody else here takes."""
-    chosen: list[int] = []
-    for first in wanted:
-        free = (port for port in range(first, first + 1000) if port not in chosen and _is_free(port))
-        chosen.append(next(free))
-    return chosen
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
-
-
 def _manage(environment: dict[str, str], *arguments: str) -> str:
     """Gives what the command printed."""
     done = subprocess.run(  # noqa: S603 - our own commands
@@ -190,7 +180,7 @@ def _manage(environment: dict[str, str], *arguments: str) -> str:
 
 
 @contextmanager
-def _process(name: str, environment: dict[str, str], *arguments: str) -> Iterator[None]:
+def _process(name: str, environment: dict[str, str], *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run until the block ends. In a session of its own: Ctrl-C must not reach the workers of the cluster,
     which hang when all of them are told to stop at once."""
     log_path = DATA / f"{name}.log"
@@ -204,7 +194,7 @@ def _process(name: str, environment: dict[str, str], *arguments: str) -> Iterato
             start_new_session=True,
         )
         try:
-            yield
+            yield started
         finally:
             started.terminate()
             try:
@@ -214,9 +204,12 @@ def _process(name: str, environment: dict[str, str], *arguments: str) -> Iterato
                 started.wait()
 
 
-def _wait_for(url: str) -> None:
+def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
+    """Until the server answers; whoever else answers at the address is not asked."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
+        if server.poll() is not None:
+            raise SystemExit(f"\nThe server of {url} ended at its start; see the logs in {DATA}.")
         try:
             with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - loopback
                 return
