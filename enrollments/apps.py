@@ -7,6 +7,7 @@ class EnrollmentsConfig(AppConfig):
     verbose_name = "Families and classes"
 
     def ready(self) -> None:
+        import enrollments.roles  # noqa: F401 - says what staff may do here
         from enrollments import addresses  # noqa: F401 - registers receivers of allauth's signals
         from enrollments.address_guard import install_address_guard
         from enrollments.seat_guard import install_seat_guard

@@ -2,15 +2,18 @@ import uuid
 from typing import Any
 
 from django.contrib import messages
+from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
 
 from csf.dates import local_date
 from enrollments.children import AlreadyInFamily, children_with_classes, save_child
 from enrollments.families import household_of
+from enrollments.first_sign_in import sign_in, tokens
 from enrollments.forms import ChildForm, ContactFormSet
 from enrollments.models import Child, EmergencyContact, User
 
@@ -67,3 +70,16 @@ def _way_back(request: HttpRequest) -> str:
         wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
     return wanted if is_ours else reverse("children")
+
+
+@never_cache
+@login_not_required
+def first_sign_in(request: HttpRequest, public_id: uuid.UUID, token: str) -> HttpResponse:
+    """A page with a button: who only looks at the link, like a mail scanner, does not use it up."""
+    user = User.objects.filter(public_id=public_id, is_staff=True, is_active=True).first()
+    if user and tokens.is_valid(user, token):
+        if request.method != "POST":
+            return render(request, "enrollments/first_sign_in.html", {"owner": user})
+        if answer := sign_in(request, user, token):
+            return answer
+    return render(request, "enrollments/first_sign_in.html", {"owner": None}, status=404)
