@@ -6,6 +6,8 @@ class BillingConfig(AppConfig):
     verbose_name = "Billing"
 
     def ready(self) -> None:
+        import billing.roles
+        import billing.staff_tasks  # noqa: F401 - says when its tasks are over
         from billing import gateway, receivers, webhooks  # noqa: F401 - the last two register receivers
         from billing.stripe_secrets import protect_secrets
 

@@ -32,6 +32,7 @@ JOBS: dict[str, tuple[str, str]] = {
     "compare_books": ("billing.tasks.compare_books", "10 5 * * *"),
     "reconcile_stripe": ("billing.tasks.reconcile", "7 * * * *"),
     "purge": ("notifications.tasks.purge", "30 4 * * *"),
+    "close_settled_tasks": ("csf.tasks.close_settled_tasks", "* * * * *"),
     "canary": ("csf.tasks.canary", "* * * * *"),
 }
 

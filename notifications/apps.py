@@ -6,5 +6,7 @@ class NotificationsConfig(AppConfig):
     verbose_name = "Email"
 
     def ready(self) -> None:
+        import notifications.roles
+        import notifications.staff_tasks  # noqa: F401 - says when its tasks are over
         from notifications import checks, receivers  # noqa: F401 - system checks and signals
         from notifications.office import figures_page, tomorrow  # noqa: F401 - staff pages

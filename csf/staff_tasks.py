@@ -1,0 +1,60 @@
+"""When a staff task is over: each kind says what must still be so, and a sweep closes what no longer is.
+
+An app declares its kinds in its own `staff_tasks`, with the rows for which the task is still of use.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qsl
+
+from django.apps import apps
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from csf.models import StaffTask
+
+Rows = Callable[[], QuerySet[Any]]
+_still_open: dict[tuple[str, str], Rows] = {}
+BY_A_PERSON: dict[str, str] = {}
+"""Kinds that only a person closes, and why."""
+
+
+def open_while(kind: StaffTask.Kind, rows: Rows) -> None:
+    """Tasks of this kind about a row of this model are open while the row is among these."""
+    _still_open[kind, rows().model._meta.label_lower] = rows
+
+
+def a_person_closes(kind: StaffTask.Kind, why: str) -> None:
+    BY_A_PERSON[kind] = why
+
+
+def kinds() -> set[str]:
+    """All that are declared."""
+    return {kind for kind, _ in _still_open} | BY_A_PERSON.keys()
+
+
+def close_settled() -> int:
+    """Close the open tasks whose cause is gone, and return how many."""
+    about_one: defaultdict[tuple[str, str], dict[str, int]] = defaultdict(dict)
+    settled = []
+    for task in StaffTask.objects.open().order_by("pk"):
+        label, _, key = task.subject.partition(":")
+        if "?" in task.subject:
+            settled += [] if _any_left(task.subject) else [task.pk]
+        elif (task.kind, label) in _still_open:
+            about_one[task.kind, label][key] = task.pk
+    for cause, tasks in about_one.items():
+        left = _still_open[cause]().filter(pk__in=tasks).values_list("pk", flat=True)
+        settled += [task for key, task in tasks.items() if key not in {str(pk) for pk in left}]
+    over = StaffTask.objects.open().filter(pk__in=settled)
+    return over.update(closed_at=Now(), closed_because="Its cause is gone.")
+
+
+def _any_left(subject: str) -> bool:
+    """Whether any row still is as the filters of a task about many say."""
+    label, _, filters = subject.partition("?")
+    return bool(apps.get_model(label)._default_manager.filter(**dict(parse_qsl(filters))).exists())
+
+
+a_person_closes(StaffTask.Kind.JOB_SILENT, "Why the job did not run is for a person to find out.")

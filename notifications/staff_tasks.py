@@ -1,0 +1,44 @@
+"""When the staff tasks about emails are over: see `csf.staff_tasks`."""
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Lower
+
+from csf.models import StaffTask
+from csf.staff_tasks import a_person_closes, open_while
+from enrollments.models import Household, User
+from notifications.kinds import EmailKind
+from notifications.models import EmailMessage, EmailStatus, Suppression
+
+Kind = StaffTask.Kind
+
+
+def _suppressed() -> QuerySet[Suppression]:
+    """In force, at an address that somebody still has."""
+    used = User.objects.annotate(lower=Lower("email")).filter(lower=OuterRef("address"), is_active=True)
+    return Suppression.objects.in_force().filter(Exists(used))
+
+
+def _to_dead_addresses() -> QuerySet[EmailMessage]:
+    dead = _suppressed().filter(address=Lower(OuterRef("to")), cause=Suppression.Cause.BOUNCED)
+    return EmailMessage.objects.filter(Exists(dead))
+
+
+def _complained(key: str) -> QuerySet[Suppression]:
+    return _suppressed().filter(address=Lower(OuterRef(key)), cause=Suppression.Cause.COMPLAINED)
+
+
+# A notice that we have no words for is not failed, but a person has to see it.
+_to_look_at = Q(status=EmailStatus.FAILED) | Q(kind=EmailKind.ACCOUNT_NOTICE)
+open_while(Kind.EMAIL_FAILED, lambda: EmailMessage.objects.filter(_to_look_at))
+open_while(Kind.EMAIL_UNKNOWN, lambda: EmailMessage.objects.filter(status=EmailStatus.UNKNOWN))
+open_while(Kind.EMAIL_BOUNCED, _to_dead_addresses)
+open_while(Kind.EMAIL_COMPLAINED, lambda: EmailMessage.objects.filter(Exists(_complained("to"))))
+open_while(
+    Kind.EMAIL_COMPLAINED,
+    lambda: Household.objects.filter(
+        Exists(User.objects.filter(Exists(_complained("email")), household=OuterRef("pk")))
+    ),
+)
+open_while(Kind.EMAIL_SUPPRESSED, _suppressed)
+a_person_closes(Kind.EMAIL_SENDER_BLOCKED, "Nothing is sent to find out.")
+a_person_closes(Kind.EMAIL_WITHOUT_FILE, "A person sees that the family gets the file.")

@@ -1,0 +1,215 @@
+"""A staff task closes by itself once its cause is gone, and not before: for every kind."""
+
+from datetime import date
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from billing.models import (
+    BookDifference,
+    Cancellation,
+    ChargeAttempt,
+    Closure,
+    ClosureLine,
+    Dispute,
+    Payment,
+    Refund,
+    StripeEvent,
+)
+from csf.models import JobRun, StaffTask
+from csf.staff_tasks import BY_A_PERSON, close_settled, kinds
+from enrollments.models import User
+from notifications.kinds import EmailKind
+from notifications.models import DrainSignal, EmailMessage, Suppression
+from tests.factories import create_course, create_order, create_staff
+
+pytestmark = pytest.mark.django_db
+Kind = StaffTask.Kind
+
+
+def installment(status):
+    order = create_order()
+    order.confirm(reason="paid")
+    part = order.installments.get()
+    type(part).objects.filter(pk=part.pk).update(status=status)
+    return part
+
+
+def attempt(status):
+    part = installment("exhausted")
+    return ChargeAttempt.objects.create(
+        installment=part, number=1, kind="auto", amount_cents=100, currency="usd", status=status
+    )
+
+
+def payment():
+    return Payment.objects.create(
+        order=create_order(), amount_cents=100, currency="usd", method="cash", received_at=timezone.now()
+    )
+
+
+def refund(status, of=None):
+    of = of or payment()
+    money = {"amount_cents": 100, "currency": "usd", "method": "cash"}
+    return Refund.objects.create(
+        order=of.order, payment=of, cause="staff", reason="x", status=status, **money
+    )
+
+
+def suppression(cause):
+    address = create_order().household.guardians.get().email
+    return Suppression.objects.create(address=address, scope="all", cause=cause)
+
+
+def email(status="failed", to="x@example.org"):
+    return EmailMessage.objects.create(
+        kind=EmailKind.ORDER_CONFIRMATION,
+        to=to,
+        fact_id=1,
+        dedupe_key=f"k{EmailMessage.objects.count()}",
+        context={},
+        status=status,
+    )
+
+
+def to_suppressed(cause):
+    return email("sent", to=suppression(cause).address)
+
+
+def closure_line():
+    order = create_order()
+    closure = Closure.objects.create(course=create_course(), terms="credit", reason="x", by=order.placed_by)
+    place = order.items.get().enrollment
+    return ClosureLine.objects.create(closure=closure, enrollment=place, status="failed")
+
+
+def dispute():
+    money = {"amount_cents": 100, "currency": "usd"}
+    return Dispute.objects.create(
+        stripe_id="dp_1", payment=payment(), status="x", opened_at=timezone.now(), **money
+    )
+
+
+def cancellation():
+    order = create_order()
+    facts = {"reason": "x", "terms": "credit", "value_cents": 1, "requested_at": timezone.now()}
+    place = order.items.get().enrollment
+    return Cancellation.objects.create(order=order, enrollment=place, by=order.placed_by, **facts)
+
+
+def event():
+    return StripeEvent.objects.create(stripe_id="e", type="x", livemode=False, body="{}", status="parked")
+
+
+def status(to):
+    return lambda row: type(row).objects.filter(pk=row.pk).update(status=to)
+
+
+def pay(row):
+    part = getattr(row, "installment", row)
+    type(part).objects.filter(pk=part.pk).update(status="paid")
+
+
+def lift(row):
+    Suppression.objects.in_force().lift(reason="a new address", by=create_staff())
+
+
+def new_address(row):
+    User.objects.filter(email=row.address).update(email="new@example.org")
+
+
+def settle(row):
+    figures = {"stopped_cents": 0, "refund_cents": 0, "credit_cents": 0}
+    type(row).objects.filter(pk=row.pk).update(status="settled", **figures)
+
+
+def end(row):
+    type(row).objects.filter(pk=row.pk).update(closed_at=timezone.now())
+
+
+CAUSES = [
+    (Kind.UNMATCHED_PAYMENT, payment, lambda row: refund("requested", of=row)),
+    (Kind.EVENT_PARKED, event, status("processed")),
+    (Kind.EMAIL_FAILED, email, status("sent")),
+    (Kind.EMAIL_BOUNCED, lambda: to_suppressed("bounced"), lift),
+    (Kind.EMAIL_COMPLAINED, lambda: to_suppressed("complained"), lift),
+    (Kind.EMAIL_SUPPRESSED, lambda: suppression("bounced"), lift),
+    (Kind.EMAIL_SUPPRESSED, lambda: suppression("bounced"), new_address),
+    (Kind.EMAIL_UNKNOWN, lambda: email("unknown"), status("sent")),
+    (Kind.CHARGE_UNKNOWN, lambda: attempt("unknown"), status("succeeded")),
+    (Kind.CHARGE_UNKNOWN, lambda: attempt("parked"), status("not_executed")),
+    (Kind.CARD_REFUSED, lambda: installment("needs_card"), pay),
+    (Kind.CARD_REFUSED, lambda: installment("needs_card"), status("charging")),
+    (Kind.DECLINE_TO_LOOK_AT, lambda: attempt("declined"), pay),
+    (Kind.INSTALLMENT_LATE, lambda: installment("scheduled"), status("waived")),
+    (Kind.INSTALLMENT_EXHAUSTED, lambda: installment("exhausted"), status("scheduled")),
+    (Kind.CHARGE_REJECTED, lambda: installment("exhausted"), pay),
+    (Kind.CHARGE_REJECTED, lambda: attempt("rejected"), pay),
+    (Kind.REFUND_TO_APPROVE, lambda: refund("requested"), status("approved")),
+    (Kind.REFUND_FAILED, lambda: refund("failed"), lambda row: refund("requested", of=row.payment)),
+    (Kind.REFUND_FAILED, lambda: refund("failed"), status("succeeded")),
+    (Kind.REFUND_UNKNOWN, lambda: refund("unknown"), status("succeeded")),
+    (Kind.CANCELLATION_WAITING, cancellation, settle),
+    (Kind.DISPUTE, dispute, end),
+    (Kind.WAITLIST_CHARGE, create_order, status("expired")),
+    (Kind.CLOSURE_LINE, closure_line, status("done")),
+    (Kind.BOOKS_DIFFER, lambda: BookDifference.objects.create(subject="payment", stripe_id="pi"), end),
+]
+PEOPLE = [
+    (Kind.REFUND_BY_SYSTEM, lambda: refund("approved"), status("succeeded")),
+    (Kind.REFUND_EXTERNAL, lambda: refund("external"), status("failed")),
+    (Kind.JOB_SILENT, lambda: JobRun.objects.create(job="x", on=date(2026, 1, 1)), status("done")),
+    (Kind.EMAIL_SENDER_BLOCKED, lambda: DrainSignal.objects.get_or_create(pk=1)[0], lambda row: None),
+    (Kind.EMAIL_WITHOUT_FILE, email, status("sent")),
+]
+
+
+@pytest.mark.parametrize(("kind", "make", "remove"), CAUSES, ids=[row[0] for row in CAUSES])
+def test_a_task_closes_by_itself_when_its_cause_is_gone_and_not_before(client, kind, make, remove):
+    row = make()
+    StaffTask.open(kind, row)
+
+    assert close_settled() == 0
+    remove(row)
+    assert (close_settled(), close_settled()) == (1, 0)
+
+    task = StaffTask.objects.get(kind=kind)
+    assert (task.closed_by, task.closed_because) == (None, "Its cause is gone.")
+    client.force_login(create_staff())
+    assert "Its cause is gone." in client.get(reverse("admin:csf_stafftask_change", args=[task.pk])).text
+
+
+@pytest.mark.parametrize(("kind", "make", "change"), PEOPLE, ids=[row[0] for row in PEOPLE])
+def test_what_only_a_person_can_decide_stays_open(kind, make, change):
+    row = make()
+    StaffTask.open(kind, row)
+    change(row)
+
+    assert close_settled() == 0
+    assert StaffTask.objects.open().filter(kind=kind).exists()
+
+
+def test_every_kind_says_when_it_is_over():
+    assert kinds() == set(Kind.values) == {kind for kind, _, _ in [*CAUSES, *PEOPLE]}
+    assert set(BY_A_PERSON) == {kind for kind, _, _ in PEOPLE}
+
+
+def test_a_task_about_many_rows_closes_with_the_last_of_them():
+    EmailMessage.tell_failed(EmailKind.ORDER_CONFIRMATION, "TemplateDoesNotExist")
+    rows = [email(), email()]
+
+    closed = []
+    for row in rows:
+        closed.append(close_settled())
+        status("sent")(row)
+
+    assert (closed, close_settled()) == ([0, 0], 1)
+
+
+def test_the_sweep_takes_few_statements_whatever_there_is(django_assert_max_num_queries):
+    for _ in range(5):
+        StaffTask.open(Kind.CARD_REFUSED, installment("needs_card"))
+
+    with django_assert_max_num_queries(4):
+        assert close_settled() == 0
