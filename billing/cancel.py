@@ -16,8 +16,9 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from billing import gateway
+from billing.asking import StripeUnavailable
 from billing.charging import ask_again
-from billing.checkout import StripeUnavailable, close_payment_page
+from billing.checkout import close_payment_page
 from billing.credits import grant
 from billing.invoices import open_attempts, void
 from billing.models import (

@@ -21,10 +21,19 @@ from django.utils import timezone
 
 from billing import gateway
 from billing.cards import card_of
+from billing.customers import ensure_customer, forget_customer
 from billing.declines import CARD_GONE_CODE, Decline, decline_of
 from billing.dunning import after_decline, after_nothing, after_rejection, look_later
 from billing.invoices import DELETED, closed_invoice, ensure_invoice, retrieve, void
-from billing.models import ChargeAttempt, ChargeKind, ChargeStatus, Installment, InstallmentStatus, Payment
+from billing.models import (
+    ChargeAttempt,
+    ChargeKind,
+    ChargeStatus,
+    Installment,
+    InstallmentStatus,
+    Payment,
+    StripeCustomer,
+)
 from billing.models.charges import LEASE, ChargeAttemptQuerySet
 from billing.renewals import look_at_card
 from billing.settle import settle_invoice
@@ -46,6 +55,7 @@ AT_ONCE = 2000  # more than BUDGET_S lets all workers charge, so that the thread
 MANY = 20  # waiting attempts that are worth a second worker beside this one
 LOCK_CLASS = 20_262  # of its slots
 PARKED_AT_ONCE = 20
+CUSTOMER_GONE = "its customer at Stripe is gone, and the saved card with it"
 NEEDED = ["installment__order__household__stripe_customer", "card"]
 
 
@@ -256,6 +266,17 @@ def _read_old(attempt: ChargeAttempt) -> gateway.Object:
     raise _Unwanted(f"the invoice is {invoice['status']} and nothing was charged")
 
 
+def _customer(attempt: ChargeAttempt) -> StripeCustomer:
+    """The family's customer. Raises _Unwanted if it had to be made again, for the card went with the old
+    one."""
+    household = attempt.installment.order.household
+    had_id = household.stripe_customer.stripe_id
+    customer = ensure_customer(household)
+    if customer.stripe_id != had_id:
+        raise _Unwanted(CUSTOMER_GONE)
+    return customer
+
+
 def _paid_as_agreed(invoice: gateway.Object) -> gateway.Object:
     """Raises _Mismatch if it was paid from a balance, or its money is known and paid no installment."""
     if not invoice["amount_paid"] and not invoice.get("amount_paid_off_stripe"):
@@ -303,7 +324,16 @@ def _payable_invoice(attempt: ChargeAttempt) -> gateway.Object:
     is_first = attempt.number == attempt.tries == 1
     # What somebody ended at Stripe is not charged by itself. A later try of an attempt keeps to its invoice.
     may_replace = attempt.kind != ChargeKind.AUTO and attempt.tries == 1
-    invoice = ensure_invoice(attempt.installment, is_first=is_first, may_replace=may_replace)
+    customer = _customer(attempt)
+    try:
+        invoice = ensure_invoice(
+            attempt.installment, customer=customer, is_first=is_first, may_replace=may_replace
+        )
+    except gateway.Refused as error:
+        if not error.is_no_such_customer:
+            raise
+        forget_customer(customer.stripe_id)
+        raise _Unwanted(CUSTOMER_GONE) from error
     agreed = (attempt.amount_cents, attempt.currency)
     if invoice["status"] == "open" and (invoice["amount_due"], invoice["currency"]) != agreed:
         raise _Mismatch(f"the invoice is for {invoice['amount_due']} {invoice['currency']}")

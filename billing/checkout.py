@@ -10,8 +10,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from billing import gateway
+from billing.asking import StripeRefused, StripeUnavailable, asking_stripe
 from billing.consent import plan_consent, record_consent, record_waitlist_consent
 from billing.credits import spend
+from billing.customers import ensure_customer, with_customer
 from billing.models import (
     ChargeAttempt,
     ChargeKind,
@@ -30,7 +32,7 @@ from csf.contention import again_after_deadlock
 from csf.dates import local_date
 from csf.models import StaffTask
 from csf.state import Stale
-from enrollments.models import Enrollment, Household, User
+from enrollments.models import Enrollment, User
 from orders.checkout import hold_lines
 from orders.models import Order, OrderItem, OrderStatus
 from orders.refusal import Refused
@@ -48,10 +50,6 @@ class NothingToPay(Exception):
 
 class BeingCharged(NothingToPay):
     """The family's saved card is asked just now: one payment at a time."""
-
-
-class StripeUnavailable(Exception):
-    """Stripe did not answer, or refused; nothing is lost, and the same button may be pressed again."""
 
 
 @again_after_deadlock
@@ -175,7 +173,7 @@ def payment_page(*, order: Order, by: User, now: datetime.datetime) -> str:
     if attempt.stripe_session_id:
         close_page(attempt)
         attempt = _attempt_to_pay(order=order, by=by, now=now)
-    return open_page(attempt, customer_id(order.household))
+    return open_page(attempt)
 
 
 def is_still_open(attempt: ChargeAttempt) -> bool:
@@ -184,8 +182,10 @@ def is_still_open(attempt: ChargeAttempt) -> bool:
     assert attempt.stripe_session_id
     try:
         return bool(gateway.retrieve_checkout_session(attempt.stripe_session_id)["status"] == "open")
-    except (gateway.Refused, gateway.OutcomeUnknown):
+    except gateway.OutcomeUnknown:
         return True
+    except gateway.Refused as error:
+        return not error.is_missing
 
 
 @again_after_deadlock
@@ -232,41 +232,26 @@ def _longest_hold(order: Order) -> timedelta:
     return max(LONGEST_HOLD, in_offer) if is_promotion(order) else LONGEST_HOLD
 
 
-def customer_id(household: Household) -> str:
-    """The household's customer at Stripe, made on first use. Raises StripeUnavailable."""
-    customer, _ = StripeCustomer.objects.get_or_create(household=household)
-    if customer.stripe_id is None:
-        guardian = household.lead
-        try:
-            found = gateway.create_customer(
-                email=guardian.email,
-                name=household.name,
-                metadata={"household": str(household.public_id)},
-                key=f"cus:{household.public_id}",
-            )
-        except (gateway.Refused, gateway.OutcomeUnknown) as error:
-            raise StripeUnavailable from error
-        customer.stripe_id = found["id"]
-        StripeCustomer.objects.filter(pk=customer.pk, stripe_id=None).update(stripe_id=found["id"])
-    return customer.stripe_id
-
-
-def open_page(attempt: ChargeAttempt, customer_id: str) -> str:
-    """The address of the attempt's page at Stripe, made on first use. Raises StripeUnavailable."""
+def open_page(attempt: ChargeAttempt) -> str:
+    """The address of the attempt's page at Stripe, made on first use. Raises StripeUnavailable or
+    StripeRefused."""
+    household = attempt.installment.order.household
+    with asking_stripe(household):
+        ensure_customer(household)
     is_repeat = attempt.status == ChargeStatus.UNKNOWN
     _try_to_move(attempt, ChargeStatus.SENDING)
     try:
-        session = gateway.create_checkout_session(
-            _session_params(attempt, customer_id), key=f"co:{attempt.public_id}"
-        )
+        session = with_customer(household, lambda customer: _made_page(attempt, customer))
+    except gateway.KeyReused:
+        session = _page_made_before(attempt, is_answered=True)
     except gateway.Refused as error:
-        _page_refused(attempt, error)
-        raise StripeUnavailable from error
+        _page_refused(attempt, error, is_repeat=is_repeat)
+        raise StripeRefused from error
     except gateway.OutcomeUnknown as error:
         _try_to_move(attempt, ChargeStatus.UNKNOWN, reason="no answer", error=str(error))
         if not is_repeat:
             raise StripeUnavailable from error
-        session = _page_without_answer(attempt, customer_id)
+        session = _page_made_before(attempt)
     page = {"stripe_session_id": session["id"], "session_url": session["url"] or ""}
     while attempt.status in {ChargeStatus.SENDING, ChargeStatus.UNKNOWN}:  # another click may have moved it
         _try_to_move(attempt, ChargeStatus.WAITING, **page)
@@ -275,22 +260,32 @@ def open_page(attempt: ChargeAttempt, customer_id: str) -> str:
     return str(page["session_url"])
 
 
-def _page_without_answer(attempt: ChargeAttempt, customer_id: str) -> gateway.Object:
-    """The page of an attempt that Stripe answers with an error again and again: a stored 500 is repeated
-    for a day, whether or not a page was made. Raises StripeUnavailable."""
-    try:
-        session = gateway.find_checkout_session(customer=customer_id, attempt=str(attempt.public_id))
-    except (gateway.Refused, gateway.OutcomeUnknown) as error:
-        raise StripeUnavailable from error
+def _made_page(attempt: ChargeAttempt, customer: StripeCustomer) -> gateway.Object:
+    params = _session_params(attempt, str(customer.stripe_id))
+    return gateway.create_checkout_session(params, key=customer.key(f"co:{attempt.public_id}"))
+
+
+def _page_made_before(attempt: ChargeAttempt, *, is_answered: bool = False) -> gateway.Object:
+    """The page of an attempt whose answer was lost. Raises StripeUnavailable; the next press makes another
+    page if there is none and none can come any more.
+
+    Stripe gives a stored 500 for a day, whether or not a page was made. With `is_answered` it has told that
+    the request was carried out, with what the page said then: a name on it has changed since.
+    """
+    order = attempt.installment.order
+    with asking_stripe(order):
+        customer = str(ensure_customer(order.household).stripe_id)
+        session = gateway.find_checkout_session(customer=customer, attempt=str(attempt.public_id))
     if session is None:
-        if attempt.session_expires_at and attempt.session_expires_at <= timezone.now():
-            _no_page(attempt, ChargeStatus.NOT_EXECUTED, reason="no payment page was made in time")
+        ends_at = attempt.session_expires_at
+        if is_answered or (ends_at and ends_at <= timezone.now()):
+            _no_page(attempt, ChargeStatus.NOT_EXECUTED, reason="no payment page was made")
         raise StripeUnavailable
     return session
 
 
 def _session_params(attempt: ChargeAttempt, customer_id: str) -> dict[str, Any]:
-    """Only stored values, so that a repeat under the same key sends the same request."""
+    """What the page says may change between two tries; then Stripe refuses the second under the same key."""
     order = attempt.installment.order
     assert attempt.session_expires_at is not None
     metadata = {
@@ -332,14 +327,19 @@ def _line(attempt: ChargeAttempt, order: Order) -> dict[str, Any]:
     return {"price_data": price, "quantity": 1}
 
 
-def _page_refused(attempt: ChargeAttempt, error: gateway.Refused) -> None:
-    """No page was made. A refused `expires_at` only means that this attempt came to Stripe too late."""
+def _page_refused(attempt: ChargeAttempt, error: gateway.Refused, *, is_repeat: bool) -> None:
+    """No page was made, and staff hear why. A refused `expires_at` only means that an attempt came to Stripe
+    too late; if it is fresh, our clock is slow."""
     late = error.param == "expires_at"
     with transaction.atomic():
         to = ChargeStatus.NOT_EXECUTED if late else ChargeStatus.REJECTED
         _no_page(attempt, to, reason=str(error)[:300], error=str(error))
         if not late:
-            StaffTask.open(StaffTask.Kind.CHARGE_REJECTED, attempt, str(error))
+            StaffTask.open(StaffTask.Kind.CHARGE_REJECTED, attempt.installment.order, str(error))
+        elif not is_repeat and timezone.now() - attempt.created_at < timedelta(minutes=1):
+            detail = f"No family can pay: this server's clock is probably slow. Stripe says: {error}"
+            filters = {"status__exact": ChargeStatus.NOT_EXECUTED.value}
+            StaffTask.open_for_many(StaffTask.Kind.CHARGE_REJECTED, ChargeAttempt, filters, detail)
 
 
 @transaction.atomic
@@ -365,7 +365,7 @@ def close_payment_page(order: Order) -> None:
 def learn_page(attempt: ChargeAttempt) -> None:
     """Whether Stripe made a page for an attempt that got no answer: the same request again tells."""
     try:
-        open_page(attempt, customer_id(attempt.installment.order.household))
+        open_page(attempt)
     except StripeUnavailable:
         attempt.refresh_from_db()
         if attempt.status in OPEN_CHARGE and not attempt.stripe_session_id:
@@ -375,17 +375,25 @@ def learn_page(attempt: ChargeAttempt) -> None:
 def close_page(attempt: ChargeAttempt) -> None:
     """See one page closed at Stripe and settle what happened on it. Raises StripeUnavailable."""
     assert attempt.stripe_session_id
-    try:
-        session = gateway.retrieve_checkout_session(attempt.stripe_session_id)
-        if session["status"] == "open":
-            session = gateway.expire_checkout_session(
-                attempt.stripe_session_id, key=f"exp:{attempt.public_id}"
-            )
-    except (gateway.Refused, gateway.OutcomeUnknown) as error:
-        raise StripeUnavailable from error
+    with asking_stripe(attempt.installment.order):
+        session = _closed_session(attempt)
     if isinstance(intent := session.get("payment_intent"), dict):
         settle_payment_intent(intent)
     settle_checkout_session(session)
+
+
+def _closed_session(attempt: ChargeAttempt) -> gateway.Object:
+    session_id = str(attempt.stripe_session_id)
+    try:
+        session = gateway.retrieve_checkout_session(session_id)
+    except gateway.Refused as error:
+        if not error.is_missing:
+            raise
+        # Made in the other mode, or in an account that we no longer use.
+        return {"status": "expired", "metadata": {"attempt": str(attempt.public_id)}}
+    if session["status"] == "open":
+        session = gateway.expire_checkout_session(session_id, key=f"exp:{attempt.public_id}")
+    return session
 
 
 def _try_to_move(attempt: ChargeAttempt, to: ChargeStatus, **columns: Any) -> None:

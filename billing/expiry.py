@@ -7,9 +7,9 @@ from collections import Counter
 
 from django.db import transaction
 
-from billing import gateway
+from billing.asking import StripeUnavailable, asking_stripe
 from billing.charging import ask_again
-from billing.checkout import StripeUnavailable, close_payment_page
+from billing.checkout import close_payment_page
 from billing.credits import give_back
 from billing.invoices import open_attempts, void
 from billing.models import ChargeAttempt, Installment
@@ -84,7 +84,5 @@ def _close_invoices(order: Order) -> None:
     if open_attempts(order).exists():
         return
     for installment in Installment.objects.open().filter(order=order, stripe_invoice_id__isnull=False):
-        try:
+        with asking_stripe(order):
             void(installment)
-        except (gateway.OutcomeUnknown, gateway.Refused) as error:
-            raise StripeUnavailable from error

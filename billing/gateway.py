@@ -50,8 +50,21 @@ class Refused(Exception):
     def __init__(self, error: stripe.StripeError) -> None:
         super().__init__(error.user_message or str(error))
         self.code = error.code or ""
-        self.is_missing = self.code == "resource_missing"
         self.param: str = getattr(error, "param", None) or ""
+
+    @property
+    def is_missing(self) -> bool:
+        """What the request names is not there: deleted, of the other mode, or of another account."""
+        return self.code == "resource_missing"
+
+    @property
+    def is_no_such_customer(self) -> bool:
+        return self.is_missing and self.param == "customer"
+
+
+class KeyReused(Refused):
+    """An earlier request had the same key and other parameters, and was carried out or not. What it made can
+    be looked for."""
 
 
 class Declined(Exception):
@@ -133,7 +146,9 @@ def _ask(method: str, path: str, params: Mapping[str, Any], *, key: str | None =
     except stripe.CardError as error:
         body: Any = error.json_body or {}
         raise Declined(body.get("error") or {"code": error.code}) from error
-    except (stripe.InvalidRequestError, stripe.IdempotencyError) as error:
+    except stripe.IdempotencyError as error:
+        raise KeyReused(error) from error
+    except stripe.InvalidRequestError as error:
         raise Refused(error) from error
     except stripe.StripeError as error:  # timeouts, cuts, 5xx, 429, 409, a revoked key
         raise OutcomeUnknown(str(error)) from error
@@ -155,6 +170,17 @@ def create_customer(*, email: str, name: str, metadata: Mapping[str, str], key: 
 
 def retrieve_payment_intent(payment_intent: str) -> Object:
     return _get(f"/v1/payment_intents/{payment_intent}", expand=["payment_method"])
+
+
+def find_customer(customer_id: str) -> Object | None:
+    """None for one that was deleted, or never was."""
+    try:
+        found = _get(f"/v1/customers/{customer_id}")
+    except Refused as error:
+        if error.is_missing:
+            return None
+        raise
+    return None if found.get("deleted") else found
 
 
 def create_checkout_session(params: Mapping[str, Any], *, key: str) -> Object:

@@ -10,12 +10,13 @@ import stripe
 from django.conf import settings
 from djstripe.models import Event
 
+from billing.customers import look_at_customer
 from billing.gateway import EVENT_TYPES, OutcomeUnknown
 from billing.invoice_declines import look_at_decline
 from billing.invoices import settle_paid_invoice
 from billing.lookups import look_at_dispute, look_at_refund
 from billing.models import StripeEvent, StripeEventStatus
-from billing.renewals import look_at_card, look_at_customer
+from billing.renewals import look_at_card
 from csf.contention import again_after_deadlock
 from csf.models import Instance, StaffTask
 

@@ -10,13 +10,11 @@ import datetime
 
 from django.db import transaction
 
-from billing import gateway
+from billing.asking import StripeUnavailable, asking_stripe
 from billing.charging import ask_again
 from billing.checkout import (
     SESSION_LIFE,
-    StripeUnavailable,
     close_page,
-    customer_id,
     is_still_open,
     open_page,
 )
@@ -37,7 +35,7 @@ class NotPayable(Exception):
 def installment_page(installment: Installment, *, by: User | None, now: datetime.datetime) -> str:
     """The address of the page where this installment can be paid; the open page again if there is one.
 
-    `by` is empty for who came by the link of an email. Raises NotPayable or StripeUnavailable.
+    `by` is empty for who came by the link of an email. Raises NotPayable, StripeUnavailable or StripeRefused.
     """
     attempt = installment.attempts.payable().order_by("-number").first()
     if attempt is None:
@@ -49,17 +47,15 @@ def installment_page(installment: Installment, *, by: User | None, now: datetime
         return installment_page(Installment.objects.get(pk=installment.pk), by=by, now=now)
     if attempt.can_take_money(now):
         return attempt.session_url
-    return open_page(attempt, customer_id(attempt.installment.order.household))
+    return open_page(attempt)
 
 
 def _close_invoice(installment: Installment, now: datetime.datetime) -> None:
     _refuse_if_not_payable(installment, now)
     if not installment.stripe_invoice_id or installment.invoice_closed_at:
         return
-    try:
+    with asking_stripe(installment):
         closed_invoice(installment)
-    except (gateway.Refused, gateway.OutcomeUnknown) as error:
-        raise StripeUnavailable from error
 
 
 @again_after_deadlock

@@ -5,12 +5,15 @@ An installment has one invoice at a time. Only when that one can certainly not b
 one take its place, under keys of its own.
 """
 
+from contextlib import suppress
+
 from django.conf import settings
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from billing import gateway
-from billing.models import ChargeAttempt, ChargeStatus, Installment, Payment
+from billing.customers import ensure_customer
+from billing.models import ChargeAttempt, ChargeStatus, Installment, Payment, StripeCustomer
 from billing.models.charges import ChargeAttemptQuerySet
 from billing.models.money import OPEN_INSTALLMENT
 from billing.settle import settle_invoice
@@ -30,24 +33,30 @@ def open_attempts(order: Order) -> ChargeAttemptQuerySet:
 
 
 def ensure_invoice(
-    installment: Installment, *, is_first: bool = False, may_replace: bool = False
+    installment: Installment,
+    *,
+    customer: StripeCustomer | None = None,
+    is_first: bool = False,
+    may_replace: bool = False,
 ) -> gateway.Object:
     """Make, find or read the invoice of an installment, and finalize it. Raises what the gateway raises.
 
     `is_first`: no other attempt, and no other try of this one, can have asked for it. `may_replace`: a person
     wants it to be paid, so one that somebody ended at Stripe is replaced by a fresh one; otherwise it is
-    returned as it is.
+    returned as it is. One of a customer that is gone is always replaced.
     """
-    invoice = _made(installment, is_first=is_first)
-    if may_replace and invoice["status"] in ENDED:
+    customer = customer or ensure_customer(installment.order.household)
+    invoice = _made(installment, customer, is_first=is_first)
+    is_of_another = invoice["status"] in {"draft", "open"} and invoice["customer"] != customer.stripe_id
+    if is_of_another or (may_replace and invoice["status"] in ENDED):
         closed_invoice(installment)
-        invoice = _made(installment, is_first=False)
+        invoice = _made(installment, customer, is_first=False)
     if invoice["status"] == "draft":
-        invoice = _finalized(installment, invoice)
+        invoice = _finalized(installment, customer, invoice)
     return invoice
 
 
-def _made(installment: Installment, *, is_first: bool) -> gateway.Object:
+def _made(installment: Installment, customer: StripeCustomer, *, is_first: bool) -> gateway.Object:
     if installment.stripe_invoice_id and not installment.invoice_closed_at:
         return retrieve(installment.stripe_invoice_id)
     asked = installment.attempts.on_saved_cards().exclude(status=ChargeStatus.CREATED)
@@ -55,10 +64,10 @@ def _made(installment: Installment, *, is_first: bool) -> gateway.Object:
     may_exist = (not is_first and asked.count() > 1) or Instance.was_released_since(installment.created_at)
     # The answer to its making may have been lost long ago, when the key had not been used up yet.
     invoice = (_lost(installment) if may_exist else None) or gateway.create_invoice(
-        customer=installment.order.household.stripe_customer.stripe_id,
+        customer=customer.stripe_id,
         currency=installment.order.currency,
         metadata={"installment": str(installment.public_id), "number": str(installment.invoice_number)},
-        key=_key("inv", installment),
+        key=customer.key(_key("inv", installment)),
     )
     _store(installment, invoice)
     return invoice
@@ -95,18 +104,20 @@ def settle_paid_invoice(invoice_id: str) -> None:
         settle_invoice(retrieve(invoice_id))
 
 
-def _finalized(installment: Installment, draft: gateway.Object) -> gateway.Object:
+def _finalized(installment: Installment, customer: StripeCustomer, draft: gateway.Object) -> gateway.Object:
     order = installment.order
     if not draft["amount_due"]:  # a draft of yesterday has its line, and its key is forgotten
-        gateway.add_invoice_line(
-            draft["id"],
-            customer=draft["customer"],
-            amount_cents=installment.amount_cents,
-            currency=order.currency,
-            text=f"{settings.SCHOOL_NAME}, order {order.number}, part {installment.number}",
-            key=_key("ii", installment),
-        )
-    return gateway.finalize_invoice(draft["id"], key=_key("fin", installment))
+        # The words may have changed since a line was added whose answer was lost.
+        with suppress(gateway.KeyReused):
+            gateway.add_invoice_line(
+                draft["id"],
+                customer=customer.stripe_id,
+                amount_cents=installment.amount_cents,
+                currency=order.currency,
+                text=f"{settings.SCHOOL_NAME}, order {order.number}, part {installment.number}",
+                key=customer.key(_key("ii", installment)),
+            )
+    return gateway.finalize_invoice(draft["id"], key=customer.key(_key("fin", installment)))
 
 
 def retrieve(invoice_id: str) -> gateway.Object:
@@ -114,7 +125,7 @@ def retrieve(invoice_id: str) -> gateway.Object:
     try:
         return gateway.retrieve_invoice(invoice_id)
     except gateway.Refused as error:
-        if error.code != "resource_missing":
+        if not error.is_missing:
             raise
         return {"id": invoice_id, "status": DELETED}
 

@@ -12,8 +12,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 
+from billing.asking import StripeUnavailable
 from billing.cards import Use, uses_of, without_a_good_card
-from billing.checkout import StripeUnavailable
 from billing.credits import credit_account
 from billing.figures import with_figures
 from billing.forms import CardUpdateForm
@@ -28,8 +28,6 @@ from csf.own_pages import button_of
 from enrollments.families import guardian, household_of, verified_email_to_post
 from enrollments.models import Household
 from enrollments.waitlist import waiting_places
-
-STRIPE_AWAY = "The payment page does not answer just now. Nothing is lost; please try again in a moment."
 
 
 def account(request: HttpRequest) -> HttpResponse:
@@ -136,6 +134,6 @@ def _to_stripe(request: HttpRequest, page: Callable[[], str], *, back: str) -> H
         return redirect(page())
     except NotPayable as reason:
         messages.info(request, str(reason))
-    except StripeUnavailable:
-        messages.error(request, STRIPE_AWAY)
+    except StripeUnavailable as error:
+        messages.error(request, str(error.words))
     return redirect(back)

@@ -8,9 +8,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing import gateway
+from billing.asking import asking_stripe
 from billing.cards import Use, uses_of, without_a_good_card
 from billing.charging import ask_again
-from billing.checkout import StripeUnavailable, customer_id
+from billing.customers import with_customer
 from billing.dunning import LATEST_FIRST_TRY
 from billing.invoices import ensure_invoice
 from billing.models import Cancellation, CardUpdate, Installment, InstallmentStatus
@@ -29,16 +30,16 @@ def invoice_page(installment: Installment) -> str:
     """The address of Stripe's page where this installment can be paid.
 
     It opens no attempt and blocks no job: the invoice can be paid once, whoever is first. Raises
-    NotPayable or StripeUnavailable.
+    NotPayable, StripeUnavailable or StripeRefused.
     """
     ask_again(installment.order)
     installment.refresh_from_db(fields=["status", "next_try_on"])
     _refuse_if_not_payable(installment)
-    customer_id(installment.order.household)
-    try:
-        invoice = ensure_invoice(installment, may_replace=True)
-    except (gateway.Refused, gateway.OutcomeUnknown) as error:
-        raise StripeUnavailable from error
+    with asking_stripe(installment):
+        invoice = with_customer(
+            installment.order.household,
+            lambda customer: ensure_invoice(installment, customer=customer, may_replace=True),
+        )
     if invoice["status"] == "paid":
         settle_invoice(invoice)
     # Meanwhile a job may have begun to charge it, or staff have ended it.
@@ -62,8 +63,7 @@ def _refuse_if_not_payable(installment: Installment) -> None:
 
 def card_page(*, household: Household, by: User, charge_now: bool, use: Use | None = None) -> str:
     """The address of Stripe's page where another card is saved, to pay what `use` lists from then on: by
-    itself all that no card will pay as things stand. Raises StripeUnavailable."""
-    customer = customer_id(household)
+    itself all that no card will pay as things stand. Raises StripeUnavailable or StripeRefused."""
     now = timezone.now()
     use = use or without_a_good_card(uses_of(household), on=local_date(now))
     update = CardUpdate.objects.create(
@@ -71,20 +71,22 @@ def card_page(*, household: Household, by: User, charge_now: bool, use: Use | No
     )
     update.orders.set(use.orders)
     update.places.set(use.places)
-    try:
-        session = gateway.create_setup_session(
-            customer=customer,
-            currency=settings.CURRENCY,
-            metadata={
-                "purpose": "card_update",
-                "household": str(household.public_id),
-                "card_update": str(update.public_id),
-            },
-            back=f"{settings.SITE_URL}{reverse('account')}",
-            key=f"su:{update.public_id}",
+    metadata = {
+        "purpose": "card_update",
+        "household": str(household.public_id),
+        "card_update": str(update.public_id),
+    }
+    with asking_stripe(household):
+        session = with_customer(
+            household,
+            lambda customer: gateway.create_setup_session(
+                customer=str(customer.stripe_id),
+                currency=settings.CURRENCY,
+                metadata=metadata,
+                back=f"{settings.SITE_URL}{reverse('account')}",
+                key=customer.key(f"su:{update.public_id}"),
+            ),
         )
-    except (gateway.Refused, gateway.OutcomeUnknown) as error:
-        raise StripeUnavailable from error
     CardUpdate.objects.filter(pk=update.pk).update(stripe_session_id=session["id"])
     return str(session["url"])
 

@@ -9,7 +9,8 @@ from django.db import transaction
 from django.db.models import Q
 
 from billing import gateway
-from billing.checkout import StripeUnavailable, close_page, learn_page
+from billing.asking import StripeUnavailable
+from billing.checkout import close_page, learn_page
 from billing.models import ChargeAttempt, ChargeKind, StripeEvent
 from csf.jobs import enqueue
 from csf.state import Stale

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from billing import gateway
-from billing.models import Card, Installment, InstallmentStatus, StripeCustomer
+from billing.models import Card, Installment, InstallmentStatus
 from billing.models.cards import CARD_GONE, card_columns
 from billing.settle import try_again_with
 from csf.contention import again_after_deadlock
@@ -34,14 +34,6 @@ def look_at_card(method_id: str) -> None:
         note_gone(card)
     else:
         note_renewed(card, method)
-
-
-def look_at_customer(customer_id: str) -> None:
-    """Its customer was deleted: each card of the family is looked at."""
-    customer = StripeCustomer.objects.filter(stripe_id=customer_id).first()
-    family = Card.objects.filter(household__stripe_customer=customer, gone_at=None) if customer else []
-    for card in family:
-        look_at_card(card.stripe_payment_method_id)
 
 
 @again_after_deadlock

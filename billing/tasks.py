@@ -9,6 +9,7 @@ from billing.charging import charge_waiting, recover_charges
 from billing.closing import work_off_closures
 from billing.completing import complete_ended_classes as complete
 from billing.credits import expire_credits as end_credits
+from billing.customers import forget_other_mode
 from billing.dunning import start_charges
 from billing.expiry import expire_holds
 from billing.inbox import process_event as process
@@ -38,6 +39,7 @@ def retry_failed_payments() -> None:
 
 
 def _charge_once_a_day(job: str, status: InstallmentStatus) -> None:
+    forget_other_mode()
     today = local_date(timezone.now())
     run_job(job, lambda: start_charges([status], on=today), on=today)
 

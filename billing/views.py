@@ -10,12 +10,12 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 
 from billing import cancel, release
+from billing.asking import StripeRefused, StripeUnavailable
 from billing.cards import other_orders
 from billing.changed import cancelled_text, changes_of
 from billing.checkout import (
     BeingCharged,
     NothingToPay,
-    StripeUnavailable,
     payment_page,
     place_order,
     plans_for,
@@ -127,6 +127,9 @@ def to_payment(request: HttpRequest, order: Order) -> HttpResponse:
         if order.status == OrderStatus.PLACED:
             messages.warning(request, "These places can no longer be held; please order again.")
         return redirect(order)
+    except StripeRefused as refused:
+        messages.error(request, str(refused.words))
+        return redirect(order)
     except StripeUnavailable:
         messages.error(
             request,
@@ -202,8 +205,8 @@ def _cancel_unpaid(request: HttpRequest, order: Order) -> None:
         )
     except Paid:
         messages.info(request, "Your payment arrived; the order is confirmed.")
-    except StripeUnavailable:
-        messages.error(request, "The payment page does not answer just now. Please try again in a moment.")
+    except StripeUnavailable as error:
+        messages.error(request, str(error.words))
     except Stale:
         messages.warning(request, "This order changed a moment ago. Please look at it again.")
     else:

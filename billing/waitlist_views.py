@@ -11,8 +11,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 
+from billing.asking import StripeUnavailable
 from billing.cards import Use, chargeable_cards
-from billing.checkout import StripeUnavailable
 from billing.consent import waitlist_consent_text
 from billing.forms import WaitlistForm
 from billing.links import offer_of

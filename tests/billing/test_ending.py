@@ -6,8 +6,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from billing.asking import StripeUnavailable
 from billing.cancel import cancel_enrollment
-from billing.checkout import StripeUnavailable
 from billing.expiry import Paid, end_unpaid_order, expire_holds
 from billing.models import ChargeAttempt, Payment, Refund, StripeEvent
 from billing.refunds import refund_waiting

@@ -165,7 +165,7 @@ def test_while_stripe_does_not_answer_nothing_is_cancelled(shop):
 
     answer = parent_of(order.household).post(f"{order.get_absolute_url()}cancel/", follow=True)
 
-    assert "Please try again in a moment." in words(answer)
+    assert "please try again in a moment." in words(answer)
     order.refresh_from_db()
     assert order.status == "placed"
 

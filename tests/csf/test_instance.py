@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from billing import gateway
 from billing import tasks as billing_tasks
+from billing.asking import StripeUnavailable
 from billing.charging import charge_waiting
-from billing.checkout import StripeUnavailable
 from billing.expiry import expire_holds
 from billing.models import StripeEvent
 from csf.models import Instance
