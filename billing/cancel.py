@@ -32,7 +32,7 @@ from billing.models import (
     Terms,
 )
 from billing.owed import Relief, relief, relieve
-from billing.refunds import approve_by_system, request_refund
+from billing.refunds import approve_by_rule, approve_by_system, request_refund
 from csf.contention import again_after_deadlock
 from csf.dates import local_date
 from csf.models import StaffTask
@@ -277,6 +277,12 @@ def _found(order: Order, cancellation: Cancellation) -> Relief:
     return relief(order, cancellation.value_cents, as_credit=Terms(cancellation.terms).gives_credit)
 
 
+def _is_policy(cancellation: Cancellation) -> bool:
+    """Asked for in time, and not on terms that staff chose."""
+    in_time = policy_terms(cancellation.order, now=cancellation.requested_at) == Terms.REFUND
+    return in_time and cancellation.terms == Terms.REFUND
+
+
 def _settle(cancellation: Cancellation, order: Order) -> None:
     """Under the locks of family, class and order. The email hangs on the last row."""
     found = _found(order, cancellation)
@@ -293,6 +299,8 @@ def _settle(cancellation: Cancellation, order: Order) -> None:
         )
         if by is None:  # nobody has to agree to what the system itself has promised
             approve_by_system(refund, reason=cancellation.reason)
+        elif _is_policy(cancellation) and by.household_id == order.household_id:
+            approve_by_rule(refund)
     if found.credit_cents:
         grant(
             household=order.household,

@@ -81,9 +81,8 @@ def cancelled_text(done: Cancellation) -> str:
         return f"{text} A payment of this order is just being made: we will email you what becomes of it."
     parts = []
     for refund in done.refunds.select_related("payment").order_by("pk"):
-        parts.append(
-            f"{money_text(refund.amount_cents)} goes back {refund.way_back} once our office has approved it."
-        )
+        when = "once our office has approved it" if refund.status == RefundStatus.REQUESTED else "now"
+        parts.append(f"{money_text(refund.amount_cents)} goes back {refund.way_back} {when}.")
     if done.credit_cents:
         until = credit_ends_on(local_date(timezone.now()))
         good = f", good until {day(until)}" if until else ""

@@ -127,9 +127,10 @@ def _refunded_above_the_payment() -> Any:
 
 def _refunded_without_right() -> Any:
     under_way = [RefundStatus.APPROVED, RefundStatus.SENDING, RefundStatus.UNKNOWN, RefundStatus.SUCCEEDED]
-    unasked = Q(status__in=under_way, approved_by=None) & ~Q(
+    unasked = Q(status__in=under_way, approved_by=None, is_by_rule=False) & ~Q(
         cause__in=[RefundCause.UNMATCHED, RefundCause.TAKEN_OVER]
     )
+    unasked |= Q(status__in=under_way, is_by_rule=True, needs_second_person=True)
     alone = Q(needs_second_person=True, requested_by__isnull=False, approved_by=F("requested_by"))
     return _pks(Refund.objects.filter(unasked | alone))
 

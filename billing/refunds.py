@@ -150,6 +150,24 @@ def approve_by_system(refund: Refund, *, reason: str) -> None:
     enqueue("billing.tasks.refund")
 
 
+def is_within_rule(order: Order, *, more_cents: int = 0) -> bool:
+    """Whether the refunds of an order, with `more_cents`, are few enough to be approved by rule."""
+    sum_cents = order.refunds.counted().aggregate(sum=Sum("amount_cents"))["sum"] or 0
+    limit_cents = min(settings.REFUND_BY_RULE_CENTS, settings.REFUND_TWO_PERSON_CENTS)
+    return bool(sum_cents + more_cents <= limit_cents)
+
+
+def approve_by_rule(refund: Refund) -> None:
+    """Of a refund within the policy; above the owner's limit it stays with a person. Runs in the caller's
+    transaction, under the order's lock."""
+    is_disputed = Dispute.objects.undecided().filter(payment=refund.payment_id).exists()
+    by_card = refund.method == RefundMethod.STRIPE
+    if by_card and not is_disputed and is_within_rule(refund.order):
+        limit = money_text(settings.REFUND_BY_RULE_CENTS)
+        Refund.objects.filter(pk=refund.pk).update(is_by_rule=True)
+        approve_by_system(refund, reason=f"by rule: within the policy, up to {limit} an order")
+
+
 @again_after_deadlock
 @transaction.atomic
 def approve(*, refund: Refund, by: User, reason: str = "") -> None:

@@ -27,6 +27,7 @@ from billing.figures import figures_of, with_figures
 from billing.forms import CancelForm
 from billing.held import confirming, note_return
 from billing.models import Consent, PaymentPlan, Terms
+from billing.refunds import is_within_rule
 from billing.siblings import paid_children
 from billing.statement import lines_of
 from csf.dates import local_date
@@ -228,6 +229,7 @@ def cancel_enrollment(request: HttpRequest, public_id: uuid.UUID) -> HttpRespons
         "form": form,
         "outcome": outcome,
         "today": local_date(timezone.now()),
+        "by_rule": is_within_rule(found.order_item.order, more_cents=outcome.relief.refund_cents),
         "credit_until": credit_ends_on(local_date(timezone.now())),
     }
     return render(request, "billing/cancel_enrollment.html", context)

@@ -66,6 +66,8 @@ SEAT_HOLD_MINUTES: int = env.int("SEAT_HOLD_MINUTES", 35)
 REFUND_DAYS: int = env.int("REFUND_DAYS", 15)
 # Whether the sessions that were held before the request are taken off that full price.
 REFUND_LESS_SESSIONS_HELD: bool = env.bool("REFUND_LESS_SESSIONS_HELD", False)
+# Refunds within the policy are approved by rule up to this sum of an order; 0: a person approves each.
+REFUND_BY_RULE_CENTS: int = env.int("REFUND_BY_RULE_CENTS", 0)
 REFUND_TWO_PERSON_CENTS: int = env.int("REFUND_TWO_PERSON_CENTS", 50_000)
 CREDIT_LIFE_DAYS: int = env.int("CREDIT_LIFE_DAYS", 365)
 OFFER_HOURS: int = env.int("OFFER_HOURS", 12)

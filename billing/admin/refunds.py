@@ -50,7 +50,7 @@ class RefundAdmin(ReadOnlyAdmin):
         ("place", "payment"),
         ("cause", "reason"),
         ("requested_by", "approved_by"),
-        ("needs_second_person", "created_at"),
+        ("needs_second_person", "is_by_rule", "created_at"),
         ("stripe_refund_id", "tries"),
         "error",
     ]

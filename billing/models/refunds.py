@@ -121,6 +121,12 @@ class Refund(StatefulModel):
         related_name="+",
         help_text="Empty: the system.",
     )
+    is_by_rule = models.BooleanField(
+        "approved by rule",
+        default=False,
+        editable=False,
+        help_text="Within the policy and the owner's limit.",
+    )
     needs_second_person = models.BooleanField(default=False, editable=False)
     approved_by = models.ForeignKey(
         User, null=True, blank=True, on_delete=models.PROTECT, related_name="+", editable=False

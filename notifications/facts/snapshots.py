@@ -24,6 +24,7 @@ from billing.models import (
     InstallmentStatus,
     Payment,
     PaymentMethod,
+    RefundStatus,
     RefundTransition,
 )
 from billing.models.money import OPEN_INSTALLMENT
@@ -225,7 +226,11 @@ def cancellation_snapshot(fact: CancellationTransition) -> Snapshot:
             "refund_cents": cancellation.refund_cents or 0,
             "stopped_cents": cancellation.stopped_cents or 0,
             "refunds": [
-                {"amount_cents": refund.amount_cents, "way_back": refund.way_back}
+                {
+                    "amount_cents": refund.amount_cents,
+                    "way_back": refund.way_back,
+                    "is_approved": refund.status != RefundStatus.REQUESTED,
+                }
                 for refund in cancellation.refunds.select_related("payment").order_by("pk")
             ],
             "credit_cents": cancellation.credit_cents or 0,
