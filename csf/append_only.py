@@ -1,4 +1,5 @@
-"""Facts never change: tables of models with IS_APPEND_ONLY refuse UPDATE and DELETE, whoever asks.
+"""Facts never change: tables of models with IS_APPEND_ONLY refuse UPDATE and DELETE, whoever asks. Only the
+erasure of a family, which sets `csf.erasing` for its transaction, may take words out of them.
 
 The triggers are installed after each `migrate`, so that a database made in any way has them.
 """
@@ -11,6 +12,7 @@ from django.db import connections
 REFUSE = """
 CREATE OR REPLACE FUNCTION csf_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    IF TG_OP = 'UPDATE' AND current_setting('csf.erasing', true) = 'on' THEN RETURN NEW; END IF;
     RAISE EXCEPTION '% is append-only: write a new row instead', TG_TABLE_NAME
         USING ERRCODE = 'restrict_violation';
 END $$

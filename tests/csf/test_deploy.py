@@ -50,6 +50,21 @@ def test_the_watchdog_restarts_only_what_a_restart_mends_and_stops_with_the_work
     assert "csf-watchdog.timer" in unit("csf-cluster.service", "Unit")["Wants"]
 
 
+def test_compose_ends_a_worker_that_stands_still_so_that_it_is_started_again():
+    compose = (ROOT / "compose.yaml").read_text()
+
+    assert f"cluster_health --alert; code=$$?; [ $$code -ne {STANDS_STILL} ] || kill -KILL -1" in compose
+    assert "restart: always" in compose
+
+
+def test_the_example_of_a_proxy_waits_for_slow_visitors_itself():
+    proxy = (ROOT / "deploy/nginx/csf.conf").read_text()
+
+    for line in ("proxy_request_buffering on;", "client_body_timeout 10s;", "client_header_timeout 10s;"):
+        assert line in proxy
+    assert "X-Forwarded-For $remote_addr;" in proxy
+
+
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd here")
 def test_systemd_understands_the_units(tmp_path):
     for path in UNITS.iterdir():  # with a program that is there: the paths are those of the server
