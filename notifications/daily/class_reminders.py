@@ -7,7 +7,7 @@ from django.conf import settings
 
 from csf.report import Report
 from notifications.daily.telling import tell
-from notifications.facts.calendar import sequences
+from notifications.facts.calendar import place_states
 from notifications.facts.due import in_chunks
 from notifications.facts.starting import ClassStart, starting, why_not
 from notifications.kinds import EmailKind
@@ -21,7 +21,7 @@ def send_class_reminders(*, on: datetime.date, dry_run: bool = False) -> Report:
     report = Report()
     until = on + timedelta(days=settings.CLASS_REMINDER_DAYS)
     for chunk in in_chunks(starting(after=on, until=until)):
-        known = sequences(place.pk for place in chunk)
-        starts = (ClassStart(place, known[place.pk]) for place in chunk)
+        states = place_states(place.pk for place in chunk)
+        starts = (ClassStart(place, states[place.pk]) for place in chunk)
         tell(EmailKind.CLASS_STARTS_SOON, starts, report, why_not=why_not, dry_run=dry_run)
     return report

@@ -13,7 +13,7 @@ from enrollments.changes import only_in, seats_of
 from enrollments.models import Course, CourseChange, Enrollment, EnrollmentStatus, User
 from enrollments.models.seats import HAS_SEAT
 from notifications.choices.readers import readers
-from notifications.facts.calendar import calendar_facts, sequences
+from notifications.facts.calendar import PlaceState, calendar_facts, place_states
 from notifications.facts.snapshots import Snapshot, course_facts
 from notifications.spec import EmailSpec
 
@@ -28,7 +28,7 @@ class MovedFamily:
     change: CourseChange
     course: Course
     places: list[Enrollment]
-    sequences: Mapping[int, int]
+    states: Mapping[int, PlaceState]
     recipients: list[User]
 
     @property
@@ -48,10 +48,14 @@ def moved_families(change: CourseChange) -> list[MovedFamily]:
     of_family: defaultdict[int, list[Enrollment]] = defaultdict(list)
     for place in places.order_by("pk"):
         of_family[place.child.household_id].append(place)
-    known = sequences(place.pk for family in of_family.values() for place in family)
-    course = Course.objects.select_related("location").prefetch_related("sessions").get(pk=change.course_id)
+    states = place_states(place.pk for family in of_family.values() for place in family)
+    course = (
+        Course.objects.select_related("location")
+        .prefetch_related("sessions", "changes")
+        .get(pk=change.course_id)
+    )
     return [
-        MovedFamily(change, course, family, known, list(family[0].child.household.guardians.all()))
+        MovedFamily(change, course, family, states, list(family[0].child.household.guardians.all()))
         for family in of_family.values()
     ]
 
@@ -80,7 +84,7 @@ def _calendars(fact: MovedFamily, place: Enrollment) -> list[Snapshot]:
     if place.status not in IN_CALENDAR:
         return []
     place.course = fact.course
-    return calendar_facts(place, sequence=fact.sequences[place.pk])
+    return calendar_facts(place, state=fact.states[place.pk])
 
 
 def _ends_at(fact: MovedFamily) -> datetime.datetime:

@@ -21,7 +21,7 @@ from billing.models import (
 )
 from csf.dates import local_date
 from enrollments.models import CourseChange, EnrollmentTransition
-from notifications.facts.calendar import sequences
+from notifications.facts.calendar import place_states
 from notifications.facts.closing import is_session_cancelled
 from notifications.facts.due import DueInstallment, ExpiringCard, OverdueInstallment, with_story
 from notifications.facts.moved import MovedFamily, moved_families
@@ -120,7 +120,7 @@ def _class_start(order: Order) -> ClassStart | None:
     today = local_date(timezone.now())
     places: QuerySet[Any] = starting(after=today, until=today + timedelta(days=LOOK_AHEAD_DAYS))
     place = places.filter(order_item__order=order).order_by("first_on", "pk").first()
-    return ClassStart(place, sequences([place.pk])[place.pk]) if place else None
+    return ClassStart(place, place_states([place.pk])[place.pk]) if place else None
 
 
 def _class_moved(order: Order) -> MovedFamily | None:

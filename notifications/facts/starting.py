@@ -16,11 +16,10 @@ from enrollments.models import (
     CourseSession,
     Enrollment,
     EnrollmentStatus,
-    EnrollmentTransition,
     User,
 )
 from notifications.choices.readers import readers
-from notifications.facts.calendar import calendar_facts
+from notifications.facts.calendar import PlaceState, calendar_facts, entered_at
 from notifications.facts.snapshots import Snapshot, course_facts
 from notifications.spec import EmailSpec
 
@@ -32,8 +31,8 @@ class ClassStart:
     """The first session of a place, read by `starting`."""
 
     place: Any
-    sequence: int
-    """Of its calendar file."""
+    state: PlaceState
+    """For its calendar file."""
     amount_cents: int = 0
 
     def __str__(self) -> str:
@@ -74,8 +73,6 @@ def starting(*, after: datetime.date, until: datetime.date) -> QuerySet[Enrollme
     Adds `enrolled_on`, when the place was paid for or moved to, and `first_on`.
     """
     zone = ZoneInfo(settings.SCHOOL_TIME_ZONE)
-    paid = EnrollmentTransition.objects.filter(enrollment=OuterRef("pk"), to_status=EnrollmentStatus.ACTIVE)
-    paid_at = paid.exclude(from_status__in=ENROLLED).order_by("-pk").values("created_at")[:1]
     sessions = CourseSession.objects.filter(course=OuterRef("course"))
     to_come = sessions.filter(cancelled_at=None, held_on__gte=OuterRef("enrolled_on"))
     without_sessions = Case(When(~Exists(sessions), then=F("course__starts_on")))
@@ -85,7 +82,7 @@ def starting(*, after: datetime.date, until: datetime.date) -> QuerySet[Enrollme
     begins = Course.objects.filter(Q(starts_on__range=window) | Exists(soon), cancelled_at=None)
     places = Enrollment.objects.filter(status__in=ENROLLED, course__in=begins)
     return (
-        places.annotate(enrolled_on=TruncDate(Coalesce(Subquery(paid_at), "created_at"), tzinfo=zone))
+        places.annotate(enrolled_on=TruncDate(Coalesce(entered_at(), "created_at"), tzinfo=zone))
         .annotate(
             first_on=Coalesce(
                 Subquery(to_come.order_by("held_on", "start_time").values("held_on")[:1]), without_sessions
@@ -93,7 +90,9 @@ def starting(*, after: datetime.date, until: datetime.date) -> QuerySet[Enrollme
         )
         .filter(first_on__range=window)
         .select_related("child__household", "course__location")
-        .prefetch_related("course__sessions", Prefetch("child__household__guardians", readers()))
+        .prefetch_related(
+            "course__sessions", "course__changes", Prefetch("child__household__guardians", readers())
+        )
     )
 
 
@@ -117,7 +116,7 @@ def start_snapshot(start: ClassStart) -> Snapshot:
         "session_start": begins.isoformat(),
         "session_end": ends.isoformat(),
         "bring": [line.strip() for line in place.course.what_to_bring.splitlines() if line.strip()],
-        "calendars": calendar_facts(place, sequence=start.sequence),
+        "calendars": calendar_facts(place, state=start.state),
     }
 
 
