@@ -219,9 +219,7 @@ def by_icalendar(text):
 
 
 def by_vobject(text):
-    vars(vobject.icalendar)["__tzidMap"].pop(
-        settings.SCHOOL_TIME_ZONE, None
-    )  # it keeps the first one
+    vars(vobject.icalendar)["__tzidMap"].pop(settings.SCHOOL_TIME_ZONE, None)  # it keeps the first one
     for event in vobject.readOne(text).vevent_list:
         single = event.contents.get("recurrence-id")
         repeats = "rrule" in event.contents
