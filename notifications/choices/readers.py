@@ -1,20 +1,14 @@
 """Who of a family reads its emails: the guardian who leads it, and each other one who wants copies."""
 
-import datetime
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 
-from django.db.models import Exists, F, OuterRef, Q, QuerySet, Value
-from django.db.models.expressions import Combinable
-from django.db.models.functions import Coalesce
-
-from enrollments.models import Household, User
+from enrollments.models import LEAD_FIRST, Household, User
 from notifications.models import EmailPreference
-
-NEVER = Value(datetime.datetime.min.replace(tzinfo=datetime.UTC))
 
 
 def readers() -> QuerySet[User]:
     """Of all families, each one's lead first. Nobody who was shut out reads anything."""
-    return _active().filter(_leads() | _has_copies()).order_by(F("since").desc(), "pk")
+    return _active().filter(_leads() | _has_copies()).order_by(*LEAD_FIRST)
 
 
 def other_guardians(household: Household) -> QuerySet[User]:
@@ -29,15 +23,15 @@ def leads(user: User) -> bool:
 
 
 def _active() -> QuerySet[User]:
-    return User.objects.filter(is_active=True).alias(since=Coalesce("leads_since", NEVER))
+    return User.objects.filter(is_active=True)
 
 
-def _leads() -> Combinable:
-    """The same order as `LEAD_FIRST`, as a condition that PostgreSQL reads once for all families."""
-    before = Q(since__gt=OuterRef("since")) | Q(since=OuterRef("since"), pk__lt=OuterRef("pk"))
-    return ~Exists(_active().filter(before, household=OuterRef("household")))
+def _leads() -> Q:
+    """Of each family the first in the order of `LEAD_FIRST`."""
+    family = User.objects.filter(household=OuterRef("household"), is_active=True)
+    return Q(pk=Subquery(family.order_by(*LEAD_FIRST).values("pk")[:1]))
 
 
-def _has_copies() -> Exists:
+def _has_copies() -> Q:
     copies = EmailPreference.objects.filter(user=OuterRef("pk"), choice=EmailPreference.COPIES, is_on=True)
-    return Exists(copies)
+    return Q(Exists(copies))
