@@ -12,6 +12,7 @@ from billing.models import (
     BookDifference,
     Cancellation,
     Card,
+    CardAgreement,
     ChargeAttempt,
     ChargeKind,
     ChargeStatus,
@@ -173,6 +174,42 @@ def _charged_without_right() -> Any:
     return _pks(charged.filter(early | no_consent | of_another | without_plan))
 
 
+def _charged_a_card_not_agreed_for() -> Any:
+    """Under whatever consent: this card was never to pay this order."""
+    agreed = CardAgreement.objects.filter(card=OuterRef("card"), order=OuterRef("installment__order"))
+    charged = ChargeAttempt.objects.on_saved_cards().filter(card__isnull=False)
+    return _pks(charged.filter(~Q(Exists(agreed))))
+
+
+def _cards_of_another_family() -> list[str]:
+    """Charged, or agreed for an order or a place that is not of the card's own family."""
+    charged = ChargeAttempt.objects.exclude(card=None).exclude(
+        card__household=F("installment__order__household")
+    )
+    orders = CardAgreement.objects.exclude(order=None).exclude(order__household=F("card__household"))
+    places = CardAgreement.objects.exclude(waitlist_consent=None).exclude(
+        waitlist_consent__enrollment__child__household=F("card__household")
+    )
+    return [
+        *(f"attempt {pk}" for pk in _pks(charged)),
+        *(f"agreement {pk}" for pk in [*_pks(orders), *_pks(places)]),
+    ]
+
+
+def _two_cards_for_one_thing() -> list[str]:
+    """The database refuses them; this sees that it still does."""
+    current = CardAgreement.objects.current().order_by()
+    return [
+        f"{name} {row[name]}"
+        for name in ("order", "waitlist_consent")
+        for row in current.exclude(**{name: None}).values(name).annotate(n=Count("pk")).filter(n__gt=1)
+    ]
+
+
+def _replaced_cards_that_pay() -> Any:
+    return _pks(CardAgreement.objects.current().filter(card__replaced_at__isnull=False))
+
+
 def _too_many_tries() -> list[Any]:
     automatic = ChargeAttempt.objects.filter(kind=ChargeKind.AUTO, status__in=EXECUTED)
     a_day = automatic.values("installment", "charged_on").annotate(tries=Count("pk")).filter(tries__gt=1)
@@ -257,6 +294,10 @@ INVARIANTS = [
     Invariant("M10", "payments with refunds above them", _refunded_above_the_payment),
     Invariant("M10", "refunds approved by nobody, or by who asked above the limit", _refunded_without_right),
     Invariant("M11", "automatic charges before the due date or without consent", _charged_without_right),
+    Invariant("M11", "charges of a card that was not agreed for their order", _charged_a_card_not_agreed_for),
+    Invariant("M11", "cards that pay for another family", _cards_of_another_family),
+    Invariant("M11", "orders and places with two current cards", _two_cards_for_one_thing),
+    Invariant("M11", "cards that were replaced and still pay", _replaced_cards_that_pay),
     Invariant("M12", "installments charged too often", _too_many_tries),
     Invariant("M12", "charges of a card that was refused for good before", _asked_after_a_hard_no),
     Invariant("M13", "installments in a state that they cannot be in", lambda: illegal_states(Installment)),

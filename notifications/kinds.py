@@ -8,6 +8,7 @@ class EmailKind(models.TextChoices):
     ORDER_CONFIRMATION = "order_confirmation", _("Order confirmation")
     PAYMENT_SUCCESS = "payment_success", _("Payment received")
     PAYMENT_FAILED = "payment_failed", _("Payment failed")
+    CARD_NEEDED = "card_needed", _("Another card needed")
     AUTHENTICATION_NEEDED = "authentication_needed", _("Payment to be confirmed")
     INSTALLMENT_REMINDER = "installment_reminder", _("Payment reminder")
     OVERDUE_NOTICE = "overdue_notice", _("Payment overdue")

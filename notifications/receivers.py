@@ -15,6 +15,7 @@ from billing.models import (
     ClosureLineTransition,
     Credit,
     CreditCause,
+    InstallmentTransition,
     Payment,
     RefundCause,
     RefundStatus,
@@ -27,7 +28,7 @@ from notifications.facts.moved import moved_families
 from notifications.kinds import EmailKind
 from notifications.outbox import notify
 from notifications.sending import suppression
-from notifications.which import charge_kind, enrollment_kind, order_kind
+from notifications.which import charge_kind, enrollment_kind, installment_kind, order_kind
 from orders.models import OrderTransition
 
 
@@ -46,6 +47,12 @@ def enrollment_moved(instance: EnrollmentTransition, created: bool, raw: bool, *
 @receiver(post_save, sender=ChargeAttemptTransition, dispatch_uid="notifications.charge_moved")
 def charge_moved(instance: ChargeAttemptTransition, created: bool, raw: bool, **kwargs: Any) -> None:
     if created and not raw and (kind := charge_kind(instance)):
+        notify(kind, [instance])
+
+
+@receiver(post_save, sender=InstallmentTransition, dispatch_uid="notifications.installment_moved")
+def installment_moved(instance: InstallmentTransition, created: bool, raw: bool, **kwargs: Any) -> None:
+    if created and not raw and (kind := installment_kind(instance)):
         notify(kind, [instance])
 
 

@@ -18,6 +18,7 @@ from billing.models import (
     ChargeKind,
     ChargeStatus,
     InstallmentStatus,
+    InstallmentTransition,
     Payment,
     RefundStatus,
     RefundTransition,
@@ -38,6 +39,7 @@ from notifications.facts.moved import CLASS_MOVED
 from notifications.facts.snapshots import (
     authentication_snapshot,
     cancellation_snapshot,
+    card_needed_snapshot,
     card_snapshot,
     decline_snapshot,
     enrollment_snapshot,
@@ -86,6 +88,17 @@ def _still_unconfirmed(facts: Iterable[int]) -> set[int]:
         chargeattempt__installment__order__status__in=ALIVE,
     )
     return set(waiting.values_list("pk", flat=True))
+
+
+def _still_needs_card(facts: Iterable[int]) -> set[int]:
+    moved = InstallmentTransition.objects.filter(
+        pk__in=facts,
+        installment__status=InstallmentStatus.NEEDS_CARD,
+        installment__held_at=None,
+        installment__order__charges_paused_at=None,
+        installment__order__status=OrderStatus.CONFIRMED,
+    )
+    return set(moved.values_list("pk", flat=True))
 
 
 def _still_refunded(facts: Iterable[int]) -> set[int]:
@@ -230,6 +243,16 @@ EMAILS: dict[EmailKind, EmailSpec] = {
         delay=_decline_delay,
         priority=3,
         still_true=_still_declined,
+    ),
+    EmailKind.CARD_NEEDED: EmailSpec(
+        recipients=lambda fact: guardians(fact.installment.order.household),
+        snapshot=card_needed_snapshot,
+        key=lambda fact: f"installment:{fact.installment_id}:card:{fact.pk}",
+        accent="red",
+        is_copy_harmless=True,
+        expires=_in(timedelta(days=3)),
+        priority=3,
+        still_true=_still_needs_card,
     ),
     EmailKind.AUTHENTICATION_NEEDED: EmailSpec(
         recipients=_charged_family,

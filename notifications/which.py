@@ -1,6 +1,13 @@
 """Which kind of email a change of status owes the family, if any."""
 
-from billing.models import ChargeAttempt, ChargeAttemptTransition, ChargeKind, ChargeStatus
+from billing.models import (
+    ChargeAttempt,
+    ChargeAttemptTransition,
+    ChargeKind,
+    ChargeStatus,
+    InstallmentStatus,
+    InstallmentTransition,
+)
 from enrollments.models import EnrollmentStatus, EnrollmentTransition, WaitlistTier
 from enrollments.waitlist import LEFT_BY_FAMILY, OFFERS_ENDED
 from notifications.kinds import EmailKind
@@ -42,6 +49,12 @@ def charge_kind(moved: ChargeAttemptTransition) -> EmailKind | None:
         case ChargeStatus.NEEDS_AUTH:
             return EmailKind.AUTHENTICATION_NEEDED
     return None
+
+
+def installment_kind(moved: InstallmentTransition) -> EmailKind | None:
+    """Nothing was tried, because its card cannot be charged; of a try that failed its attempt tells."""
+    untried = moved.from_status in {InstallmentStatus.SCHEDULED, InstallmentStatus.RETRY_WAIT}
+    return EmailKind.CARD_NEEDED if untried and moved.to_status == InstallmentStatus.NEEDS_CARD else None
 
 
 def enrollment_kind(moved: EnrollmentTransition) -> EmailKind | None:

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 
 from billing.admin.plan_forms import PlanForm, Preview
-from billing.models import Card, CardUpdate, Consent, PaymentPlan
+from billing.models import Card, CardAgreement, CardUpdate, Consent, PaymentPlan
 from csf.admin import ReadOnlyAdmin
 from csf.archive import ArchiveAdmin
 from csf.money import percent_text
@@ -58,10 +58,20 @@ class CardAdmin(ReadOnlyAdmin):
         "saved_at",
         "replaced_at",
         "refused_at",
+        "gone_at",
     ]
     list_filter = ["brand", "saved_at", ("refused_at", admin.EmptyFieldListFilter)]
     list_select_related = ["household"]
     search_fields = ["household__name", "last4"]
+    ordering = ["-pk"]
+
+
+@admin.register(CardAgreement)
+class CardAgreementAdmin(ReadOnlyAdmin):
+    list_display = ["card", "order", "waitlist_consent", "agreed_by", "agreed_at", "ended_at"]
+    list_filter = ["agreed_at", ("ended_at", admin.EmptyFieldListFilter)]
+    list_select_related = ["card", "order", "waitlist_consent__enrollment__child", "agreed_by"]
+    search_fields = ["order__number", "card__last4", "card__household__name"]
     ordering = ["-pk"]
 
 

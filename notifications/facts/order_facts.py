@@ -16,6 +16,7 @@ from billing.models import (
     ClosureLineTransition,
     CreditCause,
     Installment,
+    InstallmentTransition,
     RefundStatus,
     RefundTransition,
 )
@@ -27,7 +28,7 @@ from notifications.facts.due import DueInstallment, ExpiringCard, OverdueInstall
 from notifications.facts.moved import MovedFamily, moved_families
 from notifications.facts.starting import ClassStart, starting
 from notifications.kinds import EmailKind
-from notifications.which import charge_kind, enrollment_kind, order_kind
+from notifications.which import charge_kind, enrollment_kind, installment_kind, order_kind
 from orders.models import Order
 
 Row = TypeVar("Row", bound=models.Model)
@@ -66,6 +67,11 @@ def _moved_charge(kind: EmailKind) -> Find:
         )
 
     return find
+
+
+def _card_needed(order: Order) -> InstallmentTransition | None:
+    rows = InstallmentTransition.objects.filter(installment__order=order)
+    return _newest(rows.select_related("installment__order"), lambda fact: bool(installment_kind(fact)))
 
 
 def _cancellation(order: Order) -> CancellationTransition | None:
@@ -134,6 +140,7 @@ FINDS: Mapping[EmailKind, Find] = {
     EmailKind.ORDER_CONFIRMATION: _moved_order(EmailKind.ORDER_CONFIRMATION),
     EmailKind.PAYMENT_SUCCESS: lambda order: order.payments.order_by("-pk").first(),
     EmailKind.PAYMENT_FAILED: _moved_charge(EmailKind.PAYMENT_FAILED),
+    EmailKind.CARD_NEEDED: _card_needed,
     EmailKind.AUTHENTICATION_NEEDED: _moved_charge(EmailKind.AUTHENTICATION_NEEDED),
     EmailKind.INSTALLMENT_REMINDER: _due,
     EmailKind.OVERDUE_NOTICE: _overdue,

@@ -7,6 +7,7 @@ import datetime
 from typing import Any
 
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from billing.chargeable import why_not_charged, will_be_charged
 from billing.credits import spent_on
@@ -22,11 +23,13 @@ from billing.models import (
     ChargeStatus,
     Installment,
     InstallmentStatus,
+    InstallmentTransition,
     Payment,
     PaymentMethod,
     RefundStatus,
     RefundTransition,
 )
+from billing.models.cards import CARD_EXPIRED, CARD_GONE, CARD_OUTDATED, CARD_REFUSED
 from billing.models.money import OPEN_INSTALLMENT
 from billing.paying import next_charge_on
 from csf.dates import local_date
@@ -39,6 +42,13 @@ from orders.models import Order, OrderItem, OrderTransition
 
 Snapshot = dict[str, Any]
 FINAL_STAGE = 4
+NO_CARD_WORDS = gettext_lazy("No card is saved for it.")
+CARD_WORDS = {
+    CARD_GONE: gettext_lazy("The card is no longer saved with our payment provider."),
+    CARD_REFUSED: gettext_lazy("The bank has refused the card for good."),
+    CARD_OUTDATED: gettext_lazy("The bank asks for another card."),
+    CARD_EXPIRED: gettext_lazy("The card has expired."),
+}
 
 
 def guardians(household: Household, *, and_who: User | None = None) -> list[User]:
@@ -159,6 +169,15 @@ def _stage(installment: Installment) -> int:
         return FINAL_STAGE - 1
     declined = installment.attempts.filter(kind=ChargeKind.AUTO, status=ChargeStatus.DECLINED).count()
     return min(max(declined, 1), 2)
+
+
+def card_needed_snapshot(fact: InstallmentTransition) -> Snapshot:
+    """The card that would have been charged, if there is one, and why it cannot be."""
+    installment = with_story(Installment.objects.filter(pk=fact.installment_id)).get()
+    card = DueInstallment(installment).card
+    today = local_date(timezone.now())
+    words = CARD_WORDS.get(card.why_not_charged(max(today, installment.due_on))) if card else None
+    return _installment_story(installment) | _card_facts(card) | {"reason": str(words or NO_CARD_WORDS)}
 
 
 def authentication_snapshot(fact: ChargeAttemptTransition) -> Snapshot:

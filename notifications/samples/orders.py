@@ -288,6 +288,12 @@ SAMPLES: dict[EmailKind, dict[str, Context]] = {
         "saved_card_huge": _charge_decline(**HUGE),
         "saved_card_hostile": _charge_decline(**HOSTILE_FAMILY, reason=HOSTILE),
     },
+    EmailKind.CARD_NEEDED: {
+        "minimal": _installment(**BARE, reason="No card is saved for it."),
+        "typical": _installment(reason="The card has expired."),
+        "huge": _installment(**HUGE, reason="The card is no longer saved with our payment provider."),
+        "hostile": _installment(**HOSTILE_FAMILY, reason=HOSTILE),
+    },
     EmailKind.AUTHENTICATION_NEEDED: {
         "minimal": _installment(**BARE, status="needs_auth"),
         "typical": _installment(status="needs_auth"),

@@ -15,6 +15,7 @@ from billing.dunning import start_charges
 from billing.models import (
     Cancellation,
     Card,
+    CardAgreement,
     ChargeAttempt,
     Credit,
     Installment,
@@ -28,7 +29,14 @@ from billing.refunds import approve
 from csf.invariants import registered, violations
 from enrollments.models import Child, Course, Enrollment
 from orders.models import Order, OrderItem
-from tests.factories import create_cart, create_child, create_course, create_household, create_staff
+from tests.factories import (
+    create_cart,
+    create_child,
+    create_course,
+    create_household,
+    create_order,
+    create_staff,
+)
 from tests.shop import hear, open_page
 
 
@@ -224,6 +232,29 @@ def too_early(order):
     ChargeAttempt.objects.filter(kind="auto").update(charged_on=timezone.localdate())
 
 
+def charged_without_consent(order):
+    Installment.objects.filter(number=2).update(consent=None)
+
+
+def charged_another_card(order):
+    CardAgreement.objects.update(order=create_order(household=order.household))
+
+
+def card_of_another_family(order):
+    Card.objects.update(household=create_household())
+
+
+def two_current_cards(order):
+    sql("DROP INDEX billing_cardagreement_one_an_order")
+    [agreement] = CardAgreement.objects.all()
+    agreement.pk = None
+    agreement.save()
+
+
+def replaced_and_paying(order):
+    Card.objects.update(replaced_at=timezone.now())
+
+
 def twice_a_day(order):
     sql("DROP INDEX billing_chargeattempt_auto_once_a_day")
     attempt = ChargeAttempt.objects.get(kind="auto")
@@ -316,6 +347,11 @@ def given_back_unspent(order):
         (cancellation_stuck, "Y1"),
         (other_amount, "M9"),
         (too_early, "M11"),
+        (charged_without_consent, "M11"),
+        (charged_another_card, "M11"),
+        (card_of_another_family, "M11"),
+        (two_current_cards, "M11"),
+        (replaced_and_paying, "M11"),
         (twice_a_day, "M12"),
         (asked_again, "M12"),
         (jumped, "M13"),

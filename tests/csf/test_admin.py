@@ -34,7 +34,6 @@ from billing.cancel import cancel_enrollment
 from billing.models import (
     BookDifference,
     Cancellation,
-    Card,
     CardUpdate,
     ChargeAttempt,
     ChargeStatus,
@@ -82,6 +81,7 @@ from notifications.models import (
 )
 from orders.models import Order, OrderItem, PromoCode, PromoRedemption, PromoUse
 from tests.factories import (
+    create_card,
     create_child,
     create_course,
     create_guardian,
@@ -243,9 +243,7 @@ def create_plan_rows(order, number):
         order=order, plan=plan, given_by=order.placed_by, text=HOSTILE, schedule=[], given_at=timezone.now()
     )
     InstallmentNote.objects.create(installment=order.installments.first(), by=order.placed_by, text=HOSTILE)
-    Card.objects.create(
-        household=order.household, stripe_payment_method_id=f"pm_{number}", brand=HOSTILE[:30]
-    )
+    create_card(order, brand=HOSTILE[:30])
     CardUpdate.objects.create(
         household=order.household, requested_by=order.placed_by, stripe_session_id=f"cs_setup_{number}"
     )
