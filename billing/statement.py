@@ -9,7 +9,15 @@ from datetime import timedelta
 from django.db.models import Prefetch
 
 from billing.cards import Use
-from billing.models import ChargeAttempt, ChargeKind, Installment, InstallmentStatus
+from billing.chargeable import why_not_charged
+from billing.models import (
+    Card,
+    CardAgreement,
+    ChargeAttempt,
+    ChargeKind,
+    Installment,
+    InstallmentStatus,
+)
 from billing.models.cards import CARD_EXPIRED, CARD_GONE, CARD_OUTDATED, CARD_REFUSED, NO_CARD
 from billing.models.money import OPEN_INSTALLMENT
 from csf.templatetags.csf_format import day
@@ -61,7 +69,10 @@ def statement_of(household: Household, *, on: datetime.date) -> Statement:
     current = OrderItem.objects.filter(moved_to=None)
     lines = lines_of(
         shown.select_related("order", "payment")
-        .prefetch_related(Prefetch("order__items", current.select_related("child", "course")))
+        .prefetch_related(
+            Prefetch("order__items", current.select_related("child", "course")),
+            Prefetch("order__card_agreements", CardAgreement.objects.select_related("card")),
+        )
         .order_by("due_on", "order", "number"),
         on=on,
     )
@@ -71,6 +82,12 @@ def statement_of(household: Household, *, on: datetime.date) -> Statement:
         coming=[line for line in unpaid if line.installment.due_on > on],
         paid=[line for line in reversed(lines) if line.installment.status == InstallmentStatus.PAID],
     )
+
+
+def _paying_card(installment: Installment) -> Card | None:
+    """In Python: pages prefetch the agreements of their orders."""
+    agreements = installment.order.card_agreements.all()
+    return next((agreement.card for agreement in agreements if agreement.ended_at is None), None)
 
 
 def lines_of(installments: Iterable[Installment], *, on: datetime.date) -> list[Line]:
@@ -118,6 +135,8 @@ def _open_state(installment: Installment, *, on: datetime.date) -> State:
         case InstallmentStatus.RETRY_WAIT:
             assert installment.next_try_on is not None
             text = f"We charge your card on {day(installment.next_try_on)}, or you pay now."
+            if why_not_charged(installment, _paying_card(installment), on=installment.next_try_on):
+                text = "It is not charged by itself any more. Please pay now, or add another card."
             return State("Overdue" if late == "overdue" else "To be tried again", late, text, can_pay=True)
     if installment.due_on > on:
         return State("Coming", "coming", "", can_pay=True)

@@ -147,7 +147,10 @@ def order(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     today = local_date(timezone.now())
     coming = CourseSession.objects.filter(held_on__gte=today, cancelled_at=None)
     orders = orders.prefetch_related(
-        "installments", "payments", Prefetch("items__course__sessions", coming, to_attr="coming")
+        "installments",
+        "payments",
+        "card_agreements__card",
+        Prefetch("items__course__sessions", coming, to_attr="coming"),
     )
     found = get_object_or_404(orders, public_id=public_id)
     # A line that a child moved to has its own price; the total is what was agreed at placing.
