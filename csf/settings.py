@@ -115,7 +115,7 @@ MIDDLEWARE = [
 
 ROOT_URLCONF = "csf.urls"
 WSGI_APPLICATION = "csf.wsgi.application"
-FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
+FORM_RENDERER = "csf.forms.Renderer"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",

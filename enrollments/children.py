@@ -1,7 +1,7 @@
 """The children of a family, as their parents enter them."""
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from django.db import transaction
 from django.db.models import Prefetch, QuerySet
@@ -9,14 +9,17 @@ from django.db.models import Prefetch, QuerySet
 from enrollments.forms import one_line
 from enrollments.models import Child, Course, CourseSession, EmergencyContact, Enrollment, Household
 
+CONTACT_COLUMNS = ["name", "phone", "relationship", "is_primary"]
+
 
 class AlreadyInFamily(Exception):
     """A child of this name and birthday is there already."""
 
 
 @transaction.atomic
-def save_child(*, child: Child, contacts: Sequence[EmergencyContact]) -> None:
-    """Write the child with exactly these contacts. Raises AlreadyInFamily.
+def save_child(*, child: Child, contacts: Sequence[EmergencyContact], same_for: Iterable[Child] = ()) -> None:
+    """Write the child with exactly these contacts, which its siblings in `same_for` get too. Raises
+    AlreadyInFamily.
 
     The household's lock puts two presses of the button, and two open windows, one after the other.
     """
@@ -25,10 +28,13 @@ def save_child(*, child: Child, contacts: Sequence[EmergencyContact]) -> None:
     if any(_name(sibling) == _name(child) for sibling in siblings):
         raise AlreadyInFamily
     child.save()
-    child.emergency_contacts.all().delete()
-    for contact in contacts:
-        contact.child = child
-    EmergencyContact.objects.bulk_create(contacts)
+    everyone = [child, *same_for]
+    EmergencyContact.objects.filter(child__in=everyone).delete()
+    EmergencyContact.objects.bulk_create(
+        EmergencyContact(child=one, **{name: getattr(contact, name) for name in CONTACT_COLUMNS})
+        for one in everyone
+        for contact in contacts
+    )
 
 
 def _name(child: Child) -> str:

@@ -1,6 +1,6 @@
 import datetime
 import re
-from typing import Any
+from typing import Any, ClassVar
 from unicodedata import normalize
 
 from django import forms
@@ -32,12 +32,17 @@ class LineField(forms.CharField):
 class NameField(LineField):
     """The name of a person. Mail programs make links of addresses, so a name must not hold one."""
 
+    default_error_messages: ClassVar[dict[str, Any]] = {
+        "web_address": "A name cannot hold a web address.",
+        "no_letters": "Type the name in letters.",
+    }
+
     def validate(self, value: str) -> None:
         super().validate(value)
         if value and "://" in value:
-            raise forms.ValidationError("A name cannot hold a web address.")
+            raise forms.ValidationError(self.error_messages["web_address"], code="web_address")
         if value and not any(character.isalpha() for character in value):
-            raise forms.ValidationError("Type the name in letters.")
+            raise forms.ValidationError(self.error_messages["no_letters"], code="no_letters")
 
 
 class LastNameField(NameField):
@@ -80,7 +85,13 @@ class ContactForm(forms.Form):
     name = NameField(max_length=100)
     phone = LineField(max_length=30, widget=forms.TextInput({"type": "tel"}))
     relationship = NameField(
-        max_length=60, label="Relationship to the child", help_text="For example mother, uncle or neighbor."
+        max_length=60,
+        label="Relationship to the child",
+        help_text="For example mother, uncle or neighbor.",
+        error_messages={
+            "web_address": "Say who this person is to the child, without a web address.",
+            "no_letters": "Say in words who this person is to the child.",
+        },
     )
     is_primary = forms.BooleanField(label="Call this person first", required=False)
 

@@ -1,4 +1,5 @@
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import messages
@@ -11,7 +12,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 
 from csf.dates import local_date
-from enrollments.children import AlreadyInFamily, children_with_classes, save_child
+from enrollments.children import CONTACT_COLUMNS, AlreadyInFamily, children_with_classes, save_child
 from enrollments.families import household_of
 from enrollments.first_sign_in import sign_in, tokens
 from enrollments.forms import ChildForm, ContactFormSet
@@ -39,27 +40,52 @@ def _child_page(request: HttpRequest, child: Child) -> HttpResponse:
     """The form of a new or known child with its contacts; afterwards back to where the parent came from."""
     sent = request.POST if request.method == "POST" else None
     form = ChildForm(sent, child=child, on=local_date(timezone.now()))
-    contacts = ContactFormSet(sent, prefix="contacts", initial=_known_contacts(child))
+    siblings = list(child.household.children.exclude(pk=child.pk).prefetch_related("emergency_contacts"))
+    known, same_as = _known_contacts(child, siblings)
+    contacts = ContactFormSet(sent, prefix="contacts", initial=known)
     is_new, back = child.pk is None, _way_back(request)
     if sent is not None and all([form.is_valid(), contacts.is_valid()]):
         for name, value in form.cleaned_data.items():
             setattr(child, name, value)
         filled = [contact.cleaned_data for contact in contacts if contact.has_changed()]
         try:
-            save_child(child=child, contacts=[EmergencyContact(**fields) for fields in filled])
+            save_child(
+                child=child,
+                contacts=[EmergencyContact(**fields) for fields in filled],
+                same_for=siblings if "same_for_all" in request.POST else [],
+            )
         except AlreadyInFamily:
             form.add_error(None, f"{child} with this date of birth is in your family already.")
         else:
             messages.success(request, f"{child.first_name} was {'added' if is_new else 'saved'}.")
             return redirect(back)
-    context = {"form": form, "contacts": contacts, "is_new": is_new, "child": child, "back": back}
+    context = {
+        "form": form,
+        "contacts": contacts,
+        "is_new": is_new,
+        "child": child,
+        "back": back,
+        "siblings": siblings,
+        "same_as": same_as,
+        "is_shared": "same_for_all" in sent
+        if sent is not None
+        else all(_contacts_of(sibling) == known for sibling in siblings),
+    }
     return render(request, "enrollments/child.html", context)
 
 
-def _known_contacts(child: Child) -> list[Any]:
-    if child.pk is None:
-        return []
-    return list(child.emergency_contacts.values("name", "phone", "relationship", "is_primary"))
+def _known_contacts(child: Child, siblings: Sequence[Child]) -> tuple[list[Any], Child | None]:
+    """The child's own contacts; for one that has none, those of a sibling, with whose they are."""
+    own = _contacts_of(child) if child.pk else []
+    same_as = next((sibling for sibling in siblings if _contacts_of(sibling)), None)
+    return (own, None) if own or same_as is None else (_contacts_of(same_as), same_as)
+
+
+def _contacts_of(child: Child) -> list[Any]:
+    return [
+        {name: getattr(contact, name) for name in CONTACT_COLUMNS}
+        for contact in child.emergency_contacts.all()
+    ]
 
 
 def _way_back(request: HttpRequest) -> str:

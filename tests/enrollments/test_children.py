@@ -1,6 +1,7 @@
 """The family's children and whom to call about them."""
 
 import datetime
+import re
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -140,6 +141,7 @@ def test_a_child_may_be_born_today():
         ([contact(phone="call me")], "Type the whole number, with its area code."),
         ([contact(phone="")], "This field is required."),
         ([contact(relationship="")], "This field is required."),
+        ([contact(relationship="123")], "Say in words who this person is to the child."),
         ([contact(name="see http://x.example")], "A name cannot hold a web address."),
         ([contact(phone="1" * 31)], "Ensure this value has at most 30 characters (it has 31)."),
         ([contact(), {"name": "Only a name"}], "This field is required."),
@@ -295,6 +297,7 @@ def test_the_pages_take_the_same_queries_for_1_and_3_rows():
     order = create_order(courses=[create_course()])
     household, client = order.household, parent_of(order.household)
     child = household.children.get()
+    create_child(household=household)
     listing, editing = (
         queries(client, "/account/children/"),
         queries(client, f"/account/children/{child.public_id}/"),
@@ -351,3 +354,65 @@ def test_browsers_can_fill_in_the_form():
         assert f'autocomplete="{purpose}"' in page
     assert 'autocomplete="section-contacts-0 name"' in page
     assert 'autocomplete="section-contacts-1 tel"' in page
+
+
+# --- Contacts that siblings share ---------------------------------------------------------------------------
+
+
+def contact_names(child):
+    return [one.name for one in child.emergency_contacts.all()]
+
+
+def test_a_new_child_starts_with_the_contacts_of_a_sibling():
+    household = create_household()
+    sibling = household.children.get()
+    create_contact(child=sibling, name="Uncle Bo", is_primary=True)
+    client = parent_of(household)
+
+    page = client.get(ADD)
+
+    assert f"Filled in as for {sibling.first_name}" in words(page)
+    assert [form["name"].value() for form in page.context["contacts"]] == ["Uncle Bo", "Gran Garcia", None]
+    assert page.context["is_shared"]
+    assert "Use these contacts for" not in words(parent_of(create_household(children=0)).get(ADD))
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_contacts_are_changed_for_all_children_or_for_one(is_shared):
+    household = create_household(children=3)
+    child, *siblings = household.children.all()
+    stranger = create_household().children.get()
+    client = parent_of(household)
+    url = f"/account/children/{child.public_id}/"
+
+    client.post(url, filled(contact(1), contact(2)) | ({"same_for_all": "1"} if is_shared else {}))
+
+    assert contact_names(child) == ["Gran B", "Gran C"]
+    for sibling in siblings:
+        assert contact_names(sibling) == (["Gran B", "Gran C"] if is_shared else ["Gran Garcia"])
+    assert contact_names(stranger) == ["Gran Garcia"]
+    assert client.get(url).context["is_shared"] == is_shared
+
+
+# --- Errors -------------------------------------------------------------------------------------------------
+
+
+def test_a_long_form_with_errors_lists_them_with_links_and_focuses_the_first():
+    page = parent_of(create_household(children=0)).post(
+        ADD, filled(contact(phone="1"), {"name": "Only a name"}, born_on="2999-01-01")
+    )
+
+    assert (
+        "Please check: Date of birth : This day is still to come. "
+        "Contact 1, phone : Type the whole number, with its area code. "
+        "Contact 2, phone : This field is required. "
+        "Contact 2, relationship to the child : This field is required."
+    ) in words(page)
+    for field in re.findall(r'<li><a href="#([^"]+)"', page.text):
+        assert f'id="{field}"' in page.text
+    [first] = re.findall(r"<input[^>]*autofocus[^>]*>", page.text)[:1]
+    assert 'name="born_on"' in first
+
+
+def test_a_form_without_errors_takes_no_focus():
+    assert "autofocus" not in parent_of(create_household(children=0)).get(ADD).text
