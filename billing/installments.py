@@ -5,7 +5,7 @@ its Stripe invoice and sees it void; if it turns out paid, the money is recorded
 """
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from django.conf import settings
@@ -109,18 +109,7 @@ def split(
     note = f"split, {money_text(second_cents)} of it due on {day(second_on)}: {_given(reason)}"
     with _ended(installment, by, note) as locked:
         locked.move(InstallmentStatus.CANCELLED, by=by, reason=note[:300])
-        numbers = locked.order.installments.order_by("-number").values_list("number", flat=True)
-        parts = [(numbers[0] + 1, locked.due_on, first_cents), (numbers[0] + 2, second_on, second_cents)]
-        first, second = (
-            Installment.objects.create(
-                order=locked.order,
-                number=number,
-                due_on=due_on,
-                amount_cents=cents,
-                consent=locked.consent,
-            )
-            for number, due_on, cents in parts
-        )
+        first, second = _in_parts(locked, [(locked.due_on, first_cents), (second_on, second_cents)])
     return first, second
 
 
@@ -137,21 +126,57 @@ def cancel(*, installment: Installment, by: User, reason: str) -> None:
 
 
 def record_offline(
-    *, installment: Installment, by: User, reason: str, method: PaymentMethod, received_at: datetime.datetime
+    *,
+    installment: Installment,
+    by: User,
+    reason: str,
+    method: PaymentMethod,
+    received_at: datetime.datetime,
+    cents: int | None = None,
+    check_number: str = "",
 ) -> Payment:
-    """Money that came as cash or by check."""
+    """Money that came as cash or by check: all of the installment, or `cents` of it; the rest stays due."""
     _refuse_own_family(installment, by)
-    note = f"paid by {method.label}: {_given(reason)}"
+    cents = installment.amount_cents if cents is None else cents
+    rest_cents = installment.amount_cents - cents
+    if cents <= 0 or rest_cents < 0:
+        raise NotPossible(f"Only {money_text(installment.amount_cents)} is open.")
+    if 0 < rest_cents < settings.MINIMUM_CHARGE_CENTS:
+        raise NotPossible(f"The rest, {money_text(rest_cents)}, would be too little to be charged.")
+    how = f"{method.label} {check_number}".strip()
+    part = f"{money_text(cents)} " if rest_cents else ""
+    note = f"{part}paid by {how}: {_given(reason)}"
     with _ended(installment, by, note) as locked:
+        if rest_cents:
+            locked.move(InstallmentStatus.CANCELLED, by=by, reason=note[:300])
+            was_due_on = locked.due_on
+            locked, _ = _in_parts(locked, [(was_due_on, cents), (was_due_on, rest_cents)])
         locked.move(InstallmentStatus.PAID, by=by, reason=note[:300])
         return Payment.objects.create(
             order=locked.order,
             installment=locked,
-            amount_cents=locked.amount_cents,
+            amount_cents=cents,
             currency=locked.order.currency,
             method=method,
             received_at=received_at,
+            check_number=check_number,
         )
+
+
+def _in_parts(installment: Installment, parts: Sequence[tuple[datetime.date, int]]) -> list[Installment]:
+    """New installments in the place of one that is cancelled, because its invoice at Stripe is for the whole
+    amount. They keep its agreement."""
+    numbers = installment.order.installments.order_by("-number").values_list("number", flat=True)
+    return [
+        Installment.objects.create(
+            order=installment.order,
+            number=number,
+            due_on=due_on,
+            amount_cents=cents,
+            consent=installment.consent,
+        )
+        for number, (due_on, cents) in enumerate(parts, start=numbers[0] + 1)
+    ]
 
 
 def _finish(installment: Installment, by: User, note: str, to: InstallmentStatus) -> None:

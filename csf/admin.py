@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.options import IS_POPUP_VAR
 from django.db import models
@@ -245,7 +246,12 @@ class ModelAdmin(UnfoldModelAdmin):
         return readable(super().get_list_display(request))
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
-        return field_for_hundredths(db_field) or super().formfield_for_dbfield(db_field, request, **options)
+        field = field_for_hundredths(db_field) or super().formfield_for_dbfield(db_field, request, **options)
+        if isinstance(db_field, models.DateTimeField) and field is not None:
+            field.help_text = (
+                f"{db_field.help_text} Time at the school ({settings.SCHOOL_TIME_ZONE}).".strip()
+            )
+        return field
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """A page that only shows has money and percentages; the form of a new row only what is typed."""

@@ -57,7 +57,18 @@ def configuration(**kwargs: Any) -> Iterable[CheckMessage]:
         yield from _production()
 
 
+def _school() -> Iterable[CheckMessage]:
+    """Parents read these on each page and in each email; the phone may be left out."""
+    for name, of_demo in settings.DEMO_SCHOOL.items():
+        value = getattr(settings, name)
+        if not value and name != "SCHOOL_PHONE":
+            yield Error(f"Set {name}: parents read it on each page and in each email.", id="csf.E050")
+        elif value == of_demo:
+            yield Error(f"{name} is still the demo's: {value!r}.", id="csf.E051")
+
+
 def _production() -> Iterable[CheckMessage]:
+    yield from _school()
     mode = "live" if settings.STRIPE_LIVE_MODE else "test"
     if not settings.STRIPE_SECRET_KEY.startswith((f"sk_{mode}_", f"rk_{mode}_")):
         yield Error(f"Set STRIPE_{mode.upper()}_SECRET_KEY to a {mode} key of your account.", id="csf.E004")

@@ -41,10 +41,18 @@ CSRF_TRUSTED_ORIGINS: list[str] = [SITE_URL]
 
 # --- The school ---------------------------------------------------------------------------------------------
 
-SCHOOL_NAME: str = env.str("SCHOOL_NAME", "Bright Sparks Academy")
-SCHOOL_EMAIL: str = env.str("SCHOOL_EMAIL", "office@brightsparks.example")
-SCHOOL_PHONE: str = env.str("SCHOOL_PHONE", "+1 555 0100")
-SCHOOL_ADDRESS: str = env.str("SCHOOL_ADDRESS", "12 Harbour Street, Springfield")
+# The demo's school, of which production shows parents nothing.
+DEMO_SCHOOL = {
+    "SCHOOL_NAME": "Bright Sparks Academy",
+    "SCHOOL_EMAIL": "office@brightsparks.example",
+    "SCHOOL_PHONE": "+1 555 0100",
+    "SCHOOL_ADDRESS": "12 Harbour Street, Springfield",
+}
+_unset = dict.fromkeys(DEMO_SCHOOL, "") if IS_PRODUCTION else DEMO_SCHOOL
+SCHOOL_NAME: str = env.str("SCHOOL_NAME", _unset["SCHOOL_NAME"])
+SCHOOL_EMAIL: str = env.str("SCHOOL_EMAIL", _unset["SCHOOL_EMAIL"])
+SCHOOL_PHONE: str = env.str("SCHOOL_PHONE", _unset["SCHOOL_PHONE"])
+SCHOOL_ADDRESS: str = env.str("SCHOOL_ADDRESS", _unset["SCHOOL_ADDRESS"])
 SCHOOL_TIME_ZONE: str = env.str("SCHOOL_TIME_ZONE", "UTC")
 # What parents agree to: an address of the school's own page, or a text file that /terms/ and /privacy/ show.
 TERMS: str = env.str("TERMS", "")

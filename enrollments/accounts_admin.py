@@ -86,7 +86,12 @@ class GuardianInline(TabularInline):
     show_change_link = True
     can_delete = False
 
+    def get_min_num(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
+        """Nobody could tell a family without a guardian anything."""
+        return 0 if obj else 1
+
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        kwargs["validate_min"] = True
         formset = super().get_formset(request, obj, **kwargs)
         return type("GuardianFormSet", (formset,), {"by": request.user})
 

@@ -54,6 +54,7 @@ class Action:
     confirm: str
     """The text of the form's button, with the facts' words."""
     meaning: str
+    """What it does; this and `done` may have the facts' words too."""
     done: str
     form: type[ReasonForm] = ReasonForm
     is_possible: Callable[[Any], bool] = always
@@ -121,7 +122,7 @@ class Actions:
                 form.add_error(None, why_not)
                 facts = self.facts_of(pk)
             else:
-                messages.success(request, action.done)
+                messages.success(request, action.done.format(**facts.words))
                 return redirect(page)
         context = {
             **admin.site.each_context(request),
@@ -130,6 +131,7 @@ class Actions:
             "title": action.title,
             "action": action,
             "confirm": action.confirm.format(**facts.words),
+            "meaning": action.meaning.format(**facts.words),
             "facts": facts,
             "form": form,
             "press": new_press(),

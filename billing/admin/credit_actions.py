@@ -16,6 +16,7 @@ from csf.dates import local_date
 from csf.form_fields import CentsField
 from csf.money import money_text
 from csf.templatetags.csf_format import day
+from enrollments.families import who_is_told
 from enrollments.models import Household
 
 
@@ -39,7 +40,7 @@ class FamilyFacts:
 
     @property
     def words(self) -> dict[str, Any]:
-        return {"family": str(self.row)}
+        return {"family": str(self.row), "told": who_is_told(self.row)}
 
     def panel(self) -> Panel:
         grants = [
@@ -76,8 +77,8 @@ CREDIT_ACTIONS = Actions(
             act=_give,
             form=CreditForm,
             confirm="Give credit to the {family}",
-            meaning="The family can spend it on its next order. It is told by email.",
-            done="The credit is given, and the family is told.",
+            meaning="The family can spend it on its next order. {told}",
+            done="The credit is given. {told}",
         ),
         Action(
             name="take-back-credit",

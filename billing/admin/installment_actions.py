@@ -140,8 +140,8 @@ ACTIONS = [
         permission="record_offline",
         act=installments.record_offline,
         form=OfflineForm,
-        confirm="Record {amount} as received",
-        meaning="For the whole amount. The family cannot pay it by card any more.",
+        confirm="Record cash or a check for {amount}",
+        meaning="What is recorded here the family can no longer pay by card.",
         done="The payment is recorded.",
     ),
     _action(

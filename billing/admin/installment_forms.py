@@ -65,8 +65,20 @@ class OfflineForm(ReasonForm):
         coerce=PaymentMethod,
         widget=UnfoldAdminSelectWidget,
     )
+    cents = CentsField(
+        label="Amount",
+        required=False,
+        help_text="Empty: the whole installment. Of a smaller amount, the rest stays due on the same day.",
+    )
+    check_number = forms.CharField(max_length=30, required=False, widget=UnfoldAdminTextInputWidget)
     received_on = DayField(label="Received on", initial=lambda: local_date(timezone.now()), past=366, ahead=0)
-    field_order = ["method", "received_on", "reason"]
+    field_order = ["cents", "method", "check_number", "received_on", "reason"]
+
+    def clean(self) -> dict[str, Any]:
+        data: dict[str, Any] = super().clean() or self.cleaned_data
+        if data.get("check_number") and data.get("method") == PaymentMethod.CASH:
+            self.add_error("check_number", "Cash has no check number.")
+        return data
 
     def arguments(self) -> dict[str, Any]:
         arguments, now = super().arguments(), timezone.now()

@@ -12,11 +12,17 @@ from orders.models import Order
 
 @admin.register(Payment)
 class PaymentAdmin(ReadOnlyAdmin):
-    list_display = ["received_at", "order", "family", money("amount_cents", "amount"), "card", "is_matched"]
+    list_display = ["received_at", "order", "family", money("amount_cents", "amount"), "how", "is_matched"]
     list_filter = ["received_at", ("installment", admin.EmptyFieldListFilter), "card_brand"]
     list_select_related = ["order__household"]
-    search_fields = ["order__number", "order__household__name", "stripe_payment_intent_id", "card_last4"]
-    search_help_text = "Search by order, family, Stripe id or the card's last four digits."
+    search_fields = [
+        "order__number",
+        "order__household__name",
+        "stripe_payment_intent_id",
+        "card_last4",
+        "check_number",
+    ]
+    search_help_text = "Search by order, family, Stripe id, check number or the card's last four digits."
     date_hierarchy = "received_at"
     ordering = ["-received_at", "-pk"]
     fields = [
@@ -24,7 +30,7 @@ class PaymentAdmin(ReadOnlyAdmin):
         "installment",
         money("amount_cents", "amount"),
         "currency",
-        "card",
+        "how",
         "received_at",
         "stripe_payment_intent_id",
         "stripe_charge_id",
@@ -39,9 +45,9 @@ class PaymentAdmin(ReadOnlyAdmin):
     def family(self, payment: Payment) -> str:
         return payment.order.household.name
 
-    @admin.display(description="card")
-    def card(self, payment: Payment) -> str:
-        return f"{payment.card_brand} {payment.card_last4}".strip() or "-"
+    @admin.display(description="paid by")
+    def how(self, payment: Payment) -> str:
+        return payment.how
 
     @admin.display(description="fits an installment", boolean=True)
     def is_matched(self, payment: Payment) -> bool:
@@ -80,12 +86,12 @@ def order_installments(order: Order) -> Panel:
 def order_payments(order: Order) -> Panel:
     return Panel(
         "Payments",
-        ["Received", "Amount", "Card", "Installment"],
+        ["Received", "Amount", "Paid by", "Installment"],
         [
             (
                 link(row, moment(row.received_at)),
                 money_text(row.amount_cents),
-                f"{row.card_brand} {row.card_last4}".strip(),
+                row.how,
                 row.installment.number if row.installment else "fits none",
             )
             for row in order.payments.select_related("installment")

@@ -258,6 +258,7 @@ class Payment(models.Model):
     card_brand = models.CharField(max_length=30, blank=True)
     card_last4 = models.CharField(max_length=4, blank=True)
     received_at = models.DateTimeField(help_text="When Stripe says the charge was made.")
+    check_number = models.CharField(max_length=30, blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
@@ -279,6 +280,13 @@ class Payment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.stripe_payment_intent_id or self.stripe_invoice_id or self.method} for {self.order}"
+
+    @property
+    def how(self) -> str:
+        """The card, or else the way it came: "visa 4242", "check 1017"."""
+        if self.card_last4:
+            return f"{self.card_brand} {self.card_last4}".strip()
+        return f"{self.get_method_display()} {self.check_number}".strip()
 
     @property
     def way_back(self) -> str:

@@ -25,6 +25,10 @@ PRODUCTION = {
     "SITE_URL": "https://classes.example.org",
     "SECRET_KEY": "s" * 50,
     "FIELD_KEYS": ["a:" + "A" * 43 + "="],
+    "SCHOOL_NAME": "Harbour Swim School",
+    "SCHOOL_EMAIL": "office@harbour.example",
+    "SCHOOL_PHONE": "",
+    "SCHOOL_ADDRESS": "1 Quay, Harbour",
 }
 
 
@@ -58,6 +62,10 @@ def test_a_currency_that_is_none_is_refused_at_start(settings):
     ("changes", "error"),
     [
         ({"CSF_MODE": "staging"}, "csf.E001"),
+        ({"SCHOOL_NAME": ""}, "csf.E050"),
+        ({"SCHOOL_ADDRESS": ""}, "csf.E050"),
+        ({"SCHOOL_PHONE": "+1 555 0100"}, "csf.E051"),
+        ({"SCHOOL_ADDRESS": "12 Harbour Street, Springfield"}, "csf.E051"),
         ({"SCHOOL_TIME_ZONE": "Mars/Olympus"}, "csf.E002"),
         ({"STRIPE_API_HOST": "http://127.0.0.1:8001"}, "csf.E003"),
         ({"STRIPE_SECRET_KEY": "sk_test_" + "1" * 24}, "csf.E004"),
