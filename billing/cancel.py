@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -19,7 +20,7 @@ from billing import gateway
 from billing.asking import StripeUnavailable
 from billing.charging import ask_again
 from billing.checkout import close_payment_page
-from billing.credits import grant
+from billing.credits import give_for, grant
 from billing.invoices import open_attempts, void
 from billing.models import (
     Cancellation,
@@ -41,6 +42,7 @@ from csf.state import Stale
 from enrollments.models import Course, Enrollment, Household, User
 from enrollments.waitlist import fill
 from orders.models import Order, OrderItem, OrderStatus
+from orders.promos import give_use_back
 
 logger = logging.getLogger(__name__)
 
@@ -302,16 +304,9 @@ def _settle(cancellation: Cancellation, order: Order) -> None:
         elif _is_policy(cancellation) and by.household_id == order.household_id:
             approve_by_rule(refund)
     if found.credit_cents:
-        grant(
-            household=order.household,
-            cents=found.credit_cents,
-            cause=CreditCause.CANCELLATION,
-            reason=reason,
-            on=local_date(cancellation.requested_at),
-            by=by,
-            order=order,
-            cancellation=cancellation,
-        )
+        _give_credit(cancellation, found.credit_cents, reason=reason)
+    if cancellation.value_cents >= (cancellation.enrollment.order_item.net_cents or 0):
+        give_use_back(cancellation.enrollment.order_item)
     if order.status == OrderStatus.CONFIRMED and not _still_wanted(order):
         order.end(OrderStatus.CANCELLED, by=by, reason="the last class was cancelled")
     StaffTask.objects.about(cancellation).open().update(closed_at=Now())
@@ -328,6 +323,21 @@ def _settle(cancellation: Cancellation, order: Order) -> None:
             for stop in reversed(found.stops)
         ],
     )
+
+
+def _give_credit(cancellation: Cancellation, cents: int, *, reason: str) -> None:
+    """What the school itself takes away becomes credit from today on; else credit keeps its last day."""
+    order, on = cancellation.order, local_date(cancellation.requested_at)
+    why: dict[str, Any] = {
+        "cause": CreditCause.CANCELLATION,
+        "reason": reason[:300],
+        "by": cancellation.by,
+        "cancellation": cancellation,
+    }
+    if cancellation.by is None or cancellation.closure_id:
+        grant(household=order.household, cents=cents, on=on, order=order, **why)
+    else:
+        give_for(order=order, cents=cents, on=on, **why)
 
 
 def _still_wanted(order: Order) -> bool:

@@ -2,9 +2,6 @@
 
 from dataclasses import dataclass
 
-from django.utils import timezone
-
-from billing.credits import credit_ends_on
 from billing.models import (
     Cancellation,
     CancellationStatus,
@@ -17,7 +14,6 @@ from billing.models import (
 )
 from billing.refunds import HANDED_OVER
 from billing.statement import State
-from csf.dates import local_date
 from csf.money import money_text
 from csf.templatetags.csf_format import day
 from orders.models import Order
@@ -84,7 +80,7 @@ def cancelled_text(done: Cancellation) -> str:
         when = "once our office has approved it" if refund.status == RefundStatus.REQUESTED else "now"
         parts.append(f"{money_text(refund.amount_cents)} goes back {refund.way_back} {when}.")
     if done.credit_cents:
-        until = credit_ends_on(local_date(timezone.now()))
+        until = done.credits.order_by("expires_on")[0].expires_on  # of what ends first
         good = f", good until {day(until)}" if until else ""
         parts.append(f"{money_text(done.credit_cents)} is now credit for your next classes{good}.")
     if done.stopped_cents:

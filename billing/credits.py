@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -12,6 +13,7 @@ from django.db.models import Sum
 
 from billing.models import Cancellation, ClosureLine, Credit, CreditCause
 from billing.models.money import OWN_FAMILY
+from billing.owed import CREDITED, refundable
 from csf.money import money_text
 from csf.report import Line, Report
 from enrollments.models import Household, User
@@ -61,6 +63,50 @@ def grant(
     )
 
 
+@transaction.atomic
+def give_for(*, order: Order, cents: int, on: datetime.date, **why: Any) -> None:
+    """Give credit for what a family no longer owes of an order. `why` is for `grant`.
+
+    What it had paid with credit keeps the last days of that credit: ordering and cancelling prolongs nothing.
+    """
+    for expires_on, part_cents in ends_of(order, cents=cents, on=on):
+        _lock(order.household)
+        Credit.objects.create(
+            household=order.household, order=order, amount_cents=part_cents, expires_on=expires_on, **why
+        )
+
+
+def ends_of(
+    order: Order, *, cents: int, on: datetime.date, refund_cents: int = 0
+) -> list[tuple[datetime.date | None, int]]:
+    """The last days of a credit of so many cents for this order, each with its share.
+
+    What was paid with money is given first, but for `refund_cents`, which are about to go back.
+    """
+    given_cents = order.credits.filter(cause__in=CREDITED).balance_cents()
+    paid_cents = sum(room_cents for _, room_cents in refundable(order)) - refund_cents
+    fresh_cents = min(cents, max(paid_cents - given_cents, 0))
+    ends = {credit_ends_on(on): fresh_cents} if fresh_cents else {}
+    skip_cents, left_cents = max(given_cents - paid_cents, 0), cents - fresh_cents
+    for grant_, spent in reversed(_spent_on(order)):
+        skipped = min(skip_cents, spent)
+        part_cents = min(spent - skipped, left_cents)
+        skip_cents, left_cents = skip_cents - skipped, left_cents - part_cents
+        if part_cents:
+            end = grant_.credit.expires_on
+            ends[end] = ends.get(end, 0) + part_cents
+    if left_cents:  # it was given for more than was paid: the office decided so
+        ends[credit_ends_on(on)] = ends.get(credit_ends_on(on), 0) + left_cents
+    return list(ends.items())
+
+
+def _spent_on(order: Order) -> "list[tuple[Grant, int]]":
+    """The credits that an order took from, what ends first before the others."""
+    spent: dict[int | None, list[tuple[Grant, int]]] = {}
+    _replay(order.household.credits.order_by("pk"), spent)
+    return spent.get(order.pk, [])
+
+
 def credit_ends_on(given_on: datetime.date) -> datetime.date | None:
     """The last day of a credit that is given on that day; None if credit never ends."""
     life_days = settings.CREDIT_LIFE_DAYS
@@ -103,9 +149,12 @@ def grants_left(household: Household) -> list[Grant]:
     return _replay(household.credits.order_by("pk"))
 
 
-def _replay(rows: Iterable[Credit]) -> list[Grant]:
+def _replay(
+    rows: Iterable[Credit], spent: dict[int | None, list[tuple[Grant, int]]] | None = None
+) -> list[Grant]:
+    """With `spent`, also which credits each order took from, by its id."""
     grants: dict[int, Grant] = {}
-    spent: dict[int | None, list[tuple[Grant, int]]] = {}
+    spent = {} if spent is None else spent
     for row in rows:
         match row.cause:
             case CreditCause.SPENT:

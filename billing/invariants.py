@@ -95,7 +95,14 @@ def _changes_that_do_not_add_up() -> Any:
     found = Cancellation.objects.filter(status="settled").annotate(
         asked_cents=Coalesce(Sum("refunds__amount_cents"), 0),
         given_cents=Coalesce(
-            Subquery(Credit.objects.filter(cancellation=OuterRef("pk")).values("amount_cents")[:1]), 0
+            Subquery(
+                Credit.objects.filter(cancellation=OuterRef("pk"))
+                .order_by()
+                .values("cancellation")
+                .annotate(sum=Sum("amount_cents"))
+                .values("sum")
+            ),
+            0,
         ),
     )
     told = F("stopped_cents") + F("refund_cents") + F("credit_cents")

@@ -31,7 +31,7 @@ from billing.models import (
 )
 from billing.models.money import OWN_FAMILY
 from billing.models.refunds import GONE_BACK
-from billing.owed import refundable
+from billing.owed import kept_cents, refundable
 from csf.contention import again_after_deadlock
 from csf.dates import local_date
 from csf.jobs import enqueue
@@ -39,6 +39,7 @@ from csf.models import Instance, StaffTask
 from csf.money import money_text
 from csf.state import Stale
 from enrollments.models import Household, User
+from orders import promos
 from orders.models import Order
 
 logger = logging.getLogger(__name__)
@@ -242,6 +243,7 @@ def record_handed_over(*, refund: Refund, by: User, reason: str = "") -> None:
     _refuse_while_disputed(refund)
     try:
         refund.move(RefundStatus.SUCCEEDED, by=by, reason=f"handed over {reason}".strip()[:300])
+        _give_code_back(refund.order)
     except Stale as lost:
         raise NotPossible("It is not approved, or was handed over already.") from lost
 
@@ -394,6 +396,7 @@ def settle_refund(found: Mapping[str, Any]) -> Refund | None:
     match found["status"]:
         case "succeeded" if was_missing or refund.status in UNDER_WAY:
             refund.move(RefundStatus.SUCCEEDED, leased_until=None, next_look_at=None)
+            _give_code_back(refund.order)
         case "failed" | "canceled" if refund.status in [*UNDER_WAY, *GONE_BACK]:
             _failed(refund, str(found.get("failure_reason") or found["status"]))
         case "pending" | "requires_action" if refund.status == RefundStatus.SENDING:
@@ -446,4 +449,11 @@ def book_external(found: Mapping[str, Any], payment: Payment) -> Refund | None:
     if is_new:
         detail = f"{money_text(found['amount'])} went back without us. Is a class to be cancelled with it?"
         StaffTask.open(StaffTask.Kind.REFUND_EXTERNAL, refund, detail)
+        _give_code_back(refund.order)
     return refund
+
+
+def _give_code_back(order: Order) -> None:
+    """Of an order whose whole price went back, the promo code may be used again."""
+    if not kept_cents(order):
+        promos.give_back(order)

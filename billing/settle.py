@@ -41,6 +41,7 @@ from csf.jobs import enqueue
 from csf.models import StaffTask
 from enrollments.models import Course, Household
 from orders.models import Order, OrderStatus
+from orders.promos import redeem_again
 from orders.release import seats_again
 
 StripeObject = Mapping[str, Any]
@@ -314,6 +315,8 @@ def _record_payment(attempt: ChargeAttempt, intent: StripeObject, *, courses_are
         # Credit that went back may be spent: the order is no longer paid by this money alone.
         has_credit_back = order.credits.filter(cause=CreditCause.RETURNED).exists()
         seats = None if has_credit_back else seats_again(order)
+        if seats is not None and not redeem_again(order):  # nor by its promo code, which is used up
+            seats = None
         fits = seats is not None
     else:
         fits = fits and installment.status in OPEN_INSTALLMENT

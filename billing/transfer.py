@@ -17,7 +17,7 @@ from billing.cancel import value_left_cents
 from billing.cards import card_that_pays
 from billing.charging import ask_again
 from billing.consent import record_move_consent
-from billing.credits import grant
+from billing.credits import give_for
 from billing.dunning import start_attempt
 from billing.invoices import open_attempts, void
 from billing.models import (
@@ -214,14 +214,13 @@ def _transfer(
         reason=reason,
     )
     if done.credit_cents:
-        grant(
-            household=order.household,
-            cents=done.credit_cents,
-            cause=CreditCause.TRANSFER,
-            reason=str(done),
-            on=local_date(now),
-            by=by,
+        give_for(
             order=order,
+            cents=done.credit_cents,
+            on=local_date(now),
+            cause=CreditCause.TRANSFER,
+            reason=str(done)[:300],
+            by=by,
         )
     done.save()  # last: the family's email hangs on it
     return done

@@ -1,3 +1,4 @@
+import datetime
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +22,7 @@ from billing.checkout import (
     plans_for,
 )
 from billing.consent import consent_text
-from billing.credits import credit_choice, credit_ends_on, spent_cents
+from billing.credits import credit_choice, ends_of, spent_cents
 from billing.expiry import Paid, end_unpaid_order
 from billing.figures import figures_of, with_figures
 from billing.forms import CancelForm
@@ -233,9 +234,16 @@ def cancel_enrollment(request: HttpRequest, public_id: uuid.UUID) -> HttpRespons
         "outcome": outcome,
         "today": local_date(timezone.now()),
         "by_rule": is_within_rule(found.order_item.order, more_cents=outcome.relief.refund_cents),
-        "credit_until": credit_ends_on(local_date(timezone.now())),
+        "credit_until": _credit_until(outcome),
     }
     return render(request, "billing/cancel_enrollment.html", context)
+
+
+def _credit_until(outcome: cancel.Outcome) -> datetime.date | None:
+    """The last day on which all of the credit that it would bring can be spent; None if it never ends."""
+    relief, on = outcome.relief, local_date(timezone.now())
+    ends = ends_of(outcome.item.order, cents=relief.credit_cents, on=on, refund_cents=relief.refund_cents)
+    return min((end for end, _ in ends if end), default=None)
 
 
 def _give_up(request: HttpRequest, enrollment: Enrollment, *, reason: str) -> bool:

@@ -2,8 +2,9 @@
 half."""
 
 import datetime
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from datetime import timedelta
 
 from django.db import transaction
 
@@ -15,6 +16,9 @@ from orders.models import Order, OrderItem, OrderOrigin, OrderStatus
 from orders.promos import redeem
 from orders.quotes import Quote, cart_lines, quote
 from orders.refusal import Refused
+
+MOST_UNPAID_HOLDS = 3
+UNPAID_HOLDS_COUNT_FOR = timedelta(hours=24)
 
 
 def hold_lines(
@@ -44,6 +48,7 @@ def hold_lines(
     else:
         for item in items:
             check_line(child=item.child, course=item.course, now=now)
+        _check_unpaid_holds(items, household, now)
     prices = quote(order, items, now=now, paid_children=paid_children)
     if expected_cents not in {None, prices.total_cents}:
         raise Refused("The price has changed since you saw it. Please look at the new total.")
@@ -65,6 +70,23 @@ def _locked_lines(order: Order) -> list[OrderItem]:
     for item in items:
         item.course = locked[item.course_id]
     return items
+
+
+def _check_unpaid_holds(items: list[OrderItem], household: Household, now: datetime.datetime) -> None:
+    """Whoever orders and lets go again and again would keep a seat from others for ever."""
+    unpaid = OrderItem.objects.filter(
+        order__household=household,
+        order__origin=OrderOrigin.CART,
+        order__placed_at__gt=now - UNPAID_HOLDS_COUNT_FOR,
+        enrollment__status=EnrollmentStatus.RELEASED,
+    )
+    orders = Counter(course for course, _ in unpaid.values_list("course", "order").distinct().order_by())
+    for item in items:
+        if orders[item.course_id] >= MOST_UNPAID_HOLDS:
+            raise Refused(
+                f"You have ordered {item.course} {orders[item.course_id]} times today without paying. "
+                "Please try again tomorrow, or call us."
+            )
 
 
 def _hold_seats(items: list[OrderItem], held_until: datetime.datetime) -> None:

@@ -269,9 +269,16 @@ class PromoRedemption(models.Model):
     promo_code = models.ForeignKey(PromoCode, on_delete=models.PROTECT, related_name="redemptions")
     order = models.OneToOneField(Order, on_delete=models.PROTECT, related_name="promo_redemption")
     number = models.PositiveIntegerField()
+    limit = models.PositiveIntegerField(
+        null=True, editable=False, help_text="The code's `max_orders` when it was used."
+    )
 
     class Meta:
         constraints = [
+            models.CheckConstraint(
+                condition=Q(limit=None) | Q(number__lte=F("limit")),
+                name="orders_promoredemption_within_limit",
+            ),
             models.UniqueConstraint(fields=["promo_code", "number"], name="orders_promoredemption_number"),
         ]
 

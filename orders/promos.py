@@ -4,6 +4,8 @@ keeps."""
 import datetime
 from collections.abc import Iterable
 
+from django.db import IntegrityError, transaction
+
 from enrollments.models import Household
 from orders.models import Order, OrderItem, PromoCode, PromoRedemption, PromoUse
 from orders.pricing import Promo
@@ -53,16 +55,42 @@ def redeem(*, order: Order, items: Iterable[OrderItem], household: Household) ->
     number = _free_number(code)
     if number is None:
         raise Refused("The promo code has been used up meanwhile. Remove it to go on.")
-    redemption = PromoRedemption.objects.create(promo_code=code, order=order, number=number)
+    redemption = PromoRedemption.objects.create(
+        promo_code=code, order=order, number=number, limit=code.max_orders
+    )
     PromoUse.objects.bulk_create(
         PromoUse(redemption=redemption, item=item, promo_code=code, household=household, course=item.course)
         for item in reduced
     )
 
 
+def redeem_again(order: Order) -> bool:
+    """Take the uses again that an order gave back when it expired, for its money has come after all.
+
+    False if it has reductions that no use is left for: then nothing is taken.
+    """
+    items = list(order.items.select_related("course").order_by("pk"))
+    try:
+        with transaction.atomic():
+            redeem(order=order, items=items, household=order.household)
+    except (Refused, IntegrityError):  # used up, or used by the family for one of these classes since
+        return False
+    return True
+
+
 def give_back(order: Order) -> None:
-    """The order was never paid, so its code may be used again."""
+    """The order was never paid, or all of it went back, so its code may be used again."""
     PromoRedemption.objects.filter(order=order).delete()
+
+
+def give_use_back(item: OrderItem) -> None:
+    """The full price of a line went back: the family may use the code for this class again. The last line
+    gives back the order's use."""
+    uses = PromoUse.objects.filter(item=item)
+    if redemption := PromoRedemption.objects.filter(uses__in=uses).first():
+        uses.delete()
+        if not redemption.uses.exists():
+            redemption.delete()
 
 
 def _free_number(code: PromoCode) -> int | None:

@@ -228,7 +228,7 @@ def cancellation_snapshot(fact: CancellationTransition) -> Snapshot:
     """All that became of the money, whoever asked for it."""
     cancellation = fact.cancellation
     order, enrollment = cancellation.order, cancellation.enrollment
-    credit = cancellation.credits.first()
+    credit = cancellation.credits.order_by("expires_on").first()  # what ends first
     still_open = order.installments.open().order_by("due_on", "number")
     return (
         order_facts(order)

@@ -126,7 +126,7 @@ def test_without_credit_the_page_does_not_speak_of_it(shop):
 
     page = parent_of(order.household).get(reverse("checkout"))
 
-    assert "credit" not in words(page).lower()
+    assert "your credit" not in words(page).lower()
 
 
 def test_nobody_pays_more_than_the_page_showed(shop):
