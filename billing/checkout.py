@@ -161,6 +161,7 @@ def _parts_of(plan: PaymentPlan, *, order: Order, total_cents: int, on: datetime
     raise Refused("This order can no longer be paid in these parts. Please choose again.")
 
 
+@gateway.within(gateway.PAGE_S)
 def payment_page(*, order: Order, by: User, now: datetime.datetime) -> str:
     """The address of Stripe's page where the first part of the order can be paid.
 

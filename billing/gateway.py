@@ -7,18 +7,26 @@ write has an idempotency key made from a row that was committed before the call,
 import datetime
 import json
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
 
 import stripe
 from django.conf import settings
 
+from billing import breaker
 from csf.kept import Ambiguous, KeptConnection, NotSent
 from csf.models import Instance
 
 Object = dict[str, Any]
+
+PAGE_S = 5.0
+CONNECT_SHARE = 0.3  # of the time for one call
+_wait_until: ContextVar[float | None] = ContextVar("_wait_until", default=None)
 
 EVENT_TYPES = [
     "checkout.session.completed",
@@ -79,8 +87,23 @@ class OutcomeUnknown(Exception):
     """No usable answer: it may or may not have happened. Only the same key may be tried again."""
 
 
+class NotAsked(stripe.APIConnectionError):
+    """Nothing was sent: Stripe counts as away, or there is no time left to wait for it."""
+
+
 class Quarantined(OutcomeUnknown):
     """Stripe was not asked: this installation may change nothing there."""
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """For somebody who waits: all calls in here together take at most so long, and none is repeated."""
+    until = time.monotonic() + seconds
+    token = _wait_until.set(min(until, _wait_until.get() or until))
+    try:
+        yield
+    finally:
+        _wait_until.reset(token)
 
 
 class _Client(stripe.HTTPClient):
@@ -101,14 +124,16 @@ class _Client(stripe.HTTPClient):
     ) -> tuple[bytes, int, Mapping[str, str]]:
         if method != "get" and (why := Instance.why_quarantined()):
             raise Quarantined(why)
+        if breaker.must_not_ask():
+            raise NotAsked("Stripe has not answered for a while", should_retry=False)  # type: ignore[no-untyped-call]
         body = None if post_data is None else post_data.encode()
-        timeout_s = (settings.STRIPE_TIMEOUT_S, settings.STRIPE_TIMEOUT_S)
         try:
             answer = self._connection().ask(
-                method.upper(), url, body=body, headers=headers, timeout_s=timeout_s
+                method.upper(), url, body=body, headers=headers, timeout_s=_timeout_s()
             )
         except (NotSent, Ambiguous) as error:
-            raise stripe.APIConnectionError(str(error), should_retry=True) from error  # type: ignore[no-untyped-call]
+            again = _wait_until.get() is None
+            raise stripe.APIConnectionError(str(error), should_retry=again) from error  # type: ignore[no-untyped-call]
         # A message's headers are a mapping that knows no upper and lower case, as the SDK wants it.
         return answer.body, answer.status, answer.headers  # type: ignore[return-value]
 
@@ -117,6 +142,17 @@ class _Client(stripe.HTTPClient):
             self._mine.connection = KeptConnection(authorities=stripe.ca_bundle_path)
         connection: KeptConnection = self._mine.connection
         return connection
+
+
+def _timeout_s() -> tuple[float, float]:
+    """For connecting and for the answer."""
+    until = _wait_until.get()
+    if until is None:
+        return settings.STRIPE_TIMEOUT_S, settings.STRIPE_TIMEOUT_S
+    left_s = min(until - time.monotonic(), settings.STRIPE_TIMEOUT_S)
+    if left_s <= 0:
+        raise NotAsked("a page has waited long enough", should_retry=False)  # type: ignore[no-untyped-call]
+    return left_s * CONNECT_SHARE, left_s * (1 - CONNECT_SHARE)
 
 
 def limit_djstripe_calls() -> None:
@@ -143,17 +179,33 @@ def _ask(method: str, path: str, params: Mapping[str, Any], *, key: str | None =
     reads, would take more CPU than the call itself."""
     try:
         answer: Any = _client().raw_request(method, path, **params, idempotency_key=key)
-    except stripe.CardError as error:
-        body: Any = error.json_body or {}
-        raise Declined(body.get("error") or {"code": error.code}) from error
-    except stripe.IdempotencyError as error:
-        raise KeyReused(error) from error
-    except stripe.InvalidRequestError as error:
-        raise Refused(error) from error
-    except stripe.StripeError as error:  # timeouts, cuts, 5xx, 429, 409, a revoked key
+    except stripe.APIConnectionError as error:
+        note_unanswered(error)
         raise OutcomeUnknown(str(error)) from error
+    except stripe.StripeError as error:
+        breaker.answered()
+        raise _meaning(error) from error
+    breaker.answered()
     found: Object = answer.data
     return found
+
+
+def note_unanswered(error: Exception) -> None:
+    """Of dj-stripe's calls too, outside of their transaction."""
+    if isinstance(error, stripe.APIConnectionError) and not isinstance(error, NotAsked):
+        breaker.not_answered()
+
+
+def _meaning(error: stripe.StripeError) -> Declined | Refused | OutcomeUnknown:
+    match error:
+        case stripe.CardError():
+            body: Any = error.json_body or {}
+            return Declined(body.get("error") or {"code": error.code})
+        case stripe.IdempotencyError():
+            return KeyReused(error)
+        case stripe.InvalidRequestError():
+            return Refused(error)
+    return OutcomeUnknown(str(error))  # 5xx, 429, 409, a revoked key
 
 
 def _get(path: str, **params: Any) -> Object:

@@ -11,7 +11,7 @@ from django.conf import settings
 from djstripe.models import Event
 
 from billing.customers import look_at_customer
-from billing.gateway import EVENT_TYPES, OutcomeUnknown
+from billing.gateway import EVENT_TYPES, OutcomeUnknown, note_unanswered
 from billing.invoice_declines import look_at_decline
 from billing.invoices import settle_paid_invoice
 from billing.lookups import look_at_dispute, look_at_refund
@@ -91,6 +91,7 @@ def _failed(event: StripeEvent, error: Exception) -> None:
         isinstance(error, stripe.APIError) and (error.http_status or 0) >= 500
     )
     logger.warning("stripe event %s failed: %s", event.stripe_id, note, exc_info=not away)
+    note_unanswered(error)
     if away:
         event.try_again_in(timedelta(minutes=1), note, counted=False)
     elif event.tries < MAX_TRIES:

@@ -26,6 +26,7 @@ class NotPayable(Exception):
     """Why this installment cannot be paid now, in words for the parent."""
 
 
+@gateway.within(gateway.PAGE_S)
 def invoice_page(installment: Installment) -> str:
     """The address of Stripe's page where this installment can be paid.
 
@@ -61,6 +62,7 @@ def _refuse_if_not_payable(installment: Installment) -> None:
         raise NotPayable("A class of this order was just cancelled. What is left to pay shows in a moment.")
 
 
+@gateway.within(gateway.PAGE_S)
 def card_page(*, household: Household, by: User, charge_now: bool, use: Use | None = None) -> str:
     """The address of Stripe's page where another card is saved, to pay what `use` lists from then on: by
     itself all that no card will pay as things stand. Raises StripeUnavailable or StripeRefused."""

@@ -119,6 +119,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "enrollments.staff.staff_sessions",
+    "billing.middleware.page_patience",
 ]
 
 ROOT_URLCONF = "csf.urls"
