@@ -15,6 +15,7 @@ from csf.currencies import why_not_charged
 from csf.encryption import BadKeys, parse_keys
 from csf.legal import own_text
 
+DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+", re.ASCII)
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -46,6 +47,8 @@ def configuration(**kwargs: Any) -> Iterable[CheckMessage]:
             yield Error(f"{name} must be an https address or a readable text file: {error}.", id="csf.E016")
     if settings.ALERT_WEBHOOK_URL and not _may_be_posted_to(settings.ALERT_WEBHOOK_URL):
         yield Error("ALERT_WEBHOOK_URL must be an https address, or one of this machine.", id="csf.E014")
+    if settings.STRIPE_PAGES_DOMAIN and not DOMAIN.fullmatch(settings.STRIPE_PAGES_DOMAIN):
+        yield Error("STRIPE_PAGES_DOMAIN must be a bare domain, such as pay.example.org.", id="csf.E030")
     for address in settings.STAFF_ALERT_EMAILS:
         if "@" not in address or len(address) > 254:
             yield Error(f"STAFF_ALERT_EMAILS: {address!r} is no email address.", id="csf.E015")

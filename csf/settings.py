@@ -284,6 +284,10 @@ STRIPE_LIVE_SECRET_KEY: str = env.str("STRIPE_LIVE_SECRET_KEY", "")
 STRIPE_SECRET_KEY = STRIPE_LIVE_SECRET_KEY if STRIPE_LIVE_MODE else STRIPE_TEST_SECRET_KEY
 STRIPE_API_VERSION = "2026-08-26.dahlia"  # without it dj-stripe follows whatever the installed SDK prefers
 STRIPE_TIMEOUT_S: float = env.float("STRIPE_TIMEOUT_S", 10.0)
+# Where Stripe shows its pages on a domain of the school's own.
+STRIPE_PAGES_DOMAIN: str = env.str("STRIPE_PAGES_DOMAIN", "")
+if STRIPE_PAGES_DOMAIN:
+    CONTENT_SECURITY_POLICY["DIRECTIVES"]["form-action"].append(f"https://{STRIPE_PAGES_DOMAIN}")
 # Only for the stand-in. dj-stripe reads a missing attribute as "the real Stripe", so it exists only when
 # given.
 if _stripe_api_host := env.str("STRIPE_API_HOST", ""):

@@ -56,9 +56,9 @@ def order_again(household):
     return order
 
 
-def lose_answers(shop, path, *, times=2):
-    """Stripe does what was asked, and the line is cut; the SDK asks once more."""
-    fault = {"method": "POST", "path": path, "kind": "drop_after", "times": times}
+def lose_answers(shop, path):
+    """Stripe does what was asked, and the line is cut."""
+    fault = {"method": "POST", "path": path, "kind": "drop_after", "times": 1}
     shop.server.control("POST", "/_faults", [fault])
 
 

@@ -43,3 +43,18 @@ def test_any_name_of_the_school_makes_one_sender(name):
     (sender,) = parse_address_list([shown])
 
     assert (sender.display_name, sender.addr_spec) == (name, "office@example.org")
+
+
+def test_a_form_may_lead_to_stripes_pages_on_a_domain_of_the_schools_own():
+    code = "from csf import settings; print(settings.CONTENT_SECURITY_POLICY['DIRECTIVES']['form-action'])"
+    shown = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=os.environ | {"STRIPE_PAGES_DOMAIN": "pay.example.org"},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+    assert "'https://pay.example.org'" in shown
+    assert "'https://checkout.stripe.com'" in shown
