@@ -73,17 +73,21 @@ def _row(household: Household) -> StripeCustomer:
 
 
 def _make(customer: StripeCustomer, household: Household) -> None:
-    guardian = household.lead
-    # An answer may be lost, and the family change its name or address before the next try: a second customer
-    # that nobody uses does no harm, while Stripe refuses another request under the same key.
-    sent = hashlib.sha256(f"{guardian.email} {household.name}".encode()).hexdigest()[:12]
-    found = gateway.create_customer(
-        email=guardian.email,
-        name=household.name,
-        metadata={"household": str(household.public_id)},
-        key=f"cus:{household.public_id}:{customer.number}:{sent}",
-    )
+    key = customer.key(f"cus:{household.public_id}")
+    email, name = household.lead.email, household.name
+    try:
+        found = _created(household, email, name, key=key)
+    except gateway.KeyReused:
+        # An answer was lost, and the family has changed its name or address since. A second customer that
+        # nobody uses does no harm.
+        sent = hashlib.sha256(f"{email} {name}".encode()).hexdigest()[:12]
+        found = _created(household, email, name, key=f"{key}:{sent}")
     StripeCustomer.objects.filter(pk=customer.pk, stripe_id=None).update(
         stripe_id=found["id"], livemode=settings.STRIPE_LIVE_MODE
     )
     customer.refresh_from_db()
+
+
+def _created(household: Household, email: str, name: str, *, key: str) -> gateway.Object:
+    metadata = {"household": str(household.public_id)}
+    return gateway.create_customer(email=email, name=name, metadata=metadata, key=key)
