@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 
+from billing.checkout import plans_for
 from billing.siblings import paid_children
 from csf.dates import local_date
 from enrollments.families import household_of, is_too_often
@@ -31,9 +32,11 @@ def cart(request: HttpRequest) -> HttpResponse:
     order = household.orders.carts().first()
     lines = cart_lines(order) if order else []
     paid = paid_children(household.pk, on=today)
+    prices = quote(order, lines, now=now, paid_children=paid) if order else None
     context = {
         "order": order,
-        "quote": quote(order, lines, now=now, paid_children=paid) if order else None,
+        "quote": prices,
+        "plans": plans_for(lines, total_cents=prices.total_cents, on=today) if prices else [],
         "overlaps": overlaps_of(lines, household=household, on=today),
         "form": form,
     }

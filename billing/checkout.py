@@ -1,7 +1,7 @@
 """Placing an order, and leading the parent to Stripe's page for the part that is due at once."""
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -32,7 +32,7 @@ from csf.contention import again_after_deadlock
 from csf.dates import local_date
 from csf.models import StaffTask
 from csf.state import Stale
-from enrollments.models import Enrollment, User
+from enrollments.models import Course, Enrollment, User
 from orders.checkout import hold_lines
 from orders.models import Order, OrderItem, OrderStatus
 from orders.refusal import Refused
@@ -147,8 +147,15 @@ def plans_for(
     items: Sequence[OrderItem], *, total_cents: int, on: datetime.date
 ) -> list[tuple[PaymentPlan, list[Part]]]:
     """The plans that these lines may be paid by, each with its dates and amounts."""
-    offered = PaymentPlan.objects.offered_for({item.course_id for item in items})
-    ends_on = min((item.course.ends_on for item in items), default=on)
+    return plans_of({item.course for item in items}, total_cents=total_cents, on=on)
+
+
+def plans_of(
+    courses: Collection[Course], *, total_cents: int, on: datetime.date
+) -> list[tuple[PaymentPlan, list[Part]]]:
+    """The plans by which an order for these classes may be paid."""
+    offered = PaymentPlan.objects.offered_for({course.pk for course in courses})
+    ends_on = min((course.ends_on for course in courses), default=on)
     schedules = [(plan, plan.schedule(total_cents, first_on=on, ends_on=ends_on)) for plan in offered]
     return [(plan, parts) for plan, parts in schedules if parts]
 

@@ -26,18 +26,20 @@ from billing.statement import card_line, lines_of, statement_of
 from csf.dates import local_date
 from csf.own_pages import button_of
 from enrollments.families import guardian, household_of, verified_email_to_post
-from enrollments.models import Household
+from enrollments.models import EnrollmentStatus, Household
 from enrollments.waitlist import waiting_places
 
 
 def account(request: HttpRequest) -> HttpResponse:
     household, today = household_of(request), local_date(timezone.now())
+    waiting = waiting_places(household)
     context = {
         "statement": statement_of(household, on=today),
         "today": today,
         "credit": credit_account(household, on=today),
         "orders": with_figures(household.orders.placed().with_lines()),
-        "waiting": waiting_places(household),
+        "offers": [place for place in waiting if place.status == EnrollmentStatus.OFFERED],
+        "waiting": [place for place in waiting if place.status != EnrollmentStatus.OFFERED],
         "uses": [card_line(use, on=today) for use in uses_of(household)],
         "is_card_awaited": "saved" in request.GET and _is_card_awaited(household, request.GET["saved"]),
     }

@@ -189,13 +189,18 @@ def _offer_page(request: HttpRequest, token: str, template: str) -> HttpResponse
         place = offer_of(token)
     except (BadSignature, Enrollment.DoesNotExist):
         return render(request, "billing/bad_link.html", status=404)
-    if place.status != EnrollmentStatus.OFFERED or place.is_over(timezone.now()):
+    if order_item := getattr(place, "order_item", None):
+        return redirect(order_item.order)  # accepted
+    now = timezone.now()
+    if place.status != EnrollmentStatus.OFFERED or place.is_over(now):
         return render(request, "billing/offer_over.html", {"place": place}, status=410)
     if request.method == "POST" and template == "billing/decline_offer.html":
         if _leave(request, place, by=None):
             return redirect(place.course)
         return redirect(request.path)
-    return render(request, template, {"place": place, "token": token})
+    line = waitlist_line(child=place.child, course=place.course, enrollment=place)
+    [priced] = price_of(line, now=now).lines
+    return render(request, template, {"place": place, "token": token, "priced": priced})
 
 
 def _own_place(request: HttpRequest, public_id: uuid.UUID) -> Enrollment:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from django.conf import settings
 from django.utils.translation import gettext, gettext_lazy
 
-from csf.money import money_text, pro_rata_cents, share_cents
+from csf.money import money_text, percent_text, pro_rata_cents, share_cents
 
 SIBLING_DISCOUNTS = [
     gettext_lazy("Sibling discount, 1st child (%(percent)s%%)"),
@@ -155,6 +155,20 @@ def _with_promo(lines: Iterable[Line], prices: dict[int, Price], promo: Promo) -
         left_cents -= cents
         reduced[key] = replace(prices[key], promo_code=promo.code, promo_cents=cents)
     return reduced
+
+
+def sibling_rule() -> str:
+    """The sibling discount in one sentence, for pages that announce it; empty if there is none."""
+    steps = [percent_text(bps) for bps in settings.SIBLING_DISCOUNT_BPS[1:] if bps]
+    children = [
+        gettext("%(percent)s for the second child"),
+        gettext("%(percent)s for the third"),
+        gettext("%(percent)s from the fourth on"),
+    ]
+    offers = [words % {"percent": percent} for words, percent in zip(children, steps, strict=False)]
+    if not offers:
+        return ""
+    return gettext("Brothers and sisters pay less: %(offers)s.") % {"offers": ", ".join(offers)}
 
 
 def describe_promo(*, percent_bps: int, amount_cents: int) -> str:

@@ -358,7 +358,7 @@ def test_the_catalog_takes_the_same_queries_for_1_and_3_classes(url):
     create_course(program=Program.objects.create(name="Dance"))
     create_course(program=Program.objects.create(name="Art"))
 
-    assert queries(client, url) == with_one <= 13
+    assert queries(client, url) == with_one <= 14
 
 
 def test_class_page_and_cart_take_the_same_queries_for_1_and_3_rows():
@@ -373,5 +373,5 @@ def test_class_page_and_cart_take_the_same_queries_for_1_and_3_rows():
     course.plan_sessions()
     create_cart(household=household, courses=[create_course(), create_course()])
 
-    assert queries(client, course.get_absolute_url()) == class_page <= 14
-    assert queries(client, "/cart/") == cart <= 14
+    assert queries(client, course.get_absolute_url()) == class_page <= 15
+    assert queries(client, "/cart/") == cart <= 15
