@@ -232,6 +232,7 @@ class ModelAdmin(UnfoldModelAdmin):
     list_defer: ClassVar[Sequence[str]] = ()  # large columns that the list does not show
     change_form_outer_before_template = "admin/_row_action.html"
     change_form_outer_after_template = "admin/_panels.html"
+    object_history_template = "admin/edits.html"
 
     def search_note(self, obj: Any) -> str:
         """What tells this row from its namesakes among the results of the search box."""
@@ -241,6 +242,14 @@ class ModelAdmin(UnfoldModelAdmin):
         rows = super().get_queryset(request)
         page = request.resolver_match and request.resolver_match.url_name
         return rows.defer(*self.list_defer) if page and page.endswith("_changelist") else rows
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """The edits by hand, with a way back to the row."""
+        back = {
+            "back": reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[object_id])
+        }
+        page: HttpResponse = super().history_view(request, object_id, (extra_context or {}) | back)
+        return page
 
     def get_list_display(self, request: HttpRequest) -> Any:
         return readable(super().get_list_display(request))

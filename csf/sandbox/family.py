@@ -134,7 +134,7 @@ class Family:
     def place_order_in_parts(self) -> tuple[str, date]:
         """By the plan that the checkout offers; gives the payment page, and the day of the second part."""
         html = self.browser.get("/checkout/")
-        consent = re.search(r"By choosing this you agree: “I allow [^”]* on (\w+, \w+ \d+, \d+)\. I", html)
+        consent = re.search(r"By choosing this you agree: “I allow [^”]* on (\w+, \w+ \d+, \d+), and", html)
         assert consent, "the checkout asks for no consent to a second part"
         due_on = datetime.strptime(consent[1], "%a, %b %d, %Y").date()  # noqa: DTZ007 - a day of the school
         [form] = [form for form in forms_of(html) if "plan" in form.choices]

@@ -767,3 +767,17 @@ def test_search_box_finds_families_and_survives_odd_terms(staff, term):
     html = response.content.decode()
     assert (page_of(Household, "change", household.pk) in html) == (term == "visible")
     assert (household.email in html) == (term == "visible")
+
+
+def test_an_empty_list_and_an_empty_history_say_so_in_plain_words(staff):
+    course = create_course()
+
+    empty = staff.get(page_of(Household, "changelist")).content.decode()
+    filtered = staff.get(page_of(Course, "changelist") + "?q=nothing").content.decode()
+    history = staff.get(page_of(Course, "history", course.pk)).content.decode()
+
+    assert "There are no households yet." in empty
+    assert "There are no classes like this." in filtered
+    assert "yielded" not in empty + filtered
+    assert "Nobody has edited this by hand." in history
+    assert "probably" not in history
