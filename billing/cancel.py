@@ -34,6 +34,7 @@ from billing.models import (
 )
 from billing.owed import Relief, relief, relieve
 from billing.refunds import approve_by_rule, approve_by_system, request_refund
+from csf.budget import within
 from csf.contention import again_after_deadlock
 from csf.dates import local_date
 from csf.models import StaffTask
@@ -218,7 +219,7 @@ def _lock(enrollment: Enrollment) -> Order:
 def settle_waiting_cancellations() -> int:
     """Each minute: those that waited for a charge or for Stripe; gives how many were settled."""
     settled = 0
-    for cancellation in Cancellation.objects.waiting().order_by("?")[:AT_ONCE]:
+    for cancellation in within(Cancellation.objects.waiting().order_by("?")[:AT_ONCE]):
         try:
             if settle_cancellation(cancellation):
                 settled += 1

@@ -2,7 +2,6 @@
 
 import datetime
 import logging
-import time
 from collections import Counter
 
 from django.db import transaction
@@ -13,6 +12,7 @@ from billing.checkout import close_payment_page
 from billing.credits import give_back
 from billing.invoices import open_attempts, void
 from billing.models import ChargeAttempt, Installment
+from csf.budget import within
 from csf.contention import again_after_deadlock
 from csf.state import Stale
 from enrollments.models import Household, User
@@ -22,7 +22,6 @@ from orders.release import lock_courses, release_order
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 50
-BUDGET_S = 25.0  # each order may wait for Stripe, and the queue ends a task after 60 s
 
 
 class Paid(Exception):
@@ -30,15 +29,12 @@ class Paid(Exception):
 
 
 def expire_holds(*, now: datetime.datetime) -> Counter[str]:
-    """End up to AT_ONCE orders whose hold is over, for BUDGET_S; says how many expired, were paid after all,
+    """End up to AT_ONCE orders whose hold is over; says how many expired, were paid after all,
     must wait, or failed."""
     outcomes: Counter[str] = Counter()
-    deadline = time.monotonic() + BUDGET_S
     # In any order: those that cannot be ended now must not stand before the others each time.
     over = Order.objects.filter(status=OrderStatus.PLACED, held_until__lte=now).order_by("?")
-    for order in over[:AT_ONCE]:
-        if time.monotonic() > deadline:
-            break
+    for order in within(over[:AT_ONCE]):
         try:
             end_unpaid_order(order=order, to=OrderStatus.EXPIRED, reason="not paid in time")
             outcomes["expired"] += 1

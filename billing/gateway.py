@@ -5,7 +5,6 @@ write has an idempotency key made from a row that was committed before the call,
 """
 
 import datetime
-import json
 import threading
 import time
 import uuid
@@ -429,14 +428,15 @@ def _listed(
         yield from page["data"]
 
 
-def list_events(*, since: datetime.datetime) -> Iterator[list[tuple[Object, str]]]:
-    """Our types of events since then, oldest first, in pages of parsed event and JSON text."""
+def list_events(*, since: datetime.datetime, after: str = "") -> Iterator[list[Object]]:
+    """Our types of events since then, newest first, page by page; only those before the event `after`, if one
+    is given."""
     wanted: Object = {"types": EVENT_TYPES, "created": {"gte": int(since.timestamp())}, "limit": 100}
-    pages = [_get("/v1/events", **wanted)]
-    while pages[-1]["has_more"]:
-        pages.append(_get("/v1/events", **wanted, starting_after=pages[-1]["data"][-1]["id"]))
-    for page in reversed(pages):  # Stripe gives the newest first
-        yield [(event, json.dumps(event)) for event in reversed(page["data"])]
+    more = True
+    while more:
+        page = _get("/v1/events", **wanted, **({"starting_after": after} if after else {}))
+        yield page["data"]
+        more, after = page["has_more"], page["data"][-1]["id"] if page["data"] else ""
 
 
 def create_webhook_endpoint(url: str, *, key: str) -> Object:

@@ -17,12 +17,15 @@ from billing.invoices import settle_paid_invoice
 from billing.lookups import look_at_dispute, look_at_refund
 from billing.models import StripeEvent, StripeEventStatus
 from billing.renewals import look_at_card
+from csf.budget import within
 from csf.contention import again_after_deadlock
-from csf.models import Instance, StaffTask
+from csf.models import Breaker, Instance, StaffTask
 
 logger = logging.getLogger(__name__)
 
 MAX_TRIES = 8
+BREAKER = "stripe_inbox"
+AT_ONCE = 500
 # Stripe as a whole is away: no fault of the event, so no try is counted.
 STRIPE_AWAY = (
     stripe.APIConnectionError,
@@ -51,15 +54,25 @@ FOLLOW_UPS: dict[str, Callable[[str], None]] = {
 }
 
 
+def process_due_events() -> bool:
+    """Handle what is due for as long as a task may take; True if some is left and Stripe answers."""
+    if Instance.why_quarantined():
+        return False
+    due = StripeEvent.objects.due().order_by("next_try_at")
+    for event in within(due[:AT_ONCE]):
+        process_event(event)
+    return not Breaker.is_tripped(BREAKER) and due.exists()
+
+
 def process_event(event: StripeEvent) -> None:
     """Handle one event of the inbox unless it is handled, not due, or with another worker. Safe to repeat.
 
-    In quarantine it stays in the inbox.
+    In quarantine it stays in the inbox, and while Stripe does not answer: then one event a minute is tried.
 
     dj-stripe's `Event.process` fetches the object, stores it and calls our receivers in one transaction; its
     `Event` row commits with their work, so a second pass over the same event does nothing.
     """
-    if Instance.why_quarantined() or not event.claim():
+    if Instance.why_quarantined() or not Breaker.lets_through(BREAKER) or not event.claim():
         return
     data = json.loads(event.body)
     if reason := _why_ignored(event, data):
@@ -73,6 +86,7 @@ def process_event(event: StripeEvent) -> None:
         _failed(event, error)
     else:
         event.finish(StripeEventStatus.PROCESSED)
+        Breaker.answered(BREAKER)
 
 
 def _why_ignored(event: StripeEvent, data: dict[str, object]) -> str:
@@ -93,6 +107,7 @@ def _failed(event: StripeEvent, error: Exception) -> None:
     logger.warning("stripe event %s failed: %s", event.stripe_id, note, exc_info=not away)
     note_unanswered(error)
     if away:
+        Breaker.failed(BREAKER)
         event.try_again_in(timedelta(minutes=1), note, counted=False)
     elif event.tries < MAX_TRIES:
         event.try_again_in(timedelta(minutes=min(2 ** (event.tries - 1), 60)), note)

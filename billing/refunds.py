@@ -32,6 +32,7 @@ from billing.models import (
 from billing.models.money import OWN_FAMILY
 from billing.models.refunds import GONE_BACK
 from billing.owed import kept_cents, refundable
+from csf.budget import within
 from csf.contention import again_after_deadlock
 from csf.dates import local_date
 from csf.jobs import enqueue
@@ -256,12 +257,14 @@ def refund_waiting() -> bool:
     if Instance.why_quarantined():
         return False
     ids = list(Refund.objects.waiting().order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
-    for refund_id in ids:
+    done = 0
+    for refund_id in within(ids):
+        done += 1
         try:
             run_refund(refund_id)
         except Exception:  # one bad row must not stop the others; its lease ends and the sweep takes it up
             logger.exception("refund %s failed", refund_id)
-    return len(ids) == AT_ONCE
+    return done < len(ids) or len(ids) == AT_ONCE
 
 
 def recover_refunds() -> None:

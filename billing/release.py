@@ -3,11 +3,13 @@ family is out of the class and its money follows by itself."""
 
 import datetime
 import logging
+from collections.abc import Iterator
 
 from django.db import transaction
 
 from billing.cancel import cancel_enrollment, refund_until
 from billing.models import Terms
+from csf.budget import within
 from csf.contention import again_after_deadlock
 from csf.dates import local_date
 from csf.state import Stale
@@ -50,21 +52,20 @@ def keep(enrollment: Enrollment, *, by: User) -> None:
 
 def sell_lent_seats(*, now: datetime.datetime) -> None:
     """Each minute: who has lent a seat that somebody has paid for is out of the class."""
-    lending = Enrollment.objects.filter(status=EnrollmentStatus.LENDING)
-    for course_id in lending.order_by().values_list("course", flat=True).distinct():
-        try:
-            _sell(course_id, now=now)
-        except Exception:  # one bad class must not stop the others
-            logger.exception("lent seats of class %s cannot be settled", course_id)
-
-
-def _sell(course_id: int, *, now: datetime.datetime) -> None:
-    with transaction.atomic():
-        over = taken_over(Course.objects.select_for_update(no_key=True).get(pk=course_id))
-    for enrollment in over:
+    for enrollment in within(_taken_over()):
         try:
             cancel_enrollment(
                 enrollment=enrollment, by=None, reason=TAKEN_OVER, now=now, terms=Terms.PRORATED_REFUND
             )
         except Stale as lost:  # another worker was first
             logger.info("enrollment %s: %s", enrollment.pk, lost)
+        except Exception:  # one bad place must not stop the others
+            logger.exception("the lent seat of enrollment %s cannot be settled", enrollment.pk)
+
+
+def _taken_over() -> Iterator[Enrollment]:
+    lending = Enrollment.objects.filter(status=EnrollmentStatus.LENDING)
+    for course_id in lending.order_by().values_list("course", flat=True).distinct():
+        with transaction.atomic():
+            over = taken_over(Course.objects.select_for_update(no_key=True).get(pk=course_id))
+        yield from over

@@ -3,7 +3,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from billing import stripe_books
+from billing import gateway, stripe_books
 from billing.cancel import settle_waiting_cancellations
 from billing.charging import charge_waiting, recover_charges
 from billing.closing import work_off_closures
@@ -12,6 +12,7 @@ from billing.credits import expire_credits as end_credits
 from billing.customers import forget_other_mode
 from billing.dunning import start_charges
 from billing.expiry import expire_holds
+from billing.inbox import process_due_events
 from billing.inbox import process_event as process
 from billing.models import InstallmentStatus, StripeEvent
 from billing.reconcile import pull_events, settle_finished_pages
@@ -19,7 +20,7 @@ from billing.refunds import recover_refunds, refund_waiting
 from billing.release import sell_lent_seats
 from billing.waitlist import serve_priority
 from csf.dates import local_date
-from csf.jobs import enqueue
+from csf.jobs import enqueue, enqueue_once
 from csf.models import Instance
 from csf.runs import run_job
 from enrollments import waitlist
@@ -98,8 +99,15 @@ def sweep_waitlist() -> None:
 def reconcile() -> None:
     """Hourly; three days back, for as long as Stripe itself repeats a webhook."""
     now = timezone.now()
-    pull_events(since=now - timedelta(days=3))
+    enqueue("billing.tasks.pull", int((now - timedelta(days=3)).timestamp()), "")
     settle_finished_pages(now=now)
+
+
+def pull(since: int, after: str) -> None:
+    """`since` in seconds since 1970, `after` the event that was pulled last."""
+    pulled = pull_events(since=gateway.instant(since), after=after)
+    if pulled.next_after:
+        enqueue("billing.tasks.pull", since, pulled.next_after)
 
 
 def compare_books() -> None:
@@ -114,10 +122,11 @@ def compare_day(day: datetime.date) -> None:
 
 
 def sweep_events() -> None:
-    """Wake a worker for each event that is due; its own task may have been lost."""
-    if Instance.why_quarantined():
-        return
-    for stripe_id in (
-        StripeEvent.objects.due().order_by("next_try_at").values_list("stripe_id", flat=True)[:200]
-    ):
-        enqueue("billing.tasks.process_event", stripe_id)
+    """Wake one worker if events are due; their own tasks may have been lost."""
+    if not Instance.why_quarantined() and StripeEvent.objects.due().exists():
+        enqueue_once("billing.tasks.process_events")
+
+
+def process_events() -> None:
+    if process_due_events():
+        enqueue("billing.tasks.process_events")

@@ -18,6 +18,7 @@ from billing.consent import WAITLIST_TEXT_VERSION, waitlist_consent_text
 from billing.dunning import start_attempt
 from billing.models import Card, CardAgreement, ChargeKind, WaitlistConsent
 from billing.siblings import paid_children
+from csf.budget import within
 from csf.contention import again_after_deadlock
 from csf.dates import local_date
 from csf.jobs import enqueue
@@ -105,10 +106,10 @@ def accept_offer(*, enrollment: Enrollment, by: User, now: datetime.datetime, **
 def serve_priority(*, now: datetime.datetime) -> None:
     """Move up who has saved the card that was missing, and take up the offers of the priority tier."""
     waiting = Enrollment.objects.filter(status=EnrollmentStatus.WAITLISTED, tier=WaitlistTier.REGULAR)
-    for enrollment in waiting.filter(waitlist_consent__isnull=False).order_by("joined_at", "pk"):
+    for enrollment in within(waiting.filter(waitlist_consent__isnull=False).order_by("joined_at", "pk")):
         _one(_move_up, enrollment, now)
     offered = Enrollment.objects.filter(status=EnrollmentStatus.OFFERED, tier=WaitlistTier.PRIORITY)
-    for enrollment in offered.order_by("pk"):
+    for enrollment in within(offered.order_by("pk")):
         _one(_take_up, enrollment, now)
 
 

@@ -7,10 +7,11 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
-from django_q.models import Schedule, Task
+from django_q.models import OrmQ, Schedule, Task
 from django_q.tasks import async_task
 
 OWN = "csf:"
+LOOKED_THROUGH = 1000
 # Schedules by name: the task and its cron line, in SCHOOL_TIME_ZONE. Nothing daily from 00:00 to 03:59, where
 # clock changes make an hour happen twice or never.
 JOBS: dict[str, tuple[str, str]] = {
@@ -44,6 +45,13 @@ def enqueue(task: str, *args: int | str | UUID | date) -> None:
     are ids, and a sweep finds whatever no task came for.
     """
     async_task(task, *args)
+
+
+def enqueue_once(task: str) -> None:
+    """Ask for a task without arguments, unless one is waiting or at work already."""
+    # The name is inside the signed payload. A queue longer than that has other troubles than one task more.
+    if not any(row.func() == task for row in OrmQ.objects.order_by("-pk")[:LOOKED_THROUGH]):
+        enqueue(task)
 
 
 def daily_time(name: str) -> time:

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models
-from django.db.models import Q, Value
+from django.db.models import F, Q, Value
 from django.db.models.functions import Now
 
 
@@ -104,6 +104,41 @@ class StaffTask(models.Model):
     def _open(cls, kind: "StaffTask.Kind", subject: str, detail: str) -> None:
         task = StaffTask(kind=kind, subject=subject, detail=detail)
         StaffTask.objects.bulk_create([task], ignore_conflicts=True)
+
+
+class Breaker(models.Model):
+    """Whether a service outside is asked at all. After so many failures in a row it is left alone; each time
+    the rest is over one may ask again, and an answer lets all others through."""
+
+    AFTER = 3
+    REST = datetime.timedelta(seconds=55)  # a sweep comes each minute
+
+    name = models.CharField(max_length=60, primary_key=True)
+    failures = models.PositiveIntegerField(default=0)
+    open_until = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.failures} failures"
+
+    @classmethod
+    def lets_through(cls, name: str) -> bool:
+        if not cls.is_tripped(name):
+            return True
+        rested = cls.objects.filter(name=name, open_until__lte=Now())
+        return bool(rested.update(open_until=Now() + cls.REST))
+
+    @classmethod
+    def is_tripped(cls, name: str) -> bool:
+        return cls.objects.filter(name=name, failures__gte=cls.AFTER).exists()
+
+    @classmethod
+    def failed(cls, name: str) -> None:
+        Breaker.objects.bulk_create([Breaker(name=name)], ignore_conflicts=True)
+        cls.objects.filter(name=name).update(failures=F("failures") + 1, open_until=Now() + cls.REST)
+
+    @classmethod
+    def answered(cls, name: str) -> None:
+        cls.objects.filter(name=name, failures__gt=0).update(failures=0)
 
 
 class FormPress(models.Model):

@@ -33,7 +33,8 @@ class Command(BaseCommand):
             raise CommandError("--hours must be from 1 to 720: Stripe keeps its events for 30 days.")
         now = timezone.now()
         try:
-            events = pull_events(since=now - timedelta(hours=options["hours"]))
+            since = now - timedelta(hours=options["hours"])
+            events = pull_events(since=since, seconds=NO_END_S).new
         except (gateway.Refused, gateway.OutcomeUnknown) as error:
             raise CommandError(f"Stripe did not give its events: {error}") from error
         self.stdout.write(f"events={events} pages={settle_finished_pages(now=now)}")
