@@ -50,7 +50,7 @@ KEY_LIFE = timedelta(hours=23)  # a key is good for a day at Stripe; a little le
 UNDER_WAY = [RefundStatus.SENDING, RefundStatus.UNKNOWN]
 LOOK_AGAIN_MINUTES = [1, 5, 15, 60]
 AT_ONCE = 100
-HANDED_OVER = [RefundMethod.CASH, RefundMethod.CHECK]
+HANDED_OVER = [RefundMethod.CASH, RefundMethod.CHECK, RefundMethod.OTHER]
 
 
 class NotPossible(Exception):

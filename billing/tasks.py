@@ -116,6 +116,10 @@ def compare_books() -> None:
     run_job("compare_books", lambda: stripe_books.compare(on=today), on=today)
 
 
+def compare_open() -> None:
+    stripe_books.compare_open()
+
+
 def compare_day(day: datetime.date) -> None:
     if not stripe_books.compare_day(day):
         enqueue("billing.tasks.compare_day", day)

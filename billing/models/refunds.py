@@ -30,6 +30,7 @@ class RefundMethod(models.TextChoices):
     STRIPE = "stripe", "card"
     CASH = "cash", "cash"
     CHECK = "check", "check"
+    OTHER = "other", "outside of Stripe"
     CREDIT = "credit", "credit on the family's account"
 
 

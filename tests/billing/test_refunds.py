@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection, transaction
+from django.urls import reverse
 from django.utils import timezone
 
 from billing import credits, installments, refunds
@@ -590,3 +591,25 @@ def test_credit_that_paid_an_order_never_goes_to_a_card(db):
 
     assert (done.refund_cents, done.credit_cents) == (5400, 9000)
     assert household.credits.balance_cents() == 9000
+
+
+def test_money_that_came_outside_of_stripe_goes_back_outside_of_it(client, shop):
+    order = paid(shop).order
+    other = Payment.objects.create(
+        order=order,
+        amount_cents=4000,
+        currency="usd",
+        method=PaymentMethod.OTHER,
+        stripe_invoice_id="in_paid_outside",
+        received_at=timezone.now(),
+    )
+    staff = create_staff()
+    client.force_login(staff)
+    url = reverse("admin:billing_payment_act", args=[other.pk, "refund"])
+    client.post(url, {"seen": "4000", "cents": "40.00", "reason": "x"})
+    [refund] = other.refunds.all()
+
+    approve(refund=refund, by=create_staff())
+    record_handed_over(refund=refund, by=staff)
+
+    assert (refund.status, went_back(shop), mails()) == ("succeeded", [], ["refund_issued"])

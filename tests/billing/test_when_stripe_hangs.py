@@ -1,8 +1,8 @@
 """Workers while Stripe does not answer, and when it does again: nothing stops the rest, nothing is lost."""
 
-import time
 from datetime import timedelta
 from itertools import count
+from types import SimpleNamespace
 
 import pytest
 import stripe
@@ -12,6 +12,7 @@ from django_q.models import OrmQ
 from billing import cancel, expiry, gateway, inbox, reconcile, refunds, tasks
 from billing.models import Cancellation, StripeEvent
 from billing.tasks import process_event, process_events, sweep_events
+from csf import budget
 from csf.budget import within
 from csf.models import Breaker
 from tests.billing.test_refunds import approved, paid
@@ -127,8 +128,8 @@ def test_one_worker_at_the_inbox_is_followed_by_another_only_if_some_is_left(mon
 @pytest.fixture
 def slow(monkeypatch):
     """Each call takes 20 s."""
-    calls, start = [], time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: start + 20 * len(calls))
+    calls = []
+    monkeypatch.setattr(budget, "time", SimpleNamespace(monotonic=lambda: 20 * len(calls)))
     return calls
 
 
@@ -194,7 +195,8 @@ def test_what_the_hourly_pull_has_fetched_is_kept_if_it_is_broken_off(monkeypatc
 
 def test_a_pull_goes_on_where_its_time_was_up(monkeypatch):
     cursors = pages(monkeypatch, number=4)
-    monkeypatch.setattr(time, "monotonic", count(step=30).__next__)  # each page takes 30 s
+    each_page_takes_30_s = SimpleNamespace(monotonic=count(step=30).__next__)
+    monkeypatch.setattr(reconcile, "time", each_page_takes_30_s)
     tasks.pull(0, "")
     for _ in range(4):
         row = OrmQ.objects.order_by("pk").last()
