@@ -329,7 +329,7 @@ def _line(attempt: ChargeAttempt, order: Order) -> dict[str, Any]:
         for item in order.items.filter(moved_to=None).select_related("child", "course")
     ]
     part = f", part {attempt.installment.number}" if attempt.kind == ChargeKind.PAGE else ""
-    name = f"{settings.SCHOOL_NAME}, order {order.number}{part}"
+    name = f"{settings.SCHOOL_NAME[: gateway.LONGEST_NAME]}, order {order.number}{part}"
     product = {"name": name, "description": ", ".join(names)[:300]}
     price = {"currency": attempt.currency, "unit_amount": attempt.amount_cents, "product_data": product}
     return {"price_data": price, "quantity": 1}

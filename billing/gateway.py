@@ -23,6 +23,8 @@ from csf.models import Instance
 
 Object = dict[str, Any]
 
+LONGEST_NAME = 200  # of the school; Stripe takes 250 letters for what is bought, with the order's number
+
 PAGE_S = 5.0
 CONNECT_SHARE = 0.3  # of the time for one call
 _wait_until: ContextVar[float | None] = ContextVar("_wait_until", default=None)

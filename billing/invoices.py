@@ -106,6 +106,7 @@ def settle_paid_invoice(invoice_id: str) -> None:
 
 def _finalized(installment: Installment, customer: StripeCustomer, draft: gateway.Object) -> gateway.Object:
     order = installment.order
+    school = settings.SCHOOL_NAME[: gateway.LONGEST_NAME]
     if not draft["amount_due"]:  # a draft of yesterday has its line, and its key is forgotten
         # The words may have changed since a line was added whose answer was lost.
         with suppress(gateway.KeyReused):
@@ -114,7 +115,7 @@ def _finalized(installment: Installment, customer: StripeCustomer, draft: gatewa
                 customer=customer.stripe_id,
                 amount_cents=installment.amount_cents,
                 currency=order.currency,
-                text=f"{settings.SCHOOL_NAME}, order {order.number}, part {installment.number}",
+                text=f"{school}, order {order.number}, part {installment.number}",
                 key=customer.key(_key("ii", installment)),
             )
     return gateway.finalize_invoice(draft["id"], key=customer.key(_key("fin", installment)))

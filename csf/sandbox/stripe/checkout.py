@@ -15,6 +15,7 @@ from csf.sandbox.stripe import payments, setups
 from csf.sandbox.stripe.cards import Card, new_payment_method
 from csf.sandbox.stripe.errors import invalid_request, no_such, wrong_state
 from csf.sandbox.stripe.events import emit
+from csf.sandbox.stripe.limits import PRODUCT, SESSION, amount_refused, check_lengths, check_urls
 from csf.sandbox.stripe.resources import (
     INCLUDABLE,
     build,
@@ -30,7 +31,6 @@ from csf.sandbox.stripe.store import Obj, new_id
 from csf.sandbox.stripe.validation import missing
 
 MINUTE, HOUR = 60, 3600
-MINIMUM_CENTS = 50
 SUPPORTED = (
     "cancel_url",
     "client_reference_id",
@@ -68,6 +68,8 @@ AUTHENTICATE: dict[str, Callable[..., None]] = {
 def create(state: State, call: Call) -> Obj:
     params = call.params
     _check(state, params)
+    check_lengths(params, SESSION)
+    check_urls(params, "success_url", "cancel_url")
     session_id = new_id("cs_test", 58)
     for_mode = _payment_values if params["mode"] == "payment" else _setup_values
     session = build(
@@ -234,6 +236,7 @@ def _line_item(state: State, position: int, given: Obj) -> Obj:
         raise no_such("price", given.get("price", ""), f"{param}[price]", status=400)
     if "product_data" not in price_data:
         raise missing(f"{param}[price_data][product_data]")
+    check_lengths(price_data["product_data"], PRODUCT, inside=f"{param}[price_data][product_data]")
     unit_cents, quantity = price_data.get("unit_amount"), given.get("quantity")
     if unit_cents is None or quantity is None:
         raise missing(f"{param}[price_data][unit_amount]" if unit_cents is None else f"{param}[quantity]")
@@ -278,12 +281,8 @@ def _total_cents(items: list[Obj]) -> int:
     if len({item["currency"] for item in items}) != 1:
         raise invalid_request("All line items must have the same currency.", "line_items")
     total_cents = sum(int(item["amount_total"]) for item in items)
-    if total_cents < MINIMUM_CENTS:
-        raise invalid_request(
-            "The Checkout Session's total amount due must add up to at least 50 cents.",
-            "line_items",
-            "amount_too_small",
-        )
+    if refused := amount_refused(total_cents, items[0]["currency"]):
+        raise refused
     return total_cents
 
 

@@ -14,6 +14,7 @@ from stripe.params import (
 from csf.sandbox.stripe.cards import keep_record
 from csf.sandbox.stripe.errors import invalid_request
 from csf.sandbox.stripe.events import emit
+from csf.sandbox.stripe.limits import CUSTOMER, check_address, check_lengths
 from csf.sandbox.stripe.resources import (
     INCLUDABLE,
     build,
@@ -90,6 +91,8 @@ def list_all(state: State, call: Call) -> Obj:
 def _apply(state: State, customer: Obj, params: Obj) -> Obj:
     """Set what was given; answer the old values."""
     refuse_unsupported(params, SETTABLE)
+    check_lengths(params, CUSTOMER)
+    check_address(params)
     new: Obj = {name: params[name] or None for name in PLAIN_FIELDS if name in params}
     if "balance" in params:
         new["balance"] = params["balance"]

@@ -7,6 +7,7 @@ from stripe.params import InvoiceItemCreateParams, InvoiceItemListParams, Invoic
 from csf.sandbox.stripe.errors import invalid_request, wrong_state
 from csf.sandbox.stripe.events import emit
 from csf.sandbox.stripe.invoices import set_total
+from csf.sandbox.stripe.limits import INVOICE_LINE, check_lengths
 from csf.sandbox.stripe.resources import (
     build,
     filtered,
@@ -67,6 +68,7 @@ def list_all(state: State, call: Call) -> Obj:
 def _draft(state: State, params: Obj) -> Obj:
     """The invoice that the item is for."""
     refuse_unsupported(params, SUPPORTED)
+    check_lengths(params, INVOICE_LINE)
     for name in ("customer", "amount", "invoice"):
         if name not in params:
             raise missing(name)

@@ -17,6 +17,7 @@ from stripe.params import (
 from csf.sandbox.stripe import invoice_payments, payment_methods
 from csf.sandbox.stripe.errors import invalid_request, wrong_state
 from csf.sandbox.stripe.events import emit
+from csf.sandbox.stripe.limits import amount_refused
 from csf.sandbox.stripe.resources import (
     build,
     filtered,
@@ -30,7 +31,6 @@ from csf.sandbox.stripe.state import Call, Route, State
 from csf.sandbox.stripe.store import Obj, new_id
 from csf.sandbox.stripe.validation import missing
 
-MINIMUM_CENTS = 50
 SUPPORTED = (
     "auto_advance",
     "collection_method",
@@ -106,8 +106,8 @@ def finalize(state: State, call: Call, invoice_id: str) -> Obj:
     invoice = retrieve(state, call, invoice_id)
     if invoice["status"] != "draft":
         raise wrong_state("This invoice is already finalized, you can't re-finalize a non-draft invoice.")
-    if 0 < invoice["total"] < MINIMUM_CENTS:
-        raise wrong_state("The stand-in finalizes no invoice below 50 cents.", "amount_too_small")
+    if invoice["total"] > 0 and (refused := amount_refused(invoice["total"], invoice["currency"])):
+        raise refused
     now = state.store.now()
     invoice.update(
         auto_advance=call.params.get("auto_advance", invoice["auto_advance"]),
