@@ -53,6 +53,7 @@ SCHOOL_NAME: str = env.str("SCHOOL_NAME", _unset["SCHOOL_NAME"])
 SCHOOL_EMAIL: str = env.str("SCHOOL_EMAIL", _unset["SCHOOL_EMAIL"])
 SCHOOL_PHONE: str = env.str("SCHOOL_PHONE", _unset["SCHOOL_PHONE"])
 SCHOOL_ADDRESS: str = env.str("SCHOOL_ADDRESS", _unset["SCHOOL_ADDRESS"])
+SCHOOL_TAX_NUMBER: str = env.str("SCHOOL_TAX_NUMBER", "")  # on receipts; families need it for their taxes
 SCHOOL_TIME_ZONE: str = env.str("SCHOOL_TIME_ZONE", "UTC")
 # What parents agree to: an address of the school's own page, or a text file that /terms/ and /privacy/ show.
 TERMS: str = env.str("TERMS", "")
@@ -310,6 +311,8 @@ EMAIL_BACKEND = "notifications.sending.transport.SendGridBackend"
 _quoted_name = SCHOOL_NAME.replace("\\", "\\\\").replace('"', '\\"')  # it may have a comma, quote or bracket
 DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", f'"{_quoted_name}" <{SCHOOL_EMAIL}>')
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
+# One "You're in" for an order that is paid, in place of its receipt and a confirmation for each class.
+EMAIL_BUNDLE_ORDERS: bool = env.bool("EMAIL_BUNDLE_ORDERS", False)
 SENDGRID_API_KEY: str = env.str("SENDGRID_API_KEY", "")
 SENDGRID_API_URL: str = env.str("SENDGRID_API_URL", "https://api.sendgrid.com/v3/")
 ANYMAIL = {

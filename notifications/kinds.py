@@ -6,6 +6,8 @@ from django.utils.translation import gettext_lazy as _
 
 class EmailKind(models.TextChoices):
     ORDER_CONFIRMATION = "order_confirmation", _("Order confirmation")
+    ORDER_EXPIRED = "order_expired", _("Places no longer held")
+    ORDER_PAID = "order_paid", _("Order paid, places confirmed")
     PAYMENT_SUCCESS = "payment_success", _("Payment received")
     PAYMENT_FAILED = "payment_failed", _("Payment failed")
     CARD_NEEDED = "card_needed", _("Another card needed")

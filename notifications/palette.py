@@ -1,6 +1,6 @@
-"""The colours of the emails.
+"""The colours of the emails: the school's own, as on its pages, and that of the kind on its badge.
 
-`brand` is the decorative bar only: white text on it is hard to read, so buttons and labels use `shade` and
+`bright` is for dark surfaces only: white text on it is hard to read, so buttons and labels use `shade` and
 `tint`.
 """
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Accent:
-    brand: str
+    bright: str
     shade: str
     tint: str
 
@@ -24,12 +24,13 @@ class Surface:
     link: str
 
 
+BRAND = Accent(bright="#7FD4CC", shade="#0B6464", tint="#E2F1EF")
 ACCENTS = {
-    "green": Accent(brand="#4CAF50", shade="#2E7D32", tint="#E8F5E9"),
-    "blue": Accent(brand="#2196F3", shade="#1565C0", tint="#E3F2FD"),
-    "orange": Accent(brand="#FF9800", shade="#B34700", tint="#FFF3E0"),
-    "red": Accent(brand="#F44336", shade="#C62828", tint="#FFEBEE"),
-    "grey": Accent(brand="#9E9E9E", shade="#616161", tint="#F5F5F5"),
+    "green": Accent(bright="#4CAF50", shade="#2E7D32", tint="#E8F5E9"),
+    "blue": Accent(bright="#2196F3", shade="#1565C0", tint="#E3F2FD"),
+    "orange": Accent(bright="#FF9800", shade="#B34700", tint="#FFF3E0"),
+    "red": Accent(bright="#F44336", shade="#C62828", tint="#FFEBEE"),
+    "grey": Accent(bright="#9E9E9E", shade="#616161", tint="#F5F5F5"),
 }
 
 # Never pure black or white: clients that invert colours by themselves turn those into glaring ones.

@@ -5,6 +5,7 @@ from typing import Any
 
 from allauth.account.models import EmailAddress
 from allauth.account.signals import email_confirmed
+from django.conf import settings
 from django.db.models.signals import post_save
 from django.dispatch import receiver
 
@@ -23,6 +24,7 @@ from billing.models import (
     Transfer,
 )
 from enrollments.models import CourseChange, EnrollmentTransition, GuardianInvitation
+from notifications.bundling import bundle_order
 from notifications.facts import closing
 from notifications.facts.moved import moved_families
 from notifications.kinds import EmailKind
@@ -42,6 +44,8 @@ def order_moved(instance: OrderTransition, created: bool, raw: bool, **kwargs: A
 def enrollment_moved(instance: EnrollmentTransition, created: bool, raw: bool, **kwargs: Any) -> None:
     if created and not raw and (kind := enrollment_kind(instance)):
         notify(kind, [instance])
+        if kind == EmailKind.ENROLLMENT_CONFIRMATION and settings.EMAIL_BUNDLE_ORDERS:
+            bundle_order(instance)
 
 
 @receiver(post_save, sender=ChargeAttemptTransition, dispatch_uid="notifications.charge_moved")

@@ -43,9 +43,11 @@ from notifications.facts.snapshots import (
     card_snapshot,
     decline_snapshot,
     enrollment_snapshot,
+    expired_snapshot,
     guardians,
     order_snapshot,
     overdue_snapshot,
+    paid_snapshot,
     payer,
     payment_snapshot,
     refund_snapshot,
@@ -58,12 +60,18 @@ from notifications.spec import EmailSpec
 from notifications.watch.staff_alert import STAFF_ALERT
 from orders.models import OrderStatus, OrderTransition
 
+LATE_MONEY = timedelta(minutes=5)  # what was paid in the last moment may be reported after the hold
 ALIVE = [OrderStatus.PLACED, OrderStatus.CONFIRMED]
 
 
 def _order_is_alive(facts: Iterable[int]) -> set[int]:
     alive = OrderTransition.objects.filter(pk__in=facts, order__status__in=ALIVE)
     return set(alive.values_list("pk", flat=True))
+
+
+def _order_is_expired(facts: Iterable[int]) -> set[int]:
+    expired = OrderTransition.objects.filter(pk__in=facts, order__status=OrderStatus.EXPIRED)
+    return set(expired.values_list("pk", flat=True))
 
 
 def _still_declined(facts: Iterable[int]) -> set[int]:
@@ -223,6 +231,26 @@ EMAILS: dict[EmailKind, EmailSpec] = {
         expires=_in(timedelta(hours=24)),
         priority=3,
         still_true=_order_is_alive,
+    ),
+    EmailKind.ORDER_EXPIRED: EmailSpec(
+        recipients=_ordering_family,
+        snapshot=expired_snapshot,
+        key=lambda fact: f"order:{fact.order_id}:expired",
+        accent="orange",
+        is_copy_harmless=True,
+        expires=_in(timedelta(hours=24)),
+        delay=lambda fact: LATE_MONEY,
+        priority=3,
+        still_true=_order_is_expired,
+    ),
+    EmailKind.ORDER_PAID: EmailSpec(
+        recipients=_paying_family,
+        snapshot=paid_snapshot,
+        key=_payment_key,
+        accent="green",
+        is_copy_harmless=False,
+        expires=_in(timedelta(days=7)),
+        priority=3,
     ),
     EmailKind.PAYMENT_SUCCESS: EmailSpec(
         recipients=_paying_family,

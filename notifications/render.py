@@ -16,9 +16,10 @@ from django.utils.translation import gettext, gettext_lazy
 
 from billing.models import InstallmentStatus
 from csf.language import babel_locale
+from csf.maps import map_url
 from csf.templatetags.csf_format import clock, day
 from notifications.kinds import EmailKind
-from notifications.palette import ACCENTS, DARK, LIGHT
+from notifications.palette import ACCENTS, BRAND, DARK, LIGHT
 from notifications.registry import EMAILS
 
 NBSP = "\u00a0"
@@ -146,6 +147,9 @@ def _school() -> dict[str, Any]:
         "school_name": settings.SCHOOL_NAME,
         "school_address": settings.SCHOOL_ADDRESS,
         "school_phone": settings.SCHOOL_PHONE,
+        "school_tel": re.sub(r"[^\d+]", "", settings.SCHOOL_PHONE),
+        "school_map": map_url(settings.SCHOOL_NAME, settings.SCHOOL_ADDRESS),
+        "tax_number": settings.SCHOOL_TAX_NUMBER,
         "school_email": settings.SCHOOL_EMAIL,
         "language": translation.get_language(),
         "direction": "rtl" if translation.get_language_bidi() else "ltr",
@@ -160,8 +164,9 @@ def _order_values(values: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "lines": [line | _class_values(line) for line in lines[:MAX_LINES]],
         "more_lines": max(0, len(lines) - MAX_LINES),
-        "places": places[:MAX_LINES],
+        "places": [place | _class_values(place) for place in places[:MAX_LINES]],
         "more_places": max(0, len(places) - MAX_LINES),
+        "enrolled": [place | _class_values(place) for place in values.get("enrolled", [])],
         "schedule": [part | {"state": PART_STATES.get(part["status"])} for part in schedule],
         "list_total_cents": list_cents,
         "credit_cents": values.get("credit_cents", 0),  # kept snapshots are older than credit
@@ -175,8 +180,14 @@ def _class_values(values: Mapping[str, Any]) -> dict[str, Any]:
     if "weekday" not in values:
         return {}
     times, days = _times_and_days(settings.LANGUAGE_CODE, *(values[key] for key in MEETS))
+    where = {"map_url": _map_url(values)} if "location" in values else {}
     before = {"was": values["was"] | _class_values(values["was"])} if "was" in values else {}
-    return {"times": times, "days": days, **before}
+    return {"times": times, "days": days, **where, **before}
+
+
+def _map_url(values: Mapping[str, Any]) -> str:
+    name, address = (str(values[key]).replace(_GLUE, " ") for key in ("location", "address"))
+    return map_url(name, address)
 
 
 @lru_cache(maxsize=1024)
@@ -208,10 +219,10 @@ def _zone_text(zone: str, locale: str) -> str:
 @lru_cache(maxsize=len(ACCENTS))
 def _look(accent: str) -> dict[str, Any]:
     """Colours and style sheets, which are the same in all mails of an accent."""
-    colours = {"accent": ACCENTS[accent], "light": LIGHT}
+    colours = {"accent": ACCENTS[accent], "brand": BRAND, "light": LIGHT}
     return colours | {"filler": _FILLER, "kept_css": _css("email_head.css", accent)}
 
 
 def _css(template: str, accent: str) -> str:
-    colours = {"accent": ACCENTS[accent], "light": LIGHT, "dark": DARK}
+    colours = {"accent": ACCENTS[accent], "brand": BRAND, "light": LIGHT, "dark": DARK}
     return _fill(template, colours, autoescape=False)

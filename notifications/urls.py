@@ -7,6 +7,7 @@ from notifications.choices import invitation_views, preference_views
 # signature.
 urlpatterns = [
     path("account/emails/", preference_views.account_emails, name="account_emails"),
+    path("account/emails/<uuid:public_id>/", preference_views.account_email_text, name="account_email_text"),
     path("account/emails/invite/", invitation_views.invite, name="invite_guardian"),
     path(
         "account/emails/invitations/<uuid:public_id>/withdraw/",

@@ -27,6 +27,8 @@ def order_kind(moved: OrderTransition) -> EmailKind | None:
     match moved.to_status:
         case OrderStatus.PLACED:
             return None if is_promotion(moved.order) else EmailKind.ORDER_CONFIRMATION
+        case OrderStatus.EXPIRED if not is_promotion(moved.order):
+            return EmailKind.ORDER_EXPIRED
         case OrderStatus.CONFIRMED if is_promotion(moved.order) and not _was_paid_by_parent(moved):
             return EmailKind.WAITLIST_PROMOTED
     return None

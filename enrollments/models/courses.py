@@ -1,7 +1,6 @@
 import datetime
 from collections.abc import Collection, Iterable
 from typing import Self
-from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -11,6 +10,7 @@ from django.db.models.functions import Coalesce, Now
 from django.urls import reverse
 
 from csf.dates import local_date
+from csf.maps import map_url
 
 
 class Program(models.Model):
@@ -42,9 +42,7 @@ class Location(models.Model):
 
     @property
     def map_url(self) -> str:
-        """Opens the map application of a phone, or a map in the browser."""
-        where = ", ".join(filter(None, [self.name, self.address]))
-        return f"https://www.google.com/maps/search/?{urlencode({'api': 1, 'query': where})}"
+        return map_url(self.name, self.address)
 
 
 class CourseQuerySet(models.QuerySet["Course"]):

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
 
 from enrollments.models import User
 from notifications.kinds import EmailKind
@@ -9,7 +12,7 @@ from notifications.models import EmailMessage, EmailStatus
 from notifications.registry import EMAILS
 
 MOST = 20
-# In plain words, with the tone of the badge.
+# In plain words, with the tone of the badge. What was not sent only confuses: "Payment failed" to who paid.
 STATES = {
     EmailStatus.QUEUED: ("On its way", ""),
     EmailStatus.SENDING: ("On its way", ""),
@@ -19,10 +22,6 @@ STATES = {
     EmailStatus.DROPPED: ("Not delivered", "overdue"),
     EmailStatus.COMPLAINED: ("Marked as spam", "warn"),
     EmailStatus.UNKNOWN: ("Perhaps sent", "warn"),
-    EmailStatus.FAILED: ("Not sent, we look into it", "warn"),
-    EmailStatus.EXPIRED: ("Not sent, no longer needed", ""),
-    EmailStatus.SUPPRESSED: ("Not sent", ""),
-    EmailStatus.WITHHELD: ("Not sent, we look into it", "warn"),
 }
 
 
@@ -32,17 +31,38 @@ class Latest:
     at: datetime
     state: str
     tone: str
+    public_id: UUID | None
+    """Of one that can be opened."""
+
+
+def emails_sent_to(user: User) -> QuerySet[EmailMessage]:
+    return EmailMessage.objects.filter(recipient=user, is_test=False, status__in=STATES)
 
 
 def latest_emails(user: User) -> list[Latest]:
     """No texts, and of what opens an account not even the subject."""
-    rows = EmailMessage.objects.filter(recipient=user, is_test=False)
-    shown = rows.only("kind", "subject", "status", "created_at", "sent_at")[:MOST]
+    rows = emails_sent_to(user).annotate(has_text=~Q(text=""))
+    shown = rows.only("kind", "subject", "status", "created_at", "sent_at", "public_id")[:MOST]
     return [
-        Latest(_title(row), row.sent_at or row.created_at, *STATES[EmailStatus(row.status)]) for row in shown
+        Latest(
+            title_of(row),
+            row.sent_at or row.created_at,
+            *STATES[EmailStatus(row.status)],
+            row.public_id if row.has_text and not _is_sensitive(row) else None,
+        )
+        for row in shown
     ]
 
 
-def _title(row: EmailMessage) -> str:
-    kind = EmailKind(row.kind)
-    return str(kind.label) if EMAILS[kind].is_sensitive or not row.subject else row.subject
+def readable_email(user: User, public_id: UUID) -> EmailMessage | None:
+    """One of theirs whose text is kept."""
+    row = emails_sent_to(user).exclude(text="").filter(public_id=public_id).first()
+    return None if row is None or _is_sensitive(row) else row
+
+
+def title_of(row: EmailMessage) -> str:
+    return str(EmailKind(row.kind).label) if _is_sensitive(row) or not row.subject else row.subject
+
+
+def _is_sensitive(row: EmailMessage) -> bool:
+    return EMAILS[EmailKind(row.kind)].is_sensitive

@@ -1,10 +1,11 @@
 """Pages on which parents choose their emails. Looking at them changes nothing: mail scanners follow links."""
 
+import uuid
 from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
@@ -13,7 +14,7 @@ from django.views.decorators.http import require_http_methods
 from enrollments.families import household_of
 from enrollments.models import User
 from notifications.choices.forms import PreferencesForm
-from notifications.choices.latest import latest_emails
+from notifications.choices.latest import latest_emails, readable_email
 from notifications.choices.links import BadLink, preferences_path, unsubscriber_of, user_of
 from notifications.choices.preferences import (
     ALWAYS_SENT,
@@ -43,6 +44,17 @@ def account_emails(request: HttpRequest) -> HttpResponse:
         "emails": latest_emails(request.user),
     }
     return render(request, "notifications/account_emails.html", context)
+
+
+@never_cache
+def account_email_text(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    """What an email said, as it was sent to this person."""
+    household_of(request)
+    assert isinstance(request.user, User)
+    email = readable_email(request.user, public_id)
+    if email is None:
+        raise Http404("no such email")
+    return render(request, "notifications/account_email_text.html", {"email": email})
 
 
 @never_cache

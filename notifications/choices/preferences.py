@@ -77,6 +77,8 @@ ALWAYS_SENT = [
         "They are about your money.",
         (
             EmailKind.ORDER_CONFIRMATION,
+            EmailKind.ORDER_EXPIRED,
+            EmailKind.ORDER_PAID,
             EmailKind.PAYMENT_SUCCESS,
             EmailKind.PAYMENT_FAILED,
             EmailKind.AUTHENTICATION_NEEDED,

@@ -138,6 +138,8 @@ def _class_moved(order: Order) -> MovedFamily | None:
 
 FINDS: Mapping[EmailKind, Find] = {
     EmailKind.ORDER_CONFIRMATION: _moved_order(EmailKind.ORDER_CONFIRMATION),
+    EmailKind.ORDER_EXPIRED: _moved_order(EmailKind.ORDER_EXPIRED),
+    EmailKind.ORDER_PAID: lambda order: order.payments.order_by("-pk").first(),
     EmailKind.PAYMENT_SUCCESS: lambda order: order.payments.order_by("-pk").first(),
     EmailKind.PAYMENT_FAILED: _moved_charge(EmailKind.PAYMENT_FAILED),
     EmailKind.CARD_NEEDED: _card_needed,

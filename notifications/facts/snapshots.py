@@ -6,6 +6,7 @@ Wording comes later, from the template; no template reads the database.
 import datetime
 from typing import Any
 
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
@@ -34,7 +35,7 @@ from billing.models.money import OPEN_INSTALLMENT
 from billing.paying import next_charge_on
 from csf.dates import local_date
 from csf.paths import fixed_path
-from enrollments.models import Course, EnrollmentTransition, Household, User
+from enrollments.models import Course, EnrollmentStatus, EnrollmentTransition, Household, User
 from notifications.choices.readers import readers
 from notifications.facts.calendar import CANCEL, calendar_facts
 from notifications.facts.due import DueInstallment, ExpiringCard, OverdueInstallment, with_story
@@ -92,6 +93,17 @@ def order_snapshot(fact: OrderTransition) -> Snapshot:
     }
 
 
+def expired_snapshot(fact: OrderTransition) -> Snapshot:
+    """With the way back: the classes, as they are shown to everybody."""
+    order = fact.order
+    items = order.items.select_related("child", "course__location")
+    return order_facts(order) | {
+        "held_until": order.held_until and order.held_until.isoformat(),
+        "classes_path": fixed_path("catalog"),
+        "places": [course_facts(item.course) | {"child": str(item.child)} for item in items],
+    }
+
+
 def payment_snapshot(fact: Payment) -> Snapshot:
     parts = list(fact.order.installments.all())
     number = fact.installment.number if fact.installment else None
@@ -108,7 +120,31 @@ def payment_snapshot(fact: Payment) -> Snapshot:
         "left_cents": sum(part.amount_cents for part in still_open),
         "next_due_on": following and following.due_on.isoformat(),
         "next_amount_cents": following and following.amount_cents,
+        "places": [
+            course_facts(item.course) | _bought_facts(item) | {"child": str(item.child)}
+            for item in _kept_items(fact.order)
+        ],
     }
+
+
+def paid_snapshot(fact: Payment) -> Snapshot:
+    """The receipt, and of each place what its own confirmation would say."""
+    joined = EnrollmentTransition.objects.filter(
+        enrollment__order_item__order=fact.order, to_status=EnrollmentStatus.ACTIVE
+    )
+    newest = {row.enrollment_id: row for row in joined.select_related("enrollment__child").order_by("pk")}
+    places = [enrollment_snapshot(row) for row in newest.values()]
+    return payment_snapshot(fact) | {
+        "enrolled": places,
+        "calendars": [calendar for place in places for calendar in place.pop("calendars")],
+    }
+
+
+def _kept_items(order: Order) -> QuerySet[OrderItem]:
+    """Without what was moved to another class or given up."""
+    items = order.items.filter(moved_to=None).exclude(enrollment__status=EnrollmentStatus.CANCELLED)
+    items = items.select_related("child", "course__location", "enrollment", "order")
+    return items.prefetch_related("course__sessions")
 
 
 def decline_snapshot(fact: ChargeAttemptTransition) -> Snapshot:
@@ -290,6 +326,8 @@ def enrollment_snapshot(fact: EnrollmentTransition) -> Snapshot:
         | {
             "child": str(enrollment.child),
             "child_first_name": enrollment.child.first_name,
+            "dates": [session.held_on.isoformat() for session in item.sessions],
+            "bring": things_to_bring(course),
             "off": [session.held_on.isoformat() for session in off],
             "calendars": calendar_facts(enrollment),
         }
@@ -304,6 +342,10 @@ def _bought_facts(item: OrderItem) -> Snapshot:
         "last_on": (days[-1] if days else item.course.ends_on).isoformat(),
         "sessions": len(days),
     }
+
+
+def things_to_bring(course: Course) -> list[str]:
+    return [line.strip() for line in course.what_to_bring.splitlines() if line.strip()]
 
 
 def order_facts(order: Order) -> Snapshot:

@@ -20,7 +20,7 @@ from enrollments.models import (
 )
 from notifications.choices.readers import readers
 from notifications.facts.calendar import PlaceState, calendar_facts, entered_at
-from notifications.facts.snapshots import Snapshot, course_facts
+from notifications.facts.snapshots import Snapshot, course_facts, things_to_bring
 from notifications.spec import EmailSpec
 
 ENROLLED = [EnrollmentStatus.ACTIVE, EnrollmentStatus.LENDING]
@@ -115,7 +115,7 @@ def start_snapshot(start: ClassStart) -> Snapshot:
         "starts_on": start.on.isoformat(),
         "session_start": begins.isoformat(),
         "session_end": ends.isoformat(),
-        "bring": [line.strip() for line in place.course.what_to_bring.splitlines() if line.strip()],
+        "bring": things_to_bring(place.course),
         "calendars": calendar_facts(place, state=start.state),
     }
 

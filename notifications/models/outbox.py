@@ -143,6 +143,14 @@ class EmailMessage(models.Model):
         related_name="resends",
         help_text="The email that staff sent once more with this one.",
     )
+    told_by = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="parts",
+        help_text="The email that says this too, so that this one is not sent.",
+    )
     is_without_files = models.BooleanField(
         default=False,
         db_default=False,

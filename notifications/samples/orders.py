@@ -80,6 +80,16 @@ def _schedule(total: int, parts: int) -> list[Context]:
     ]
 
 
+def _expired(places: list[Context], **changes: Any) -> Context:
+    told = {
+        "first_name": "Maria",
+        "held_until": "2026-08-29T21:35:12+00:00",
+        "classes_path": "/",
+        "places": places,
+    }
+    return ORDER | told | changes
+
+
 def _payment(**changes: Any) -> Context:
     return (
         ORDER
@@ -95,9 +105,15 @@ def _payment(**changes: Any) -> Context:
             "left_cents": 35_800,
             "next_due_on": "2026-09-28",
             "next_amount_cents": 17_900,
+            "places": [ROBOTICS | {"child": "Noah Lopez"}, SWIMMING | {"child": "Emma Lopez"}],
         }
         | changes
     )
+
+
+def _paid(places: list[Context], **changes: Any) -> Context:
+    calendars = [calendar(place) for place in places[:3]]
+    return _payment(**{"enrolled": [enrollment(place) for place in places], "calendars": calendars} | changes)
 
 
 def _decline(**changes: Any) -> Context:
@@ -229,8 +245,16 @@ def calendar(course: Context, method: str = "PUBLISH", off: int = 5) -> Context:
 
 
 def enrollment(course: Context, **changes: Any) -> Context:
-    child = {"first_name": "Maria", "child": "Noah Lopez", "child_first_name": "Noah", "sessions": 13}
-    return ORDER | course | child | changes
+    first_on = datetime.date.fromisoformat(course["first_on"])
+    told = {
+        "first_name": "Maria",
+        "child": "Noah Lopez",
+        "child_first_name": "Noah",
+        "sessions": 13,
+        "dates": [(first_on + datetime.timedelta(weeks=week)).isoformat() for week in range(13)],
+        "bring": ["a bottle of water", HOSTILE if course is HOSTILE_CLASS else "shoes with light soles"],
+    }
+    return ORDER | course | told | changes
 
 
 SAMPLES: dict[EmailKind, dict[str, Context]] = {
@@ -248,6 +272,18 @@ SAMPLES: dict[EmailKind, dict[str, Context]] = {
         "hostile": _order(
             [_line(HOSTILE_CLASS, HOSTILE, 24_000, 12_000, HOSTILE)], parts=2, first_name=HOSTILE
         ),
+    },
+    EmailKind.ORDER_EXPIRED: {
+        "minimal": _expired([SWIMMING | {"child": "Noah Lopez"}], first_name="", held_until=None),
+        "typical": _expired([ROBOTICS | {"child": "Noah Lopez"}, SWIMMING | {"child": "Emma Lopez"}]),
+        "huge": _expired([ROBOTICS | {"course": LONG, "child": f"{LONG} {n}"} for n in range(100)]),
+        "hostile": _expired([HOSTILE_CLASS | {"child": HOSTILE}], first_name=HOSTILE),
+    },
+    EmailKind.ORDER_PAID: {
+        "minimal": _paid([SWIMMING | {"address": ""}], first_name="", left_cents=0, number=1, of=1),
+        "typical": _paid([ROBOTICS, SWIMMING]),
+        "huge": _paid([ROBOTICS | {"course": LONG}] * 12, first_name=LONG, amount_cents=123_456_789),
+        "hostile": _paid([HOSTILE_CLASS], first_name=HOSTILE, card_brand=HOSTILE),
     },
     EmailKind.PAYMENT_SUCCESS: {
         "minimal": _payment(first_name="", card_brand="", card_last4="", number=None, of=0, left_cents=0),

@@ -200,6 +200,7 @@ def test_a_stored_500_does_not_hold_the_seats_for_longer_than_its_page_could_liv
         "installments": ["cancelled"],
         "attempts": ["not_executed"],
         "seats": ["released", "released"],
+        "emails": {"order_confirmation": 1, "order_expired": 1},
     }
 
 

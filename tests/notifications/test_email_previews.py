@@ -128,6 +128,7 @@ def test_a_real_order_tells_what_is_true_now(shop, office):
     made = {kind.value for kind, preview in found.items() if not preview.why_not}
     assert made == {
         "order_confirmation",
+        "order_paid",
         "payment_success",
         "installment_reminder",
         "overdue_notice",

@@ -322,11 +322,9 @@ def test_the_page_of_the_account_lists_the_own_emails_and_tells_no_secret(client
     owe(EmailKind.CREDIT_ADDED, stranger, subject="Zanzibar", status="sent")
     owe(EmailKind.ACCOUNT_LOGIN_CODE, parent, subject="Your code is 493811", status="sent", context={})
     owe(EmailKind.CREDIT_ADDED, parent, subject="Our test", status="sent", is_test=True)
-    states = [
-        "queued", "sending", "sent", "delivered", "bounced", "dropped", "complained", "unknown", "failed",
-        "expired", "suppressed", "withheld",
-    ]  # fmt: skip
-    for status in states:
+    states = ["queued", "sending", "sent", "delivered", "bounced", "dropped", "complained", "unknown"]
+    not_sent = ["failed", "expired", "suppressed", "withheld"]
+    for status in [*states, *not_sent]:
         owe(EmailKind.PAYMENT_SUCCESS, parent, subject=f"Mail <b> {status}", status=status)
 
     page = client.get("/account/emails/")
@@ -335,10 +333,36 @@ def test_the_page_of_the_account_lists_the_own_emails_and_tells_no_secret(client
     assert page.status_code == 200
     for status in states:
         assert f"Mail <b> {status}" in text
+    for status in not_sent:  # "Payment failed" would only confuse who paid
+        assert f"Mail <b> {status}" not in text
     assert "<b> sent" not in page.text
     assert "Sign-in code" in text
     for hidden in ("493811", "Zanzibar", "Our test"):
         assert hidden not in page.text
+
+
+def test_a_parent_opens_what_was_sent_to_them_and_nothing_else(client, parent):
+    other = create_guardian(household=parent.household)
+    told = {"subject": "You paid", "text": "Hi Pat,\n\n<b>thanks</b>: https://example.org/account/"}
+    sent = owe(EmailKind.PAYMENT_SUCCESS, parent, status="delivered", **told)
+    hidden = [
+        owe(EmailKind.PAYMENT_SUCCESS, parent, status="expired", **told),
+        owe(EmailKind.PAYMENT_SUCCESS, parent, status="sent", **told | {"text": ""}),
+        owe(EmailKind.PAYMENT_SUCCESS, parent, status="sent", is_test=True, **told),
+        owe(EmailKind.PAYMENT_SUCCESS, other, status="sent", **told),
+        owe(EmailKind.ACCOUNT_LOGIN_CODE, parent, status="sent", **told | {"context": {}}),
+    ]
+    url = f"/account/emails/{sent.public_id}/"
+    assert client.get(url).status_code == 302
+
+    client.force_login(parent)
+    assert url in client.get("/account/emails/").text
+    page = client.get(url)
+    assert "&lt;b&gt;thanks&lt;/b&gt;" in page.text
+    assert 'href="https://example.org/account/"' in page.text
+    assert page.headers["Cache-Control"].count("no-store")
+    for row in hidden:
+        assert client.get(f"/account/emails/{row.public_id}/").status_code == 404
 
 
 def test_the_page_needs_as_many_queries_for_many_emails(client, parent):

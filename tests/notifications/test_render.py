@@ -7,9 +7,10 @@ import pytest
 from css_inline import CSSInliner
 from django.conf import settings
 
+from csf.maps import map_url
 from csf.sandbox.sendgrid.check import problems
 from notifications.kinds import EmailKind
-from notifications.palette import ACCENTS, DARK, LIGHT
+from notifications.palette import ACCENTS, BRAND, DARK, LIGHT
 from notifications.registry import EMAILS
 from notifications.render import MAX_LINES, MAX_SUBJECT, TEXT_WIDTH, _css, _engine, render
 from notifications.samples import HOSTILE, LONG, SAMPLES
@@ -53,7 +54,9 @@ def test_parts_are_complete_and_agree(kind, sample, monkeypatch):
     for part in (mail.subject, mail.html, mail.text):
         assert not re.search(r"None|MISSING|\{\{|\{%|&amp;lt;", part)
     assert amounts(mail.text) == amounts(unescape(mail.html))
-    assert links_of_text(mail.text) == links_of_html(mail.html)
+    contact = {link for link in links_of_html(mail.html) if link.startswith(("tel:", "mailto:"))}
+    contact.add(map_url(settings.SCHOOL_NAME, settings.SCHOOL_ADDRESS))  # what the text spells out
+    assert links_of_text(mail.text) - contact == links_of_html(mail.html) - contact
     assert "\n\n\n" not in mail.text
     assert mail.text.count("\nHi") == words(mail.html).count(" Hi") == 1
 
@@ -61,7 +64,9 @@ def test_parts_are_complete_and_agree(kind, sample, monkeypatch):
 @every_mail
 def test_html_is_fit_for_mail_programs(kind, sample):
     html = mail_of(kind, sample).html
-    own_links = [link for link in links_of_html(html) if link not in str(SAMPLES[kind][sample])]
+    ways = ("tel:", "mailto:", "https://www.google.com/maps/search/?api=1&query=")  # to us, and to the class
+    links = [link for link in links_of_html(html) if not link.startswith(ways)]
+    own_links = [link for link in links if link not in str(SAMPLES[kind][sample])]
 
     assert len(html.encode()) < 90_000  # Gmail cuts near 102 KB
     assert all(link.startswith(f"{SITE}/") for link in own_links)
@@ -149,11 +154,10 @@ def test_held_order_is_never_called_confirmed():
     mail = render(EmailKind.ORDER_CONFIRMATION, SAMPLES[EmailKind.ORDER_CONFIRMATION]["typical"])
 
     for part in (mail.text, words(mail.html)):
-        assert "We hold these places until Sat, Aug 29, 2026, 5:35\u00a0PM EDT" in part.replace(
-            "\u00a0EDT", " EDT"
-        )
-        assert "Pay to confirm" in part
-        assert "your payment of $185.00" in part
+        shown = " ".join(part.split())
+        assert "we hold these places until Sat, Aug 29, 2026, 5:35 PM EDT" in shown
+        assert "The first payment of $185.00" in " ".join(part.split())
+        assert "Already paid? Then there is nothing left to do." in " ".join(part.split())
         assert "confirmed" not in part
     assert "confirmed" not in mail.subject
 
@@ -251,14 +255,64 @@ def test_class_on_one_day_has_no_plural_and_no_range():
         assert not re.search(r"Wednesdays|First day|Last day", part)
 
 
-@pytest.mark.parametrize("accent", ACCENTS.values(), ids=ACCENTS)
+def test_the_colour_of_the_kind_is_on_its_badge_only():
+    """A red logo reads as phishing."""
+    files = [path for path in TEMPLATES.iterdir() if path.suffix in {".css", ".html"}]
+    lines = [line for path in files for line in path.read_text().splitlines() if "accent." in line]
+
+    assert len(lines) == 2
+    assert all(line.strip().startswith(".badge {") for line in lines)
+
+
+def test_a_receipt_names_child_class_dates_and_who_got_the_money(settings):
+    settings.SCHOOL_TAX_NUMBER = "12-3456789"
+    mail = render(EmailKind.PAYMENT_SUCCESS, SAMPLES[EmailKind.PAYMENT_SUCCESS]["typical"])
+
+    for part in (mail.text, words(mail.html)):
+        shown = " ".join(part.split())
+        for told in (
+            "Noah Lopez",
+            "Robotics for Beginners",
+            "Sat, Sep 12, 2026 \N{EN DASH} Sat, Dec 12, 2026",
+            "Tax number 12-3456789",
+            settings.SCHOOL_NAME,
+            settings.SCHOOL_ADDRESS,
+        ):
+            assert told in shown
+    settings.SCHOOL_TAX_NUMBER = ""
+    assert (
+        "Tax number"
+        not in render(EmailKind.PAYMENT_SUCCESS, SAMPLES[EmailKind.PAYMENT_SUCCESS]["typical"]).html
+    )
+
+
+def test_the_enrollment_email_says_what_to_bring_where_and_when():
+    mail = render(EmailKind.ENROLLMENT_CONFIRMATION, SAMPLES[EmailKind.ENROLLMENT_CONFIRMATION]["typical"])
+
+    for part in (mail.text, unescape(mail.html)):
+        shown = " ".join(part.split())
+        assert "a bottle of water" in shown
+        assert "https://www.google.com/maps/search/?api=1&query=Springfield+Pool" in shown
+        assert "Wed, Sep 23, 2026" in shown.replace("\u00a0", " ")
+
+
+@pytest.mark.parametrize("kind", [EmailKind.ACCOUNT_LOGIN_CODE, EmailKind.ACCOUNT_CONFIRM_EMAIL])
+def test_a_code_is_readable_in_the_list_of_emails_and_not_in_what_we_keep(kind):
+    context = SAMPLES[kind]["typical"]
+    mail = render(kind, context)
+
+    assert f"Your code: {context['code']}." in mail.html.partition("<h1")[0]
+    assert context["code"] not in mail.subject  # which staff see
+
+
+@pytest.mark.parametrize("accent", [BRAND, *ACCENTS.values()], ids=["brand", *ACCENTS])
 def test_accents_are_readable(accent):
     """Button and initial, label, notice; then label and the rule of a notice in the dark."""
     assert contrast(LIGHT.card, accent.shade) >= 4.5
     assert contrast(accent.shade, accent.tint) >= 4.5
     assert contrast(LIGHT.text, accent.tint) >= 4.5
-    assert contrast(accent.brand, DARK.card) >= 4.5
-    assert contrast(accent.brand, DARK.page) >= 3
+    assert contrast(accent.bright, DARK.card) >= 4.5
+    assert contrast(accent.bright, DARK.page) >= 3
 
 
 @pytest.mark.parametrize("surface", [LIGHT, DARK], ids=["light", "dark"])
@@ -268,7 +322,7 @@ def test_surfaces_are_readable(surface):
 
 
 def test_the_style_sheets_know_no_colours_but_the_palettes():
-    known = {value for accent in ACCENTS.values() for value in vars(accent).values()}
+    known = {value for accent in [BRAND, *ACCENTS.values()] for value in vars(accent).values()}
     known |= {*vars(LIGHT).values(), *vars(DARK).values()}
     used = {
         colour

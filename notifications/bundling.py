@@ -1,0 +1,41 @@
+"""One "You're in" for an order that is paid (EMAIL_BUNDLE_ORDERS).
+
+Receipt and confirmations stay facts with rows and keys of their own; each is marked with the email that tells
+it. So nothing is told twice when the setting changes, and what cannot be bundled is sent by itself.
+"""
+
+from django.db.models import Q
+
+from enrollments.models import Enrollment, EnrollmentStatus, EnrollmentTransition
+from notifications.kinds import EmailKind
+from notifications.models import EmailMessage, EmailStatus
+from notifications.outbox import notify
+from orders.models import Order
+
+TOLD_TOGETHER = "another email of the same order says it"
+
+
+def bundle_order(joined: EnrollmentTransition) -> None:
+    """When the last place of an order is confirmed, in the transaction that paid it. Does nothing before, and
+    nothing for an order without a payment that is still to be told."""
+    order = joined.enrollment.order_item.order
+    if Enrollment.objects.filter(order_item__order=order).exclude(status=EnrollmentStatus.ACTIVE).exists():
+        return
+    parts = EmailMessage.objects.filter(_tells_of(order), status=EmailStatus.QUEUED)
+    payments = set(parts.filter(kind=EmailKind.PAYMENT_SUCCESS).values_list("fact_id", flat=True))
+    payment = order.payments.filter(pk__in=payments).order_by("-pk").first()
+    if payment is None:
+        return
+    notify(EmailKind.ORDER_PAID, [payment])
+    bundles = EmailMessage.objects.filter(kind=EmailKind.ORDER_PAID, fact_id=payment.pk)
+    for bundle in bundles.filter(status=EmailStatus.QUEUED):
+        parts.filter(recipient=bundle.recipient_id).update(
+            status=EmailStatus.EXPIRED, error=TOLD_TOGETHER, told_by=bundle
+        )
+
+
+def _tells_of(order: Order) -> Q:
+    joined = EnrollmentTransition.objects.filter(enrollment__order_item__order=order)
+    return Q(kind=EmailKind.PAYMENT_SUCCESS, fact_id__in=order.payments.values("pk")) | Q(
+        kind=EmailKind.ENROLLMENT_CONFIRMATION, fact_id__in=joined.values("pk")
+    )
