@@ -16,10 +16,13 @@ TEXT_VERSION = "2026-11-30"
 WAITLIST_TEXT_VERSION = "2026-11-30"
 
 
-def consent_text(parts: Sequence[Part], *, other_parts: Sequence[Installment] = ()) -> str:
-    """`other_parts` are of other orders that the same card shall pay from now on."""
+def consent_text(
+    parts: Sequence[Part], *, other_parts: Sequence[Installment] = (), may_tick: bool = False
+) -> str:
+    """`other_parts` are of other orders that the same card shall pay from now on; `may_tick` if the page asks
+    for them."""
     later = ", ".join(f"{money_text(part.amount_cents)} on {day(part.due_on)}" for part in parts[1:])
-    others = "and for no other order"
+    others = "and for no other order, unless I tick it below" if may_tick else "and for no other order"
     if other_parts:
         others = "and also for these of my other orders: " + ", ".join(
             f"{money_text(part.amount_cents)} on {day(part.due_on)} (order {part.order.number})"

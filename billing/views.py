@@ -70,16 +70,17 @@ def checkout_context(request: HttpRequest, items: Sequence[OrderItem], prices: Q
         on=today,
         is_used=request.GET.get("credit") != "no",
     )
+    others = other_orders(household_of(request))
     return {
         "quote": prices,
         "overlaps": overlaps_of(items, household=household_of(request), on=today),
         "credit": credit,
         "plans": [
-            {"plan": plan, "parts": parts, "consent": consent_text(parts)}
+            {"plan": plan, "parts": parts, "consent": consent_text(parts, may_tick=bool(others))}
             for plan, parts in plans_for(items, total_cents=credit.due_cents, on=today)
             if credit.due_cents
         ],
-        "other_orders": other_orders(household_of(request)),
+        "other_orders": others,
         "hold_minutes": settings.SEAT_HOLD_MINUTES,
     }
 

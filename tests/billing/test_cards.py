@@ -68,6 +68,7 @@ def test_the_card_of_a_new_order_pays_what_the_parent_ticks(shop):
     page = parent_of(household).get("/checkout/")
     ticket = f"The rest of order {first.order.number}, $72.00 , instead of Visa ending in 4242"
     assert ticket in words(page)
+    assert "and for no other order, unless I tick it below" in words(page)
 
     form = {"order": order.public_id, "plan": plan.pk, "other_order": first.order.public_id}
     parent_of(household).post("/checkout/", form)
