@@ -344,7 +344,7 @@ def test_thirty_lines_need_as_many_statements_as_three(staff, today):
             page = listed(staff.get(PAGE))
         statements.append(len(queries))
         counts.append(
-            [len(page[REMINDERS]["planned"]), len(page[CHARGES]["skipped"]), len(page[OVERDUE]["planned"])]
+            [len(page[REMINDERS]["planned"]), len(page[CHARGES]["planned"]), len(page[OVERDUE]["planned"])]
         )
 
     assert counts == [[1, 1, 1], [10, 10, 10]]
