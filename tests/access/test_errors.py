@@ -148,7 +148,9 @@ def test_without_a_database_every_page_is_the_plain_one(parent, url):
     with connection.execute_wrapper(away):
         answer = client.get(url)
 
-    assert_plain_500(answer)
+    assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+    assert "cannot reach our records" in answer.text
+    assert CANARY not in answer.text
 
 
 @pytest.mark.parametrize(
