@@ -9,6 +9,7 @@ def school(request: HttpRequest) -> dict[str, str | int]:
         "school_email": settings.SCHOOL_EMAIL,
         "school_phone": settings.SCHOOL_PHONE,
         "school_address": settings.SCHOOL_ADDRESS,
+        "site_url": settings.SITE_URL,
         "school_time_zone": settings.SCHOOL_TIME_ZONE,
         "refund_days": settings.REFUND_DAYS,
         "refund_less_sessions_held": settings.REFUND_LESS_SESSIONS_HELD,

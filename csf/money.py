@@ -30,6 +30,11 @@ def money_text(cents: int) -> str:
     return _money_text(cents, babel_locale())
 
 
+def decimal_text(cents: int) -> str:
+    """`123456` as "1234.56", for machines."""
+    return str(Decimal(cents).scaleb(-decimals_of(settings.CURRENCY.upper())))
+
+
 @lru_cache(maxsize=4096)
 def _money_text(cents: int, locale: str) -> str:
     currency = settings.CURRENCY.upper()

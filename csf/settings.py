@@ -109,6 +109,10 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csf.contention.BusyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    # Behind WhiteNoise, which has its own. Each page masks its CSRF token differently, and Django adds a
+    # random length, so the size of a page says nothing about what is in it (BREACH).
+    "django.middleware.gzip.GZipMiddleware",
+    "csf.site_files.permissions_policy",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

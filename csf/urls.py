@@ -16,6 +16,7 @@ urlpatterns = [
     path("account/second-step/", include("allauth.mfa.urls")),
     path("terms/", legal.terms, name="terms"),
     path("privacy/", legal.privacy, name="privacy"),
+    path("", include("csf.site_files")),
     path("healthz", views.healthz, name="healthz"),
     path("admin/", admin.site.urls),
 ]

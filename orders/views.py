@@ -19,6 +19,7 @@ from orders.cart import add_to_cart, remove_from_cart
 from orders.forms import CatalogForm, LineForm
 from orders.models import OrderItem
 from orders.refusal import Refused
+from orders.sharing import description_of, structured_data
 from orders.similar import similar_classes
 
 CLASSES_ON_A_PAGE = 60
@@ -60,6 +61,8 @@ def course(request: HttpRequest, slug: str) -> HttpResponse:
     context = {
         "course": found,
         "sessions": found.sessions.all(),
+        "description": description_of(found),
+        "structured_data": structured_data(found),
         "meetings": len(found.meetings()),
         "form": form,
         "is_open": found.is_open_at(now),

@@ -45,7 +45,10 @@ def until(value: datetime.datetime) -> str:
     """The end of a short wait: "4:54 PM EDT" if that is today at the school, else as `moment`."""
     text = moment(value)
     is_today = timezone.localdate(value, _school_zone()) == timezone.localdate(timezone=_school_zone())
-    return text.removeprefix(f"{day(timezone.localdate(value, _school_zone()))}, ") if is_today else text
+    if is_today:
+        text = text.removeprefix(f"{day(timezone.localdate(value, _school_zone()))}, ")
+    hours, _, zone = text.rpartition("\u00a0")
+    return f"{hours} {zone}"  # in large text the zone may stand on the next line
 
 
 @register.filter

@@ -327,9 +327,54 @@ def test_page_is_accessible_narrow_and_quiet(open_window, family, name):
     assert look(page, name, widths=[320, 1200], rules=RELOADING if name == "order being paid" else None) == []
 
 
+# Words of up to 10 letters that stand on more than one line: names broken into letters. Parts of an email
+# address may, and what a no-break space joins to the word before it.
+BROKEN_WORDS = """() => {
+  const found = [], walker = document.createTreeWalker(document.querySelector('main'), NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const node = walker.currentNode;
+    if (!node.parentElement.checkVisibility() || node.parentElement.closest('.unseen')) continue;
+    for (const word of node.data.matchAll(/\\p{L}{3,10}/gu)) {
+      const before = node.data.slice(0, word.index), after = node.data.slice(word.index);
+      if (/[@.][^ ]*$|\u00a0$/.test(before) || /^[^ ]*@/.test(after)) continue;
+      const range = document.createRange();
+      range.setStart(node, word.index);
+      range.setEnd(node, word.index + word[0].length);
+      const lines = new Set([...range.getClientRects()].map(box => Math.round(box.top)));
+      if (lines.size > 1) found.push(word[0]);
+    }
+  }
+  return found;
+}"""
+
+
+@pytest.mark.parametrize(
+    "name", ["cart", "checkout", "account", "order placed", "order confirmed", "children"]
+)
+def test_text_of_twice_the_size_breaks_no_word(open_window, family, name):
+    """WCAG 1.4.4, on a phone."""
+    who, go, words = PAGES[name]
+    page = open_window(user=getattr(family, who))
+    go(page, family)
+    expect(page.locator("body")).to_contain_text(words)
+
+    page.evaluate("document.documentElement.style.fontSize = '200%'")
+
+    assert page.evaluate(BROKEN_WORDS) == []
+    assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
+    if PICTURES:
+        page.screenshot(path=Path(PICTURES) / f"{name}, large text.png", full_page=True)
+
+
+# Buttons and links whose accessible name does not hold the words that people see (WCAG 2.5.3).
+UNHEARD = """() => [...document.querySelectorAll('a[aria-label], button[aria-label], summary[aria-label]')]
+  .filter(e => !e.ariaLabel.toLowerCase().includes(e.innerText.trim().toLowerCase()))
+  .map(e => `${e.innerText} is called ${e.ariaLabel}`)"""
+
+
 def look(page, name, *, widths, rules=None):
     """All that is wrong with a page, at each width, in light and dark."""
-    wrong = []
+    wrong = page.evaluate(UNHEARD)
     page.evaluate(AXE_SCRIPT)
     for width in widths:
         page.set_viewport_size({"width": width, "height": 800})
