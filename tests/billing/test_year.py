@@ -81,8 +81,6 @@ class Family:
     asked: dict[int, int] = field(default_factory=dict)
 
     def answer(self, number: int) -> str:
-        if self.card_ends and self.due_on[number] > self.card_ends:
-            return "expired_card"
         tried = self.asked.get(number, 0)
         self.asked[number] = tried + 1
         return self.answers[min(tried, len(self.answers) - 1)]
@@ -248,8 +246,8 @@ def _from_then_on(family: Family, due_on: date, runs: Callable[[date], date]) ->
     if day - due_on > LATEST * DAY:
         yield "installment_late", day
         return
-    if family.card_ends and due_on > family.card_ends:
-        yield from (("charge", day), ("payment_failed", day))
+    if family.card_ends and day > family.card_ends:  # it is not asked
+        yield "card_needed", day
         for days, end in zip(OVERDUE, (7, 14, 99), strict=True):
             notice_on = runs(due_on + days * DAY)
             made_up = min(due_on + (days + LATEST) * DAY, due_on + (end - 1) * DAY)
