@@ -40,7 +40,17 @@ _TOLD = [
     "order__charges_paused_at",
     "order__household",
 ]
-_CARD = ["id", "brand", "last4", "exp_month", "exp_year", "refused_at", "outdated_at", "gone_at"]
+_CARD = [
+    "id",
+    "brand",
+    "last4",
+    "exp_month",
+    "exp_year",
+    "replaced_at",
+    "refused_at",
+    "outdated_at",
+    "gone_at",
+]
 _GUARDIAN = ["id", "email", "first_name"]
 
 Row = TypeVar("Row", bound=models.Model)
