@@ -125,7 +125,7 @@ def test_another_language_has_its_own_order_forms_dates_and_lang(speak):
 
 def untranslated(part, context):
     """Words that are neither translated nor data."""
-    left = " ".join(part.split())
+    left = " ".join(part.replace("\u2060", "").split())  # unseen, in a subject: no link is made of a name
     marked = re.compile("⟦[^⟦⟧]*⟧")
     while marked.search(left):
         left = marked.sub(" ", left)
