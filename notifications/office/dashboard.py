@@ -93,20 +93,19 @@ def order_tiles(now: datetime.datetime) -> list[Tile]:
 
 def payment_tiles(now: datetime.datetime) -> list[Tile]:
     """Net: cards, cash and checks received, less the refunds made meanwhile, of whatever payments."""
-    since = local_date(now) - datetime.timedelta(days=RECENT_DAYS - 1)
-    recent = Payment.objects.filter(received_at__date__gte=since).aggregate(
+    first_on = local_date(now) - datetime.timedelta(days=RECENT_DAYS - 1)
+    since = start_of_day(first_on)
+    recent = Payment.objects.filter(received_at__gte=since).aggregate(
         count=Count("pk"), cents=Sum("amount_cents")
     )
-    back_cents = (
-        Refund.objects.gone_since(start_of_day(since)).aggregate(cents=Sum("amount_cents"))["cents"] or 0
-    )
+    back_cents = Refund.objects.gone_since(since).aggregate(cents=Sum("amount_cents"))["cents"] or 0
     less = f" less {money_text(back_cents)} given back" if back_cents else ""
     return [
         Tile(
             title=f"Paid in the last {RECENT_DAYS} days",
             value=money_text((recent["cents"] or 0) - back_cents),
-            note=f"{recent['count']} payments since {day(since)}{less}",
-            url=_list("billing_payment", received_at__date__gte=since.isoformat()),
+            note=f"{recent['count']} payments since {day(first_on)}{less}",
+            url=_list("billing_payment", received_at__gte=since.isoformat()),
         )
     ]
 
