@@ -85,7 +85,7 @@ def stumble(*args, **kwargs):
 BROKEN = {
     "a public page": ("orders.views.CatalogForm", "get", "/"),
     "a class": ("orders.views.Course.objects.for_catalog", "get", "/classes/x/"),
-    "the cart": ("orders.views.cart_lines", "get", "/cart/"),
+    "the cart": ("billing.cart_views.cart_lines", "get", "/cart/"),
     "the checkout": ("billing.views.cart_lines", "get", "/checkout/"),
     "placing": ("billing.views.place_order", "post", "/checkout/"),
     "paying": ("billing.views.payment_page", "post", "/account/orders/{order}/pay/"),

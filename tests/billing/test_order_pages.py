@@ -333,7 +333,7 @@ def test_the_pages_take_the_same_queries_for_1_and_3_rows():
     create_cart(household=household, courses=[create_course()])
     checkout_page = queries(client, "/checkout/")
     create_cart(household=household, courses=[create_course(), create_course()])
-    assert queries(client, "/checkout/") == checkout_page <= 14
+    assert queries(client, "/checkout/") == checkout_page <= 16
 
     small = create_order(household=create_household())
     small_client = parent_of(small.household)

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
@@ -423,7 +424,7 @@ def test_a_confirmed_address_takes_mail_and_what_was_chosen_stays(mail_server):
     Suppression.objects.create(address=user.email, scope="non_essential", cause="complained")
     stop("other@example.org")
 
-    email_confirmed.send(EmailAddress, request=None, email_address=address)
+    email_confirmed.send(EmailAddress, request=SimpleNamespace(user=user), email_address=address)
 
     lifted = Suppression.objects.exclude(lifted_at=None).get()
     assert (lifted.address, lifted.scope, lifted.lifted_by) == (user.email, "all", None)
