@@ -344,4 +344,4 @@ def test_the_pages_take_the_same_queries_for_1_and_3_rows():
     create_order(household=small.household)
 
     assert queries(small_client, big.get_absolute_url()) == order_page <= 17
-    assert queries(small_client, "/account/") == account_page <= 13
+    assert queries(small_client, "/account/") == account_page <= 16
