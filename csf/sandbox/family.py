@@ -172,7 +172,7 @@ class Family:
         """Give up a child's place in its only class, after looking at what that brings."""
         order = self.browser.get(self.order_path())
         link = re.search(
-            rf'"(/account/enrollments/[0-9a-f-]+/cancel/)">Cancel this class<span[^>]*>: {first_name} ', order
+            rf'"(/account/enrollments/[0-9a-f-]+/cancel/)">Cancel this class<[^>]*> \({first_name} ', order
         )
         assert link, f"the order page offers no cancellation for {first_name}"
         refund = re.search(r"<b>(\$[\d,.]+)</b> goes back", self.browser.get(link[1]))

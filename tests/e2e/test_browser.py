@@ -68,7 +68,7 @@ def test_family_registers_pays_and_cancels_on_a_phone(open_window, site, scripts
     expect(page.get_by_text("Your order is confirmed and the places are yours")).to_be_visible()
 
     page.get_by_text("Cancel Lina in").click()
-    page.get_by_role("link", name="Cancel this class: Lina in").click()
+    page.get_by_role("link", name="Cancel this class (Lina in").click()
     page.get_by_role("button", name="Give up the place").click()
     expect(page.get_by_role("status")).to_contain_text("Lina is no longer enrolled")
 
