@@ -15,14 +15,16 @@ class StripeUnavailable(Exception):
     """Stripe did not answer; nothing is lost, and the same button may be pressed again."""
 
     words: Promise = _(
-        "The payment page does not answer just now. Nothing is lost; please try again in a moment."
+        "The payment page is not responding right now. Nothing is lost; please try again in a moment."
     )
 
 
 class StripeRefused(StripeUnavailable):
     """Stripe said no, and would again; staff have a task with the reason."""
 
-    words: Promise = _("The payment page cannot be opened just now. We have been told and will write to you.")
+    words: Promise = _(
+        "The payment page cannot be opened right now. We have been notified and will write to you."
+    )
 
 
 @contextmanager

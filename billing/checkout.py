@@ -49,7 +49,7 @@ class NothingToPay(Exception):
 
 
 class BeingCharged(NothingToPay):
-    """The family's saved card is asked just now: one payment at a time."""
+    """The family's saved card is asked right now: one payment at a time."""
 
 
 @again_after_deadlock

@@ -50,7 +50,7 @@ def invoice_page(installment: Installment) -> str:
     if found != agreed:
         detail = f"A parent wants to pay, and invoice {invoice['id']} is {found}, not {agreed}."
         StaffTask.open(StaffTask.Kind.CHARGE_REJECTED, installment, detail)
-        raise NotPayable("This cannot be paid here just now. We have been told and will write to you.")
+        raise NotPayable("This cannot be paid here right now. We have been notified and will write to you.")
     return str(invoice["hosted_invoice_url"])
 
 

@@ -116,7 +116,7 @@ def state_of(installment: Installment, *, on: datetime.date, has_page: bool = Fa
         text = "Its payment page is open. If you have paid, it shows here in a moment."
         return State("Being paid", "charging", text, can_pay=True)
     if installment.status == InstallmentStatus.CHARGING:
-        return State("Being charged", "charging", "Your card is being charged just now.")
+        return State("Being charged", "charging", "Your card is being charged right now.")
     return _open_state(installment, on=on)
 
 
@@ -136,7 +136,7 @@ def _open_state(installment: Installment, *, on: datetime.date) -> State:
             assert installment.next_try_on is not None
             text = f"We charge your card on {day(installment.next_try_on)}, or you pay now."
             if why_not_charged(installment, _paying_card(installment), on=installment.next_try_on):
-                text = "It is not charged by itself any more. Please pay now, or add another card."
+                text = "It will no longer be charged automatically. Please pay now or add another card."
             return State("Overdue" if late == "overdue" else "To be tried again", late, text, can_pay=True)
     if installment.due_on > on:
         return State("Coming", "coming", "", can_pay=True)
@@ -147,7 +147,9 @@ def _open_state(installment: Installment, *, on: datetime.date) -> State:
 
 EXPIRES_SOON = timedelta(days=60)
 _CARD_STATES = {
-    NO_CARD: State("No card", "overdue", "No card is saved for this, so nothing is charged by itself."),
+    NO_CARD: State(
+        "No card", "overdue", "No card is saved for this, so nothing will be charged automatically."
+    ),
     CARD_GONE: State(
         "Not saved any more", "overdue", "This card was removed at Stripe, so we cannot charge it."
     ),

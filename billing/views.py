@@ -123,7 +123,7 @@ def to_payment(request: HttpRequest, order: Order) -> HttpResponse:
     try:
         return redirect(payment_page(order=order, by=_user(request), now=timezone.now()))
     except BeingCharged:
-        messages.info(request, "Your saved card is being charged just now. Please look again in a minute.")
+        messages.info(request, "Your saved card is being charged right now. Please look again in a minute.")
         return redirect(order)
     except NothingToPay:
         order.refresh_from_db()
@@ -136,7 +136,7 @@ def to_payment(request: HttpRequest, order: Order) -> HttpResponse:
     except StripeUnavailable:
         messages.error(
             request,
-            "The payment page does not answer just now. Your seats are held; "
+            "The payment page is not responding right now. Your seats are held; "
             "please press the button again in a moment.",
         )
         return redirect(order)

@@ -119,7 +119,7 @@ def _to_card_page(request: HttpRequest, user: User, place: Enrollment) -> HttpRe
     except StripeUnavailable:
         messages.warning(
             request,
-            "The page that saves a card does not answer just now. Please save one in your account later: "
+            "The page that saves a card is not responding right now. Please save one in your account later: "
             "the priority line begins then.",
         )
         return redirect("account")

@@ -40,7 +40,7 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at r
     def clean_email(self) -> str:
         email: str = self.cleaned_data["email"]
         if is_taken(email, but_by=self.instance):
-            raise forms.ValidationError("Somebody already signs in with this email.")
+            raise forms.ValidationError("This email address is already in use.")
         return email
 
 

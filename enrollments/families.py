@@ -36,8 +36,8 @@ def household_of(request: HttpRequest) -> Household:
 def who_is_told(household: Household) -> str:
     """For staff, before and after an act that emails a family."""
     if household.guardians.filter(is_active=True).exists():
-        return "The family is told by email."
-    return "Nobody is told: the family has no guardian who signs in. Add one, or call."
+        return "The family is notified by email."
+    return "Nobody is notified: the family has no guardian who signs in. Add one, or call."
 
 
 def address_of(request: HttpRequest) -> str | None:

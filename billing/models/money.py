@@ -226,7 +226,7 @@ class InstallmentNote(models.Model):
         return self.text
 
 
-OWN_FAMILY = "This is your own family: somebody else has to do it."
+OWN_FAMILY = "This is your own family: someone else must do it."
 
 
 class PaymentMethod(models.TextChoices):

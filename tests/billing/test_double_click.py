@@ -160,7 +160,7 @@ def test_an_answer_that_got_lost_is_healed_by_pressing_pay_now_again(shop, fault
 
     lost = client.post("/checkout/", order_form(order), follow=True)
 
-    assert "does not answer just now" in words(lost)
+    assert "is not responding right now" in words(lost)
     assert "Pay $" in words(lost)
     assert lost.redirect_chain == [(order.get_absolute_url(), 302)]
     assert outcome(order) == UNPAID | {"attempts": ["unknown"]}
@@ -210,7 +210,7 @@ def test_while_no_customer_can_be_made_nothing_is_lost_and_pressing_again_goes_o
     shop.server.control("POST", "/_faults", [{"path": "/v1/customers", "kind": "drop_after"}])
 
     lost = client.post("/checkout/", order_form(order), follow=True)
-    assert "does not answer just now" in words(lost)
+    assert "is not responding right now" in words(lost)
     shop.server.control("DELETE", "/_faults")
 
     assert client.post(pay_url(order)).url == sessions(shop)[0]["url"]

@@ -204,7 +204,7 @@ def test_a_parent_cannot_pay_what_a_balance_at_stripe_changed_and_a_person_is_to
     at_stripe(shop, "POST", f"/v1/customers/{customer}", balance=-100)
 
     for _ in range(3):
-        with pytest.raises(NotPayable, match="We have been told"):
+        with pytest.raises(NotPayable, match="We have been notified"):
             invoice_page(fresh(installment))
 
     assert StaffTask.objects.open().count() == 1

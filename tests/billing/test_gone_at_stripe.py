@@ -163,7 +163,7 @@ def test_a_family_whom_stripe_takes_for_no_customer_is_told_to_somebody(shop, mo
 
     assert [task.detail for task in StaffTask.objects.open()] == ["Invalid email address: x"]
     answer = parent_of(order.household).post(f"/account/orders/{order.public_id}/pay/", follow=True)
-    assert "We have been told and will write to you." in answer.content.decode()
+    assert "We have been notified and will write to you." in answer.content.decode()
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_a_page_that_stripe_refuses_is_one_task_and_a_clear_sentence(shop, monke
         with pytest.raises(StripeRefused) as told:
             pages[page]()
 
-    assert "We have been told" in str(told.value.words)
+    assert "We have been notified" in str(told.value.words)
     assert StaffTask.objects.open().get().detail == "Your account cannot do this."
 
 

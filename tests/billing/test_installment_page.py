@@ -143,7 +143,7 @@ def test_while_the_page_is_open_the_job_charges_nothing_and_after_it_again(shop,
 def test_while_the_job_charges_no_page_opens(shop, part):
     start_charges([InstallmentStatus.SCHEDULED], on=part.due_on)
 
-    with pytest.raises(NotPayable, match="Your card is being charged just now"):
+    with pytest.raises(NotPayable, match="Your card is being charged right now"):
         page_of(part)
 
     charge()

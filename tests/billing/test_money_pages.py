@@ -30,7 +30,7 @@ from tests.pages import parent_of, queries, without_tokens, words
 from tests.shop import change_card, hear
 
 OTHER_CARD = "4000000000007726"
-AWAY = "does not answer just now. Nothing is lost"
+AWAY = "is not responding right now. Nothing is lost"
 
 
 def order_with_plan(shop, household=None):
@@ -135,7 +135,7 @@ def test_while_the_card_is_charged_nothing_else_can_pay(shop):
 
     answer = client.post(pay_url(installment), follow=True)
 
-    assert words(answer).count("Your card is being charged just now.") == 2
+    assert words(answer).count("Your card is being charged right now.") == 2
     assert pay_url(installment) not in answer.text
     assert invoices(shop, installment) == []
 
@@ -277,7 +277,7 @@ def test_each_link_opens_its_own_installment(shop, client):
         ("waived", "confirmed", "You need not pay this."),
         ("scheduled", "cancelled", "Its order is over."),
         ("scheduled", "completed", "Its order is over."),
-        ("charging", "confirmed", "Your card is being charged just now."),
+        ("charging", "confirmed", "Your card is being charged right now."),
     ],
 )
 def test_the_link_says_why_there_is_nothing_to_pay(shop, client, installment_status, order_status, says):
@@ -381,7 +381,7 @@ def test_the_page_says_what_will_be_charged_and_the_box_is_not_ticked(shop):
 
     page = client.get("/account/card/")
 
-    assert f"$72.01 Order {installment.order.number}. Not charged by itself" in words(page)
+    assert f"$72.01 Order {installment.order.number}. Not charged automatically" in words(page)
     assert "Charge what is overdue now: $72.01 as soon as the card is saved" in words(page)
     assert '<input type="checkbox" name="charge_now">' in page.text
 

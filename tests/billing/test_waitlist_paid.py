@@ -355,7 +355,7 @@ def test_a_charge_of_unknown_outcome_keeps_the_seat(shop, waiting):
     assert came_to == {"waiting": 1}
     assert unknown["seat"] == ("held", 1)
     assert unknown["attempts"] == [("auto", "unknown")]
-    assert "being charged just now" in page.text
+    assert "being charged right now" in page.text
     assert outcome(place) == PROMOTED
 
 

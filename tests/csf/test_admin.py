@@ -756,7 +756,7 @@ def test_second_guardian_with_the_same_email_in_capitals_is_refused_in_words(sta
 
     html = staff.post(page_of(Household, "change", household.pk), data).content.decode()
 
-    assert "Somebody already signs in with this email." in html
+    assert "This email address is already in use." in html
     assert household.guardians.count() == 1
 
 

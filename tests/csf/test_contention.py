@@ -138,7 +138,7 @@ def test_a_page_that_waits_too_long_asks_to_try_again_and_the_cart_is_kept(commi
 
     assert answer.status_code == 503
     assert answer["Retry-After"] == "5"
-    assert "We are busy just now" in answer.content.decode()
+    assert "We are busy right now" in answer.content.decode()
     order.refresh_from_db()
     assert (order.status, order.items.count()) == ("draft", 1)
     with connection.cursor() as cursor:

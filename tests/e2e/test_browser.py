@@ -279,7 +279,7 @@ PAGES = {
     "too many tries": (ANYBODY, at_template(429, "429.html"), "too often"),
     "lost cookies": (ANYBODY, at_lost_cookies, "Please try once more"),
     "bad request": (ANYBODY, at_template(400, "400.html"), "We did not understand"),
-    "busy": (ANYBODY, at_template(503, "busy.html"), "We are busy just now"),
+    "busy": (ANYBODY, at_template(503, "busy.html"), "We are busy right now"),
     "out of order": (ANYBODY, at_template(500, "500.html"), "It is our fault"),
     "children, none": (NEWCOMER, at("children"), "Add your children here"),
     "cart, empty": (NEWCOMER, at("cart"), "Your cart is empty"),

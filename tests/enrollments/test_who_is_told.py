@@ -17,7 +17,7 @@ def office(client, db):
 
 
 @pytest.mark.parametrize(
-    ("has_guardian", "text", "mails"), [(True, "The family is told", 1), (False, "Nobody is told", 0)]
+    ("has_guardian", "text", "mails"), [(True, "The family is notified", 1), (False, "Nobody is notified", 0)]
 )
 def test_credit_for_a_family_says_who_is_told(office, has_guardian, text, mails):
     household = create_household()

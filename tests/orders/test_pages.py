@@ -110,7 +110,7 @@ def test_a_class_that_is_over_leaves_the_catalog_but_keeps_its_page(client):
 
 
 def test_an_empty_catalog_says_so(client):
-    assert "No classes just now" in client.get("/").text
+    assert "No classes right now" in client.get("/").text
 
 
 def test_pages_keep_the_filters_and_the_programs(client, monkeypatch):
