@@ -160,7 +160,7 @@ def test_without_consent_nothing_is_charged_and_the_family_pays_by_its_link(shop
     page = parent_of(done.order.household).post(told()["pay_path"])
     assert page.status_code == 302
     shop.pay(page.url)
-    hear(shop, "invoice.paid")
+    hear(shop, "payment_intent.succeeded")
     assert parts_of(done.order) == [(6000, "paid"), (6000, "scheduled"), (3000, "paid")]
     assert violations() == []
 
