@@ -235,12 +235,14 @@ def _paid_invoice(attempt: ChargeAttempt) -> gateway.Object:
         return _paid_as_agreed(invoice)
     if invoice["status"] != "open":
         raise _Mismatch(f"the invoice is {invoice['status']} at Stripe")
-    if attempt.tries > 1:
-        try:
-            _still_wanted(attempt)
-        except _Unwanted:
+    # While the invoice was made, the family may have replaced its card, or staff stopped the charges.
+    attempt.installment.order.refresh_from_db(fields=["status", "charges_paused_at"])
+    try:
+        _still_wanted(attempt)
+    except _Unwanted:
+        if attempt.tries > 1:
             _learn_decline(attempt, invoice["id"])
-            raise
+        raise
     assert attempt.card is not None
     try:
         return gateway.pay_invoice(
@@ -313,10 +315,11 @@ def _still_wanted(attempt: ChargeAttempt) -> None:
         raise _Unwanted("charges of this order are paused")
     if installment.order.cancellations.waiting().exists():
         raise _Unwanted("a class of this order was cancelled, and its money is not settled yet")
-    if attempt.card is None or attempt.card.why_not_charged(timezone.localdate()):
-        raise _Unwanted("the card cannot be used")
-    if card_of(order) != attempt.card:
+    card = card_of(order)
+    if card is None or card != attempt.card:
         raise _Unwanted("the card is not the one that was agreed for this order")
+    if card.why_not_charged(timezone.localdate()):
+        raise _Unwanted("the card cannot be used")
 
 
 def _payable_invoice(attempt: ChargeAttempt) -> gateway.Object:

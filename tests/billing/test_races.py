@@ -17,11 +17,11 @@ from django.db import IntegrityError, connection
 from django.utils import timezone
 
 from billing import charging, dunning, gateway, installments, settle
-from billing.cards import save_card
 from billing.charging import charge_waiting, run_attempt
 from billing.dunning import start_charges
 from billing.installments import NotPossible
 from billing.models import (
+    CardUpdate,
     ChargeAttempt,
     ChargeStatus,
     Installment,
@@ -29,8 +29,9 @@ from billing.models import (
     Payment,
     PaymentMethod,
 )
+from billing.pause import pause_charges
 from billing.paying import invoice_page
-from billing.settle import settle_invoice
+from billing.settle import settle_invoice, settle_setup_intent
 from csf.invariants import violations
 from csf.models import JobRun, StaffTask
 from csf.state import Stale
@@ -239,8 +240,13 @@ def test_control_without_the_lock_they_get_into_each_others_way(shop, monkeypatc
 
 
 def save_another(shop, installment):
-    """The family saves a card that ends in 7726: at Stripe at once, here when the answer is called."""
+    """The family replaces the order's card by one that ends in 7726: at Stripe at once, here when the answer
+    is called."""
     household = installment.order.household
+    update = CardUpdate.objects.create(
+        household=household, requested_by=household.lead, charge_now=False, created_at=timezone.now()
+    )
+    update.orders.add(installment.order)
     answer = requests.post(
         f"{shop.server.url}/v1/payment_methods/pm_card_pendingRefund/attach",
         data={"customer": household.stripe_customer.stripe_id},
@@ -252,7 +258,13 @@ def save_another(shop, installment):
         timeout=10,
     ).json()
     assert "id" in answer, answer
-    return lambda: save_card(household=household, method=answer)
+    metadata = {
+        "purpose": "card_update",
+        "household": str(household.public_id),
+        "card_update": str(update.public_id),
+    }
+    intent = {"status": "succeeded", "metadata": metadata, "payment_method": answer}
+    return lambda: settle_setup_intent(intent)
 
 
 def change_card_between_look_and_start(shop, monkeypatch):
@@ -296,6 +308,31 @@ def test_control_without_the_last_look_it_is(shop, monkeypatch):
     installment = change_card_between_start_and_charge(shop)
 
     assert Payment.objects.get(installment=installment).card_last4 == "4242"
+
+
+@pytest.mark.parametrize("step", ["create_invoice", "finalize_invoice"])
+def test_a_card_that_was_replaced_while_the_invoice_was_made_is_not_asked(shop, monkeypatch, step):
+    installment = order_with_plan(shop)
+    start_charges(DUE, on=installment.due_on)
+    meanwhile(monkeypatch, gateway, step, save_another(shop, installment))
+
+    charge_waiting()
+
+    assert outcome(shop, installment) == (0, 0, 0, ["not_executed"], "retry_wait")
+    assert asked_to_pay(shop) == []
+    assert violations() == []
+
+
+def test_charges_stopped_while_the_invoice_was_made_are_not_asked_for(shop, staff, monkeypatch):
+    installment = order_with_plan(shop)
+    start_charges(DUE, on=installment.due_on)
+    stop = partial(pause_charges, order=installment.order, by=staff, reason="x")
+    meanwhile(monkeypatch, gateway, "create_invoice", stop)
+
+    charge_waiting()
+
+    assert outcome(shop, installment) == (0, 0, 0, ["not_executed"], "retry_wait")
+    assert asked_to_pay(shop) == []
 
 
 def test_a_card_saved_while_stripe_charges_the_old_one_costs_nothing_more(shop, monkeypatch):
@@ -382,20 +419,32 @@ def test_control_without_the_second_look_the_job_charges_all_the_same(shop, staf
     assert violations() != []
 
 
-@pytest.mark.parametrize(("guarded", "attempts"), [(True, []), (False, ["rejected"])])
-def test_the_job_comes_while_staff_close_the_invoice(shop, staff, monkeypatch, guarded, attempts):
-    """What is being ended is held meanwhile; else the job would charge an invoice that is void."""
+def the_job_comes_while_staff_waive(shop, staff, monkeypatch):
+    """Just after its invoice was seen closed."""
     installment = order_with_plan(shop)
     page_of(installment)
-    if not guarded:
-        monkeypatch.setattr(dunning, "_start", start_without_looking)
-        monkeypatch.setattr(dunning, "_why_not", lambda *args, **options: "")
     meanwhile(monkeypatch, installments, "_void", lambda: job(installment), after=True)
+    [came_to] = at_once(lambda: ACTS["waive"](fresh(installment), staff))
+    return installment, came_to
 
-    ACTS["waive"](fresh(installment), staff)
 
-    assert outcome(shop, installment) == (0, 0, 0, attempts, "waived")
-    assert StaffTask.objects.exists() is not guarded
+def test_the_job_comes_while_staff_close_the_invoice_and_charges_nothing(shop, staff, monkeypatch):
+    installment, came_to = the_job_comes_while_staff_waive(shop, staff, monkeypatch)
+
+    assert came_to is None
+    assert outcome(shop, installment) == (0, 0, 0, [], "waived")
+    assert not StaffTask.objects.exists()
+    assert violations() == []
+
+
+def test_control_without_the_hold_the_job_charges_what_staff_waive(shop, staff, monkeypatch):
+    monkeypatch.setattr(dunning, "_start", start_without_looking)
+    monkeypatch.setattr(dunning, "_why_not", lambda *args, **options: "")
+
+    installment, came_to = the_job_comes_while_staff_waive(shop, staff, monkeypatch)
+
+    assert (type(came_to), str(came_to)) == (NotPossible, "It is paid.")
+    assert outcome(shop, installment) == (1, 1, 1, ["succeeded"], "paid")
 
 
 @pytest.mark.parametrize(("guarded", "money"), [(True, 0), (False, 1)])
