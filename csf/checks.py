@@ -44,11 +44,11 @@ def configuration(**kwargs: Any) -> Iterable[CheckMessage]:
         try:
             own_text(source)
         except (OSError, UnicodeDecodeError) as error:
-            yield Error(f"{name} must be an https address or a readable text file: {error}.", id="csf.E016")
+            yield Error(f"{name} must be an https address or a readable text file: {error}.", id="csf.E017")
     if settings.ALERT_WEBHOOK_URL and not _may_be_posted_to(settings.ALERT_WEBHOOK_URL):
         yield Error("ALERT_WEBHOOK_URL must be an https address, or one of this machine.", id="csf.E014")
     if settings.STRIPE_PAGES_DOMAIN and not DOMAIN.fullmatch(settings.STRIPE_PAGES_DOMAIN):
-        yield Error("STRIPE_PAGES_DOMAIN must be a bare domain, such as pay.example.org.", id="csf.E030")
+        yield Error("STRIPE_PAGES_DOMAIN must be a bare domain, such as pay.example.org.", id="csf.E018")
     for address in settings.STAFF_ALERT_EMAILS:
         if "@" not in address or len(address) > 254:
             yield Error(f"STAFF_ALERT_EMAILS: {address!r} is no email address.", id="csf.E015")
