@@ -73,9 +73,10 @@ def create_course(*, sessions: int = 0, **fields: Any) -> Course:
     number = next(_numbers)
     now = timezone.now()
     first_on = local_date(now) + datetime.timedelta(weeks=3)
+    pool, _ = Location.objects.get_or_create(name="Harbour Pool", defaults={"address": "3 Quay Road"})
     defaults = {
         "program": Program.objects.get_or_create(name="Swimming")[0],
-        "location": Location.objects.get_or_create(name="Harbour Pool", address="3 Quay Road")[0],
+        "location": pool,
         "title": f"Dolphin Swim {number}",
         "slug": f"dolphin-swim-{number}",
         "age_min": 6,

@@ -15,6 +15,7 @@ import requests
 from axe_playwright_python.base import AXE_SCRIPT
 from django.contrib import admin
 from django.contrib.admin.templatetags.admin_urls import admin_urlname
+from django.db import transaction
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
@@ -23,18 +24,21 @@ from playwright.sync_api import expect
 from billing.cancel import cancel_enrollment
 from billing.checkout import payment_page, place_order
 from billing.expiry import end_unpaid_order
-from billing.models import Payment, PaymentPlan
+from billing.links import offer_token, pay_link_path
+from billing.models import Card, Payment, PaymentPlan
 from csf.sandbox.mailbox import await_email
 from enrollments.models import Course, Enrollment
+from enrollments.waitlist import fill, join, lock_course
 from notifications.models import EmailMessage
 from orders.models import Order, OrderStatus
-from tests.factories import create_cart, create_household, create_order, create_staff
+from tests.factories import create_cart, create_course, create_household, create_order, create_staff
 from tests.shop import NO_MONEY, VISA
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("browser")]
 
 PASSWORD = "a-long-sentence-of-mine"
+ANOTHER_CARD = "4000000000007726"
 PICTURES = os.environ.get("CSF_PICTURES")
 EVERYTHING = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 SCHEMES = {"light": EVERYTHING, "dark": ["color-contrast"]}  # nothing but the colours depends on the scheme
@@ -163,14 +167,37 @@ def family(site):
     cancel_enrollment(enrollment=given_up, by=parent, reason="too far away", now=now)
     sibling = household.children.last()  # who gets the discount
     create_cart(household=household, courses=[clay]).items.update(child=sibling)
+    saver = create_household(name="Okafor").guardians.get()
+    parts = [order_in_parts(saver, plan, card) for card in (VISA, ANOTHER_CARD)]
     return SimpleNamespace(
         parent=parent,
+        saver=saver,
+        later_part=parts[0].installments.last(),
+        offered=offered_place(),
         newcomer=create_household(children=0, name="Empty").guardians.get(),
         child=sibling,
         kept=kept,
-        orders={"placed": placed, "confirmed": paid, "cancelled": ended},
+        orders={"placed": placed, "confirmed": paid, "cancelled": ended, "in parts": parts[0]},
         course=swim,
     )
+
+
+def order_in_parts(parent, plan, card):
+    """The first part is paid by `card`, which pays the later ones too."""
+    order = create_cart(household=parent.household)
+    place_order(order=order, by=parent, now=timezone.now(), plan=plan)
+    page = payment_page(order=order, by=parent, now=timezone.now())
+    requests.post(page, data={"card": card}, timeout=10).raise_for_status()
+    wait_until(lambda: Card.objects.filter(agreements__order=order).exists())
+    return order
+
+
+def offered_place():
+    course = create_course()
+    place = join(child=create_household(name="Haddad").children.get(), course=course)
+    with transaction.atomic():
+        fill(lock_course(course.pk), now=timezone.now())
+    return place
 
 
 def at(name, *arguments, query=""):
@@ -193,6 +220,19 @@ def at_child(page, family):
 
 def at_course(page, family):
     page.goto(family.course.get_absolute_url())
+
+
+def at_later_part(page, family):
+    page.goto(pay_link_path(family.later_part))
+
+
+def at_offer(page, family):
+    page.goto(reverse("offer", args=[offer_token(family.offered)]))
+
+
+def at_replace_card(page, family):
+    page.goto(reverse("change_card"))
+    page.get_by_role("link", name="Replace card").first.click()
 
 
 def at_cancel_order(page, family):
@@ -233,12 +273,16 @@ def at_template(status, name):
     return show
 
 
-ANYBODY, NEWCOMER, PARENT = None, "newcomer", "parent"
+ANYBODY, NEWCOMER, PARENT, SAVER = None, "newcomer", "parent", "saver"
 PAGES = {
     "catalog": (ANYBODY, at("catalog"), "Find a class"),
     "catalog, nothing fits": (ANYBODY, at("catalog", query="?age=0&openings=on"), "No class fits"),
     "catalog, bad filter": (ANYBODY, at("catalog", query="?age=99"), "Type the age"),
     "class, signed out": (ANYBODY, at_course, "Sign in to register"),
+    "terms": (ANYBODY, at("terms"), "Cancelling and refunds"),
+    "privacy": (ANYBODY, at("privacy"), "What we keep"),
+    "pay an installment": (ANYBODY, at_later_part, "Your installment"),
+    "offered place": (ANYBODY, at_offer, "We keep it for you until"),
     "sign in": (ANYBODY, at("account_login"), "Sign in"),
     "sign in, refused": (
         ANYBODY,
@@ -305,6 +349,10 @@ PAGES = {
     "cancel an order": (PARENT, at_cancel_order, "Cancel this order?"),
     "cancel a class": (PARENT, at_cancel_enrollment, "What will happen"),
     "account": (PARENT, at("account"), "Orders"),
+    "account, in parts": (SAVER, at("account"), "Cards for your installments"),
+    "order in parts": (SAVER, at_order("in parts"), "the places are yours"),
+    "choose a card": (SAVER, at("change_card"), "Which card would you like to replace?"),
+    "replace a card": (SAVER, at_replace_card, "What the new card will pay"),
     "change password": (PARENT, at("account_change_password"), "Change your password"),
     "change address": (PARENT, at("account_email"), "Your email address"),
     "second step": (PARENT, at("mfa_index"), "Second step to sign in"),
