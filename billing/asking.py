@@ -1,4 +1,4 @@
-"""Asking Stripe for somebody who waits: what they are told when it does not answer, and when it refuses."""
+"""Calls to Stripe while a person waits: what the page says when Stripe is silent, and when it refuses."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

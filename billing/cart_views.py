@@ -1,4 +1,4 @@
-"""The cart. It stands here and not in `orders`, because its prices depend on what the family has paid."""
+"""The cart. It lives here and not in `orders`, because its prices depend on what the family has paid."""
 
 import datetime
 

@@ -98,7 +98,7 @@ class Quarantined(OutcomeUnknown):
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """For somebody who waits: all calls in here together take at most so long, and none is repeated."""
+    """While a person waits: all calls inside together take at most `seconds`, and none is repeated."""
     until = time.monotonic() + seconds
     token = _wait_until.set(min(until, _wait_until.get() or until))
     try:

@@ -28,7 +28,7 @@ class Pulled(NamedTuple):
     new: int
     """How many events were new to us."""
     next_after: str
-    """The event to go on after; empty if all are here."""
+    """The event after which to continue; empty if all are here."""
 
 
 def pull_events(*, since: datetime.datetime, after: str = "", seconds: float = LOOP_S) -> Pulled:

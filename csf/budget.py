@@ -1,4 +1,4 @@
-"""How long a worker's loop may go on: the queue ends a task after 60 s, wherever it is."""
+"""How long a worker's loop may run: the queue ends a task after 60 s, wherever it is."""
 
 import time
 from collections.abc import Iterable, Iterator

@@ -63,7 +63,7 @@ def update(state: State, call: Call, customer_id: str) -> Obj:
 
 
 def retrieve(state: State, call: Call, customer_id: str) -> Obj:
-    """A deleted one is still told of, as such (docs.stripe.com/api/customers/retrieve)."""
+    """A deleted one is still returned, marked as deleted (docs.stripe.com/api/customers/retrieve)."""
     return state.store.get("deleted_customer", customer_id) or require(state, "customer", customer_id)
 
 
