@@ -41,6 +41,7 @@ class StaffTask(models.Model):
         EMAIL_COMPLAINED = "email_complained", "A family that called our email spam"
         EMAIL_SUPPRESSED = "email_suppressed", "An email that its address cannot get"
         EMAIL_SENDER_BLOCKED = "email_sender_blocked", "SendGrid takes no email from this account"
+        NOBODY_TO_NOTIFY = "nobody_to_notify", "A family that no email can reach"
         EMAIL_UNKNOWN = "email_unknown", "An email that may or may not have been sent"
         CHARGE_UNKNOWN = "charge_unknown", "A charge whose outcome Stripe does not tell"
         CARD_REFUSED = "card_refused", "A card that the bank refused for good"

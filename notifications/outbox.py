@@ -9,7 +9,8 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from csf.jobs import enqueue
-from enrollments.models import User
+from csf.models import StaffTask
+from enrollments.models import Household, User
 from notifications.facts.snapshots import Snapshot
 from notifications.kinds import EmailKind
 from notifications.models import DrainSignal, EmailMessage, EmailStatus
@@ -49,8 +50,21 @@ def dedupe_key(kind: EmailKind, fact: Any, user: User) -> str:
     return f"{kind}:{EMAILS[kind].key(fact)}:{user.pk}"
 
 
+def ask_staff_to_call(kind: EmailKind, fact: Any) -> None:
+    """For an email about money or a seat that nobody of the family can get; one open task a family."""
+    if family := EMAILS[kind].family:
+        detail = (
+            f"{kind.label}: nobody got this email, because the family has no guardian who can sign in. "
+            "Call the family, or add a guardian."
+        )
+        StaffTask.open(StaffTask.Kind.NOBODY_TO_NOTIFY, Household(pk=family(fact)), detail)
+
+
 def _owed(kind: EmailKind, fact: Any) -> list[EmailMessage]:
     spec = EMAILS[kind]
+    users = spec.recipients(fact)
+    if not users:
+        ask_staff_to_call(kind, fact)
     return [
         _row(
             kind,
@@ -59,7 +73,7 @@ def _owed(kind: EmailKind, fact: Any) -> list[EmailMessage]:
             **_told(spec, spec.snapshot(fact) | {"first_name": user.first_name}),
             expires_at=spec.expires(fact),
         )
-        for user in spec.recipients(fact)
+        for user in users
     ]
 
 

@@ -3,6 +3,7 @@ nothing."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any
 
 from django.conf import settings
@@ -224,6 +225,7 @@ def _account_spec(*, is_sensitive: bool, priority: int) -> EmailSpec:
 EMAILS: dict[EmailKind, EmailSpec] = {
     EmailKind.ORDER_CONFIRMATION: EmailSpec(
         recipients=_ordering_family,
+        family=attrgetter("order.household_id"),
         snapshot=order_snapshot,
         key=lambda fact: f"order:{fact.order_id}",
         accent="green",
@@ -234,6 +236,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
     ),
     EmailKind.ORDER_EXPIRED: EmailSpec(
         recipients=_ordering_family,
+        family=attrgetter("order.household_id"),
         snapshot=expired_snapshot,
         key=lambda fact: f"order:{fact.order_id}:expired",
         accent="orange",
@@ -245,6 +248,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
     ),
     EmailKind.ORDER_PAID: EmailSpec(
         recipients=_paying_family,
+        family=attrgetter("order.household_id"),
         snapshot=paid_snapshot,
         key=_payment_key,
         accent="green",
@@ -254,6 +258,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
     ),
     EmailKind.PAYMENT_SUCCESS: EmailSpec(
         recipients=_paying_family,
+        family=attrgetter("order.household_id"),
         snapshot=payment_snapshot,
         key=_payment_key,
         accent="green",
@@ -263,6 +268,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
     ),
     EmailKind.PAYMENT_FAILED: EmailSpec(
         recipients=_charged_family,
+        family=attrgetter("chargeattempt.installment.order.household_id"),
         snapshot=decline_snapshot,
         key=_attempt_key,
         accent="red",
@@ -274,6 +280,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
     ),
     EmailKind.CARD_NEEDED: EmailSpec(
         recipients=lambda fact: guardians(fact.installment.order.household),
+        family=attrgetter("installment.order.household_id"),
         snapshot=card_needed_snapshot,
         key=lambda fact: f"installment:{fact.installment_id}:card:{fact.pk}",
         accent="red",
@@ -284,6 +291,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
     ),
     EmailKind.AUTHENTICATION_NEEDED: EmailSpec(
         recipients=_charged_family,
+        family=attrgetter("chargeattempt.installment.order.household_id"),
         snapshot=authentication_snapshot,
         key=_attempt_key,
         accent="red",
@@ -294,6 +302,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
     ),
     EmailKind.INSTALLMENT_REMINDER: EmailSpec(
         recipients=_recipients,
+        family=attrgetter("installment.order.household_id"),
         snapshot=reminder_snapshot,
         key=_reminder_key,
         accent="orange",
@@ -304,6 +313,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
     ),
     EmailKind.OVERDUE_NOTICE: EmailSpec(
         recipients=_recipients,
+        family=attrgetter("installment.order.household_id"),
         snapshot=overdue_snapshot,
         key=_overdue_key,
         accent="red",
@@ -313,6 +323,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
     ),
     EmailKind.CARD_EXPIRING: EmailSpec(
         recipients=_recipients,
+        family=attrgetter("card.household_id"),
         snapshot=card_snapshot,
         key=_card_key,
         accent="orange",
@@ -322,6 +333,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
     ),
     EmailKind.ENROLLMENT_CONFIRMATION: EmailSpec(
         recipients=_enrolled_family,
+        family=attrgetter("enrollment.child.household_id"),
         snapshot=enrollment_snapshot,
         key=lambda fact: f"enrollment:{fact.enrollment_id}",
         accent="blue",
@@ -330,6 +342,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
     ),
     EmailKind.CANCELLATION_CONFIRMATION: EmailSpec(
         recipients=lambda fact: guardians(fact.cancellation.order.household),
+        family=attrgetter("cancellation.order.household_id"),
         snapshot=cancellation_snapshot,
         key=lambda fact: f"enrollment:{fact.cancellation.enrollment_id}:cancelled",
         accent="grey",
@@ -340,6 +353,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
     EmailKind.CLASS_MOVED: CLASS_MOVED,
     EmailKind.SESSION_CANCELLED: EmailSpec(
         recipients=closing.family,
+        family=attrgetter("closureline.enrollment.child.household_id"),
         snapshot=closing.session_snapshot,
         key=closing.key,
         accent="orange",
@@ -350,6 +364,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
     ),
     EmailKind.REFUND_ISSUED: EmailSpec(
         recipients=_refunded_family,
+        family=attrgetter("refund.order.household_id"),
         snapshot=refund_snapshot,
         key=_refund_key,
         accent="green",
@@ -359,6 +374,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
     ),
     EmailKind.REFUND_REJECTED: EmailSpec(
         recipients=_refunded_family,
+        family=attrgetter("refund.order.household_id"),
         snapshot=refund_snapshot,
         key=_refund_key,
         accent="grey",
@@ -367,6 +383,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
     ),
     EmailKind.CREDIT_ADDED: EmailSpec(
         recipients=lambda fact: guardians(fact.household),
+        family=attrgetter("household_id"),
         snapshot=changes.credit_snapshot,
         key=lambda fact: f"credit:{fact.pk}",
         accent="green",
@@ -375,6 +392,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
     ),
     EmailKind.TRANSFER_CONFIRMATION: EmailSpec(
         recipients=_order_family,
+        family=attrgetter("order.household_id"),
         snapshot=changes.transfer_snapshot,
         key=lambda fact: f"transfer:{fact.pk}",
         accent="blue",
@@ -384,6 +402,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
     ),
     EmailKind.WAITLIST_JOINED: EmailSpec(
         recipients=waitlist.waiting_family,
+        family=attrgetter("enrollment.child.household_id"),
         snapshot=waitlist.joined_snapshot,
         key=waitlist.joined_key,
         accent="blue",
@@ -394,6 +413,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
     ),
     EmailKind.WAITLIST_OFFER: EmailSpec(
         recipients=waitlist.waiting_family,
+        family=attrgetter("enrollment.child.household_id"),
         snapshot=waitlist.offer_snapshot,
         key=lambda fact: f"enrollment:{fact.enrollment_id}:offer:{fact.pk}",
         accent="blue",
@@ -404,6 +424,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
     ),
     EmailKind.WAITLIST_LAPSED: EmailSpec(
         recipients=waitlist.waiting_family,
+        family=attrgetter("enrollment.child.household_id"),
         snapshot=waitlist.lapsed_snapshot,
         key=waitlist.lapsed_key,
         accent="grey",
@@ -412,6 +433,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
     ),
     EmailKind.WAITLIST_PROMOTED: EmailSpec(
         recipients=_order_family,
+        family=attrgetter("order.household_id"),
         snapshot=waitlist.promoted_snapshot,
         key=lambda fact: f"order:{fact.order_id}:promoted",
         accent="green",
@@ -421,6 +443,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
     ),
     EmailKind.WAITLIST_CHARGE_FAILED: EmailSpec(
         recipients=_charged_family,
+        family=attrgetter("chargeattempt.installment.order.household_id"),
         snapshot=waitlist.charge_failed_snapshot,
         key=_attempt_key,
         accent="red",

@@ -27,6 +27,9 @@ class EmailSpec:
     """How long it waits before it goes out, for facts that may soon be overtaken."""
     group: Literal["essential", "service", "promotional"] = "essential"
     """Only what is not essential can be switched off, and carries a link to do so."""
+    family: Callable[[Any], int] | None = None
+    """The id of the household whose money or seat it is about: if nobody can get it, staff are asked to
+    call."""
     priority: int = 5
     is_sensitive: bool = False
     """Opens an account: what it tells is kept encrypted until it is sent, and the text is never kept."""

@@ -27,6 +27,11 @@ def _complained(key: str) -> QuerySet[Suppression]:
     return _suppressed().filter(address=Lower(OuterRef(key)), cause=Suppression.Cause.COMPLAINED)
 
 
+def _without_guardian() -> QuerySet[Household]:
+    active = User.objects.filter(household=OuterRef("pk"), is_active=True)
+    return Household.objects.filter(~Exists(active))
+
+
 # A notice that we have no words for is not failed, but a person has to see it.
 _to_look_at = Q(status=EmailStatus.FAILED) | Q(kind=EmailKind.ACCOUNT_NOTICE)
 open_while(Kind.EMAIL_FAILED, lambda: EmailMessage.objects.filter(_to_look_at))
@@ -40,5 +45,6 @@ open_while(
     ),
 )
 open_while(Kind.EMAIL_SUPPRESSED, _suppressed)
+open_while(Kind.NOBODY_TO_NOTIFY, _without_guardian)
 a_person_closes(Kind.EMAIL_SENDER_BLOCKED, "Nothing is sent to find out.")
 a_person_closes(Kind.EMAIL_WITHOUT_FILE, "A person sees that the family gets the file.")

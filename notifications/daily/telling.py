@@ -5,7 +5,7 @@ from typing import Any
 
 from csf.report import Report
 from notifications.kinds import EmailKind
-from notifications.outbox import notify, untold
+from notifications.outbox import ask_staff_to_call, notify, untold
 from notifications.registry import EMAILS
 
 
@@ -26,6 +26,8 @@ def tell(
         reason = why_not(fact)
         if not reason and not EMAILS[kind].recipients(fact):
             reason = "the family has nobody to write to"
+            if not dry_run:
+                ask_staff_to_call(kind, fact)
         if reason:
             report.skip(str(fact), fact.row, reason)
         else:

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from operator import attrgetter
 
 from django.db.models import Exists, OuterRef, Prefetch
 
@@ -102,6 +103,7 @@ def _still_have_a_seat(facts: Iterable[int]) -> set[int]:
 
 CLASS_MOVED = EmailSpec(
     recipients=lambda fact: fact.recipients,
+    family=attrgetter("household_id"),
     snapshot=moved_snapshot,
     key=lambda fact: f"change:{fact.change.pk}:{fact.household_id}",
     accent="orange",

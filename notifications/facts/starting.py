@@ -4,6 +4,7 @@ import datetime
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from operator import attrgetter
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -129,6 +130,7 @@ def _still_enrolled(facts: Iterable[int]) -> set[int]:
 
 CLASS_STARTS_SOON = EmailSpec(
     recipients=lambda start: start.recipients,
+    family=attrgetter("place.child.household_id"),
     snapshot=start_snapshot,
     key=lambda start: f"enrollment:{start.pk}:starts:{start.on}",
     accent="blue",

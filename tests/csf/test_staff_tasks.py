@@ -22,7 +22,7 @@ from csf.staff_tasks import BY_A_PERSON, close_settled, kinds
 from enrollments.models import User
 from notifications.kinds import EmailKind
 from notifications.models import DrainSignal, EmailMessage, Suppression
-from tests.factories import create_course, create_order, create_staff
+from tests.factories import create_course, create_guardian, create_household, create_order, create_staff
 
 pytestmark = pytest.mark.django_db
 Kind = StaffTask.Kind
@@ -119,6 +119,12 @@ def new_address(row):
     User.objects.filter(email=row.address).update(email="new@example.org")
 
 
+def shut_out():
+    household = create_household()
+    household.guardians.update(is_active=False)
+    return household
+
+
 def settle(row):
     figures = {"stopped_cents": 0, "refund_cents": 0, "credit_cents": 0}
     type(row).objects.filter(pk=row.pk).update(status="settled", **figures)
@@ -136,6 +142,7 @@ CAUSES = [
     (Kind.EMAIL_COMPLAINED, lambda: to_suppressed("complained"), lift),
     (Kind.EMAIL_SUPPRESSED, lambda: suppression("bounced"), lift),
     (Kind.EMAIL_SUPPRESSED, lambda: suppression("bounced"), new_address),
+    (Kind.NOBODY_TO_NOTIFY, shut_out, lambda row: create_guardian(household=row)),
     (Kind.EMAIL_UNKNOWN, lambda: email("unknown"), status("sent")),
     (Kind.CHARGE_UNKNOWN, lambda: attempt("unknown"), status("succeeded")),
     (Kind.CHARGE_UNKNOWN, lambda: attempt("parked"), status("not_executed")),
