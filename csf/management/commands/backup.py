@@ -1,0 +1,37 @@
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from csf.backups import NotPossible, back_up, database_text, only_newest, text_of
+
+
+class Command(BaseCommand):
+    help = (
+        "Write the whole database into a new file that only its owner can read. It holds private data; "
+        "without FIELD_KEYS its encrypted text cannot be read again."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "file", type=Path, help="a new file, or a folder for one that is named by its time"
+        )
+        parser.add_argument("--keep", type=int, help="in a folder: delete all but this many, the newest")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        given: Path = options["file"]
+        folder = given if given.is_dir() else None
+        keep = options["keep"]
+        if keep is not None and (keep < 1 or folder is None):
+            raise CommandError("--keep takes a number from 1 on, and a folder.")
+        file = folder / f"{settings.INSTANCE_ID}-{timezone.now():%Y%m%dT%H%M%SZ}.dump" if folder else given
+        try:
+            rows = back_up(file)
+        except NotPossible as error:
+            raise CommandError(f"There is no backup: {error}") from error
+        self.stdout.write(f"{database_text()} is in {file} ({file.stat().st_size:,} bytes):\n{text_of(rows)}")
+        if folder and keep:
+            deleted = only_newest(folder.glob(f"{settings.INSTANCE_ID}-*.dump"), keep=keep)
+            self.stdout.write(f"older backups deleted={deleted}")
