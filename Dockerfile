@@ -7,9 +7,10 @@ COPY requirements.txt .
 RUN /venv/bin/pip install --require-hashes -r requirements.txt
 
 FROM python:3.12-slim
-# tini reaps the children of the queue's cluster and passes signals on to its main process only.
+# tini reaps the children of the queue's cluster and passes signals on to its main process only. PostgreSQL's
+# client programs make backups; they must not be older than the server.
 # hadolint ignore=DL3008
-RUN apt-get update && apt-get install -y --no-install-recommends tini && rm -rf /var/lib/apt/lists/* \
+RUN apt-get update && apt-get install -y --no-install-recommends tini postgresql-client && rm -rf /var/lib/apt/lists/* \
     && useradd --system --create-home --uid 10001 csf
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /app

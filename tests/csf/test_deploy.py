@@ -57,6 +57,13 @@ def test_compose_ends_a_worker_that_stands_still_so_that_it_is_started_again():
     assert "restart: always" in compose
 
 
+def test_the_nightly_backup_is_written_where_the_unit_may_write():
+    service = unit("csf-backup.service")
+
+    assert service["ExecStart"].endswith(f"manage.py backup /var/lib/{service['StateDirectory']} --keep 14")
+    assert "postgresql-client" in (ROOT / "Dockerfile").read_text()
+
+
 def test_the_example_of_a_proxy_waits_for_slow_visitors_itself():
     proxy = (ROOT / "deploy/nginx/csf.conf").read_text()
 
