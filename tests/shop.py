@@ -3,6 +3,7 @@
 import datetime
 import uuid
 from collections import Counter
+from typing import Any
 
 import requests
 import stripe
@@ -40,14 +41,20 @@ class Shop:
         return answer.headers.get("Location", "")
 
     def events(self, *types):
-        """As Stripe would post them, oldest first."""
-        found = requests.get(
-            f"{self.server.url}/v1/events",
-            params={"limit": 100},
-            headers={"Authorization": f"Bearer {settings.STRIPE_SECRET_KEY}"},
-            timeout=10,
-        ).json()["data"]
-        return [event for event in reversed(found) if event["type"] in types]
+        """As Stripe would post them, oldest first; without types, all of them."""
+        found: list[Any] = []
+        more = True
+        while more:
+            after = {"starting_after": found[-1]["id"]} if found else {}
+            page = requests.get(
+                f"{self.server.url}/v1/events",
+                params={"limit": 100} | after,
+                headers={"Authorization": f"Bearer {settings.STRIPE_SECRET_KEY}"},
+                timeout=10,
+            ).json()
+            found += page["data"]
+            more = page["has_more"]
+        return [event for event in reversed(found) if not types or event["type"] in types]
 
 
 def accept():

@@ -238,5 +238,6 @@ def _give_back(shop: Shop) -> None:
     disputed, refunded = shop.v.charges.list({"limit": 2}).data
     shop.v.refunds.create({"charge": refunded.id})
     shop.server.control("POST", "/_clock", {"advance": 86400})
+    shop.server.control("POST", "/_warnings", {"charge": refunded.id})
     dispute = shop.v.disputes.list({"charge": disputed.id}).data[0]
     shop.server.control("POST", f"/_disputes/{dispute.id}", {"status": "lost"})

@@ -8,6 +8,7 @@ from csf.sandbox.stripe.serve import StripeServer
 from tests.sandbox.stripe_shop import Shop
 
 DAY = 24 * 3600
+UPDATED = ["refund.updated", "charge.refund.updated"]
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def shop():
 
 def paid(shop: Shop, card: str = "4242424242424242") -> stripe.Charge:
     """A payment of 90.00 on the checkout page."""
-    shop.pay(shop.session().id, card)
+    shop.pay(shop.session(f"co:{card}").id, card)
     return shop.v.charges.list({"limit": 1}).data[0]
 
 
@@ -77,8 +78,9 @@ def test_refunds_up_to_what_was_paid(shop: Shop):
 @pytest.mark.parametrize(
     ("card", "first", "last", "events"),
     [
-        ("4000000000005126", "succeeded", "failed", ["refund.updated", "refund.failed"]),
-        ("4000000000007726", "pending", "succeeded", ["refund.updated"]),
+        ("4000000000005126", "succeeded", "failed", [*UPDATED, "refund.failed"]),
+        ("4000000000007726", "pending", "succeeded", UPDATED),
+        ("4242424242424242", "succeeded", "succeeded", UPDATED),  # with a reference to trace it
     ],
 )
 def test_a_refund_turns_days_later(shop: Shop, card: str, first: str, last: str, events: list[str]):
@@ -131,8 +133,11 @@ def test_bad_refunds(shop: Shop, params: dict, code: str | None, param: str | No
     assert (refused.value.code, refused.value.param) == (code, param)
 
 
-@pytest.mark.parametrize(("end", "left"), [("won", 9000), ("lost", 0)])
-def test_dispute(shop: Shop, end: str, left: int):
+@pytest.mark.parametrize(
+    ("end", "left", "events"),
+    [("won", 9000, ["closed", "funds_reinstated"]), ("lost", 0, ["closed"])],
+)
+def test_dispute(shop: Shop, end: str, left: int, events: list[str]):
     charge = paid(shop, "4000000000000259")
     (dispute,) = shop.v.disputes.list({"payment_intent": charge.payment_intent}).data
     assert (dispute.status, dispute.amount, dispute.charge) == ("needs_response", 9000, charge.id)
@@ -145,9 +150,10 @@ def test_dispute(shop: Shop, end: str, left: int):
     assert shop.v.disputes.retrieve(dispute.id).status == end
     assert (balance(shop), shop.server.books()["disputes"][0]["status"]) == (left, end)
     assert [t for t in shop.event_types() if "dispute" in t] == [
-        "charge.dispute.created",
-        "charge.dispute.closed",
+        f"charge.dispute.{word}" for word in ["created", "funds_withdrawn", *events]
     ]
+    moved = [row.amount for row in shop.v.disputes.retrieve(dispute.id).balance_transactions]
+    assert sum(moved) == left - 9000
     closed = requests.post(f"{shop.server.url}/_disputes/{dispute.id}", json={"status": "won"}, timeout=60)
     assert closed.status_code == 400
     if end == "won":
@@ -161,3 +167,42 @@ def test_any_charge_can_be_disputed(shop: Shop):
     assert (made["amount"], made["reason"]) == (5000, "product_not_received")
     again = requests.post(f"{shop.server.url}/_disputes", json={"charge": charge.id}, timeout=60)
     assert again.status_code == 400
+
+
+def test_an_inquiry_takes_no_money_before_it_becomes_a_dispute(shop: Shop):
+    charge = paid(shop, "4000000000001976")
+    (inquiry,) = shop.v.disputes.list({"charge": charge.id}).data
+    assert (inquiry.status, inquiry.balance_transactions) == ("warning_needs_response", [])
+    shop.server.control("POST", f"/_disputes/{inquiry.id}", {"status": "needs_response"})
+    taken = shop.v.disputes.retrieve(inquiry.id).balance_transactions
+    assert [(row.amount, row.net) for row in taken] == [(-9000, -10500)]
+    assert [t for t in shop.event_types() if "dispute" in t] == [
+        "charge.dispute.created",
+        "charge.dispute.updated",
+        "charge.dispute.funds_withdrawn",
+    ]
+
+
+@pytest.mark.parametrize("end", ["refunded", "disputed"])
+def test_a_warning_asks_for_nothing_once_its_charge_is_refunded_or_disputed(shop: Shop, end: str):
+    charge = paid(shop, "4000000000005423")
+    (warning,) = shop.v.radar.early_fraud_warnings.list({"charge": charge.id}).data
+    assert (warning.actionable, warning.payment_intent) == (True, charge.payment_intent)
+    refund(shop, charge, 1000)
+    assert shop.v.radar.early_fraud_warnings.retrieve(warning.id).actionable
+    if end == "refunded":
+        refund(shop, charge, 8000, "re:2")
+    else:
+        shop.server.control("POST", "/_disputes", {"charge": charge.id})
+    assert not shop.v.radar.early_fraud_warnings.retrieve(warning.id).actionable
+    assert [t for t in shop.event_types() if "warning" in t] == [
+        "radar.early_fraud_warning.created",
+        "radar.early_fraud_warning.updated",
+    ]
+
+
+def test_the_list_of_events_takes_twenty_types(shop: Shop):
+    types = [f"invoice.{number}" for number in range(21)]
+    assert shop.v.events.list({"types": types[:20]}).data == []
+    with pytest.raises(stripe.InvalidRequestError):
+        shop.v.events.list({"types": types})

@@ -12,6 +12,7 @@ from aiohttp import BasicAuth, web
 
 from csf.sandbox.stripe import (
     accounts,
+    balance,
     books,
     checkout,
     customers,
@@ -19,6 +20,7 @@ from csf.sandbox.stripe import (
     errors,
     events,
     forms,
+    fraud_warnings,
     idempotency,
     invoice_items,
     invoice_payments,
@@ -48,6 +50,8 @@ ROUTES = [
     *invoice_payments.ROUTES,
     *refunds.ROUTES,
     *disputes.ROUTES,
+    *fraud_warnings.ROUTES,
+    *balance.ROUTES,
     *events.ROUTES,
 ]
 TEST_KEY = re.compile(r"sk_test_\w+", re.ASCII)

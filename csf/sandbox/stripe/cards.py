@@ -22,7 +22,8 @@ class Card:
     saves: bool = False
     authenticates: Literal["", "once", "always"] = ""
     refund: Literal["", "pends", "fails"] = ""
-    disputed: bool = False
+    disputed: Literal["", "needs_response", "warning_needs_response"] = ""
+    is_suspected: bool = False
 
     @property
     def spaced(self) -> str:
@@ -62,7 +63,14 @@ TEST_CARDS = (
     ),
     Card("4000000000007726", "Pays; a refund waits", "pm_card_pendingRefund", refund="pends"),
     Card("4000000000005126", "Pays; a refund fails later", "pm_card_refundFail", refund="fails"),
-    Card("4000000000000259", "Pays, then is disputed", "pm_card_createDispute", disputed=True),
+    Card("4000000000000259", "Pays, then is disputed", "pm_card_createDispute", disputed="needs_response"),
+    Card(
+        "4000000000001976",
+        "Pays, then its bank asks",
+        "pm_card_createDisputeInquiry",
+        disputed="warning_needs_response",
+    ),
+    Card("4000000000005423", "Pays; its bank warns", "pm_card_createIssuerFraudRecord", is_suspected=True),
 )
 BY_NUMBER = {card.number: card for card in TEST_CARDS}
 BY_ALIAS = {card.alias: card for card in TEST_CARDS if card.alias}

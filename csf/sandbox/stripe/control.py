@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from csf.sandbox.stripe import books, declines, disputes, due, payment_methods, refunds
+from csf.sandbox.stripe import books, declines, disputes, due, fraud_warnings, payment_methods, refunds
 from csf.sandbox.stripe.cards import find_card
 from csf.sandbox.stripe.errors import StripeError
 from csf.sandbox.stripe.events import new_event
@@ -143,16 +143,24 @@ def turn_refund(request: web.Request, given: Any) -> Obj:
 
 
 def add_dispute(request: web.Request, given: Any) -> Obj:
-    """`{"charge": "ch_...", "reason": "fraudulent", "status": "needs_response"}`; without them, these."""
+    """`{"charge": "ch_...", "reason": "fraudulent", "status": "needs_response"}`, maybe an `amount`."""
     state = request.app[STATE]
     charge = require(state, "charge", given["charge"], param="charge")
-    wanted = {name: given[name] for name in ("reason", "status") if name in given}
+    wanted = {name: given[name] for name in ("reason", "status", "amount") if name in given}
     return disputes.open_dispute(state, Call(request.path), charge, **wanted)
 
 
 def decide_dispute(request: web.Request, given: Any) -> Obj:
-    """`{"status": "won" | "lost" | "warning_closed" | "prevented" | ...}`; maybe `withdrawn`, in cents."""
+    """`{"status": "won" | "lost" | "warning_closed" | ...}`; maybe `withdrawn` or `reinstated`, in cents."""
     return disputes.decide(request.app[STATE], Call(request.path), request.match_info["id"], **given)
+
+
+def add_warning(request: web.Request, given: Any) -> Obj:
+    """The bank suspects a charge: `{"charge": "ch_..."}`, maybe a `fraud_type`."""
+    state = request.app[STATE]
+    charge = require(state, "charge", given["charge"], param="charge")
+    wanted = {name: given[name] for name in ("fraud_type",) if name in given}
+    return fraud_warnings.warn(state, Call(request.path), charge, **wanted)
 
 
 def show_books(request: web.Request, given: Any) -> Obj:
@@ -183,6 +191,7 @@ ROUTES: list[tuple[str, str, Control]] = [
     ("POST", "/_refunds/{id}", turn_refund),
     ("POST", "/_disputes", add_dispute),
     ("POST", "/_disputes/{id}", decide_dispute),
+    ("POST", "/_warnings", add_warning),
     ("GET", "/_books", show_books),
     ("POST", "/_reset", reset),
 ]

@@ -19,6 +19,7 @@ from csf.sandbox.stripe.state import Call, Route, State
 from csf.sandbox.stripe.store import Obj, copied, new_id
 
 API_VERSION = _ApiVersion.CURRENT
+TYPES_AT_ONCE = 20  # https://docs.stripe.com/api/events/list
 
 
 def emit(state: State, call: Call, event_type: str, obj: Obj, *, previous: Obj | None = None) -> None:
@@ -57,6 +58,8 @@ def list_all(state: State, call: Call) -> Obj:
     params = call.params
     if "type" in params and "types" in params:
         raise invalid_request("You may pass either `type` or `types`, but not both.", "types")
+    if len(params.get("types", [])) > TYPES_AT_ONCE:
+        raise invalid_request(f"You may pass at most {TYPES_AT_ONCE} types.", "types")
     types = params.get("types", [params["type"]] if "type" in params else ["*"])
     wanted = params.get("delivery_success")
     rows = (

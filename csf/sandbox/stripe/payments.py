@@ -7,7 +7,7 @@ from stripe.params import (
     PaymentIntentRetrieveParams,
 )
 
-from csf.sandbox.stripe import books, disputes, payment_methods
+from csf.sandbox.stripe import balance, books, disputes, fraud_warnings, payment_methods
 from csf.sandbox.stripe.cards import card_of
 from csf.sandbox.stripe.declines import PAYMENT_AUTHENTICATION_FAILED, Decline, coming_decline
 from csf.sandbox.stripe.events import emit
@@ -83,8 +83,23 @@ def _succeed(state: State, call: Call, intent: Obj, method: Obj) -> None:
         payment_methods.keep_for_later(state, call, method, intent["customer"])
     emit(state, call, "charge.succeeded", charge)
     emit(state, call, "payment_intent.succeeded", save(state, intent))
-    if card_of(state, method).disputed:
-        disputes.open_dispute(state, Call(), charge)
+    _book(state, charge)
+    card = card_of(state, method)
+    if card.is_suspected:
+        fraud_warnings.warn(state, Call(), charge)
+    if card.disputed:
+        disputes.open_dispute(state, Call(), charge, status=card.disputed)
+
+
+def _book(state: State, charge: Obj) -> None:
+    """Stripe captures a moment later, and tells its fee only then:
+    https://docs.stripe.com/payments/payment-intents/asynchronous-capture"""
+    fee_cents = round(charge["amount"] * 0.029) + 30
+    move = balance.move(
+        state, charge, charge["amount"], "charge", charge["description"] or "", fee_cents=fee_cents
+    )
+    charge["balance_transaction"] = move["id"]
+    emit(state, Call(), "charge.updated", save(state, charge), previous={"balance_transaction": None})
 
 
 def _decline(state: State, call: Call, intent: Obj, method: Obj, decline: Decline) -> None:

@@ -2,7 +2,7 @@
 
 from stripe.params import RefundCreateParams, RefundListParams, RefundRetrieveParams
 
-from csf.sandbox.stripe import books, disputes
+from csf.sandbox.stripe import books, disputes, fraud_warnings
 from csf.sandbox.stripe.cards import card_of
 from csf.sandbox.stripe.errors import invalid_request, wrong_state
 from csf.sandbox.stripe.events import emit
@@ -43,17 +43,21 @@ def create(state: State, call: Call) -> Obj:
         reason=params.get("reason"),
         status=first,
     )
-    if last != first:
-        due = state.store.now() + TURNS_AFTER_SECONDS
-        state.store.put("refund_turn", refund["id"], {"at": due, "status": last})
+    due = state.store.now() + TURNS_AFTER_SECONDS
+    state.store.put("refund_turn", refund["id"], {"at": due, "status": last})
     _settle(state, refund, charge)
     emit(state, call, "refund.created", save(state, refund))
     emit(state, call, "charge.refunded", charge)
+    fraud_warnings.follow(state, call, charge)
     return refund
 
 
 def turn(state: State, call: Call, refund_id: str, status: str) -> Obj:
-    """What the bank makes of a refund after all."""
+    """What the bank makes of a refund after all; of most, only a reference by which it can be traced.
+
+    Since 2024-10-28 `refund.*` tells of every refund, and the older `charge.refund.updated` too:
+    https://docs.stripe.com/changelog/acacia/2024-10-28/refund-webhook-update
+    """
     if status not in STATUSES:
         raise ValueError(f"a refund is one of {', '.join(STATUSES)}")
     refund = require(state, "refund", refund_id)
@@ -62,13 +66,26 @@ def turn(state: State, call: Call, refund_id: str, status: str) -> Obj:
         refund["failure_reason"] = "expired_or_canceled_card"
     else:
         refund.pop("failure_reason", None)
+        refund["destination_details"] = _traced(refund)
     state.store.delete("refund_turn", refund_id)
     save(state, refund)
     _settle(state, refund, require(state, "charge", refund["charge"]))
     emit(state, call, "refund.updated", refund)
+    emit(state, call, "charge.refund.updated", refund)
     if status == "failed":
         emit(state, call, "refund.failed", refund)
     return refund
+
+
+def _traced(refund: Obj) -> Obj:
+    """https://docs.stripe.com/refunds#tracing-refunds"""
+    card = {
+        "reference": refund["id"][-12:],
+        "reference_status": "available",
+        "reference_type": "acquirer_reference_number",
+        "type": "refund",
+    }
+    return {"card": card, "type": "card"}
 
 
 def turn_due(state: State) -> None:

@@ -25,6 +25,7 @@ PLAIN: dict[str, Obj] = {
         "source": None,
         "transfer_data": None,
     },
+    "balance_transaction": {"fee_details": [], "status": "pending"},
     "checkout.session": {
         "adaptive_pricing": {"enabled": False},
         "after_expiration": None,
