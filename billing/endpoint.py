@@ -8,6 +8,7 @@ from django.urls import reverse
 from djstripe.models import APIKey, WebhookEndpoint
 
 from billing import gateway
+from billing.event_types import EVENT_TYPES
 
 
 def register_endpoint(*, identity: uuid.UUID, remote: bool) -> WebhookEndpoint:
@@ -30,7 +31,7 @@ def register_endpoint(*, identity: uuid.UUID, remote: bool) -> WebhookEndpoint:
             "secret": made["secret"] if made else settings.STRIPE_WEBHOOK_SECRET,
             "livemode": settings.STRIPE_LIVE_MODE,
             "url": url,
-            "enabled_events": gateway.EVENT_TYPES,
+            "enabled_events": EVENT_TYPES,
             "status": "enabled",
             "api_version": settings.STRIPE_API_VERSION,
         },

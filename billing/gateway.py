@@ -8,7 +8,7 @@ import datetime
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
@@ -18,6 +18,7 @@ import stripe
 from django.conf import settings
 
 from billing import breaker
+from billing.event_types import EVENT_TYPES
 from csf.kept import Ambiguous, KeptConnection, NotSent
 from csf.models import Instance
 
@@ -28,29 +29,6 @@ LONGEST_NAME = 200  # of the school; Stripe takes 250 letters for what is bought
 PAGE_S = 5.0
 CONNECT_SHARE = 0.3  # of the time for one call
 _wait_until: ContextVar[float | None] = ContextVar("_wait_until", default=None)
-
-EVENT_TYPES = [
-    "checkout.session.completed",
-    "checkout.session.expired",
-    "payment_intent.succeeded",
-    "payment_intent.payment_failed",
-    "invoice.paid",
-    "invoice.payment_failed",
-    "invoice.payment_action_required",
-    "setup_intent.succeeded",
-    "payment_method.automatically_updated",
-    "payment_method.updated",
-    "payment_method.detached",
-    "customer.deleted",
-    "refund.created",
-    "refund.updated",
-    "refund.failed",
-    "charge.dispute.created",
-    "charge.dispute.updated",
-    "charge.dispute.funds_withdrawn",
-    "charge.dispute.funds_reinstated",
-    "charge.dispute.closed",
-]
 
 
 class Refused(Exception):
@@ -401,6 +379,10 @@ def retrieve_dispute(dispute_id: str) -> Object:
     return _get(f"/v1/disputes/{dispute_id}")
 
 
+def retrieve_fraud_warning(warning_id: str) -> Object:
+    return _get(f"/v1/radar/early_fraud_warnings/{warning_id}")
+
+
 def list_charges(*, since: datetime.datetime, until: datetime.datetime) -> Iterator[Object]:
     return _listed("/v1/charges", since, until)
 
@@ -430,10 +412,10 @@ def _listed(
         yield from page["data"]
 
 
-def list_events(*, since: datetime.datetime, after: str = "") -> Iterator[list[Object]]:
-    """Our types of events since then, newest first, page by page; only those before the event `after`, if one
-    is given."""
-    wanted: Object = {"types": EVENT_TYPES, "created": {"gte": int(since.timestamp())}, "limit": 100}
+def list_events(*, since: datetime.datetime, types: Sequence[str], after: str = "") -> Iterator[list[Object]]:
+    """Events of at most TYPES_AT_ONCE types since then, newest first, page by page; only those before the
+    event `after`, if one is given."""
+    wanted: Object = {"types": types, "created": {"gte": int(since.timestamp())}, "limit": 100}
     more = True
     while more:
         page = _get("/v1/events", **wanted, **({"starting_after": after} if after else {}))

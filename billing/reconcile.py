@@ -13,6 +13,7 @@ from django.db.models import Q
 from billing import gateway
 from billing.asking import StripeUnavailable
 from billing.checkout import close_page, learn_page
+from billing.event_types import EVENT_TYPES, TYPES_AT_ONCE
 from billing.models import ChargeAttempt, ChargeKind, StripeEvent
 from csf.budget import LOOP_S, within
 from csf.jobs import enqueue_once
@@ -24,25 +25,34 @@ logger = logging.getLogger(__name__)
 PATIENCE = timedelta(minutes=10)
 
 
+PARTS = [EVENT_TYPES[start : start + TYPES_AT_ONCE] for start in range(0, len(EVENT_TYPES), TYPES_AT_ONCE)]
+
+
 class Pulled(NamedTuple):
     new: int
     """How many events were new to us."""
     next_after: str
     """The event after which to continue; empty if all are here."""
+    part: int
+    """Where to continue in PARTS."""
 
 
-def pull_events(*, since: datetime.datetime, after: str = "", seconds: float = LOOP_S) -> Pulled:
-    """Put Stripe's events since then into the inbox, newest first, until the time is up.
+def pull_events(
+    *, since: datetime.datetime, after: str = "", part: int = 0, seconds: float = LOOP_S
+) -> Pulled:
+    """Put Stripe's events since then into the inbox, of each part newest first, until the time is up.
 
     They go the way of a webhook from there. Raises `gateway.OutcomeUnknown` or `gateway.Refused`; each page
     is stored before the next is asked for, and what was stored stays.
     """
     new, deadline = 0, time.monotonic() + seconds
-    for page in gateway.list_events(since=since, after=after):
-        new += _store(page)
-        if page and time.monotonic() > deadline:
-            return Pulled(new, page[-1]["id"])
-    return Pulled(new, "")
+    for number, types in enumerate(PARTS[part:], start=part):
+        for page in gateway.list_events(since=since, types=types, after=after):
+            new += _store(page)
+            if page and time.monotonic() > deadline:
+                return Pulled(new, page[-1]["id"], number)
+        after = ""
+    return Pulled(new, "", part)
 
 
 def _store(page: list[gateway.Object]) -> int:

@@ -103,11 +103,11 @@ def reconcile() -> None:
     settle_finished_pages(now=now)
 
 
-def pull(since: int, after: str) -> None:
-    """`since` in seconds since 1970, `after` the event that was pulled last."""
-    pulled = pull_events(since=gateway.instant(since), after=after)
+def pull(since: int, after: str, part: int = 0) -> None:
+    """`since` in seconds since 1970, `after` the event that was pulled last, of which part of the types."""
+    pulled = pull_events(since=gateway.instant(since), after=after, part=part)
     if pulled.next_after:
-        enqueue("billing.tasks.pull", since, pulled.next_after)
+        enqueue("billing.tasks.pull", since, pulled.next_after, pulled.part)
 
 
 def compare_books() -> None:

@@ -168,10 +168,12 @@ def test_cancellations_and_holds_end_in_time(shop, monkeypatch, slow):
 
 
 def pages(monkeypatch, *, number, broken_at=None):
-    """So many pages of events at Stripe, newest first; gives the cursors that were asked for."""
+    """So many pages of `invoice.paid` at Stripe, newest first; gives the cursors that were asked for."""
     cursors = []
 
-    def page(path, *, starting_after="", **params):
+    def page(path, *, types, starting_after="", **params):
+        if "invoice.paid" not in types:
+            return {"has_more": False, "data": []}
         n = int(starting_after.split("_")[1]) + 1 if starting_after else 0
         if n == broken_at:
             raise gateway.OutcomeUnknown("the task was ended here")
