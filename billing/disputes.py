@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -42,7 +43,7 @@ def settle_dispute(found: Mapping[str, Any], payment: Payment) -> Dispute:
         },
     )
     if found["status"] in FINAL:
-        if dispute.is_open or dispute.status != found["status"]:
+        if dispute.is_open or dispute.status != found["status"] or _has_moved(dispute, found):
             _close(dispute, found)
     elif dispute.is_open:
         _note_open(dispute, found, is_new=is_new)
@@ -61,13 +62,13 @@ def _note_open(dispute: Dispute, found: Mapping[str, Any], *, is_new: bool) -> N
     if is_new or (was_inquiry and not dispute.is_inquiry):
         orders = Order.objects.filter(pk=dispute.payment.order_id, charges_paused_at=None)
         orders.update(charges_paused_at=Now())
-        _ask(dispute, _what_to_do(dispute))
+        _ask(dispute, StaffTask.Kind.DISPUTE, _what_to_do(dispute))
 
 
-def _ask(dispute: Dispute, detail: str) -> None:
+def _ask(dispute: Dispute, kind: StaffTask.Kind, detail: str) -> None:
     """In the place of what staff were asked before."""
     StaffTask.objects.about(dispute).open().update(closed_at=Now())
-    StaffTask.open(StaffTask.Kind.DISPUTE, dispute, detail)
+    StaffTask.open(kind, dispute, detail)
 
 
 def _due_at(found: Mapping[str, Any]) -> Any:
@@ -94,23 +95,49 @@ def _close(dispute: Dispute, found: Mapping[str, Any]) -> None:
     """What the bank took counts as given back; what it did not take stays, and refunds that waited may go."""
     dispute.status, dispute.closed_at = found["status"], timezone.now()
     dispute.save(update_fields=["status", "closed_at"])
-    is_lost = _is_taken(found)
-    _book_loss(dispute) if is_lost else _undo_loss(dispute)
-    word = "lost: the money is gone" if is_lost else "over: the money stays"
-    amount = money_text(dispute.amount_cents)
-    _ask(dispute, f"The dispute about {amount} is {word}. Decide about the other charges.")
+    taken_cents = _taken_cents(found)
+    if _has_moved(dispute, found):
+        _undo_loss(dispute)
+        if taken_cents:
+            _book_loss(dispute, taken_cents)
+    _ask(dispute, StaffTask.Kind.DISPUTE_DECIDED, _how_it_ended(dispute, taken_cents))
     enqueue("billing.tasks.refund")
 
 
-def _is_taken(found: Mapping[str, Any]) -> bool:
-    """Whether the bank has the money; for `prevented` only what moved on our balance says so."""
-    if found["status"] != "prevented":
-        return bool(found["status"] == "lost")
-    moved_cents: int = sum(row["amount"] for row in found.get("balance_transactions") or [])
-    return moved_cents < 0
+def _how_it_ended(dispute: Dispute, taken_cents: int) -> str:
+    amount, taken = money_text(dispute.amount_cents), money_text(taken_cents)
+    if not taken_cents:
+        end = "over: the money stays"
+    elif taken_cents == dispute.amount_cents:
+        end = "lost: the money is gone"
+    else:
+        end = f"lost: {taken} of it is gone"
+    return f"The dispute about {amount} is {end}. Decide about the class and the other charges."
 
 
-def _book_loss(dispute: Dispute) -> None:
+def _taken_cents(found: Mapping[str, Any]) -> int:
+    """What the bank has kept. A part comes back though the dispute is lost if it had been refunded before;
+    for `prevented` only what moved on our balance says whether anything was taken.
+
+    The balance may be in another currency than the payment: then the disputed amount counts.
+    """
+    moves = found.get("balance_transactions") or []
+    amount_cents: int = found["amount"]
+    if found["status"] not in {"lost", "prevented"}:
+        return 0
+    if not moves:
+        return amount_cents if found["status"] == "lost" else 0
+    moved_cents: int = -sum(row["amount"] for row in moves)
+    is_same = all(row.get("currency") == found["currency"] for row in moves)
+    return max(moved_cents, 0) if is_same else amount_cents * (moved_cents > 0)
+
+
+def _has_moved(dispute: Dispute, found: Mapping[str, Any]) -> bool:
+    """Whether the bank has kept another amount than we have booked."""
+    return _taken_cents(found) != sum(refund.amount_cents for refund in _losses(dispute))
+
+
+def _book_loss(dispute: Dispute, cents: int) -> None:
     payment = dispute.payment
     for refund in payment.refunds.filter(status__in=[RefundStatus.REQUESTED, RefundStatus.APPROVED]):
         refund.move(RefundStatus.REJECTED, reason="the bank has given the money back")
@@ -118,7 +145,7 @@ def _book_loss(dispute: Dispute) -> None:
     Refund.objects.create(
         order=payment.order,
         payment=payment,
-        amount_cents=dispute.amount_cents,
+        amount_cents=cents,
         currency=dispute.currency,
         method=RefundMethod.STRIPE,
         cause=RefundCause.DISPUTE,
@@ -128,10 +155,14 @@ def _book_loss(dispute: Dispute) -> None:
 
 
 def _undo_loss(dispute: Dispute) -> None:
-    """The bank has decided again, for the school."""
+    """The bank has decided again, or given a part back."""
+    for refund in _losses(dispute):
+        refund.move(RefundStatus.FAILED, reason="the bank has decided again")
+
+
+def _losses(dispute: Dispute) -> QuerySet[Refund]:
     lost = dispute.payment.refunds.filter(cause=RefundCause.DISPUTE, status=RefundStatus.EXTERNAL)
-    for refund in lost.filter(reason=_loss(dispute)):
-        refund.move(RefundStatus.FAILED, reason="the bank has given it back to the school")
+    return lost.filter(reason=_loss(dispute))
 
 
 def _loss(dispute: Dispute) -> str:

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import requests
 import stripe
@@ -11,10 +12,12 @@ from django.conf import settings
 from djstripe.models import Event
 
 from billing.customers import look_at_customer
-from billing.gateway import EVENT_TYPES, OutcomeUnknown, note_unanswered
+from billing.ended_invoices import look_at_ended_invoice
+from billing.event_types import EVENT_TYPES
+from billing.gateway import OutcomeUnknown, note_unanswered
 from billing.invoice_declines import look_at_decline
-from billing.invoices import settle_paid_invoice
-from billing.lookups import look_at_dispute, look_at_refund
+from billing.invoices import VOID_KEY, settle_paid_invoice
+from billing.lookups import look_at_dispute, look_at_refund, look_at_warning
 from billing.models import StripeEvent, StripeEventStatus
 from billing.renewals import look_at_card
 from csf.budget import within
@@ -51,6 +54,10 @@ FOLLOW_UPS: dict[str, Callable[[str], None]] = {
     "charge.dispute.funds_withdrawn": look_at_dispute,
     "charge.dispute.funds_reinstated": look_at_dispute,
     "charge.dispute.closed": look_at_dispute,
+    "radar.early_fraud_warning.created": look_at_warning,
+    "radar.early_fraud_warning.updated": look_at_warning,
+    "invoice.voided": look_at_ended_invoice,
+    "invoice.marked_uncollectible": look_at_ended_invoice,
 }
 
 
@@ -89,14 +96,22 @@ def process_event(event: StripeEvent) -> None:
         Breaker.answered(BREAKER)
 
 
-def _why_ignored(event: StripeEvent, data: dict[str, object]) -> str:
+def _why_ignored(event: StripeEvent, data: dict[str, Any]) -> str:
     if event.livemode != settings.STRIPE_LIVE_MODE:
         return "wrong livemode"
     if data.get("account"):
         return "an event of another account"
     if event.type not in EVENT_TYPES:
         return "a type that we do not handle"
+    if event.type == "invoice.voided" and _asked_with(data).startswith(f"{VOID_KEY}:"):
+        return "we asked for it"
     return ""
+
+
+def _asked_with(data: dict[str, Any]) -> str:
+    """The idempotency key of the request that made the event; in very old versions there is only its id."""
+    request = data.get("request")
+    return str(request.get("idempotency_key") or "") if isinstance(request, dict) else ""
 
 
 def _failed(event: StripeEvent, error: Exception) -> None:

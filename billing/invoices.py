@@ -22,6 +22,7 @@ from orders.models import Order
 
 DELETED = "deleted"
 ENDED = {"void", "uncollectible", DELETED}
+VOID_KEY = "void"
 
 
 def open_attempts(order: Order) -> ChargeAttemptQuerySet:
@@ -155,7 +156,7 @@ def closed_invoice(installment: Installment) -> gateway.Object:
     invoice = retrieve(installment.stripe_invoice_id)
     match invoice["status"]:
         case "open" | "uncollectible":
-            invoice = gateway.void_invoice(invoice["id"], key=_key("void", installment))
+            invoice = gateway.void_invoice(invoice["id"], key=_key(VOID_KEY, installment))
         case "draft":
             gateway.delete_draft(invoice["id"])
             invoice = {**invoice, "status": DELETED}

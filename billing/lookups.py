@@ -1,7 +1,7 @@
 """What an event is about, read at Stripe.
 
-Events are processed in any order, so the payment that a refund or a dispute needs is looked up with it and
-recorded first.
+Events are processed in any order, so the payment that a refund, a dispute or a warning needs is looked up
+with it and recorded first.
 """
 
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from billing import gateway
 from billing.differences import report_unknown
 from billing.disputes import settle_dispute
+from billing.fraud_warnings import settle_warning
 from billing.models import BookDifference, Dispute, KnownIntent, Payment, Refund
 from billing.refunds import book_external, settle_refund
 from billing.settle import settle_invoice, settle_payment_intent
@@ -50,6 +51,15 @@ def record_dispute(found: gateway.Object) -> Dispute | None:
     if is_ours:
         report_unknown(Subject.DISPUTE, found, found["amount"])
     return None
+
+
+def look_at_warning(stripe_id: str) -> None:
+    """An event named this early fraud warning: ask Stripe and settle it. Raises NotYet, and what the gateway
+    raises."""
+    found = gateway.retrieve_fraud_warning(stripe_id)
+    payment, _ = payment_at_stripe(found.get("payment_intent"))
+    if payment:
+        settle_warning(found, payment)
 
 
 def payment_at_stripe(payment_intent: str | None) -> tuple[Payment | None, bool]:

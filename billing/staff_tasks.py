@@ -28,11 +28,19 @@ from orders.models import Order, OrderStatus
 Kind = StaffTask.Kind
 
 
-def _loose_money() -> QuerySet[Payment]:
-    """Payments that fit no installment and have not gone back, nor are to go back, as a whole."""
+def _kept_payments() -> QuerySet[Payment]:
+    """Payments that have not gone back, nor are to go back, as a whole."""
     counted = Refund.objects.filter(payment=OuterRef("pk"), status__in=COUNTED).order_by().values("payment")
     back = Coalesce(counted.annotate(sum=Sum("amount_cents")).values("sum")[:1], 0)
-    return Payment.objects.filter(installment=None).annotate(back=back).filter(back__lt=F("amount_cents"))
+    return Payment.objects.annotate(back=back).filter(back__lt=F("amount_cents"))
+
+
+def _loose_money() -> QuerySet[Payment]:
+    return _kept_payments().filter(installment=None)
+
+
+def _undecided_payments() -> QuerySet[Payment]:
+    return _kept_payments().filter(disputes=None)
 
 
 def _refunds_to_make_again() -> QuerySet[Refund]:
@@ -60,13 +68,16 @@ open_while(Kind.INSTALLMENT_LATE, _open_installments)
 open_while(Kind.INSTALLMENT_EXHAUSTED, lambda: Installment.objects.filter(status=InstallmentStatus.EXHAUSTED))
 open_while(Kind.CHARGE_REJECTED, _open_installments)
 open_while(Kind.CHARGE_REJECTED, _attempts_of_open_installments)
+open_while(Kind.INVOICE_ENDED, lambda: Installment.objects.open().exclude(held_at=None))
 open_while(Kind.REFUND_TO_APPROVE, lambda: Refund.objects.filter(status=RefundStatus.REQUESTED))
 open_while(Kind.REFUND_FAILED, _refunds_to_make_again)
 open_while(Kind.REFUND_UNKNOWN, lambda: Refund.objects.filter(status=RefundStatus.UNKNOWN))
 open_while(Kind.CANCELLATION_WAITING, lambda: Cancellation.objects.waiting())
 open_while(Kind.DISPUTE, lambda: Dispute.objects.filter(closed_at=None))
+open_while(Kind.FRAUD_WARNING, _undecided_payments)
 open_while(Kind.WAITLIST_CHARGE, lambda: Order.objects.filter(status=OrderStatus.PLACED))
 open_while(Kind.CLOSURE_LINE, lambda: ClosureLine.objects.filter(status=ClosureLineStatus.FAILED))
 open_while(Kind.BOOKS_DIFFER, lambda: BookDifference.objects.open())
 a_person_closes(Kind.REFUND_BY_SYSTEM, "Nobody has looked at the refund yet.")
 a_person_closes(Kind.REFUND_EXTERNAL, "Only a person knows why it was made.")
+a_person_closes(Kind.DISPUTE_DECIDED, "A person decides about the class and the other charges.")

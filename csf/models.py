@@ -50,6 +50,7 @@ class StaffTask(models.Model):
         INSTALLMENT_EXHAUSTED = "installment_exhausted", "An installment whose last try failed"
         JOB_SILENT = "job_silent", "A daily job that did not run for long"
         CHARGE_REJECTED = "charge_rejected", "Stripe refused our request"
+        INVOICE_ENDED = "invoice_ended", "An invoice that somebody ended at Stripe"
         REFUND_TO_APPROVE = "refund_to_approve", "A refund to approve or reject"
         REFUND_BY_SYSTEM = "refund_by_system", "Money sent back without a person's approval"
         REFUND_FAILED = "refund_failed", "A refund that did not reach the family"
@@ -58,6 +59,8 @@ class StaffTask(models.Model):
         REFUND_EXTERNAL = "refund_external", "A refund made at Stripe: name the reason"
         BOOKS_DIFFER = "books_differ", "Our books and Stripe's do not agree"
         DISPUTE = "dispute", "A payment that the family's bank disputes"
+        DISPUTE_DECIDED = "dispute_decided", "A dispute that the bank has decided"
+        FRAUD_WARNING = "fraud_warning", "A payment that its card's bank reports as fraud"
         WAITLIST_CHARGE = "waitlist_charge", "A seat from the waitlist whose charge needs a person"
         CLOSURE_LINE = "closure_line", "A family of a closed class that needs a person"
 

@@ -13,6 +13,7 @@ from billing.refunds import NotPossible, refund_waiting
 from billing.transfer import transfer
 from csf.invariants import violations
 from csf.models import StaffTask
+from csf.staff_tasks import close_settled
 from enrollments.models import Enrollment
 from tests.billing.test_refunds import (
     DISPUTED,
@@ -156,10 +157,11 @@ def test_each_final_status_closes_a_dispute(shop, status, moved, gone):
     dispute = Dispute.objects.get()
     assert dispute.is_open == (gone is None)
     assert sum(Refund.objects.values_list("amount_cents", flat=True)) == (gone or 0)
-    assert open_tasks() == ["dispute"]
+    assert open_tasks() == ["dispute" if gone is None else "dispute_decided"]
     if gone is not None:
         word = "the money is gone" if gone else "the money stays"
         assert word in StaffTask.objects.open().get().detail
+        assert close_settled() == 0  # a person has to hear of it
     assert violations() == []
 
 
@@ -171,6 +173,33 @@ def test_a_bank_that_decides_again_is_believed(shop):
 
     rows = Refund.objects.order_by("pk").values_list("cause", "status", "amount_cents")
     assert list(rows) == [("dispute", "failed", 14400), ("dispute", "external", 14400)]
+    assert violations() == []
+
+
+@pytest.mark.parametrize("told", ["closed", "funds_reinstated", "late"])
+def test_what_comes_back_of_a_lost_dispute_had_been_refunded_before(shop, told):
+    """The bank takes the whole payment, of which a part went back before, and gives that part back:
+    https://docs.stripe.com/api/events/types, charge.dispute.funds_reinstated"""
+    payment = paid(shop)
+    approved(payment, 5000)
+    refund_waiting()
+    about = {"charge": payment.stripe_charge_id, "amount": payment.amount_cents}
+    made = shop.server.control("POST", "/_disputes", about)
+    end = {"status": "lost", "reinstated": 5000}
+    if told == "late":
+        end = {"status": "lost"}
+        shop.server.control("POST", f"/_disputes/{made['id']}", end)
+        hear(shop, "charge.dispute.created", "charge.dispute.closed")
+        row = {"amount": 5000, "currency": "usd"}
+        shop.server.state.store.tables["dispute"][made["id"]]["balance_transactions"].append(row)
+        look_at_dispute(made["id"])
+    else:
+        shop.server.control("POST", f"/_disputes/{made['id']}", end)
+        hear(shop, f"charge.dispute.{told}")
+
+    gone = Refund.objects.filter(status__in=["succeeded", "external"]).order_by("pk")
+    assert list(gone.values_list("cause", "amount_cents")) == [("staff", 5000), ("dispute", 9400)]
+    assert "$94.00 of it is gone" in StaffTask.objects.open().get(kind="dispute_decided").detail
     assert violations() == []
 
 

@@ -10,6 +10,7 @@ from billing.models import ChargeAttempt, Installment, Payment
 from billing.paying import NotPayable, invoice_page
 from billing.refunds import ask_for_refund
 from csf.models import StaffTask
+from csf.staff_tasks import close_settled
 from tests.billing.test_charging import PAID, story
 from tests.factories import create_staff
 from tests.shop import (
@@ -23,6 +24,7 @@ from tests.shop import (
     refused,
     run_days,
 )
+from tests.stripe_events import deliver, work_off_inbox
 
 REJECTED = {"installment": "exhausted", "attempts": ["rejected"], "paid": 0, "tasks": ["charge_rejected"]}
 
@@ -149,6 +151,64 @@ def test_a_parameter_that_stripe_refuses_is_refused_once(shop, monkeypatch):
     monkeypatch.setattr(gateway, "create_invoice", refuse)
 
     run_days(installment)
+
+    assert story(installment) == REJECTED
+
+
+# --- Told by events -----------------------------------------------------------------------------------------
+
+TOLD = {"void": "invoice.voided", "uncollectible": "invoice.marked_uncollectible"}
+
+
+@pytest.mark.parametrize("how", TOLD)
+def test_an_invoice_that_is_said_to_be_ended_is_held_and_a_person_decides(shop, how):
+    installment = end(shop, how)
+
+    for _ in range(2):
+        hear(shop, *TOLD.values())
+    run_days(installment)
+
+    held = {"installment": "scheduled", "attempts": [], "paid": 0, "tasks": ["invoice_ended"]}
+    assert (story(installment), payable(shop, installment)) == (held, [])
+    assert f"{installment.stripe_invoice_id} was made {how}" in StaffTask.objects.get().detail
+
+    installments.release_hold(installment=fresh(installment), by=create_staff(), reason="by mistake")
+    assert close_settled() == 1
+    for event in shop.events(*TOLD.values()):
+        deliver({**event, "id": "evt_late"})
+    work_off_inbox()
+    run_days(installment, days=1)
+    assert story(installment) == {**PAID, "tasks": []}
+    assert money_moved(shop, installment) == [installment.amount_cents]
+
+
+def test_the_family_pays_what_is_held_for_its_ended_invoice_with_a_fresh_one(shop):
+    installment = end(shop, "void")
+    hear(shop, "invoice.voided")
+
+    shop.pay(invoice_page(fresh(installment)))
+    hear(shop, "invoice.paid", "invoice.voided")
+
+    assert (story(installment)["installment"], close_settled()) == ("paid", 1)
+
+
+def test_what_we_void_ourselves_holds_nothing_even_if_it_is_told_at_once(shop):
+    """The event is worked off before the process that voided it has gone on."""
+    installment = invoiced(shop)
+    gateway.void_invoice(installment.stripe_invoice_id, key=f"void:{installment.public_id}")
+
+    hear(shop, "invoice.voided")
+
+    assert (fresh(installment).held_at, StaffTask.objects.exists()) == (None, False)
+
+
+def test_an_invoice_that_is_ended_while_its_charge_is_under_way_is_told_by_the_charge(shop):
+    installment = invoiced(shop)
+    start_charges(DUE, on=installment.due_on)
+    at_stripe(shop, "POST", f"/v1/invoices/{installment.stripe_invoice_id}/void")
+
+    hear(shop, "invoice.voided")
+    charge()
 
     assert story(installment) == REJECTED
 

@@ -36,6 +36,12 @@ def installment(status):
     return part
 
 
+def held():
+    part = installment("scheduled")
+    type(part).objects.filter(pk=part.pk).update(held_at=timezone.now())
+    return part
+
+
 def attempt(status):
     part = installment("exhausted")
     return ChargeAttempt.objects.create(
@@ -84,10 +90,10 @@ def closure_line():
     return ClosureLine.objects.create(closure=closure, enrollment=place, status="failed")
 
 
-def dispute():
+def dispute(of=None):
     money = {"amount_cents": 100, "currency": "usd"}
     return Dispute.objects.create(
-        stripe_id="dp_1", payment=payment(), status="x", opened_at=timezone.now(), **money
+        stripe_id="dp_1", payment=of or payment(), status="x", opened_at=timezone.now(), **money
     )
 
 
@@ -153,12 +159,16 @@ CAUSES = [
     (Kind.INSTALLMENT_EXHAUSTED, lambda: installment("exhausted"), status("scheduled")),
     (Kind.CHARGE_REJECTED, lambda: installment("exhausted"), pay),
     (Kind.CHARGE_REJECTED, lambda: attempt("rejected"), pay),
+    (Kind.INVOICE_ENDED, held, pay),
+    (Kind.INVOICE_ENDED, held, lambda row: type(row).objects.update(held_at=None)),
     (Kind.REFUND_TO_APPROVE, lambda: refund("requested"), status("approved")),
     (Kind.REFUND_FAILED, lambda: refund("failed"), lambda row: refund("requested", of=row.payment)),
     (Kind.REFUND_FAILED, lambda: refund("failed"), status("succeeded")),
     (Kind.REFUND_UNKNOWN, lambda: refund("unknown"), status("succeeded")),
     (Kind.CANCELLATION_WAITING, cancellation, settle),
     (Kind.DISPUTE, dispute, end),
+    (Kind.FRAUD_WARNING, payment, lambda row: refund("requested", of=row)),
+    (Kind.FRAUD_WARNING, payment, lambda row: dispute(of=row)),
     (Kind.WAITLIST_CHARGE, create_order, status("expired")),
     (Kind.CLOSURE_LINE, closure_line, status("done")),
     (Kind.BOOKS_DIFFER, lambda: BookDifference.objects.create(subject="payment", stripe_id="pi"), end),
@@ -166,6 +176,7 @@ CAUSES = [
 PEOPLE = [
     (Kind.REFUND_BY_SYSTEM, lambda: refund("approved"), status("succeeded")),
     (Kind.REFUND_EXTERNAL, lambda: refund("external"), status("failed")),
+    (Kind.DISPUTE_DECIDED, dispute, end),
     (Kind.JOB_SILENT, lambda: JobRun.objects.create(job="x", on=date(2026, 1, 1)), status("done")),
     (Kind.EMAIL_SENDER_BLOCKED, lambda: DrainSignal.objects.get_or_create(pk=1)[0], lambda row: None),
     (Kind.EMAIL_WITHOUT_FILE, email, status("sent")),
