@@ -11,9 +11,7 @@ from typing import Any
 
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
-from django.contrib.admin.models import LogEntry
 from django.contrib.auth.hashers import make_password
-from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
 from django.db import connection, models, transaction
 from django.db.models import Q
@@ -33,16 +31,17 @@ from billing.models import (
 from billing.models.charges import OPEN_CHARGE
 from billing.stripe_copies import copies_that_name, delete_copies
 from csf.dates import local_date
-from csf.models import StaffTask
 from enrollments.models import Child, EmergencyContact, Enrollment, GuardianInvitation, Household, User
 from notifications.family_data.export import stripe_words
-from notifications.family_data.rows import emails_of, family_models, other_models, rows_of
+from notifications.family_data.rows import emails_of, family_models, notes_about, other_models, rows_of
+from notifications.kinds import EmailKind
 from notifications.models import EmailEvent, EmailMessage, EmailStatus, Suppression
 from orders.models import Order, OrderItem
 
 GONE = "-"  # one character: it fits wherever a name was
 OPEN_REFUND = ["requested", "approved", "sending", "unknown"]
 SHORTEST_WORD = 2  # letters
+CARD_NUMBERS = {"last4", "card_last4", "fingerprint"}
 BY_COLUMN = (Household, User, Child, GuardianInvitation, EmailMessage)  # blanked whole, not word by word
 
 
@@ -92,6 +91,7 @@ def erase_family(household: Household) -> Erased:
             for model in family_models()
             if model not in BY_COLUMN
         )
+        rows += sum(_blank_traces(model, household) for model in family_models())
         rows += _blank_emails(household, people)
         rows += _blank_mentions(household, people)
         _blank_people(household)
@@ -103,7 +103,7 @@ def erase_family(household: Household) -> Erased:
 @dataclass(frozen=True)
 class _People:
     words: list[str]
-    """Every name, address and number of theirs: blanked in their own rows."""
+    """Every name, address and number of theirs, also of cards: blanked in their own rows."""
     distinct: list[str]
     """Those that name nobody else: blanked and looked for everywhere."""
     stripe: list[str]
@@ -117,7 +117,8 @@ class _People:
         names = {name for row in people for name in (row.first_name, row.last_name)}
         names |= {row.name for row in contacts} | {household.name}
         emails = emails_of(household)
-        words = sorted({*names, *phones, *emails} - {"", GONE}, key=len, reverse=True)
+        cards = {f"ending in {card.last4}" for card in household.cards.all()}
+        words = sorted({*names, *phones, *emails, *cards} - {"", GONE}, key=len, reverse=True)
         return cls(
             [word for word in words if len(word) >= SHORTEST_WORD],
             [*emails, *phones],
@@ -136,14 +137,16 @@ def _delete_what_only_names(household: Household, people: _People) -> int:
         Suppression.objects.filter(address__in=people.distinct),
         OrderItem.objects.filter(order__in=carts),
         carts,
-        Session.objects.filter(pk__in=[*_sessions_of({str(user.pk) for user in users})]),
+        Session.objects.filter(pk__in=[*_sessions_of({str(user.pk) for user in users}, people.distinct)]),
     ]
     return delete_copies(found)
 
 
-def _sessions_of(user_ids: set[str]) -> Iterator[str]:
+def _sessions_of(user_ids: set[str], addresses: Iterable[str]) -> Iterator[str]:
+    """Of somebody signed in, and of whoever typed one of the addresses to sign in."""
     for session in Session.objects.iterator():
-        if session.get_decoded().get("_auth_user_id") in user_ids:
+        data = session.get_decoded()
+        if data.get("_auth_user_id") in user_ids or any(address in str(data) for address in addresses):
             yield session.pk
 
 
@@ -183,8 +186,18 @@ def _replace(model: type[models.Model], field: Any, pattern: str, rows: Any) -> 
         return int(cursor.rowcount)
 
 
+def _blank_traces(model: type[models.Model], household: Household) -> int:
+    """What leads to somebody without a name: a card's number, a computer's address."""
+    fields = model._meta.local_concrete_fields
+    gone: dict[str, Any] = {field.name: "" for field in fields if field.name in CARD_NUMBERS}
+    gone |= {field.name: None for field in fields if isinstance(field, models.GenericIPAddressField)}
+    return rows_of(model, household).update(**gone) if gone else 0
+
+
 def _blank_emails(household: Household, people: _People) -> int:
-    theirs = Q(recipient__household=household) | Q(to__in=people.distinct)
+    invitations = household.invitations.values("pk")
+    theirs = Q(recipient__household=household) | Q(recipient=None, to__in=people.distinct)
+    theirs |= Q(kind=EmailKind.GUARDIAN_INVITATION, fact_id__in=invitations)
     emails = EmailMessage.objects.filter(pk__in=EmailMessage.objects.filter(theirs).values("pk"))
     emails.filter(status=EmailStatus.QUEUED).update(expires_at=Now())  # never to be sent
     blank = {"subject": "", "html": "", "text": "", "error": "", "secret": "", "context": {}}
@@ -203,15 +216,9 @@ def _blank_mentions(household: Household, people: _People) -> int:
     done = [StripeEventStatus.PROCESSED, StripeEventStatus.IGNORED]
     for word in people.stripe:
         rows += StripeEvent.objects.filter(status__in=done, body__contains=word).update(body="")
-    for model in family_models():
-        keys = list(rows_of(model, household).values_list("pk", flat=True))
-        subjects = [f"{model._meta.label_lower}:{key}" for key in keys]
-        rows += StaffTask.objects.filter(subject__in=subjects).exclude(detail="").update(detail=GONE)
-        log = LogEntry.objects.filter(
-            content_type=ContentType.objects.get_for_model(model), object_id__in=[str(key) for key in keys]
-        )
-        rows += log.update(object_repr=GONE, change_message="")
-    return rows
+    tasks, log = notes_about(household)
+    rows += tasks.exclude(detail="").update(detail=GONE)
+    return rows + log.update(object_repr=GONE, change_message="")
 
 
 def _blank_people(household: Household) -> None:
@@ -232,6 +239,7 @@ def _remains(household: Household) -> Iterator[str]:
     for customer in StripeCustomer.objects.filter(household=household):
         yield f"Stripe keeps the customer {customer.stripe_id}: delete it in Stripe's dashboard."
     yield "SendGrid keeps what it sent for up to 30 days, backups keep everything until they are deleted."
+    yield "Failed tasks of the queue may quote them for 14 days, until the purge."
     yield "The amounts, dates and numbers of orders, payments and refunds stay: the books need them."
 
 

@@ -5,8 +5,11 @@ from functools import cache
 from typing import Any
 
 from django.apps import apps
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
 from django.db.models import ForeignKey, Model, Q, QuerySet
 
+from csf.models import StaffTask
 from enrollments.models import Household, User
 
 APPS = ("enrollments", "orders", "billing", "notifications", "account", "mfa")
@@ -55,8 +58,21 @@ def rows_of(model: type[Model], household: Household) -> QuerySet[Any]:
 
 
 def emails_of(household: Household) -> list[str]:
-    """Each address that the family signs in with or was invited at, or that an email to it went to."""
+    """Each address that the family signs in with or was invited at, or that an email to it went to; but none
+    that somebody else signs in with by now, whose rows would be taken for the family's."""
     guardians = household.guardians.values_list("email", flat=True)
     invited = household.invitations.values_list("email", flat=True)
     written = User.objects.filter(household=household).values_list("emails__to", flat=True)
-    return sorted({address for address in (*guardians, *invited, *written) if address})
+    found = {address for address in (*guardians, *invited, *written) if address}
+    others = User.objects.exclude(household=household).filter(email__in=found)
+    return sorted(found - set(others.values_list("email", flat=True)))
+
+
+def notes_about(household: Household) -> list[QuerySet[Any]]:
+    """Tasks of staff and the office's log, which name a row of the family by its kind and its key."""
+    subjects, edits = [], Q()
+    for model in family_models():
+        keys = [str(key) for key in rows_of(model, household).values_list("pk", flat=True)]
+        subjects += [f"{model._meta.label_lower}:{key}" for key in keys]
+        edits |= Q(content_type=ContentType.objects.get_for_model(model), object_id__in=keys)
+    return [StaffTask.objects.filter(subject__in=subjects), LogEntry.objects.filter(edits)]

@@ -7,24 +7,35 @@ from datetime import timedelta
 import pytest
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
+from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
 from django.test import Client
 from django.utils import timezone
 
-from billing.models import InstallmentNote, Payment, StripeEvent
+from billing.models import Consent, InstallmentNote, Payment, PaymentPlan, StripeEvent
 from csf.invariants import violations
 from csf.models import StaffTask
+from enrollments.addresses import change_address
 from enrollments.models import Child, Course, Enrollment, GuardianInvitation, Household, User
+from notifications.family_data.erase import erase_family
+from notifications.family_data.export import export_family
 from notifications.family_data.rows import family_models, paths_to_household
 from notifications.models import EmailMessage, Suppression
 from notifications.sending.drain import drain
 from tests.billing.test_stripe_secrets import tables_that_hold
-from tests.factories import create_contact, create_household, create_order, create_staff
+from tests.factories import (
+    create_card,
+    create_contact,
+    create_household,
+    create_order,
+    create_staff,
+)
 from tests.shop import Shop, accept, hear, open_page
 
 FIRST, LAST, MAIL, PHONE = "Quetzalina", "Zwetschkenbaum", "canary-parent@example.org", "+43 660 9988776"
-CANARIES = [FIRST, LAST, MAIL, PHONE, "Contactia", "Invitara"]
+CARD, COMPUTER = "7391", "198.51.100.77"
+CANARIES = [FIRST, LAST, MAIL, PHONE, CARD, COMPUTER, "Contactia", "Invitara"]
 
 pytestmark = pytest.mark.django_db
 
@@ -55,12 +66,22 @@ def family(shop):
     order = create_order(household=Household.objects.get(pk=household.pk))
     shop.pay(open_page(order))
     hear(shop, "checkout.session.completed", "payment_intent.succeeded")
+    create_card(order, last4=CARD, fingerprint=f"print-{CARD}")
+    Consent.objects.create(
+        order=order,
+        plan=PaymentPlan.objects.get_or_create(name="Two parts", defaults={"parts": 2})[0],
+        given_by=guardian,
+        text=f"Visa ending in {CARD}",
+        given_at=order.placed_at,
+        address=COMPUTER,
+    )
     part = order.installments.get()
     InstallmentNote.objects.create(
         installment=part, by=create_staff(), text=f"{FIRST} {LAST} called from {PHONE}"
     )
     Suppression.objects.create(address=MAIL, scope="all", cause="hard_bounce", detail=f"550 {MAIL}")
     StaffTask.open(StaffTask.Kind.EMAIL_FAILED, EmailMessage.objects.first(), f"{MAIL} refused")
+    StaffTask.open(StaffTask.Kind.UNMATCHED_PAYMENT, order, f"{FIRST} called twice")
     LogEntry.objects.create(
         user=create_staff(),
         content_type=ContentType.objects.get_for_model(Household),
@@ -96,7 +117,7 @@ def test_everything_of_a_family_is_in_its_export_and_nothing_of_another(erasable
     call_command("export_family", MAIL.upper(), str(file))
 
     text, found = file.read_text(), json.loads(file.read_text())
-    for word in [*CANARIES, order.number]:
+    for word in [*CANARIES, order.number, f"{FIRST} called twice", f"{FIRST} changed"]:
         assert word in text, word
     assert "Elsewhere" not in text
     assert "argon2" not in text
@@ -131,6 +152,7 @@ def test_who_a_family_is_is_gone_from_every_table_and_the_money_stays(erasable, 
     order.refresh_from_db()
     assert (order.status, order.total_cents) == ("confirmed", 14400)
     assert not User.objects.get(household=household).is_active
+    assert not Session.objects.exists(), "of whoever typed the address to sign in"
 
 
 def test_nothing_of_a_namesake_is_touched(erasable):
@@ -142,6 +164,40 @@ def test_nothing_of_a_namesake_is_touched(erasable):
     assert list(other.guardians.values_list("first_name", "last_name")) == [(FIRST, LAST)]
     other.refresh_from_db()
     assert other.name == f"{LAST} family"
+
+
+def test_nothing_of_a_family_that_was_invited_or_has_an_old_address_now_is_touched_or_shown(erasable, shop):
+    """Both have an address that the family once wrote or was written to at."""
+    household, _order = erasable
+    lead = household.guardians.get()
+    others = [create_household(name=name) for name in ("Invitedson", "Nextowner")]
+    for other, address in zip(others, ["invitedson@example.org", MAIL], strict=True):
+        if address == MAIL:
+            change_address(user=lead, to="canary-later@example.org")
+        user = other.guardians.get()
+        user.emailaddress_set.all().delete()
+        User.objects.filter(pk=user.pk).update(email=address)
+        user.emailaddress_set.create(email=address, primary=True, verified=True)
+        Suppression.objects.create(address=address, scope="non_essential", cause="staff")
+        shop.pay(open_page(create_order(household=Household.objects.get(pk=other.pk))))
+    hear(shop, "checkout.session.completed", "payment_intent.succeeded")
+    GuardianInvitation.objects.create(
+        household=household, invited_by=lead, email="invitedson@example.org", **named("Invitedson")
+    )
+    theirs = EmailMessage.objects.filter(recipient__household__in=others).exclude(kind="guardian_invitation")
+    kept = list(theirs.order_by("pk").values("to", "context"))
+    assert {row["to"] for row in kept} == {"invitedson@example.org", MAIL}
+
+    text = export_family(household)
+    erased = erase_family(household)
+
+    assert "Nextowner" not in text
+    for other in others:
+        assert other.orders.get().number not in text
+    assert list(theirs.order_by("pk").values("to", "context")) == kept
+    assert Suppression.objects.filter(scope="non_essential").count() == 2
+    assert not EmailMessage.objects.filter(kind="guardian_invitation").exclude(context={}).exists()
+    assert not [line for line in erased.remains if "still hold" in line]
 
 
 def test_an_erased_family_gets_no_email_and_nobody_signs_in(erasable, mail_server):
