@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from django.conf import settings
 from django.core.management import call_command
+from django.db import connections
 from django.test import Client
 from playwright.sync_api import expect, sync_playwright
 
@@ -24,6 +25,8 @@ def browser():
     """Not for the whole session: Playwright keeps an event loop running, which async tests would run into."""
     if not CHROMIUM:
         pytest.fail(MISSING) if os.environ.get("CI") else pytest.skip(MISSING)
+    # Beside its loop Django keeps other connections; those of before would outlive the database.
+    connections.close_all()
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")  # that same loop; nothing of ours runs in it
         expect.set_options(timeout=PATIENCE_S * 1000)
