@@ -15,6 +15,7 @@ from django.db import transaction
 from django.db.models import OuterRef, Subquery
 from django.db.models.functions import Coalesce, Lower, Now
 
+from csf.contention import again_after_deadlock
 from csf.models import StaffTask
 from notifications.models import DrainSignal, EmailEvent, EmailMessage, EmailStatus, Suppression
 from notifications.sending.suppression import CHOOSES, learn, told_scope
@@ -97,6 +98,7 @@ def told_status(event: EmailEvent) -> EmailStatus | None:
     return TELLS.get(event.name)
 
 
+@again_after_deadlock
 @transaction.atomic
 def fold_events() -> int:
     """Move emails by the events that are not folded yet, and return how many events that were."""

@@ -31,8 +31,16 @@ logger = logging.getLogger(__name__)
 Settled = tuple[EmailAttempt, Result]
 
 # Only rows that are still `sending` for this very post move: an event of the provider may have settled one
-# before its answer.
+# before its answer. They are locked in the order in which `fold_events` locks them, never in a circle.
 SETTLE_MESSAGES = """
+WITH settled AS (
+    SELECT * FROM unnest(%s::bigint[], %s::smallint[], %s::text[], %s::float8[], %s::text[], %s::smallint[],
+                         %s::bool[])
+             AS settled(id, posted, status, wait_s, error, tries, is_file_refused)
+), ours AS MATERIALIZED (
+    SELECT message.id FROM notifications_emailmessage AS message
+    WHERE message.id IN (SELECT id FROM settled) ORDER BY message.id FOR NO KEY UPDATE
+)
 UPDATE notifications_emailmessage AS message
 SET status = settled.status, error = settled.error, tries = settled.tries, claims = 0, leased_until = NULL,
     secret = CASE WHEN settled.status IN ('sent', 'failed') THEN '' ELSE message.secret END,
@@ -40,8 +48,7 @@ SET status = settled.status, error = settled.error, tries = settled.tries, claim
     posting_at = CASE WHEN settled.status = 'queued' THEN NULL ELSE message.posting_at END,
     is_without_files = message.is_without_files OR settled.is_file_refused,
     sent_at = CASE WHEN settled.status = 'sent' THEN now() END
-FROM unnest(%s::bigint[], %s::smallint[], %s::text[], %s::float8[], %s::text[], %s::smallint[], %s::bool[])
-     AS settled(id, posted, status, wait_s, error, tries, is_file_refused)
+FROM settled JOIN ours ON ours.id = settled.id
 WHERE message.id = settled.id AND message.status = 'sending' AND message.tries = settled.posted
 """
 SETTLE_ATTEMPTS = """

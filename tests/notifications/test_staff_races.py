@@ -1,18 +1,22 @@
-"""Staff press while a drain sends, or twice at once. Each race has its control: with the guard patched away
-the damage shows, so the race is really run."""
+"""Staff press while a drain sends, or twice at once, and a drain settles while events are folded. Each race
+has its control: with the guard patched away the damage shows, so the race is really run."""
 
+import contextlib
 import threading
 
 import pytest
-from django.db import connection, models, transaction
+from django.db import OperationalError, connection, models, transaction
 
-from notifications.models import EmailAct, EmailMessage, FamilyMessage
+from notifications.models import EmailAct, EmailAttempt, EmailMessage, FamilyMessage
 from notifications.office import staff_acts
 from notifications.office.broadcast import reach_of, send
 from notifications.office.staff_acts import NotPossible
 from notifications.sending import drain as drain_module
+from notifications.sending import settle as settle_module
 from notifications.sending.drain import drain
+from notifications.sending.transport import Outcome, Result
 from tests.factories import create_course, create_staff
+from tests.notifications.test_drain import owe
 from tests.notifications.test_family_messages import enroll, message_to
 from tests.notifications.test_staff_acts import WHY, one, state_of
 from tests.waiting import Meeting, is_a_lock_awaited, wait_until
@@ -152,3 +156,29 @@ def test_two_confirmations_of_a_message_at_once_send_once(monkeypatch, is_guarde
     outcomes = {found if found == "sent" else type(found).__name__ for _, (found,) in presses}
     assert outcomes == {"sent", "AlreadySent" if is_guarded else "IntegrityError"}
     assert EmailMessage.objects.count() == 1
+
+
+@pytest.mark.parametrize("is_guarded", [True, False], ids=["guarded", "unguarded"])
+def test_a_drain_and_a_fold_lock_the_same_emails_in_the_same_order(monkeypatch, is_guarded):
+    """Whoever waits for the first email does not hold the second."""
+    if not is_guarded:
+        backwards = settle_module.SETTLE_MESSAGES.replace("ORDER BY message.id", "ORDER BY message.id DESC")
+        monkeypatch.setattr(settle_module, "SETTLE_MESSAGES", backwards)
+    owe(2, status="sending", tries=1)
+    attempts = [EmailAttempt.objects.create(message=email) for email in EmailMessage.objects.order_by("-pk")]
+    first, second = EmailMessage.objects.order_by("pk")
+    second_again = EmailMessage.objects.select_for_update(no_key=True, nowait=True).filter(pk=second.pk)
+
+    with transaction.atomic():
+        EmailMessage.objects.select_for_update(no_key=True).get(pk=first.pk)
+        thread, found = in_thread(
+            lambda: settle_module.settle([(attempt, Result(Outcome.SENT)) for attempt in attempts])
+        )
+        wait_until(is_a_lock_awaited)
+        second_is_held = contextlib.nullcontext() if is_guarded else pytest.raises(OperationalError)
+        with second_is_held, transaction.atomic():
+            second_again.get()
+    thread.join()
+
+    assert found == [None]
+    assert [email.status for email in EmailMessage.objects.all()] == ["sent", "sent"]
