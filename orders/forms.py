@@ -18,13 +18,13 @@ class CatalogForm(forms.Form):
     """What a parent looks for. Every field may be empty."""
 
     program = forms.ModelChoiceField(
-        Program.objects.filter(archived_at=None),
+        Program.objects.filter(archived_at=None, pk__in=Course.objects.published().values("program")),
         required=False,
         empty_label="All programs",
         error_messages={"invalid_choice": "We do not have this program. Choose one from the list."},
     )
     location = forms.ModelChoiceField(
-        Location.objects.filter(archived_at=None),
+        Location.objects.filter(archived_at=None, pk__in=Course.objects.published().values("location")),
         required=False,
         empty_label="All places",
         error_messages={"invalid_choice": "We do not have this place. Choose one from the list."},

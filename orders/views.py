@@ -39,8 +39,9 @@ def catalog(request: HttpRequest) -> HttpResponse:
 @login_not_required
 def course(request: HttpRequest, slug: str) -> HttpResponse:
     """The class page, with the form that puts a child into the cart."""
-    found = get_object_or_404(Course.objects.for_catalog().prefetch_related("sessions"), slug=slug)
     parent = guardian(request)
+    courses = Course.objects.visible_to(parent.household if parent else None).for_pages()
+    found = get_object_or_404(courses.prefetch_related("sessions"), slug=slug)
     if request.method == "POST" and not request.user.is_authenticated:
         return _sign_in_again(request)
     form = _line_form(request, found) if parent else None

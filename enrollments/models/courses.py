@@ -5,12 +5,13 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Count, F, Max, OuterRef, Q, Subquery
+from django.db.models import Count, Exists, F, Max, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Now
 from django.urls import reverse
 
 from csf.dates import local_date
 from csf.maps import map_url
+from enrollments.models.people import Household
 
 
 class Program(models.Model):
@@ -49,6 +50,13 @@ class CourseQuerySet(models.QuerySet["Course"]):
     def published(self) -> Self:
         return self.filter(is_published=True)
 
+    def visible_to(self, household: Household | None) -> Self:
+        """Those whose page a parent may look at: of a hidden class, who has or had a place in it."""
+        if household is None:
+            return self.published()
+        places = self.model.objects.filter(pk=OuterRef("pk"), enrollments__child__household=household)
+        return self.filter(Q(is_published=True) | Exists(places))
+
     def current(self, on: datetime.date) -> Self:
         """Those whose last session is on that day or later: see `Course.has_ended`."""
         return self.alias(last_on=_last_session_on()).filter(last_on__gte=on)
@@ -83,12 +91,11 @@ class CourseQuerySet(models.QuerySet["Course"]):
         return self.filter(capacity__gt=F("taken") + F("waiting"), registration_closes_at__gt=now)
 
     def for_catalog(self) -> Self:
-        return (
-            self.published()
-            .with_places()
-            .select_related("program", "location")
-            .order_by("program__name", "starts_on", "title", "pk")
-        )
+        classes = self.published().for_pages()
+        return classes.order_by("program__name", "starts_on", "title", "pk")
+
+    def for_pages(self) -> Self:
+        return self.with_places().select_related("program", "location")
 
 
 def _last_session_on() -> Coalesce:

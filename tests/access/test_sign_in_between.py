@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from csf.own_pages import is_own_path
 from enrollments.models import User
+from notifications.models import EmailMessage
 from orders.models import cart_of
 from tests.factories import create_cart, create_course, create_household, create_order, create_staff
 from tests.pages import parent_of, words
@@ -150,6 +151,20 @@ def test_what_somebody_signed_in_sees_is_kept_by_no_cache(client, parent):
     office = Client()
     office.force_login(create_staff())
     assert "no-store" in office.get("/admin/")["Cache-Control"]
+
+
+def test_what_shows_a_typed_address_or_opens_an_account_is_kept_by_no_cache(client, parent):
+    form = {"first_name": "M", "last_name": "M", "email": "typed@example.org", "password1": "correct-horse-7"}
+    client.post("/account/signup/", form)
+    shown = client.get("/account/confirm-email/")
+    Client().post("/account/password/reset/", {"email": parent.email})
+    reset = EmailMessage.objects.get(kind="account_password_reset").facts["reset_path"]
+    opened = Client().get(reset, follow=True)
+
+    assert form["email"] in shown.text
+    assert 'name="password1"' in opened.text
+    for page in (shown, opened, Client().get("/account/login/")):
+        assert "no-store" in page.headers["Cache-Control"]
 
 
 # --- A database that is away --------------------------------------------------------------------------------

@@ -7,9 +7,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from csf.dates import local_date
-from enrollments.models import Course
+from enrollments.models import Course, Location, Program
 from tests.csf.test_admin import course_data
-from tests.factories import create_course, create_order, create_staff
+from tests.factories import create_course, create_household, create_order, create_staff
+from tests.pages import parent_of, words
 
 
 @pytest.fixture
@@ -84,6 +85,38 @@ def test_hiding_a_class_keeps_those_who_are_enrolled(office):
     course.refresh_from_db()
     assert not course.is_published
     assert [row.status for row in course.enrollments.all()] == ["active"]
+
+
+def test_who_has_a_place_in_a_hidden_class_still_sees_its_page(office):
+    """Pages, emails and calendars of the family lead there."""
+    order = create_order(courses=[create_course(sessions=10)])
+    order.confirm(reason="paid")
+    course = order.items.get().course
+    office.post(publish_page(course))
+    parent, other = parent_of(order.household), parent_of(create_household())
+
+    page = parent.get(course.get_absolute_url())
+
+    assert page.status_code == 200
+    assert "not on our list any more" in words(page)
+    assert not page.context["is_open"]
+    for stranger in (Client(), other):
+        assert stranger.get(course.get_absolute_url()).status_code == 404
+
+
+def test_no_filter_of_the_catalog_names_what_only_drafts_have(db):
+    create_course(
+        program=Program.objects.create(name="Circus from 2030"),
+        location=Location.objects.create(name="The New Hall", address="1 Secret Street"),
+        is_published=False,
+    )
+    create_course()
+
+    page = Client().get("/").text
+
+    assert "Swimming" in page
+    assert "Circus" not in page
+    assert "New Hall" not in page
 
 
 def test_who_may_not_change_a_class_may_not_publish_it(client, db):
