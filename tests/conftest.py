@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from django.conf import settings
@@ -21,6 +22,18 @@ from billing import breaker
 from csf.embedded import create_database, drop_database
 from csf.sandbox.sendgrid.serve import MailServer
 from csf.sandbox.stripe.serve import StripeServer
+
+# How fast the machine is decides nothing. All else stays as Hypothesis has it, so CI always tries the same.
+# Fixtures are shared by all examples of a test, each of which removes what the one before it has left.
+hypothesis.settings.register_profile(
+    "patient",
+    deadline=None,
+    suppress_health_check=[
+        hypothesis.HealthCheck.too_slow,
+        hypothesis.HealthCheck.function_scoped_fixture,
+    ],
+)
+hypothesis.settings.load_profile("patient")
 
 ROOT = Path(__file__).resolve().parent.parent
 ADDRESS = os.environ.get("DATABASE_URL", "").rsplit("/", 1)[0]

@@ -10,7 +10,7 @@ import requests
 from django.db import transaction
 from django.urls import reverse
 from django.utils import timezone
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing import cancel, gateway
@@ -385,7 +385,7 @@ part_of_a_plan = st.tuples(st.integers(50, 40_000), st.sampled_from(STATES))
     spent=st.integers(0, 30_000),
     reliefs=st.lists(st.tuples(st.integers(0, 120_000), st.booleans()), min_size=1, max_size=3),
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 def test_never_more_back_than_was_paid_and_no_cent_lost(db, parts, late, backs, spent, reliefs):
     with transaction.atomic():
         order = _order_in_any_state(parts, late, backs, spent)

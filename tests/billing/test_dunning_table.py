@@ -239,7 +239,7 @@ def test_no_string_of_a_bank_breaks_a_charge(part):
     errors = st.fixed_dictionaries({}, optional=dict.fromkeys(names, anything))
     after = list(after_each().values())
 
-    @effort(max_examples=40, deadline=None)
+    @effort(max_examples=40)
     @example(error={"decline_code": "\x00"}, day=0)
     @example(error={"code": "\ud800", "message": "\x00"}, day=0)
     @given(error=errors, day=st.sampled_from([0, 3, 7, 14]))

@@ -14,7 +14,6 @@ from dateutil.rrule import rrulestr
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
-from hypothesis import HealthCheck
 from hypothesis import strategies as st
 from icalendar import Calendar
 
@@ -349,9 +348,7 @@ TURNS = st.tuples(
 
 
 @pytest.mark.usefixtures("_new_york")
-@hypothesis.settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@hypothesis.settings(max_examples=40)
 @hypothesis.given(turns=st.lists(TURNS, max_size=12), is_given_up=st.booleans())
 @hypothesis.example([("move", 1, 4, 17), ("move", 1, 6, 9), ("cancel", 1, 0, 9), ("shift", 0, 1, 17)], True)
 @hypothesis.example([("cancel", 0, 0, 9)] * 6, False)

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from csf.models import StaffTask
@@ -178,7 +178,7 @@ NAMES = ["processed", "deferred", "delivered", "bounce", "dropped", "spamreport"
 
 
 @pytest.mark.django_db
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(
     start=st.sampled_from(["queued", "sending", "sent", "unknown", "failed", "expired"]),
     names=st.lists(st.sampled_from(NAMES), min_size=1, max_size=8),

@@ -19,7 +19,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from csf.models import StaffTask
@@ -178,7 +178,7 @@ def test_a_late_event_stops_the_address_that_it_is_about_not_the_family_s_new_on
 
 
 @pytest.mark.django_db
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(
     order=st.permutations(range(6)),
     copies=st.lists(st.integers(0, 5), max_size=6),
