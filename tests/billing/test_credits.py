@@ -1,14 +1,13 @@
 """A family's credit: what the checkout offers is what is due, and no line of the account is ever too much."""
 
 import re
-import threading
 from datetime import timedelta
 
 import pytest
 from django.core.management import call_command
 from django.urls import reverse
 from django.utils import timezone
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -22,9 +21,9 @@ from csf.invariants import violations
 from enrollments.models import User
 from notifications.models import EmailMessage
 from orders.models import Order
-from tests.billing.test_races import at_once
 from tests.factories import create_cart, create_course, create_household
 from tests.pages import parent_of, words
+from tests.rivals import all_past, at_once
 from tests.shop import hear, open_page
 
 TODAY = local_date(timezone.now())
@@ -275,9 +274,7 @@ STEPS = st.lists(
 
 
 @given(steps=STEPS, gaps=st.lists(st.integers(0, 8), min_size=14, max_size=14))
-@hypothesis_settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@hypothesis_settings(max_examples=40)
 def test_whatever_happens_the_account_adds_up(db, settings, steps, gaps):
     """Never below zero; what ends first goes first; what is left of the grants is the balance."""
     settings.CREDIT_LIFE_DAYS = 10
@@ -333,16 +330,9 @@ def test_two_orders_of_a_family_cannot_spend_the_same_credit(committed_db, monke
         Order.objects.create(household=family, currency="usd", origin="waitlist", total_cents=3000)
         for _ in range(2)
     ]
-    real = credits.CreditChoice
     if not is_guarded:
-        both = threading.Barrier(2)
-
-        def chosen(*args, **options):  # both have read the balance before either writes
-            both.wait(20)
-            return real(*args, **options)
-
         monkeypatch.setattr(credits, "_lock", lambda household: None)
-        monkeypatch.setattr(credits, "CreditChoice", chosen)
+        monkeypatch.setattr(credits, "CreditChoice", all_past(2, credits.CreditChoice))
 
     spent = at_once(*(lambda order=order: spend(order=order, total_cents=3000, on=TODAY) for order in orders))
 

@@ -5,7 +5,6 @@ Each race has its control: with the guard patched away the damage shows, so the 
 
 import itertools
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
 
@@ -37,13 +36,16 @@ from csf.models import JobRun, StaffTask
 from csf.state import Stale
 from enrollments.models import User
 from notifications.models import EmailMessage
+from tests import rivals
+from tests.rivals import all_past
 from tests.shop import hear, money_moved, order_with_plan
+from tests.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.usefixtures("committed_db"), pytest.mark.xdist_group("races")]
 
 DUE = [InstallmentStatus.SCHEDULED]
 AT_ONCE = 4
-LOST = (NotPossible, Stale, IntegrityError)
+at_once = partial(rivals.at_once, lost=(NotPossible, Stale, IntegrityError))
 rounds = pytest.mark.parametrize("rounds", [1, pytest.param(25, marks=pytest.mark.chaos)])
 
 
@@ -63,24 +65,6 @@ def staff(committed_db):
 def apart(act):
     """In a thread of its own, with its own connection; waits for its end."""
     return at_once(act)[0]
-
-
-def at_once(*acts):
-    """All at the same moment. What each came to: what it returned, or how it lost."""
-    start = threading.Barrier(len(acts))
-
-    def run(act):
-        try:
-            connection.ensure_connection()
-            start.wait(20)
-            return act()
-        except LOST as error:
-            return error
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(acts)) as pool:
-        return list(pool.map(run, acts))
 
 
 def meanwhile(monkeypatch, module, name, rival, *, after=False):
@@ -223,17 +207,12 @@ def test_answer_and_events_settle_at_once(shop):
 def test_control_without_the_lock_they_get_into_each_others_way(shop, monkeypatch):
     installment = order_with_plan(shop)
     shop.pay(page_of(installment))
-    all_read = threading.Barrier(AT_ONCE)
+    unlocked = Installment.objects.select_related("order")
+    monkeypatch.setattr(settle, "locked_installment", lambda invoice: unlocked.get(pk=installment.pk))
+    # The first step after the look for a payment of this invoice.
+    monkeypatch.setattr(settle, "_off_stripe_cents", all_past(AT_ONCE, settle._off_stripe_cents))
 
-    def read_unlocked(invoice):
-        found = Installment.objects.select_related("order").get(pk=installment.pk)
-        Payment.objects.filter(stripe_invoice_id=invoice["id"]).first()
-        all_read.wait(20)
-        return found
-
-    monkeypatch.setattr(settle, "locked_installment", read_unlocked)
-
-    assert settled_at_once(installment).count("Payment") < AT_ONCE
+    assert sorted(settled_at_once(installment)) == ["Payment"] + ["Stale"] * (AT_ONCE - 1)
 
 
 # --- The card changes while the job charges -----------------------------------------------------------------
@@ -542,14 +521,14 @@ def test_control_without_the_claim_all_of_them_ask_and_the_key_alone_holds(shop,
 
     def take(attempt_id):
         ChargeAttempt.objects.filter(pk=attempt_id).update(status=ChargeStatus.SENDING, tries=1)
-        all_claimed.wait(20)
+        all_claimed.wait(PATIENCE_S)
         attempts = ChargeAttempt.objects.select_related("installment__order__household", "card")
         return attempts.get(pk=attempt_id)
 
     pay, all_ready = gateway.pay_invoice, threading.Barrier(AT_ONCE)
 
     def pay_together(*args, **options):
-        all_ready.wait(20)
+        all_ready.wait(PATIENCE_S)
         return pay(*args, **options)
 
     monkeypatch.setattr(charging, "_claim", take)

@@ -1,10 +1,8 @@
 """What staff do with an open installment: outcomes, refusals, history, and never money twice."""
 
-import threading
 from datetime import timedelta
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from billing import installments
@@ -15,6 +13,7 @@ from billing.models import ChargeAttempt, Installment, InstallmentStatus, Paymen
 from csf.invariants import violations
 from enrollments.models import User
 from tests.billing.test_charging import DUE
+from tests.rivals import at_once
 from tests.shop import hear, money_moved, order_with_plan, script
 
 
@@ -211,36 +210,21 @@ def test_cash_at_the_desk_while_the_job_charges_is_never_money_twice(committed_d
     outcomes = set()
     for _ in range(6):
         installment = order_with_plan(shop)
-        start = threading.Barrier(2)
 
-        def desk(installment=installment, start=start):
-            try:
-                start.wait(20)
-                installments.record_offline(
-                    installment=installment,
-                    by=staff,
-                    reason="x",
-                    method=PaymentMethod.CASH,
-                    received_at=timezone.now(),
-                )
-            except NotPossible:
-                pass
-            finally:
-                connection.close()
+        def desk(installment=installment):
+            installments.record_offline(
+                installment=installment,
+                by=staff,
+                reason="x",
+                method=PaymentMethod.CASH,
+                received_at=timezone.now(),
+            )
 
-        def job(installment=installment, start=start):
-            try:
-                start.wait(20)
-                start_charges([InstallmentStatus.SCHEDULED], on=installment.due_on)
-                charge_waiting()
-            finally:
-                connection.close()
+        def job(installment=installment):
+            start_charges([InstallmentStatus.SCHEDULED], on=installment.due_on)
+            charge_waiting()
 
-        threads = [threading.Thread(target=desk), threading.Thread(target=job)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        at_once(desk, job, lost=(NotPossible,))
         if not state_of(shop, installment)[2]:
             charge_waiting()
         [(cents, method)] = state_of(shop, installment)[2]
