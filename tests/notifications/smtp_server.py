@@ -11,7 +11,7 @@ GREETING = {"EHLO": b"250-here\r\n250-AUTH PLAIN\r\n250 8BITMIME", "HELO": b"250
 
 class SmtpServer(socketserver.ThreadingTCPServer):
     """`says` maps a command, or TEXT for the end of an email, to its answer; b"" is to close the connection
-    without one, None to stay silent. `taken` has what was accepted."""
+    without one, None to stay silent. `texts` counts the emails that came, `taken` has those it accepted."""
 
     daemon_threads = True
     allow_reuse_address = True
@@ -30,7 +30,7 @@ class SmtpServer(socketserver.ThreadingTCPServer):
             "QUIT": b"221 bye",
             **GREETING,
         } | says
-        self.taken, self.commands, self.connections = [], [], 0
+        self.taken, self.commands, self.connections, self.texts = [], [], 0, 0
         self.lock, self.stopped = threading.Lock(), threading.Event()
         super().__init__(("127.0.0.1", 0), Conversation)
 
@@ -66,6 +66,7 @@ class Conversation(socketserver.StreamRequestHandler):
         lines = []
         while (line := self.rfile.readline()) not in {b".\r\n", b""}:
             lines.append(line.removeprefix(b"."))
+        self.server.texts += 1
         if self.server.says["TEXT"] is not None and self.server.says["TEXT"][:1] in {b"2", b""}:
             with self.server.lock:
                 self.server.taken.append(email.message_from_bytes(b"".join(lines), policy=policy.default))

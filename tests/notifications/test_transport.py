@@ -19,7 +19,7 @@ from django.core.mail import EmailMultiAlternatives
 
 from csf import kept
 from notifications.sending.transport import Outcome, SendGridBackend, post
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, wait_until
 
 SENT, NOT_SENT, HELD_BACK = Outcome.SENT, Outcome.NOT_SENT, Outcome.HELD_BACK
 REFUSED, UNKNOWN = Outcome.REFUSED, Outcome.UNKNOWN
@@ -28,13 +28,13 @@ ACCEPTED = b"HTTP/1.1 202 Accepted\r\nX-Message-Id: abc\r\nContent-Length: 0\r\n
 
 @pytest.fixture
 def backend_at(settings):
-    """A backend that posts to `url` and waits at most `read_s` for an answer."""
+    """A backend that posts to `url`. It is only impatient where nothing would ever come."""
     opened = []
 
-    def open_backend(url, *, read_s=0.3):
+    def open_backend(url, *, connect_s=PATIENCE_S, read_s=PATIENCE_S):
         settings.ANYMAIL = settings.ANYMAIL | {
             "SENDGRID_API_URL": f"{url}/v3/",
-            "REQUESTS_TIMEOUT": (0.3, read_s),
+            "REQUESTS_TIMEOUT": (connect_s, read_s),
         }
         opened.append(SendGridBackend())
         return opened[-1]
@@ -199,7 +199,8 @@ def test_connecting_takes_too_long(backend_at):
             waiting.setblocking(False)
             waiting.connect_ex(full.getsockname())
 
-        result = post(a_mail(), backend_at(f"http://127.0.0.1:{full.getsockname()[1]}"))
+        url = f"http://127.0.0.1:{full.getsockname()[1]}"
+        result = post(a_mail(), backend_at(url, connect_s=0.3))
 
     assert (result.outcome, result.error.split(":")[0]) == (NOT_SENT, "TimeoutError")
 
@@ -216,7 +217,7 @@ def test_the_certificate_is_not_trusted(backend_at, certificate):
 @pytest.mark.parametrize("script", [silence, plain_text, reset])
 def test_trouble_in_the_tls_handshake_is_before_the_post(backend_at, tls, script):
     with server(script, tls=tls) as (url, seen):
-        result = post(a_mail(), backend_at(url))
+        result = post(a_mail(), backend_at(url, connect_s=0.3))
 
     assert (result.outcome, seen) == (NOT_SENT, [])
 
@@ -237,8 +238,9 @@ def test_trouble_in_the_tls_handshake_is_before_the_post(backend_at, tls, script
     ],
 )
 def test_whatever_goes_wrong_after_the_request_is_unknown(backend_at, tls, what, over_tls):
+    read_s = 0.3 if what is silence else PATIENCE_S
     with server(answering(what), tls=tls if over_tls else None) as (url, seen):
-        result = post(a_mail(), backend_at(url))
+        result = post(a_mail(), backend_at(url, read_s=read_s))
 
     assert (result.outcome, result.http_status, len(seen)) == (UNKNOWN, None, 1)
     assert result.error
@@ -326,10 +328,13 @@ def test_the_provider_s_books_agree(mail_server, backend_at):
         "status400": (REFUSED, False),
         "status413": (REFUSED, False),
     }
-    mail_server.control(slow_ms=1500)
-    backend = backend_at(mail_server.url)
+    mail_server.control(slow_ms=60_000)
+    patient, impatient = backend_at(mail_server.url), backend_at(mail_server.url, read_s=0.3)
 
-    results = {name: post(a_mail(f"{name}@example.org"), backend) for name in expected}
+    results = {
+        name: post(a_mail(f"{name}@example.org"), impatient if name == "slow" else patient)
+        for name in expected
+    }
 
     books = {request["to"][0].partition("@")[0]: request for request in mail_server.requests()}
     assert {name: (results[name].outcome, books[name]["accepted"]) for name in expected} == expected
@@ -379,7 +384,7 @@ def test_a_connection_that_the_server_closed_while_idle_is_opened_anew(backend_a
     with server(answering(ACCEPTED), answering(ACCEPTED), tls=tls if over_tls else None) as (url, seen):
         backend = backend_at(url)
         first = post(a_mail(), backend)
-        kept.wait_for_read(backend.session._connection.sock, timeout=5)
+        kept.wait_for_read(backend.session._connection.sock, timeout=PATIENCE_S)
         second = post(a_mail(), backend)
 
     assert [first.outcome, second.outcome, len(seen)] == [SENT, SENT, 2]
@@ -397,12 +402,11 @@ def test_an_answer_that_closes_the_connection_leaves_a_fresh_start(backend_at):
 
 def test_an_answer_that_trickles_in_for_ever_can_be_broken_off(backend_at):
     with server(answering(trickle)) as (url, seen):
-        backend = backend_at(url, read_s=5)
+        backend = backend_at(url)
         results = []
         thread = threading.Thread(target=lambda: results.append(post(a_mail(), backend)))
         thread.start()
-        while not seen:
-            time.sleep(0.01)
+        wait_until(lambda: seen)
         backend.abort()
         thread.join(PATIENCE_S)
 

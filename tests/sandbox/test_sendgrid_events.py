@@ -1,8 +1,10 @@
+import json
 import time
 from collections import Counter
 from itertools import pairwise
 
 import pytest
+import time_machine
 
 from csf.sandbox.sendgrid import MailServer, new_keypair
 from tests.sandbox.sendgrid_client import EventReceiver, a_mail, is_signed, send
@@ -27,6 +29,11 @@ def mail(running, receiver):
     running.reset()
     running.control(event_url=receiver.url, event_delay_ms=5, event_batch_ms=2)
     return running
+
+
+def nothing_due():
+    """The clock of the stand-in, which runs in this process, stands still; afterwards all is due at once."""
+    return time_machine.travel(time.time() - 60, tick=False)
 
 
 def told(mail, receiver, address):
@@ -56,10 +63,11 @@ def test_events_of_a_magic_address(mail, receiver, name, events):
 
 
 def test_event_has_sendgrids_shape(mail, receiver):
+    sent_at = int(time.time())
     delivered = told(mail, receiver, "pat@example.org")[1]
 
     message_id = mail.requests()[0]["message_id"]
-    assert abs(delivered.pop("timestamp") - time.time()) < 3
+    assert sent_at <= delivered.pop("timestamp") <= time.time()
     assert delivered.pop("sg_event_id")
     assert delivered.pop("sg_message_id").startswith(f"{message_id}.filter")
     assert delivered == {
@@ -170,13 +178,14 @@ def test_anymail_takes_the_signature(mail, receiver):
 
 
 def test_events_come_in_batches(mail, receiver):
-    mail.control(event_delay_ms=500, event_batch_ms=500, event_batch=7)
-    for number in range(10):
-        send(mail, a_mail(f"pat+{number}@example.org"))
+    mail.control(event_batch=7)
+    with nothing_due():
+        for number in range(10):
+            send(mail, a_mail(f"pat+{number}@example.org"))
     mail.wait_for_events()
 
     assert Counter(receiver.names()) == {"processed": 10, "delivered": 10}
-    assert 3 <= len(receiver.posts) <= 6
+    assert sorted(len(json.loads(raw)) for _, raw, _ in receiver.posts) == [6, 7, 7]
 
 
 def test_delay_is_kept(mail, receiver):
@@ -185,8 +194,9 @@ def test_delay_is_kept(mail, receiver):
     told(mail, receiver, "pat@example.org")
 
     received_at = mail.requests()[0]["received_at"]
-    posted_after_s = [at - received_at for _, _, at in receiver.posts]
-    assert [after >= wanted for after, wanted in zip(posted_after_s, [0.15, 0.3], strict=True)] == [True] * 2
+    after_s = {event["event"]: at - received_at for _, raw, at in receiver.posts for event in json.loads(raw)}
+    assert after_s["processed"] >= 0.15
+    assert after_s["delivered"] >= 0.3
 
 
 def test_refused_posts_come_again_with_growing_pauses(mail, receiver):
@@ -203,15 +213,14 @@ def test_refused_posts_come_again_with_growing_pauses(mail, receiver):
 
 
 def test_a_refused_batch_does_not_hold_up_the_next(mail, receiver):
-    mail.control(event_retry_ms=3000, event_delay_ms=0)
+    mail.control(event_retry_ms=600_000, event_delay_ms=0)
     receiver.answers[:] = [500]
     send(mail, a_mail("drop+1@example.org"))
     wait_until(lambda: receiver.posts)
     send(mail, a_mail("drop+2@example.org"))
-    mail.wait_for_events()
 
-    order = [e["email"] for e in receiver.events()]
-    assert order == ["drop+1@example.org", "drop+2@example.org", "drop+1@example.org"]
+    wait_until(lambda: len(receiver.posts) == 2)
+    assert [e["email"] for e in receiver.events()] == ["drop+1@example.org", "drop+2@example.org"]
 
 
 def test_duplicates_with_the_same_and_with_new_ids(mail, receiver):
@@ -273,11 +282,11 @@ def test_suspension_is_told_once(mail, receiver):
 
 
 def test_reset_drops_pending_events(mail, receiver):
-    mail.control(event_delay_ms=1000)
-    send(mail, a_mail())
-    mail.reset()
-    mail.control(event_url=receiver.url, event_delay_ms=2000)
-    send(mail, a_mail("later@example.org"))
+    with nothing_due():
+        send(mail, a_mail())
+        mail.reset()
+        mail.control(event_url=receiver.url)
+        send(mail, a_mail("later@example.org"))
     mail.wait_for_events()
 
     assert {event["email"] for event in receiver.events()} == {"later@example.org"}

@@ -1,7 +1,6 @@
-import time
-
 from csf.sandbox.sendgrid import MailServer
 from tests.sandbox.sendgrid_client import EventReceiver, a_mail, ask, send
+from tests.waiting import wait_until
 
 
 def test_books_and_messages_survive_a_restart(tmp_path):
@@ -23,8 +22,7 @@ def test_events_that_were_not_taken_are_posted_after_a_restart(tmp_path):
     with refusing as receiver, MailServer(data_dir=tmp_path, event_url=receiver.url) as mail:
         mail.control(event_delay_ms=0, event_batch_ms=0)
         send(mail, a_mail())
-        while not receiver.posts:
-            time.sleep(0.01)
+        wait_until(lambda: receiver.posts)
 
     with EventReceiver() as receiver, MailServer(data_dir=tmp_path, event_url=receiver.url) as mail:
         mail.wait_for_events()
