@@ -4,7 +4,6 @@ import csv
 import datetime
 import io
 import re
-import time
 from datetime import timedelta
 from html import unescape
 from zoneinfo import ZoneInfo
@@ -205,7 +204,7 @@ FROM generate_series(1, %s) AS n
 """
 
 
-def test_a_hundred_thousand_emails_answer_in_three_statements_and_no_time():
+def test_a_hundred_thousand_emails_answer_in_three_statements():
     """The rows are aggregated in the database, and their texts are not even read."""
     with connection.cursor() as cursor:
         cursor.execute(MANY, [100_000])
@@ -213,16 +212,13 @@ def test_a_hundred_thousand_emails_answer_in_three_statements_and_no_time():
     today = local_date(timezone.now())
 
     with CaptureQueriesContext(connection) as captured:
-        started = time.monotonic()
         found = figures(Period(today - timedelta(days=29), today))
-        took_s = time.monotonic() - started
 
     assert len(captured) == 3
     assert found.total.counts["written"] == 100_000
     assert found.total.counts["bounced"] == 1000
     assert found.total.accepted_s == [2, 2]
     assert len(found.cells) <= 3 * 31
-    assert took_s < 10  # 1 s on two busy cores
     for query in captured.captured_queries:
         plan = explain(query["sql"])
         assert all(
