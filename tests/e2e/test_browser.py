@@ -6,7 +6,7 @@ With CSF_PICTURES=DIRECTORY each page is kept as a picture there, to look throug
 
 import os
 import re
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -103,7 +103,7 @@ def add_child(page, first_name, family):
     page.get_by_role("link", name="Add a child").click()
     page.get_by_label("First name").fill(first_name)
     page.get_by_label("Last name").fill(family)
-    page.get_by_label("Date of birth").fill(f"{date.today().year - 9}-01-15")
+    page.get_by_label("Date of birth").fill((date.today() - timedelta(days=365 * 9 + 100)).isoformat())
     page.get_by_label("Name", exact=True).first.fill("Robin Neighbor")
     page.get_by_label("Phone").first.fill("+1 555 010 0199")
     page.get_by_label("Relationship to the child").first.fill("neighbor")
@@ -115,6 +115,7 @@ def choose_class(page, first_name):
     """By the filters of the catalog, which start folded on a phone."""
     page.get_by_role("link", name="Classes", exact=True).click()
     expect(page.get_by_role("heading", name="Find a class")).to_be_visible()
+    page.wait_for_load_state("domcontentloaded")  # all classes, not just the first of them
     everything = page.locator(".class").count()
     page.get_by_text("Filter classes").click()
     page.get_by_label("Child's age").fill("9")

@@ -1,5 +1,7 @@
 """A new class is a draft; publishing is an act of its own, with a list of what is missing."""
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
@@ -46,8 +48,8 @@ def test_a_new_class_is_hidden_until_it_is_published(office):
 
 
 def over(course):
-    today = local_date(timezone.now())
-    return {"starts_on": today.replace(year=today.year - 1), "ends_on": today.replace(year=today.year - 1)}
+    a_year_ago = local_date(timezone.now()) - timedelta(days=365)
+    return {"starts_on": a_year_ago, "ends_on": a_year_ago}
 
 
 @pytest.mark.parametrize(
