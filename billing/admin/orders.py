@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from billing.figures import NAMES, with_figures
+from billing.figures import COLUMNS, NAMES, with_figures
 from csf.admin import Panel, ReadOnlyAdmin, badge, link, money, panel, state
 from csf.money import money_text
 from csf.templatetags.csf_format import moment
@@ -15,17 +15,22 @@ from enrollments.models import Household
 from orders.models import Order
 
 PANEL_ROWS = 50
-FIGURES = [money(name, title.lower()) for name, title in NAMES.items()]
-PRICE, PAID, BACK, RETURNING, OPEN = FIGURES
-IN_PAIRS = [(PRICE, PAID), (BACK, RETURNING), (OPEN, "at_placing")]  # five in a row do not fit
+FIGURES = [money(name, title.lower()) for name, title in COLUMNS.items()]
+PRICE, PAID, BACK, ASKED, RETURNING, LOST, OPEN, _ = [
+    money(name, title.lower()) for name, title in NAMES.items()
+]
+# More in a row do not fit.
+IN_PAIRS = [(PRICE, "at_placing"), (PAID, OPEN), (BACK, LOST), (ASKED, RETURNING)]
 
 
 def paid_state(order: Any) -> SafeString:
     """Derived from the money, never stored. `order` comes from `with_figures`."""
     if order.loose_cents > 0:
         return badge("unknown", "overpaid")
-    if order.returning_cents:
+    if order.pending_cents:
         return badge("requested", "refund waiting")
+    if order.lost_cents:
+        return badge("failed", "dispute lost")
     if order.back_cents and order.back_cents >= order.paid_cents:
         return badge("refunded", "refunded")
     if not order.paid_cents:
@@ -69,13 +74,13 @@ def family_orders(family: Household) -> Panel:
     rows: Any = with_figures(family.orders.placed())
     return Panel(
         "Orders",
-        ["Number", "Placed", "Status", *NAMES.values(), "Money"],
+        ["Number", "Placed", "Status", *COLUMNS.values(), "Money"],
         [
             (
                 link(row, row.number),
                 row.placed_at and moment(row.placed_at),
                 badge(row.status, row.get_status_display()),
-                *(money_text(getattr(row, name)) for name in NAMES),
+                *(money_text(getattr(row, name)) for name in COLUMNS),
                 paid_state(row),
             )
             for row in [*rows[:PANEL_ROWS]]

@@ -1,4 +1,4 @@
-"""Price, paid, given back, on its way back and open: the same figures on every page, and they add up."""
+"""Price, paid, given back, refunds pending and open: the same figures on every page, and they add up."""
 
 import re
 from html import unescape
@@ -11,8 +11,9 @@ from django.utils import timezone
 from billing.cancel import cancel_enrollment
 from billing.checkout import place_order
 from billing.credits import grant
+from billing.disputes import settle_dispute
 from billing.expiry import end_unpaid_order
-from billing.figures import NAMES, figures_of, with_figures
+from billing.figures import COLUMNS, figures_of, with_figures
 from billing.installments import record_offline, waive
 from billing.models import CreditCause, PaymentMethod, PaymentPlan, Refund
 from billing.refunds import approve, ask_for_refund, refund_waiting, reject
@@ -97,12 +98,18 @@ def said_no(order):
     reject(refund=refund(order), by=create_staff(), reason="no")
 
 
+def lose_dispute(order):
+    told = {"id": "du_1", "amount": 12_000, "currency": "usd", "reason": "fraudulent", "status": "lost"}
+    settle_dispute(told | {"created": int(timezone.now().timestamp())}, order.payments.get())
+
+
 def move_then_cancel(order):
     move(order, 17_400)
     cancel(order)
 
 
-#  price, paid, given back, on its way back, open, in cents
+LOST_LATER = (10_000, 12_000, 2_000, 0, 0)
+#  price, paid, given back, refunds pending, open, in cents
 ACTS = [
     ("held", {"pay": False}, None, (12_000, 0, 0, 0, 12_000), "unpaid"),
     ("expired", {"pay": False}, expire, (0, 0, 0, 0, 0), "nothing to pay"),
@@ -121,6 +128,8 @@ ACTS = [
     ("goodwill asked for", {}, refund, (10_000, 12_000, 0, 2_000, 0), "refund waiting"),
     ("goodwill sent", {}, [refund, send_refunds], (10_000, 12_000, 2_000, 0, 0), "paid"),
     ("goodwill rejected", {}, said_no, (12_000, 12_000, 0, 0, 0), "paid"),
+    ("dispute lost", {}, lose_dispute, (12_000, 12_000, 0, 0, 0), "dispute lost"),
+    ("dispute lost after a refund", {}, [refund, send_refunds, lose_dispute], LOST_LATER, "dispute lost"),
 ]
 
 
@@ -136,9 +145,9 @@ def test_the_figures_after_each_act_add_up_and_are_the_same_everywhere(
 
     found = with_figures(Order.objects.all()).get()
 
-    price, paid, back, returning, still_open = (getattr(found, name) for name in NAMES)
-    assert (price, paid, back, returning, still_open) == figures
-    assert price == paid - back - returning + still_open
+    price, paid, back, pending, still_open = (getattr(found, name) for name in COLUMNS)
+    assert (price, paid, back, pending, still_open) == figures
+    assert price == paid - back - pending + still_open
     client.force_login(create_staff())
     row = "".join(f"${cents / 100:,.2f} " for cents in figures) + badge
     for model, page in [("orders_order", None), ("enrollments_household", order.household_id)]:
@@ -149,6 +158,22 @@ def test_the_figures_after_each_act_add_up_and_are_the_same_everywhere(
     parent = words(parent_of(order.household).get(order.get_absolute_url()))
     if order.status != OrderStatus.PLACED:
         assert all(f"{name} ${cents / 100:,.2f}" in parent for name, cents in figures_of(found).items())
+
+
+def test_each_state_of_a_refund_and_a_loss_has_its_own_name(sold):
+    order = sold()
+    paid = {"Paid": 12_000, "Open": 0}
+
+    asked = refund(order)
+    assert shown(order) == paid | {"Price": 10_000, "Refund to be approved": 2_000}
+    approve(refund=asked, by=create_staff())
+    assert shown(order) == paid | {"Price": 10_000, "On its way back": 2_000}
+    refund_waiting()
+    assert shown(order) == paid | {"Price": 10_000, "Given back": 2_000}
+
+    other = sold()
+    lose_dispute(other)
+    assert shown(other) == paid | {"Price": 12_000, "Taken back by the bank": 12_000}
 
 
 def test_credit_that_was_spent_counts_as_paid(db):
