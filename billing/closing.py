@@ -28,7 +28,7 @@ from billing.models import (
     InstallmentStatus,
     Terms,
 )
-from billing.owed import relief
+from billing.owed import kept_cents, relief
 from csf.contention import again_after_deadlock
 from csf.dates import local_date
 from csf.jobs import enqueue
@@ -373,7 +373,11 @@ def _give_share(line: ClosureLine) -> None:
     cents = _share_cents(place, session, list(line.closure.course.sessions.all()))
     order = place.order_item.order
     if cents and Dispute.objects.undecided().filter(payment__order=order).exists():
-        _finish(line, ClosureLineStatus.FAILED, f"{money_text(cents)} not given: its payment is disputed")
+        why_not = "the bank disputes its payment. Try again once it has decided."
+        _finish(line, ClosureLineStatus.FAILED, f"{money_text(cents)} not given: {why_not}")
+        return
+    if cents and not kept_cents(order):  # a dispute was lost
+        _finish(line, ClosureLineStatus.DONE, "no money: the bank has given it back")
         return
     if cents:
         grant(

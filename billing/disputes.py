@@ -7,12 +7,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from billing import gateway
-from billing.models import Dispute, Payment, Refund, RefundCause, RefundMethod, RefundStatus
+from billing.models import (
+    ClosureLine,
+    ClosureLineStatus,
+    Dispute,
+    Payment,
+    Refund,
+    RefundCause,
+    RefundMethod,
+    RefundStatus,
+)
 from csf.contention import again_after_deadlock
 from csf.jobs import enqueue
 from csf.models import StaffTask
@@ -101,6 +110,7 @@ def _close(dispute: Dispute, found: Mapping[str, Any]) -> None:
         if taken_cents:
             _book_loss(dispute, taken_cents)
     _ask(dispute, StaffTask.Kind.DISPUTE_DECIDED, _how_it_ended(dispute, taken_cents))
+    _ask_about_sessions(dispute)
     enqueue("billing.tasks.refund")
 
 
@@ -113,6 +123,15 @@ def _how_it_ended(dispute: Dispute, taken_cents: int) -> str:
     else:
         end = f"lost: {taken} of it is gone"
     return f"The dispute about {amount} is {end}. Decide about the class and the other charges."
+
+
+def _ask_about_sessions(dispute: Dispute) -> None:
+    """Credit for cancelled sessions was not given while the bank had to decide."""
+    places = Q(enrollment__order_item__order=dispute.payment.order_id, closure__session__isnull=False)
+    for line in ClosureLine.objects.filter(places, status=ClosureLineStatus.FAILED):
+        StaffTask.open(
+            StaffTask.Kind.CLOSURE_LINE, line, "The dispute has ended: try again to give the credit."
+        )
 
 
 def _taken_cents(found: Mapping[str, Any]) -> int:

@@ -304,6 +304,14 @@ class ClosureLineAdmin(ReadOnlyAdmin):
     ordering = ["-pk"]
 
 
+@row_buttons(ClosureLine)
+def line_buttons(request: HttpRequest, line: ClosureLine) -> list[Button]:
+    """To where it is tried again: a staff task leads to the line."""
+    if line.status != ClosureLineStatus.FAILED or not request.user.has_perm(MAY_CLOSE):
+        return []
+    return [Button("Try again", reverse("admin:billing_closure_change", args=[line.closure_id]))]
+
+
 @admin.register(ClosureLineTransition)
 class ClosureLineTransitionAdmin(TransitionAdmin):
     parent = "closureline"

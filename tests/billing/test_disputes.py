@@ -3,12 +3,14 @@
 from datetime import timedelta
 
 import pytest
+from django.urls import reverse
 from django.utils import timezone
 
 from billing.cancel import cancel_enrollment, settle_waiting_cancellations
+from billing.closing import close_session, preview_session, work_off_closures
 from billing.disputes import settle_dispute
 from billing.lookups import look_at_dispute
-from billing.models import Dispute, Refund
+from billing.models import ClosureLine, Dispute, Refund
 from billing.refunds import NotPossible, refund_waiting
 from billing.transfer import transfer
 from csf.invariants import violations
@@ -118,6 +120,42 @@ def test_no_move_gives_credit_for_disputed_money(shop):
     with pytest.raises(Exception, match="no credit before it has decided"):
         transfer(enrollment=Enrollment.objects.get(), course=create_course(price_cents=4400), **move)
     transfer(enrollment=Enrollment.objects.get(), course=create_course(price_cents=14400), **move)
+
+
+@pytest.mark.parametrize(
+    ("status", "cents", "result"),
+    [("won", 1440, "$14.40 as credit"), ("lost", 0, "no money: the bank has given it back")],
+)
+def test_credit_for_a_session_is_given_by_another_try_after_the_dispute(shop, client, status, cents, result):
+    payment, dispute = disputed(shop)
+    course, staff = payment.order.items.get().course, create_staff()
+    session = course.plan_sessions()[1]
+    seen = preview_session(session=session).seen
+    close_session(session=session, by=staff, reason="ill", now=timezone.now(), seen=seen)
+    work_off_closures(now=timezone.now())
+    line = ClosureLine.objects.get()
+    assert (line.status, line.result) == (
+        "failed",
+        "$14.40 not given: the bank disputes its payment. Try again once it has decided.",
+    )
+    StaffTask.objects.about(line).close(by=staff)
+
+    close(shop, dispute, status)
+
+    task = StaffTask.objects.about(line).open().get()
+    assert task.detail == "The dispute has ended: try again to give the credit."
+    client.force_login(staff)
+    closure_page = reverse("admin:billing_closure_change", args=[line.closure_id])
+    line_page = client.get(reverse("admin:billing_closureline_change", args=[line.pk]))
+    assert f'href="{closure_page}"' in line_page.text
+    client.post(reverse("admin:billing_closure_again", args=[line.closure_id]), {"line": line.pk})
+    work_off_closures(now=timezone.now())
+
+    line.refresh_from_db()
+    assert (line.status, line.result) == ("done", result)
+    assert payment.order.household.credits.balance_cents() == cents
+    assert not StaffTask.objects.about(line).open().exists()
+    assert violations() == []
 
 
 def found(**fields):
