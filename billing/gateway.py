@@ -18,6 +18,7 @@ import stripe
 from django.conf import settings
 
 from billing import breaker
+from billing.breaker import NotAsked
 from billing.event_types import EVENT_TYPES
 from csf.kept import Ambiguous, KeptConnection, NotSent
 from csf.models import Instance
@@ -64,10 +65,6 @@ class Declined(Exception):
 
 class OutcomeUnknown(Exception):
     """No usable answer: it may or may not have happened. Only the same key may be tried again."""
-
-
-class NotAsked(stripe.APIConnectionError):
-    """Nothing was sent: Stripe counts as away, or there is no time left to wait for it."""
 
 
 class Quarantined(OutcomeUnknown):
@@ -158,21 +155,12 @@ def _ask(method: str, path: str, params: Mapping[str, Any], *, key: str | None =
     reads, would take more CPU than the call itself."""
     try:
         answer: Any = _client().raw_request(method, path, **params, idempotency_key=key)
-    except stripe.APIConnectionError as error:
-        note_unanswered(error)
-        raise OutcomeUnknown(str(error)) from error
     except stripe.StripeError as error:
-        breaker.answered()
+        breaker.note_failure(error)
         raise _meaning(error) from error
     breaker.answered()
     found: Object = answer.data
     return found
-
-
-def note_unanswered(error: Exception) -> None:
-    """Of dj-stripe's calls too, outside of their transaction."""
-    if isinstance(error, stripe.APIConnectionError) and not isinstance(error, NotAsked):
-        breaker.not_answered()
 
 
 def _meaning(error: stripe.StripeError) -> Declined | Refused | OutcomeUnknown:
@@ -184,7 +172,7 @@ def _meaning(error: stripe.StripeError) -> Declined | Refused | OutcomeUnknown:
             return KeyReused(error)
         case stripe.InvalidRequestError():
             return Refused(error)
-    return OutcomeUnknown(str(error))  # 5xx, 429, 409, a revoked key
+    return OutcomeUnknown(str(error))  # no answer, 5xx, 429, 409, a revoked key
 
 
 def _get(path: str, **params: Any) -> Object:

@@ -11,10 +11,11 @@ import stripe
 from django.conf import settings
 from djstripe.models import Event
 
+from billing.breaker import note_failure
 from billing.customers import look_at_customer
 from billing.ended_invoices import look_at_ended_invoice
 from billing.event_types import EVENT_TYPES
-from billing.gateway import OutcomeUnknown, note_unanswered
+from billing.gateway import OutcomeUnknown
 from billing.invoice_declines import look_at_decline
 from billing.invoices import VOID_KEY, settle_paid_invoice
 from billing.lookups import look_at_dispute, look_at_refund, look_at_warning
@@ -120,7 +121,7 @@ def _failed(event: StripeEvent, error: Exception) -> None:
         isinstance(error, stripe.APIError) and (error.http_status or 0) >= 500
     )
     logger.warning("stripe event %s failed: %s", event.stripe_id, note, exc_info=not away)
-    note_unanswered(error)
+    note_failure(error)
     if away:
         Breaker.failed(BREAKER)
         event.try_again_in(timedelta(minutes=1), note, counted=False)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from django.db import transaction
 from django.db.models import Q
 
-from billing import gateway
+from billing import gateway, stripe_key
 from billing.asking import StripeUnavailable
 from billing.checkout import close_page, learn_page
 from billing.event_types import EVENT_TYPES, TYPES_AT_ONCE
@@ -48,6 +48,7 @@ def pull_events(
     new, deadline = 0, time.monotonic() + seconds
     for number, types in enumerate(PARTS[part:], start=part):
         for page in gateway.list_events(since=since, types=types, after=after):
+            stripe_key.accepted()
             new += _store(page)
             if page and time.monotonic() > deadline:
                 return Pulled(new, page[-1]["id"], number)

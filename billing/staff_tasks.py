@@ -3,6 +3,7 @@
 from django.db.models import Exists, F, OuterRef, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
+from billing import stripe_key
 from billing.models import (
     BookDifference,
     Cancellation,
@@ -77,6 +78,7 @@ open_while(Kind.DISPUTE, lambda: Dispute.objects.filter(closed_at=None))
 open_while(Kind.FRAUD_WARNING, _undecided_payments)
 open_while(Kind.WAITLIST_CHARGE, lambda: Order.objects.filter(status=OrderStatus.PLACED))
 open_while(Kind.CLOSURE_LINE, lambda: ClosureLine.objects.filter(status=ClosureLineStatus.FAILED))
+open_while(Kind.STRIPE_KEY_REFUSED, stripe_key.refusals)
 open_while(Kind.BOOKS_DIFFER, lambda: BookDifference.objects.open())
 a_person_closes(Kind.REFUND_BY_SYSTEM, "Nobody has looked at the refund yet.")
 a_person_closes(Kind.REFUND_EXTERNAL, "Only a person knows why it was made.")

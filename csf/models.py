@@ -43,6 +43,7 @@ class StaffTask(models.Model):
         EMAIL_SENDER_BLOCKED = "email_sender_blocked", "SendGrid takes no email from this account"
         NOBODY_TO_NOTIFY = "nobody_to_notify", "A family that no email can reach"
         EMAIL_UNKNOWN = "email_unknown", "An email that may or may not have been sent"
+        STRIPE_KEY_REFUSED = "stripe_key_refused", "Stripe does not accept our secret key"
         CHARGE_UNKNOWN = "charge_unknown", "A charge whose outcome Stripe does not tell"
         CARD_REFUSED = "card_refused", "A card that the bank refused for good"
         DECLINE_TO_LOOK_AT = "decline_to_look_at", "A decline that a person should look at"

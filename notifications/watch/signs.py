@@ -23,8 +23,12 @@ from notifications.watch.health import queue_problems
 WARNING, PAGE = Alert.Level.WARNING, Alert.Level.PAGE
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 JOB_MAX_LATE = timedelta(hours=1)
-# Tasks of staff that stop more than one email.
-ASKED = {StaffTask.Kind.EMAIL_SENDER_BLOCKED: PAGE, StaffTask.Kind.EMAIL_FAILED: WARNING}
+# Tasks of staff about what stops more than one email or payment.
+ASKED = {
+    StaffTask.Kind.EMAIL_SENDER_BLOCKED: PAGE,
+    StaffTask.Kind.EMAIL_FAILED: WARNING,
+    StaffTask.Kind.STRIPE_KEY_REFUSED: PAGE,
+}
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,11 @@ from notifications.spec import EmailSpec
 WINDOW = timedelta(minutes=15)
 LIFE = timedelta(hours=24)
 # Alerts that only repeat what a task of the same name says.
-TOLD_BY_TASKS = {StaffTask.Kind.EMAIL_FAILED.value, StaffTask.Kind.EMAIL_SENDER_BLOCKED.value}
+TOLD_BY_TASKS = {
+    StaffTask.Kind.EMAIL_FAILED.value,
+    StaffTask.Kind.EMAIL_SENDER_BLOCKED.value,
+    StaffTask.Kind.STRIPE_KEY_REFUSED.value,
+}
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,16 @@
 """While Stripe hangs: how long a page waits, and that the others do not wait at all."""
 
 import pytest
+from django.utils import timezone
 
 from billing import breaker, gateway
 from billing.asking import StripeUnavailable
 from billing.models import StripeEvent
+from billing.reconcile import pull_events
 from csf.kept import Ambiguous, KeptConnection
+from csf.models import StaffTask
+from csf.staff_tasks import close_settled
+from notifications.watch.signs import signs
 from tests.factories import create_order
 from tests.pages import parent_of
 from tests.shop import open_page
@@ -130,3 +135,76 @@ def test_the_events_of_the_inbox_do_not_wait_one_after_the_other(second_order, h
 
     assert len(hangs) <= 2 * 5
     assert set(StripeEvent.objects.values_list("status", "tries")) == {("received", 0)}
+
+
+# --- When Stripe answers, but cannot or will not work -------------------------------------------------------
+
+
+def strike(shop, **fault):
+    shop.server.control("POST", "/_faults", [fault])
+
+
+def ask():
+    with pytest.raises(gateway.OutcomeUnknown):
+        gateway.retrieve_invoice("in_nothing")
+
+
+@pytest.mark.parametrize("kind", ["error_before", "rate_limit"])
+def test_errors_of_stripe_and_too_many_calls_open_it_too(shop, monkeypatch, kind):
+    monkeypatch.setattr(breaker, "OPEN_AFTER", 3)
+    strike(shop, kind=kind)
+    for _ in range(3):
+        assert not breaker.must_not_ask()
+        ask()
+    assert breaker.must_not_ask()
+
+    shop.server.control("DELETE", "/_faults")
+    breaker._Here.next_probe_at = 1.0
+    with pytest.raises(gateway.Refused):
+        gateway.retrieve_invoice("in_nothing")
+    assert not breaker.must_not_ask()
+
+
+@pytest.mark.parametrize("kind", ["conflict", "revoked_key"])
+def test_what_is_about_one_object_or_our_key_does_not_open_it(shop, monkeypatch, kind):
+    monkeypatch.setattr(breaker, "OPEN_AFTER", 1)
+    strike(shop, kind=kind)
+
+    ask()
+
+    assert not breaker.must_not_ask()
+
+
+def test_an_error_that_is_repeated_for_its_key_counts_once(shop, monkeypatch):
+    monkeypatch.setattr(breaker, "OPEN_AFTER", 2)
+    strike(shop, kind="error_after", times=1)
+
+    for _ in range(4):
+        with pytest.raises(gateway.OutcomeUnknown):
+            gateway.create_customer(email="pat@example.org", name="Pat", metadata={}, key="k")
+
+    assert not breaker.must_not_ask()
+
+
+@pytest.mark.django_db
+def test_a_key_that_stripe_refuses_is_one_task_and_an_alert_until_it_is_accepted(shop, settings):
+    key = settings.STRIPE_SECRET_KEY
+    strike(shop, kind="revoked_key")
+    ask()
+    ask()
+
+    task = StaffTask.objects.open().get()
+    assert task.kind == StaffTask.Kind.STRIPE_KEY_REFUSED
+    assert "the key sk_test_...1111 (STRIPE_TEST_SECRET_KEY): Invalid API Key provided" in task.detail
+    assert key not in task.detail + task.subject
+    assert ("stripe_key_refused", "page") in [(sign.name, sign.level) for sign in signs()]
+    assert close_settled() == 0
+
+    settings.STRIPE_SECRET_KEY = "sk_test_" + "2" * 24
+    assert close_settled() == 1
+
+    settings.STRIPE_SECRET_KEY = key
+    ask()
+    shop.server.control("DELETE", "/_faults")
+    pull_events(since=timezone.now())
+    assert close_settled() == 1

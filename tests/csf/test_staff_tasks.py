@@ -6,6 +6,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from billing import stripe_key
 from billing.models import (
     BookDifference,
     Cancellation,
@@ -17,7 +18,7 @@ from billing.models import (
     Refund,
     StripeEvent,
 )
-from csf.models import JobRun, StaffTask
+from csf.models import Breaker, JobRun, StaffTask
 from csf.staff_tasks import BY_A_PERSON, close_settled, kinds
 from enrollments.models import User
 from notifications.kinds import EmailKind
@@ -131,6 +132,11 @@ def shut_out():
     return household
 
 
+def refused_key():
+    stripe_key.refused("no")
+    return Breaker.objects.get()
+
+
 def settle(row):
     figures = {"stopped_cents": 0, "refund_cents": 0, "credit_cents": 0}
     type(row).objects.filter(pk=row.pk).update(status="settled", **figures)
@@ -171,6 +177,7 @@ CAUSES = [
     (Kind.FRAUD_WARNING, payment, lambda row: dispute(of=row)),
     (Kind.WAITLIST_CHARGE, create_order, status("expired")),
     (Kind.CLOSURE_LINE, closure_line, status("done")),
+    (Kind.STRIPE_KEY_REFUSED, refused_key, lambda row: stripe_key.accepted()),
     (Kind.BOOKS_DIFFER, lambda: BookDifference.objects.create(subject="payment", stripe_id="pi"), end),
 ]
 PEOPLE = [

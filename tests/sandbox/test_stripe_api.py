@@ -99,7 +99,7 @@ def test_twin_in_flight_gets_409(shop: Shop):
         ({"kind": "error_after"}, stripe.APIError, 500, 1, "the 500 again"),
         ({"kind": "error_after", "stored": False}, stripe.APIError, 500, 1, "replayed"),
         ({"kind": "rate_limit"}, stripe.RateLimitError, 429, 0, "new"),
-        ({"kind": "conflict"}, stripe.APIError, 409, 0, "new"),
+        ({"kind": "conflict"}, stripe.RateLimitError, 429, 0, "new"),
     ],
 )
 def test_faults(shop: Shop, fault: dict, error: type, status_in_books: int | None, made: int, repeat_is: str):

@@ -242,6 +242,8 @@ def _early_error(fault: Fault | None) -> StripeError | None:
             return errors.rate_limited()
         case "conflict":
             return errors.lock_timeout()
+        case "revoked_key":
+            return errors.invalid_api_key("sk_test_")
     return None
 
 

@@ -58,8 +58,10 @@ def key_in_use(key: str) -> StripeError:
 
 
 def lock_timeout() -> StripeError:
+    """A 429 like any other, but for its code and the advice to ask again: https://docs.stripe.com/rate-limits
+    and https://github.com/stripe/stripe-php/pull/718."""
     message = "This object cannot be accessed right now because another request is accessing it."
-    return StripeError(409, _error("invalid_request_error", message, code="lock_timeout"), retry=True)
+    return StripeError(429, _error("invalid_request_error", message, code="lock_timeout"), retry=True)
 
 
 def rate_limited() -> StripeError:

@@ -17,6 +17,7 @@ REQUEST_KINDS = (
     "error_after",
     "rate_limit",
     "conflict",
+    "revoked_key",
     "decline",
 )
 WEBHOOK_KINDS = ("hold", "drop", "delay", "duplicate", "shuffle", "foreign", "stale", "before_answer")
