@@ -411,9 +411,25 @@ def list_events(*, since: datetime.datetime, types: Sequence[str], after: str = 
         more, after = page["has_more"], page["data"][-1]["id"] if page["data"] else ""
 
 
+def list_webhook_endpoints(url: str) -> list[Object]:
+    """Those for this address, newest first, without their secrets. An account has 16 of them at the most."""
+    found = _get("/v1/webhook_endpoints", limit=100)["data"]
+    return [row for row in found if row["url"] == url]
+
+
 def create_webhook_endpoint(url: str, *, key: str) -> Object:
     params = {"url": url, "enabled_events": EVENT_TYPES, "api_version": settings.STRIPE_API_VERSION}
     return _post("/v1/webhook_endpoints", params, key=key)
+
+
+def update_webhook_endpoint(endpoint_id: str) -> None:
+    """Needs no key: it says how the endpoint is to be, however often."""
+    params = {"enabled_events": EVENT_TYPES, "disabled": False}
+    _ask("post", f"/v1/webhook_endpoints/{endpoint_id}", params)
+
+
+def delete_webhook_endpoint(endpoint_id: str) -> None:
+    _ask("delete", f"/v1/webhook_endpoints/{endpoint_id}", {})
 
 
 def uuid_in(thing: Mapping[str, Any], name: str) -> uuid.UUID | None:

@@ -186,6 +186,30 @@ def test_endpoints(shop: Shop, hook: Receiver):
         endpoints.retrieve(endpoint.id)
 
 
+@pytest.mark.parametrize(
+    ("params", "param"),
+    [
+        ({"enabled_events": ["payment_intent.paid"]}, "enabled_events[0]"),
+        ({"api_version": "2026-08-26.dahlia"}, "api_version"),
+        ({"url": "example.org/hook"}, "url"),
+    ],
+)
+def test_an_endpoint_cannot_be_changed_to_this(shop: Shop, params: dict, param: str):
+    endpoint = shop.v.webhook_endpoints.list().data[0]
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        shop.v.webhook_endpoints.update(endpoint.id, params)
+    assert refused.value.param == param
+    assert shop.v.webhook_endpoints.list().data[0] == endpoint
+
+
+def test_an_account_has_no_more_than_sixteen_endpoints(shop: Shop):
+    params = {"url": "http://127.0.0.1:9/none", "enabled_events": ["*"]}
+    for _ in range(15):
+        shop.v.webhook_endpoints.create(params)
+    with pytest.raises(stripe.InvalidRequestError, match="maximum of 16"):
+        shop.v.webhook_endpoints.create(params)
+
+
 def test_reset(shop: Shop, hook: Receiver):
     shop.pay(shop.session().id)
     hook.wait_for(1)

@@ -11,11 +11,12 @@ from billing.endpoint import register_endpoint
 class Command(BaseCommand):
     help = (
         "Store the webhook endpoint whose signatures are accepted, from STRIPE_WEBHOOK_UUID and "
-        "STRIPE_WEBHOOK_SECRET; with --remote, create it at Stripe first. Safe to repeat."
+        "STRIPE_WEBHOOK_SECRET; with --remote, create it at Stripe first, or bring the one that is there up "
+        "to date. Safe to repeat."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--remote", action="store_true", help="create the endpoint at Stripe")
+        parser.add_argument("--remote", action="store_true", help="create or update it at Stripe")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -27,9 +28,10 @@ class Command(BaseCommand):
         if not options["remote"] and not settings.STRIPE_WEBHOOK_SECRET:
             raise CommandError("Set STRIPE_WEBHOOK_SECRET (shown by Stripe), or pass --remote.")
         try:
-            endpoint = register_endpoint(identity=identity, remote=options["remote"])
+            registered = register_endpoint(identity=identity, remote=options["remote"])
         except gateway.Refused as error:
             raise CommandError(f"Stripe refused: {error}") from error
         except gateway.OutcomeUnknown as error:
             raise CommandError(f"Stripe did not answer: {error}") from error
-        self.stdout.write(f"endpoint={endpoint.id} url={endpoint.url}")
+        endpoint = registered.endpoint
+        self.stdout.write(f"endpoint={endpoint.id} url={endpoint.url}\n{registered.done}")

@@ -20,6 +20,7 @@ from csf.sandbox.stripe.store import Obj, copied, new_id
 
 API_VERSION = _ApiVersion.CURRENT
 TYPES_AT_ONCE = 20  # https://docs.stripe.com/api/events/list
+MOST_ENDPOINTS = 16  # of an account: https://github.com/proudcity/wp-proudcity/issues/2862
 
 
 def emit(state: State, call: Call, event_type: str, obj: Obj, *, previous: Obj | None = None) -> None:
@@ -82,6 +83,8 @@ def wants(patterns: list[str], event_type: str) -> bool:
 
 def create_endpoint(state: State, call: Call) -> Obj:
     _check_url(call.params)
+    if len(state.store.tables["webhook_endpoint"]) >= MOST_ENDPOINTS:
+        raise invalid_request(f"You have reached the maximum of {MOST_ENDPOINTS} webhook endpoints.")
     values = {
         "api_version": call.params.get("api_version", API_VERSION),
         "description": call.params.get("description") or None,
@@ -96,6 +99,7 @@ def create_endpoint(state: State, call: Call) -> Obj:
 
 
 def update_endpoint(state: State, call: Call, endpoint_id: str) -> Obj:
+    """The API version of an endpoint stays: https://docs.stripe.com/api/webhook_endpoints/update."""
     endpoint = require(state, "webhook_endpoint", endpoint_id)
     _check_url(call.params)
     params = {name: value for name, value in call.params.items() if name != "expand"}
