@@ -32,8 +32,12 @@ class Move:
 
     before: Plan
     after: Plan
-    families: int
+    household_ids: frozenset[int]
     """Those with a seat. Who still waits for one reads the new times when it is offered."""
+
+    @property
+    def families(self) -> int:
+        return len(self.household_ids)
 
     @property
     def seen(self) -> str:
@@ -80,7 +84,7 @@ def change_course(
     if had_ended and not edited.has_ended(on):
         places = reopen_places(edited, by=by, reason=f"the class goes on until {day(edited.ends_on)}")
         places_reopened.send(CourseChange, places=places, by=by, reason="its class goes on")
-    move = Move(before, plan_of(edited, now=now), len(_locked_families(edited)))
+    move = Move(before, plan_of(edited, now=now), _locked_families(edited))
     if not _is_news(move, edited, on=on):
         return None
     if not reason.strip() or seen != move.seen:
@@ -118,10 +122,10 @@ def seats_of(course: Course) -> EnrollmentQuerySet:
     return Enrollment.objects.filter(course=course, status__in=HAS_SEAT)
 
 
-def _locked_families(course: Course) -> set[int]:
+def _locked_families(course: Course) -> frozenset[int]:
     """Who has a seat now. Locked, so that one that is just being paid for is enrolled before or after."""
     seats = seats_of(course).select_related("child").select_for_update(no_key=True, of=("self",))
-    return {seat.child.household_id for seat in seats.order_by("pk")}
+    return frozenset(seat.child.household_id for seat in seats.order_by("pk"))
 
 
 def _is_news(move: Move, course: Course, *, on: datetime.date) -> bool:

@@ -16,8 +16,9 @@ from csf.admin import Panel, ReadOnlyAdmin, link, panel
 from csf.templatetags.csf_format import moment
 from enrollments.changes import Move, NotConfirmed, change_course, differences
 from enrollments.dates import DateChoice, DateQuestion, DatesNotChosen
-from enrollments.models import Course, CourseChange
+from enrollments.models import Course, CourseChange, Household
 from enrollments.waitlist import NoSeat
+from enrollments.who_is_notified import not_notified
 
 PREFIX = "move"  # of the fields that the question adds to the form of the class
 DATES = "dates"  # of those that the question about its sessions adds
@@ -103,6 +104,7 @@ class CourseMoves:
             "move": move,
             "typed": typed,
             "form": MoveForm(request.POST if seen else None),
+            "not_notified": not_notified(Household.objects.filter(pk__in=move.household_ids)),
             "is_outdated": seen is not None and seen != move.seen,
         }
         return TemplateResponse(request, "admin/enrollments/course_move.html", context)

@@ -33,13 +33,6 @@ def household_of(request: HttpRequest) -> Household:
     return user.household
 
 
-def who_is_told(household: Household) -> str:
-    """For staff, before and after an act that emails a family."""
-    if household.guardians.filter(is_active=True).exists():
-        return "The family is notified by email."
-    return "Nobody is notified: the family has no guardian who signs in. Add one, or call."
-
-
 def address_of(request: HttpRequest) -> str | None:
     """The visitor's address, not that of a proxy before us (TRUSTED_PROXY_COUNT); None if it is not known."""
     try:

@@ -13,6 +13,7 @@ from django.utils import timezone
 from csf.admin import Button, row_buttons
 from enrollments.models import Course, User
 from enrollments.publishing import NotReady, checklist, publish, unpublish
+from enrollments.who_is_notified import not_notified
 
 
 class CoursePublishing:
@@ -46,13 +47,15 @@ class CoursePublishing:
             messages.success(request, done)
             return redirect("admin:enrollments_course_change", pk)
         checks = checklist(course, now=now)
+        waiting = course.enrollments.waitlisted().select_related("child__household")
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "original": course,
             "title": "Hide from parents" if course.is_published else "Publish",
             "course": course,
-            "waiting": course.enrollments.waitlisted().count(),
+            "waiting": len(waiting),
+            "not_notified": not_notified(place.child.household for place in waiting),
             "checks": checks,
             "is_ready": all(check.is_met or not check.is_required for check in checks),
         }

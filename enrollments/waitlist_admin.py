@@ -20,6 +20,7 @@ from csf.templatetags.csf_format import moment
 from enrollments.models import Course, Enrollment, EnrollmentStatus, User
 from enrollments.models.seats import WAITING
 from enrollments.waitlist import Demand, NoSeat, leave, offer_out_of_order
+from enrollments.who_is_notified import who_is_notified
 
 PERMISSION = "enrollments.change_enrollment"
 
@@ -72,8 +73,7 @@ ACTIONS = [
     Action(
         "take-off",
         "Take off the waitlist",
-        "The family loses its place in line, or the seat that it was offered, and is told by email. It can "
-        "join again at the end.",
+        "The family loses its place in line, or the seat that it was offered. It can join again at the end.",
         "The family was taken off the waitlist.",
         ReasonForm,
         WAITING,
@@ -126,7 +126,7 @@ class WaitlistActions:
             except Stale:
                 form.add_error(None, "The place has changed since you opened this page. Look at it again.")
             else:
-                messages.success(request, action.done)
+                messages.success(request, f"{action.done} {who_is_notified(place.child.household)}")
                 return redirect("admin:enrollments_course_change", place.course_id)
         context = {
             **self.admin_site.each_context(request),
@@ -134,6 +134,7 @@ class WaitlistActions:
             "original": place,
             "title": action.title,
             "action": action,
+            "notified": who_is_notified(place.child.household),
             "form": form,
         }
         return TemplateResponse(request, "admin/enrollments/waitlist_action.html", context)

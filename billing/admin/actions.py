@@ -17,6 +17,8 @@ from billing import credits, installments, refunds
 from billing.admin.installment_forms import ReasonForm
 from csf.admin import Button, ModelAdmin, Panel, row_buttons
 from csf.presses import AGAIN, PressedAgain, new_press, once
+from enrollments.models import Household
+from enrollments.who_is_notified import who_is_notified
 
 REFUSED = (installments.NotPossible, refunds.NotPossible, credits.NotPossible)
 
@@ -56,6 +58,8 @@ class Action:
     meaning: str
     """What it does; this and `done` may have the facts' words too."""
     done: str
+    email: str = ""
+    """What the family gets by email, in a sentence; empty if the act sends none."""
     form: type[ReasonForm] = ReasonForm
     is_possible: Callable[[Any], bool] = always
     needs_fresh_sign_in: bool = False
@@ -73,6 +77,8 @@ class Actions:
     table: Sequence[Action]
     refused: tuple[type[Exception], ...] = REFUSED
     """What an act raises to say in words why it is not possible."""
+    family: Callable[[Any], Household] | None = None
+    """That of a row, if any of the acts emails it."""
 
     def __post_init__(self) -> None:
         row_buttons(self.model)(self.buttons)
@@ -122,7 +128,8 @@ class Actions:
                 form.add_error(None, why_not)
                 facts = self.facts_of(pk)
             else:
-                messages.success(request, action.done.format(**facts.words))
+                done = f"{action.done.format(**facts.words)} {self._notified(action, facts)}"
+                messages.success(request, done.strip())
                 return redirect(page)
         context = {
             **admin.site.each_context(request),
@@ -132,12 +139,18 @@ class Actions:
             "action": action,
             "confirm": action.confirm.format(**facts.words),
             "meaning": action.meaning.format(**facts.words),
+            "notified": self._notified(action, facts),
             "facts": facts,
             "form": form,
             "press": new_press(),
             "back": page,
         }
         return TemplateResponse(request, "admin/billing/action.html", context)
+
+    def _notified(self, action: Action, facts: Any) -> str:
+        if not action.email or not self.family:
+            return ""
+        return who_is_notified(self.family(facts.row), email=action.email)
 
     def _do(self, action: Action, facts: Any, form: Any, request: HttpRequest) -> str:
         """Why it was not done; empty if it was."""

@@ -50,6 +50,7 @@ from csf.money import money_text
 from csf.state import Stale
 from csf.templatetags.csf_format import day, moment
 from enrollments.models import Course, CourseSession
+from enrollments.who_is_notified import not_notified
 
 MAY_CLOSE = "billing.add_closure"
 RELOAD_S = 4
@@ -194,6 +195,7 @@ class ClosureAdmin(ReadOnlyAdmin):
             "chosen": _chosen(form) if preview else "",
             "panel": preview and _effects(preview),
             "totals": preview and _totals(preview),
+            "not_notified": preview and _not_notified(preview),
         }
         return TemplateResponse(request, "admin/billing/closure_begin.html", context)
 
@@ -264,6 +266,11 @@ def _chosen(form: ReasonForm) -> str:
 def _totals(preview: Preview) -> list[tuple[str, str]]:
     titles = ["Not charged any more", "Refunds, once approved", "Credit"]
     return [(title, money_text(cents)) for title, cents in zip(titles, preview.totals, strict=True)]
+
+
+def _not_notified(preview: Preview) -> list[str]:
+    places = [*(effect.enrollment for effect in preview.effects), *preview.waiting]
+    return not_notified(place.child.household for place in places)
 
 
 def _effects(preview: Preview) -> Panel:

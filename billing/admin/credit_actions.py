@@ -16,7 +16,6 @@ from csf.dates import local_date
 from csf.form_fields import CentsField
 from csf.money import money_text
 from csf.templatetags.csf_format import day
-from enrollments.families import who_is_told
 from enrollments.models import Household
 
 
@@ -40,7 +39,7 @@ class FamilyFacts:
 
     @property
     def words(self) -> dict[str, Any]:
-        return {"family": str(self.row), "told": who_is_told(self.row)}
+        return {"family": str(self.row)}
 
     def panel(self) -> Panel:
         grants = [
@@ -77,8 +76,9 @@ CREDIT_ACTIONS = Actions(
             act=_give,
             form=CreditForm,
             confirm="Give credit to the {family}",
-            meaning="The family can spend it on its next order. {told}",
-            done="The credit is given. {told}",
+            meaning="The family can spend it on its next order.",
+            done="The credit is given.",
+            email="The family is notified by email.",
         ),
         Action(
             name="take-back-credit",
@@ -93,4 +93,5 @@ CREDIT_ACTIONS = Actions(
             done="The credit is taken back.",
         ),
     ],
+    family=lambda household: household,
 )

@@ -20,6 +20,8 @@ from csf.money import money_text
 from csf.templatetags.csf_format import day
 from orders.models import OrderStatus
 
+RECEIPT = "The family gets a receipt by email."
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -111,6 +113,7 @@ ACTIONS = [
         confirm="Record the {amount} that Stripe received",
         meaning="For a charge whose outcome we do not know. Stripe is asked whether what you found is right.",
         done="The payment is recorded.",
+        email=RECEIPT,
     ),
     _action(
         name="not_charged",
@@ -133,6 +136,7 @@ ACTIONS = [
         confirm="Charge {amount} to {card} now",
         meaning="Charges the family's saved card at once, whatever its next try would be.",
         done="The charge is on its way. Its outcome appears here in a moment.",
+        email="The family is told the outcome by email.",
     ),
     _action(
         name="offline",
@@ -143,6 +147,7 @@ ACTIONS = [
         confirm="Record cash or a check for {amount}",
         meaning="What is recorded here the family can no longer pay by card.",
         done="The payment is recorded.",
+        email=RECEIPT,
     ),
     _action(
         name="move",
@@ -204,4 +209,6 @@ ACTIONS = [
         done="It is cancelled.",
     ),
 ]
-INSTALLMENT_ACTIONS = Actions(Installment, Facts.of, ACTIONS)
+INSTALLMENT_ACTIONS = Actions(
+    Installment, Facts.of, ACTIONS, family=lambda installment: installment.order.household
+)

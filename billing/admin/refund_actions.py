@@ -135,11 +135,12 @@ PLACE_ACTIONS = Actions(
             form=CancelPlaceForm,
             is_possible=lambda facts: facts.can_be_cancelled,
             confirm="Cancel {place}",
-            meaning="The seat is free at once and goes to the waitlist. This cannot be undone. The family is "
-            "told by email what becomes of its money.",
+            meaning="The seat is free at once and goes to the waitlist. This cannot be undone.",
             done="The place is cancelled. Its refunds wait for approval.",
+            email="The family is told by email what becomes of its money.",
         )
     ],
+    family=lambda place: place.child.household,
 )
 
 # --- A payment ----------------------------------------------------------------------------------------------
@@ -218,8 +219,10 @@ PAYMENT_ACTIONS = Actions(
             meaning="For money that goes back without a class being cancelled. Nothing is charged less, and "
             "every place stays. Somebody must approve it first.",
             done="The refund waits for approval.",
+            email="The family gets an email once the money has gone back.",
         )
     ],
+    family=lambda payment: payment.order.household,
 )
 
 # --- A refund -----------------------------------------------------------------------------------------------
@@ -291,8 +294,9 @@ REFUND_ACTIONS = Actions(
             act=refunds.approve,
             form=OptionalReasonForm,
             confirm="Give {amount} back {way_back}",
-            meaning="The money leaves at once and cannot be called back. The family then gets an email.",
+            meaning="The money leaves at once and cannot be called back.",
             done="It is approved and on its way.",
+            email="The family gets an email once it has gone back.",
             needs_fresh_sign_in=True,
         ),
         _action(
@@ -300,9 +304,10 @@ REFUND_ACTIONS = Actions(
             title="Reject",
             act=refunds.reject,
             confirm="Keep {amount}",
-            meaning="The money stays here. If the family was told that it would come back, it gets an email "
-            "that says who to ask; your reason is not in it.",
+            meaning="The money stays here.",
             done="It is rejected.",
+            email="If the family was told that it would come back, it gets an email that says who to ask. "
+            "Your reason is not in it.",
         ),
         _action(
             name="handed-over",
@@ -311,8 +316,10 @@ REFUND_ACTIONS = Actions(
             form=OptionalReasonForm,
             is_possible=lambda facts: facts.can_be_handed_over,
             confirm="{amount} was handed over {way_back}",
-            meaning="Say so when the family has the money: it gets an email that serves as its receipt.",
-            done="It is recorded, and the family gets its receipt.",
+            meaning="Say so when the family has the money.",
+            done="It is recorded.",
+            email="The family gets an email that serves as its receipt.",
         ),
     ],
+    family=lambda refund: refund.order.household,
 )

@@ -24,6 +24,7 @@ from csf.dates import local_date
 from csf.money import money_text
 from csf.templatetags.csf_format import clock, day, moment
 from enrollments.models import Course, Enrollment, User
+from enrollments.who_is_notified import who_is_notified
 from orders.models import Order, OrderItem
 
 PERMISSION = "billing.add_transfer"
@@ -220,7 +221,9 @@ def confirm_move(request: HttpRequest, pk: int, course_pk: int) -> HttpResponse:
     title = f"Move {enrollment.child} to {course}"
     context = _context(request, enrollment) | {
         "title": title,
-        "action": {"title": title, "meaning": _meaning(move)},
+        "action": {"title": title},
+        "meaning": _meaning(move),
+        "notified": _notified(move),
         "facts": Facts(move),
         "form": form,
         "confirm": f"Move {enrollment.child} now",
@@ -231,9 +234,12 @@ def confirm_move(request: HttpRequest, pk: int, course_pk: int) -> HttpResponse:
 
 def _meaning(move: Move) -> str:
     text = "The new seat is taken, and the old one is free at once and goes to the waitlist. "
-    if move.difference_cents > 0:
-        return f"{text}The difference is due today. The family gets an email."
-    return f"{text}The family gets an email that says what becomes of its money."
+    return f"{text}The difference is due today." if move.difference_cents > 0 else text
+
+
+def _notified(move: Move) -> str:
+    email = "The family gets an email that says what becomes of its money."
+    return who_is_notified(move.item.child.household, email=email)
 
 
 def _move(request: HttpRequest, move: Move, form: TransferForm) -> str:
@@ -253,7 +259,8 @@ def _move(request: HttpRequest, move: Move, form: TransferForm) -> str:
         return refusal.message
     charged = done.installment and done.installment.attempts.exists()
     money_ = " The charge is on its way: its outcome appears on the order in a moment." if charged else ""
-    messages.success(request, f"{done.joined.child} is now in {done.joined.course}.{money_}")
+    text = f"{done.joined.child} is now in {done.joined.course}.{money_} {_notified(move)}"
+    messages.success(request, text)
     return ""
 
 

@@ -181,7 +181,7 @@ def test_cash_is_handed_over_on_its_page(paid_order, client):
     press(finance, refund, "approve")
 
     assert "$9.00 was handed over by check" in finance.get(act_on(refund, "handed-over")).text
-    assert "gets its receipt" in press(finance, refund, "handed-over").text
+    assert "serves as its receipt" in press(finance, refund, "handed-over").text
 
     assert EmailMessage.objects.get(kind="refund_issued").context["way_back"] == "by check"
 

@@ -110,6 +110,16 @@ def dates(course):
 # --- The page -----------------------------------------------------------------------------------------------
 
 
+def test_staff_see_whom_no_email_reaches(staff):
+    course, household = create_course(sessions=10), create_household()
+    enrolled(course, household)
+    household.guardians.update(is_active=False)
+
+    asked = edit(staff, course, location=mill().pk)
+
+    assert f"{household}: the family has no guardian who signs in" in asked.text
+
+
 def test_another_place_is_asked_about_and_told_once_with_old_and_new(staff):
     course = create_course(sessions=10)
     household = create_household()

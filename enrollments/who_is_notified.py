@@ -1,0 +1,31 @@
+"""For staff, before and after an act that emails families: whether they get it, or who gets nothing, and
+why."""
+
+from collections.abc import Callable, Collection, Iterable
+
+from enrollments.models import Household
+
+Unreached = Callable[[Collection[int]], dict[int, str]]
+_ask: list[Unreached] = []
+
+
+def says_whom_no_email_reaches(unreached: Unreached) -> Unreached:
+    """Registers who knows: of these households, by id, those that no email reaches, with the reason."""
+    _ask.append(unreached)
+    return unreached
+
+
+def who_is_notified(household: Household, *, email: str = "The family is notified by email.") -> str:
+    """`email` says what the family gets; it is replaced if nobody of it can get anything."""
+    why = _unreached([household.pk]).get(household.pk)
+    return f"Nobody is notified: {why}" if why else email
+
+
+def not_notified(households: Iterable[Household]) -> list[str]:
+    """Of many families, a line for each that gets nothing."""
+    by_id = {household.pk: household for household in households}
+    return [f"{by_id[pk]}: {why}" for pk, why in sorted(_unreached(by_id.keys()).items())]
+
+
+def _unreached(household_ids: Collection[int]) -> dict[int, str]:
+    return {pk: why for unreached in _ask for pk, why in unreached(household_ids).items()}
