@@ -30,9 +30,8 @@ def consent_text(
         )
     return (
         f"I allow {settings.SCHOOL_NAME} to charge the card that pays the first part also for the others: "
-        f"{later}, {others}. I get an email before each charge, I can pay earlier or change the card in my "
-        f"account, and I can withdraw this permission at any time by writing to {settings.SCHOOL_EMAIL}; "
-        "what is owed stays owed."
+        f"{later}, {others}. I get an email before each charge. In my account I can pay earlier, change the "
+        "card, or withdraw this permission at any time; what is owed stays owed."
     )
 
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 
 from billing.asking import StripeUnavailable
+from billing.card_stops import withdraw
 from billing.cards import Use, uses_of, without_a_good_card
 from billing.credits import credit_account
 from billing.figures import with_figures
@@ -20,7 +21,7 @@ from billing.forms import CardUpdateForm
 from billing.held import confirming, note_return
 from billing.installment_page import NotPayable, installment_page
 from billing.links import installment_of
-from billing.models import Installment, InstallmentStatus
+from billing.models import Card, Installment, InstallmentStatus
 from billing.paying import card_page, next_charge_on
 from billing.statement import card_line, lines_of, statement_of
 from csf.dates import local_date
@@ -28,6 +29,8 @@ from csf.own_pages import button_of
 from enrollments.families import guardian, household_of, verified_email_to_post
 from enrollments.models import EnrollmentStatus, Household
 from enrollments.waitlist import waiting_places
+
+PAY_YOURSELF = "When a payment is due, we email you a link to pay it."
 
 
 def account(request: HttpRequest) -> HttpResponse:
@@ -117,6 +120,30 @@ def change_card(request: HttpRequest) -> HttpResponse:
         "today": today,
     }
     return render(request, "billing/change_card.html", context)
+
+
+def stop_card(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    """Withdraw what was agreed for a card, after saying what follows."""
+    household, today = household_of(request), local_date(timezone.now())
+    card = get_object_or_404(household.cards, public_id=public_id)
+    user, use = guardian(request), _use_of(card, uses_of(household))
+    if use is None:
+        messages.info(request, f"{card} is not charged automatically any more.")
+        return redirect("account")
+    if user and request.method == "POST" and request.POST.get("seen") == use.seen:
+        withdraw(card, by=user)
+        messages.success(request, f"{card} is not charged automatically any more. {PAY_YOURSELF}")
+        return redirect("account")
+    if request.method == "POST":
+        messages.warning(request, "Something changed meanwhile. Please look at the list again.")
+    lines = [line for line in lines_of(use.installments, on=today) if line.state.can_pay]
+    context = {"card": card, "use": use, "lines": lines, "pay_yourself": PAY_YOURSELF}
+    return render(request, "billing/stop_card.html", context)
+
+
+def _use_of(card: Card, uses: list[Use]) -> Use | None:
+    """What it pays; a card that was saved twice is one card."""
+    return next((use for use in uses if use.card and use.card.is_like(card)), None)
 
 
 def _use_to_change(uses: list[Use], card_id: str, *, on: date) -> Use | None:

@@ -11,14 +11,13 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from billing import gateway
-from billing.models import Card, Installment, InstallmentStatus
-from billing.models.cards import CARD_GONE, card_columns
+from billing.card_stops import lock_family, stop_gone
+from billing.models import Card, InstallmentStatus
+from billing.models.cards import card_columns
 from billing.settle import try_again_with
 from csf.contention import again_after_deadlock
 from csf.dates import local_date
 from csf.jobs import enqueue
-from enrollments.models import Household
-from orders.models import Order, OrderStatus
 
 
 def look_at_card(method_id: str) -> None:
@@ -39,18 +38,10 @@ def look_at_card(method_id: str) -> None:
 @again_after_deadlock
 @transaction.atomic
 def note_gone(card: Card) -> None:
-    """Whoever has to pay with it by now needs another; the daily job asks for what is due later."""
-    _lock(card)
-    if not Card.objects.filter(pk=card.pk, gone_at=None).update(gone_at=Now()):
-        return
-    paid_by_it = Installment.objects.filter(
-        order__card_agreements__card=card, order__card_agreements__ended_at=None
-    )
-    waiting = paid_by_it.filter(
-        status=InstallmentStatus.RETRY_WAIT, order__status=OrderStatus.CONFIRMED, held_at=None
-    )
-    for installment in waiting:
-        installment.move(InstallmentStatus.NEEDS_CARD, reason=CARD_GONE)
+    """Whoever has to pay with it by now needs another; who has to pay later is told."""
+    lock_family(card)
+    if Card.objects.filter(pk=card.pk, gone_at=None).update(gone_at=Now()):
+        stop_gone(card)
 
 
 @again_after_deadlock
@@ -60,7 +51,7 @@ def note_renewed(card: Card, method: Mapping[str, Any]) -> None:
 
     A bank's refusal for good stays with the number that it refused.
     """
-    _lock(card)
+    lock_family(card)
     card.refresh_from_db()
     columns = card_columns(method)
     if all(getattr(card, name) == value for name, value in columns.items()):
@@ -77,9 +68,3 @@ def note_renewed(card: Card, method: Mapping[str, Any]) -> None:
     if not card.why_not_charged(local_date(timezone.now())):
         try_again_with(card, [InstallmentStatus.NEEDS_CARD])
         enqueue("billing.tasks.sweep_waitlist")
-
-
-def _lock(card: Card) -> None:
-    """The family, then its orders."""
-    Household.objects.select_for_update(no_key=True).get(pk=card.household_id)
-    list(Order.objects.select_for_update(no_key=True).filter(household=card.household_id).order_by("pk"))

@@ -20,6 +20,7 @@ urlpatterns = [
     path("checkout/", views.checkout, name="checkout"),
     path("account/", money_views.account, name="account"),
     path("account/card/", money_views.change_card, name="change_card"),
+    path("account/card/<uuid:public_id>/stop/", money_views.stop_card, name="stop_card"),
     path(
         "account/installments/<uuid:public_id>/pay/",
         money_views.pay_own_installment,

@@ -10,6 +10,7 @@ class EmailKind(models.TextChoices):
     ORDER_PAID = "order_paid", _("Order paid, places confirmed")
     PAYMENT_SUCCESS = "payment_success", _("Payment received")
     PAYMENT_FAILED = "payment_failed", _("Payment failed")
+    CARD_STOPPED = "card_stopped", _("Card no longer charged")
     CARD_NEEDED = "card_needed", _("Another card needed")
     AUTHENTICATION_NEEDED = "authentication_needed", _("Payment to be confirmed")
     INSTALLMENT_REMINDER = "installment_reminder", _("Payment reminder")

@@ -12,6 +12,7 @@ from django.dispatch import receiver
 from billing.models import (
     CancellationStatus,
     CancellationTransition,
+    CardStop,
     ChargeAttemptTransition,
     ClosureLineTransition,
     Credit,
@@ -58,6 +59,12 @@ def charge_moved(instance: ChargeAttemptTransition, created: bool, raw: bool, **
 def installment_moved(instance: InstallmentTransition, created: bool, raw: bool, **kwargs: Any) -> None:
     if created and not raw and (kind := installment_kind(instance)):
         notify(kind, [instance])
+
+
+@receiver(post_save, sender=CardStop, dispatch_uid="notifications.card_stopped")
+def card_stopped(instance: CardStop, created: bool, raw: bool, **kwargs: Any) -> None:
+    if created and not raw:
+        notify(EmailKind.CARD_STOPPED, [instance])
 
 
 @receiver(post_save, sender=Payment, dispatch_uid="notifications.payment_received")

@@ -42,6 +42,7 @@ from notifications.facts.snapshots import (
     cancellation_snapshot,
     card_needed_snapshot,
     card_snapshot,
+    card_stopped_snapshot,
     decline_snapshot,
     enrollment_snapshot,
     expired_snapshot,
@@ -277,6 +278,15 @@ EMAILS: dict[EmailKind, EmailSpec] = {
         delay=_decline_delay,
         priority=3,
         still_true=_still_declined,
+    ),
+    EmailKind.CARD_STOPPED: EmailSpec(
+        recipients=lambda fact: guardians(fact.card.household, and_who=fact.by),
+        family=attrgetter("card.household_id"),
+        snapshot=card_stopped_snapshot,
+        key=lambda fact: f"card_stop:{fact.pk}",
+        accent="orange",
+        is_copy_harmless=True,
+        expires=_in(timedelta(days=7)),
     ),
     EmailKind.CARD_NEEDED: EmailSpec(
         recipients=lambda fact: guardians(fact.installment.order.household),

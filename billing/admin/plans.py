@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 
 from billing.admin.plan_forms import PlanForm, Preview
-from billing.models import Card, CardAgreement, CardUpdate, Consent, PaymentPlan
+from billing.models import Card, CardAgreement, CardStop, CardUpdate, Consent, PaymentPlan
 from csf.admin import ReadOnlyAdmin
 from csf.archive import ArchiveAdmin
 from csf.money import percent_text
@@ -73,6 +73,16 @@ class CardAgreementAdmin(ReadOnlyAdmin):
     list_select_related = ["card", "order", "waitlist_consent__enrollment__child", "agreed_by"]
     search_fields = ["order__number", "card__last4", "card__household__name"]
     ordering = ["-pk"]
+
+
+@admin.register(CardStop)
+class CardStopAdmin(ReadOnlyAdmin):
+    list_display = ["created_at", "card", "reason", "by"]
+    list_filter = ["reason"]
+    list_select_related = ["card", "by"]
+    search_fields = ["card__household__name", "card__last4"]
+    ordering = ["-pk"]
+    fields = ["card", "reason", "by", "created_at", "payments"]
 
 
 @admin.register(CardUpdate)

@@ -1,5 +1,5 @@
 from billing.models.books import BookDifference, ComparedDay, KnownIntent
-from billing.models.cards import Card, CardAgreement, CardUpdate
+from billing.models.cards import Card, CardAgreement, CardStop, CardStopReason, CardUpdate
 from billing.models.changes import (
     Cancellation,
     CancellationStatus,
@@ -35,6 +35,8 @@ __all__ = [
     "CancellationTransition",
     "Card",
     "CardAgreement",
+    "CardStop",
+    "CardStopReason",
     "CardUpdate",
     "ChargeAttempt",
     "ChargeAttemptTransition",

@@ -68,6 +68,10 @@ class Card(models.Model):
     def __str__(self) -> str:
         return f"{self.brand.title() or 'Card'} ending in {self.last4}"
 
+    def is_like(self, other: "Card") -> bool:
+        """As `CardQuerySet.like`, within a family."""
+        return self.pk == other.pk or bool(self.fingerprint and self.fingerprint == other.fingerprint)
+
     def expires_before(self, on: datetime.date) -> bool:
         """A card works to the end of its month."""
         if not self.exp_year or not self.exp_month:
@@ -128,6 +132,31 @@ class CardAgreement(models.Model):
 
     def __str__(self) -> str:
         return f"{self.card} for {self.order or self.waitlist_consent}"
+
+
+class CardStopReason(models.TextChoices):
+    GONE = "gone", "removed at Stripe"
+    WITHDRAWN = "withdrawn", "stopped by the family"
+
+
+class CardStop(models.Model):
+    """That a card is no longer charged for payments that were ahead. Never changed."""
+
+    IS_APPEND_ONLY = True
+
+    card = models.ForeignKey(Card, on_delete=models.PROTECT, related_name="stops")
+    reason = models.CharField(max_length=20, choices=CardStopReason.choices)
+    payments = models.JSONField(
+        help_text="What it was to be charged for: due_on, amount_cents and order_number of each."
+    )
+    by = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.card}: {self.get_reason_display()}"
 
 
 class CardUpdate(models.Model):

@@ -84,6 +84,7 @@ ALWAYS_SENT = [
             EmailKind.AUTHENTICATION_NEEDED,
             EmailKind.OVERDUE_NOTICE,
             EmailKind.CARD_EXPIRING,
+            EmailKind.CARD_STOPPED,
             EmailKind.CARD_NEEDED,
             EmailKind.REFUND_ISSUED,
             EmailKind.REFUND_REJECTED,

@@ -12,6 +12,7 @@ from billing.cards import card_that_pays
 from billing.models import (
     CancellationStatus,
     CancellationTransition,
+    CardStop,
     ChargeAttemptTransition,
     ClosureLineTransition,
     CreditCause,
@@ -72,6 +73,11 @@ def _moved_charge(kind: EmailKind) -> Find:
 def _card_needed(order: Order) -> InstallmentTransition | None:
     rows = InstallmentTransition.objects.filter(installment__order=order)
     return _newest(rows.select_related("installment__order"), lambda fact: bool(installment_kind(fact)))
+
+
+def _card_stopped(order: Order) -> CardStop | None:
+    stops = CardStop.objects.filter(card__agreements__order=order)
+    return stops.order_by("-pk").first()
 
 
 def _cancellation(order: Order) -> CancellationTransition | None:
@@ -142,6 +148,7 @@ FINDS: Mapping[EmailKind, Find] = {
     EmailKind.ORDER_PAID: lambda order: order.payments.order_by("-pk").first(),
     EmailKind.PAYMENT_SUCCESS: lambda order: order.payments.order_by("-pk").first(),
     EmailKind.PAYMENT_FAILED: _moved_charge(EmailKind.PAYMENT_FAILED),
+    EmailKind.CARD_STOPPED: _card_stopped,
     EmailKind.CARD_NEEDED: _card_needed,
     EmailKind.AUTHENTICATION_NEEDED: _moved_charge(EmailKind.AUTHENTICATION_NEEDED),
     EmailKind.INSTALLMENT_REMINDER: _due,

@@ -18,6 +18,7 @@ from billing.links import pay_link_path
 from billing.models import (
     CancellationTransition,
     Card,
+    CardStop,
     ChargeAttempt,
     ChargeAttemptTransition,
     ChargeKind,
@@ -258,6 +259,11 @@ def card_snapshot(fact: ExpiringCard) -> Snapshot:
             for part in fact.missed
         ],
     }
+
+
+def card_stopped_snapshot(fact: CardStop) -> Snapshot:
+    """What the card will not be charged for, and why."""
+    return _card_facts(fact.card) | {"by_family": fact.by_id is not None, "payments": fact.payments}
 
 
 def cancellation_snapshot(fact: CancellationTransition) -> Snapshot:

@@ -218,6 +218,13 @@ def _card(**changes: Any) -> Context:
     )
 
 
+def _stopped(**changes: Any) -> Context:
+    facts = _card(by_family=False)
+    facts["payments"] = facts.pop("missed")
+    del facts["expires"]
+    return facts | changes
+
+
 CLOSED_BECAUSE = "The coach is ill for the rest of the season."
 
 
@@ -323,6 +330,13 @@ SAMPLES: dict[EmailKind, dict[str, Context]] = {
         "invoice_page_hostile": _page_decline(**HOSTILE_FAMILY, reason=HOSTILE),
         "saved_card_huge": _charge_decline(**HUGE),
         "saved_card_hostile": _charge_decline(**HOSTILE_FAMILY, reason=HOSTILE),
+    },
+    EmailKind.CARD_STOPPED: {
+        "minimal": _stopped(first_name="", card_brand="", card_last4="", payments=_stopped()["payments"][:1]),
+        "typical": _stopped(),
+        "by_family": _stopped(by_family=True),
+        "huge": _stopped(first_name=LONG, card_brand="amex", payments=_stopped()["payments"] * 30),
+        "hostile": _stopped(first_name=HOSTILE, card_brand=HOSTILE),
     },
     EmailKind.CARD_NEEDED: {
         "minimal": _installment(**BARE, reason="No card is saved for it."),

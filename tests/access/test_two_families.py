@@ -6,6 +6,7 @@ import pytest
 
 from enrollments.models import Child, Enrollment, GuardianInvitation, Household, User
 from tests.factories import (
+    create_card,
     create_cart,
     create_contact,
     create_course,
@@ -21,6 +22,7 @@ CANARY = "Zanzibar"
 
 WITH_ID = {
     "/account/children/{}/": "child",
+    "/account/card/{}/stop/": "card",
     "/account/orders/{}/": "order",
     "/account/orders/{}/pay/": "order",
     "/account/orders/{}/cancel/": "order",
@@ -67,6 +69,7 @@ def family(name):
         "order": [confirmed.public_id, placed.public_id, cart.public_id],
         "installment": list(placed.installments.values_list("public_id", flat=True)),
         "line": [cart.items.get().public_id],
+        "card": [create_card(confirmed).public_id],
         "enrollment": list(Enrollment.objects.filter(child=child).values_list("public_id", flat=True)),
     }
     return household, enrollment.course, [public_id for kind in ids.values() for public_id in kind]

@@ -1,0 +1,92 @@
+"""A card that is no longer charged although payments are ahead: it is gone at Stripe, or the family has
+stopped its charges. The family is told once, and pays each of them itself or adds another card."""
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from billing.models import (
+    Card,
+    CardAgreement,
+    CardStop,
+    CardStopReason,
+    Installment,
+    InstallmentStatus,
+)
+from billing.models.cards import CARD_GONE
+from csf.contention import again_after_deadlock
+from enrollments.models import Household, User
+from orders.models import Order, OrderStatus
+
+WITHDRAWN = "the family has stopped the charges of its card"
+
+
+@again_after_deadlock
+@transaction.atomic
+def withdraw(card: Card, *, by: User) -> bool:
+    """The family wants the card charged no more, for nothing that it pays. False if it pays nothing, as after
+    a second press of the button."""
+    lock_family(card)
+    same = Card.objects.like(card)
+    if not CardAgreement.objects.current().filter(card__in=same).exists():
+        return False
+    stopped = _paid_by(same)
+    waiting, payments = _waiting(stopped), _ahead(stopped)
+    CardAgreement.objects.current().filter(card__in=same).update(ended_at=Now())
+    _ask_for_another(waiting, reason=WITHDRAWN)
+    _tell(card, payments, reason=CardStopReason.WITHDRAWN, by=by)
+    return True
+
+
+def stop_gone(card: Card) -> None:
+    """Stripe has it no longer: whoever has to pay with it by now needs another. Under the family's lock."""
+    stopped = _paid_by(Card.objects.filter(pk=card.pk))
+    waiting, payments = _waiting(stopped), _ahead(stopped)
+    _ask_for_another(waiting, reason=CARD_GONE)
+    _tell(card, payments, reason=CardStopReason.GONE)
+
+
+def lock_family(card: Card) -> None:
+    """The family, then its orders."""
+    Household.objects.select_for_update(no_key=True).get(pk=card.household_id)
+    list(Order.objects.select_for_update(no_key=True).filter(household=card.household_id).order_by("pk"))
+
+
+def _paid_by(cards: QuerySet[Card]) -> QuerySet[Installment]:
+    return Installment.objects.filter(
+        order__card_agreements__card__in=cards,
+        order__card_agreements__ended_at=None,
+        order__status=OrderStatus.CONFIRMED,
+        held_at=None,
+    )
+
+
+def _waiting(stopped: QuerySet[Installment]) -> list[Installment]:
+    return list(stopped.filter(status=InstallmentStatus.RETRY_WAIT))
+
+
+def _ahead(stopped: QuerySet[Installment]) -> list[Installment]:
+    """What would be charged by itself when it is due."""
+    ahead = stopped.filter(
+        status=InstallmentStatus.SCHEDULED, consent__isnull=False, order__charges_paused_at=None
+    )
+    return list(ahead.select_related("order").order_by("due_on", "pk"))
+
+
+def _ask_for_another(waiting: list[Installment], *, reason: str) -> None:
+    for installment in waiting:
+        installment.move(InstallmentStatus.NEEDS_CARD, reason=reason)
+
+
+def _tell(card: Card, payments: list[Installment], *, reason: CardStopReason, by: User | None = None) -> None:
+    """The email hangs on this row; nothing is said if nothing is ahead."""
+    if payments:
+        told = [
+            {
+                "due_on": part.due_on.isoformat(),
+                "amount_cents": part.amount_cents,
+                "order_number": part.order.number,
+            }
+            for part in payments
+        ]
+        CardStop.objects.create(card=card, reason=reason, payments=told, by=by)
