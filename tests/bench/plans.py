@@ -45,11 +45,10 @@ APART = 10_000_000  # between the ids of two copies
 
 def create_plans(count: int, *, due_on: datetime.date) -> None:
     """That many confirmed orders of two classes, one family each, whose second of three parts is due then."""
-    plan, _ = PaymentPlan.objects.get_or_create(name="Three parts", parts=PARTS)
     for start in range(0, count, CHUNK):
         families = rows.create_families(min(CHUNK, count - start))
         courses = rows.create_courses(2 * (len(families) // CAPACITY + 1), capacity=CAPACITY)
-        _create_orders(families, courses, plan, due_on)
+        create_orders(families, courses, due_on=due_on)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")  # autovacuum would have, long before
 
@@ -79,9 +78,11 @@ def _copied(field: Any) -> str:
     return f"copy || '-' || {column}" if field.name in UNIQUE_TEXTS else column
 
 
-def _create_orders(
-    guardians: Sequence[User], courses: Sequence[Course], plan: PaymentPlan, due_on: datetime.date
-) -> None:
+def create_orders(
+    guardians: Sequence[User], courses: Sequence[Course], *, due_on: datetime.date
+) -> list[Order]:
+    """One for each guardian, whose first child takes two of the classes, two for each CAPACITY guardians."""
+    plan, _ = PaymentPlan.objects.get_or_create(name="Three parts", parts=PARTS)
     orders = Order.objects.bulk_create([_order(guardian) for guardian in guardians])
     children = rows.children_by_household(guardians)
     lines = [
@@ -117,6 +118,7 @@ def _create_orders(
     CardAgreement.objects.bulk_create(
         [_agreement(order, card) for order, card in zip(orders, cards, strict=True)]
     )
+    return orders
 
 
 def _order(guardian: User) -> Order:

@@ -1,13 +1,14 @@
 """Rows in bulk, as the product would have written them one by one."""
 
 import datetime
+from collections import Counter
 from collections.abc import Sequence
 
 from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.utils import timezone
 
-from billing.models import Installment
+from billing.models import Installment, InstallmentStatus, Payment
 from csf.dates import local_date
 from enrollments.models import (
     Child,
@@ -146,6 +147,39 @@ def create_orders(guardians: Sequence[User], courses: Sequence[Course]) -> list[
         ],
         batch_size=BATCH,
     )
+
+
+def pay_orders(orders: Sequence[Order]) -> None:
+    """As if each of these was paid in full: with its payment, and a seat for each line."""
+    now = timezone.now()
+    Order.objects.filter(pk__in=[order.pk for order in orders]).update(status=OrderStatus.CONFIRMED)
+    parts = Installment.objects.filter(order__in=orders)
+    parts.update(status=InstallmentStatus.PAID)
+    Payment.objects.bulk_create(
+        [
+            Payment(
+                order_id=part.order_id,
+                installment=part,
+                amount_cents=part.amount_cents,
+                currency=settings.CURRENCY,
+                stripe_payment_intent_id=f"pi_bench{part.pk}",
+                received_at=now,
+            )
+            for part in parts
+        ],
+        batch_size=BATCH,
+    )
+    lines, taken = list(OrderItem.objects.filter(order__in=orders)), Counter[int]()
+    for line in lines:
+        taken[line.course_id] += 1
+        line.enrollment = Enrollment(
+            child_id=line.child_id,
+            course_id=line.course_id,
+            status=EnrollmentStatus.ACTIVE,
+            seat_number=taken[line.course_id],
+        )
+    Enrollment.objects.bulk_create([line.enrollment for line in lines if line.enrollment], batch_size=BATCH)
+    OrderItem.objects.bulk_update(lines, ["enrollment"], batch_size=BATCH)
 
 
 def children_by_household(guardians: Sequence[User]) -> dict[int, list[Child]]:

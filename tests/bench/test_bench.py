@@ -13,11 +13,11 @@ THROUGHPUT = {"n", "seconds", "per_second", "cpu_s_per_1000", "db_cpu_s_per_1000
 PERCENTILES = {"p50_ms", "p95_ms"}
 SENT = THROUGHPUT | {"lost", "twice"}
 STATEMENTS = {"statements", "statements_per_1000"}
-PAGE = {"n", "queries", "is_constant"} | PERCENTILES
+PAGE = {"n", "queries", "is_constant", "cpu_ms"} | PERCENTILES
 EXPECTED = {
     "emails": dict.fromkeys(["0ms", "20ms", "100ms"], SENT | {"sendgrid_cpu_s_per_1000"}),
     "webhooks": {"accept": SENT | PERCENTILES, "settle": SENT},
-    "pages": dict.fromkeys(["catalog", "class", "account", "order", "cart"], PAGE)
+    "pages": dict.fromkeys(["catalog", "class", "account", "order", "order in parts", "cart"], PAGE)
     | {"checkout": THROUGHPUT | PERCENTILES | {"statements"}},
     "reminders": dict.fromkeys(["20", "20 again", "200", "200 again"], SENT | STATEMENTS),
     "charges": {
