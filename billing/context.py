@@ -1,20 +1,13 @@
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
-from billing.held import HeldOrder, confirming, held_orders
-from enrollments.families import guardian
+from billing.held import HeldOrder, OpenOrders, open_orders
 
 
-def held(request: HttpRequest) -> dict[str, Any]:
-    """The family's orders that wait for their payment; looked up only where a page shows them."""
-
-    def find() -> list[HeldOrder]:
-        parent = guardian(request)
-        if parent is None or parent.household is None:
-            return []
-        return held_orders(parent.household, confirming=confirming(request), now=timezone.now())
-
-    return {"held_orders": SimpleLazyObject(find)}
+def family_orders(request: HttpRequest) -> dict[str, Callable[[], int | Sequence[HeldOrder]]]:
+    """The size of the family's cart, and its orders that wait for their payment; looked up once, and only
+    where a page shows one of them."""
+    found: OpenOrders = SimpleLazyObject(lambda: open_orders(request))  # type: ignore[assignment] # stands for it
+    return {"cart_size": lambda: found.cart_size, "held_orders": lambda: found.held}

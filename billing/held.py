@@ -1,17 +1,17 @@
-"""Orders that hold their places while they wait for a payment: what every page of the family says of them."""
+"""What every page of a family says about its orders: how much is in the cart, and which orders hold their
+places while they wait for a payment."""
 
-import datetime
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
-from django.db.models import Exists, OuterRef, Subquery
 from django.http import HttpRequest
 from django.utils import timezone
 
-from billing.models import ChargeAttempt, Installment
-from billing.models.charges import OPEN_CHARGE
-from enrollments.models import Household
+from billing.models import Installment
+from billing.models.charges import ON_STRIPES_PAGES, OPEN_CHARGE
+from enrollments.families import guardian
 from orders.models import Order, OrderStatus
 
 CONFIRMING = timedelta(minutes=5)
@@ -35,27 +35,58 @@ class HeldOrder:
         return not self.is_charged and not self.is_confirming
 
 
-def held_orders(
-    household: Household, *, confirming: Collection[str], now: datetime.datetime
-) -> list[HeldOrder]:
-    """The family's unpaid orders, the one that ends first before the others, in one statement. `confirming`
-    are the public ids of those whose payment page the family came back from."""
-    first = Installment.objects.filter(order=OuterRef("pk"), number=1)
-    asked = ChargeAttempt.objects.on_saved_cards().filter(
-        installment__order=OuterRef("pk"), status__in=OPEN_CHARGE
+@dataclass(frozen=True)
+class OpenOrders:
+    """`cart_size` is the number of lines in the cart; of the held orders, the one that ends first comes
+    first."""
+
+    cart_size: int = 0
+    held: Sequence[HeldOrder] = ()
+
+
+_OPEN_ORDERS = """
+SELECT o.*,
+       first_part.amount_cents AS due_cents,
+       (SELECT count(*) FROM orders_orderitem line WHERE line.order_id = o.id) AS size,
+       EXISTS (
+           SELECT FROM billing_chargeattempt attempt
+           JOIN billing_installment part ON part.id = attempt.installment_id
+           WHERE part.order_id = o.id AND attempt.status = ANY(%(open)s) AND attempt.kind <> ALL(%(on_pages)s)
+       ) AS is_charged
+FROM orders_order o
+LEFT JOIN billing_installment first_part ON first_part.order_id = o.id AND first_part.number = 1
+WHERE o.household_id = %(household)s AND o.status = ANY(%(statuses)s)
+ORDER BY o.held_until, o.id
+"""
+
+
+def open_orders(request: HttpRequest) -> OpenOrders:
+    """Those of the parent who is signed in, in one statement."""
+    parent = guardian(request)
+    if parent is None:
+        return OpenOrders()
+    values = {
+        "household": parent.household_id,
+        "statuses": [OrderStatus.DRAFT.value, OrderStatus.PLACED.value],
+        "open": [status.value for status in OPEN_CHARGE],
+        "on_pages": [kind.value for kind in ON_STRIPES_PAGES],
+    }
+    rows: Sequence[Any] = list(Order.objects.raw(_OPEN_ORDERS, values))
+    returned, now = confirming(request), timezone.now()
+    return OpenOrders(
+        cart_size=sum(row.size for row in rows if row.status == OrderStatus.DRAFT),
+        held=[
+            HeldOrder(
+                order=row,
+                due_cents=row.due_cents,
+                is_charged=row.is_charged,
+                is_confirming=str(row.public_id) in returned,
+                is_over=row.held_until is not None and row.held_until <= now,
+            )
+            for row in rows
+            if row.status == OrderStatus.PLACED
+        ],
     )
-    unpaid = household.orders.filter(status=OrderStatus.PLACED).order_by("held_until", "pk")
-    rows = unpaid.annotate(due_cents=Subquery(first.values("amount_cents")), is_charged=Exists(asked))
-    return [
-        HeldOrder(
-            order=order,
-            due_cents=order.due_cents,  # type: ignore[attr-defined] # annotated
-            is_charged=order.is_charged,  # type: ignore[attr-defined] # annotated
-            is_confirming=str(order.public_id) in confirming,
-            is_over=order.held_until is not None and order.held_until <= now,
-        )
-        for order in rows
-    ]
 
 
 def note_return(request: HttpRequest, thing: Order | Installment) -> None:

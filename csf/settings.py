@@ -141,8 +141,8 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "csf.context.school",
-                "orders.context.cart",
-                "billing.context.held",
+                "orders.context.discounts",
+                "billing.context.family_orders",
                 "notifications.choices.banner.unreachable",
             ],
             "builtins": ["csf.templatetags.csf_format"],
@@ -189,7 +189,7 @@ STORAGES = {
 # --- People and sign-in -------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "enrollments.User"
-AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTHENTICATION_BACKENDS = ["enrollments.backend.FamilyBackend"]
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
