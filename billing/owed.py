@@ -6,10 +6,9 @@ already and goes back: to where it came from, or as credit.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from django.conf import settings
-from django.db.models import F, OuterRef, QuerySet, Subquery, Sum
+from django.db.models import F, OuterRef, Subquery, Sum
 from django.db.models.functions import Coalesce
 
 from billing.models import (
@@ -23,7 +22,7 @@ from billing.models import (
 )
 from billing.models.money import CHARGEABLE
 from enrollments.models import User
-from orders.models import Order, OrderQuerySet
+from orders.models import Order
 
 CREDITED = [CreditCause.CANCELLATION, CreditCause.TRANSFER, CreditCause.SESSION]
 
@@ -99,19 +98,6 @@ def kept_cents(order: Order) -> int:
     spent_cents = -credits_.filter(cause__in=[CreditCause.SPENT, CreditCause.RETURNED]).balance_cents()
     given_cents = credits_.filter(cause__in=CREDITED).balance_cents()
     return max(sum(cents for _, cents in refundable(order)) + spent_cents - given_cents, 0)
-
-
-def with_money_kept(orders: OrderQuerySet) -> OrderQuerySet:
-    """Those of these orders for which `kept_cents` is above zero."""
-    moved = Credit.objects.filter(cause__in=[CreditCause.SPENT, CreditCause.RETURNED, *CREDITED])
-    kept = _sum_of(Payment.objects.all()) - _sum_of(Refund.objects.counted()) - _sum_of(moved)
-    return orders.alias(kept=kept).filter(kept__gt=0)
-
-
-def _sum_of(rows: QuerySet[Any]) -> Coalesce:
-    """The cents of these rows of an order, as an annotation."""
-    sums = rows.filter(order=OuterRef("pk")).order_by().values("order").annotate(sum=Sum("amount_cents"))
-    return Coalesce(Subquery(sums.values("sum")), 0)
 
 
 def _counted() -> Coalesce:

@@ -1,27 +1,57 @@
 """Which children make the places of their brothers and sisters cheaper."""
 
 import datetime
+from typing import Any
 
-from billing.models import InstallmentStatus
-from billing.owed import with_money_kept
-from enrollments.models import Course, EnrollmentStatus
-from orders.models import Order, OrderItem
+from django.db import connection
 
-IN_CLASS = [EnrollmentStatus.ACTIVE, EnrollmentStatus.LENDING]
+from billing.models import CreditCause
+from billing.models.refunds import COUNTED
+from billing.owed import CREDITED
+from enrollments.models import EnrollmentStatus
+
+# The sums are those of `billing.owed.kept_cents`; when a class has ended, `Course.has_ended` says.
+_PAID_CHILDREN = """
+SELECT line.child_id
+FROM orders_orderitem line
+JOIN orders_order o ON o.id = line.order_id
+JOIN enrollments_enrollment place ON place.id = line.enrollment_id
+JOIN enrollments_course course ON course.id = line.course_id
+LEFT JOIN orders_orderitem moved_from ON moved_from.id = line.moved_from_id
+LEFT JOIN billing_transfer move ON move.joined_id = place.id
+LEFT JOIN billing_installment difference ON difference.id = move.installment_id
+WHERE o.household_id = %(household)s
+    AND line.net_cents > 0
+    AND place.status = ANY(%(in_class)s)
+    AND (moved_from.net_cents IS DISTINCT FROM 0 OR difference.status = 'paid')
+    AND %(on)s <= coalesce(
+        (SELECT max(held_on) FROM enrollments_coursesession
+         WHERE course_id = course.id AND cancelled_at IS NULL),
+        course.ends_on
+    )
+    AND 0 < (SELECT coalesce(sum(amount_cents), 0) FROM billing_payment WHERE order_id = o.id)
+        - (SELECT coalesce(sum(amount_cents), 0) FROM billing_refund
+           WHERE order_id = o.id AND status = ANY(%(refunded)s))
+        - (SELECT coalesce(sum(amount_cents), 0) FROM billing_credit
+           WHERE order_id = o.id AND cause = ANY(%(as_credit)s))
+ORDER BY place.id
+"""
 
 
 def paid_children(household_id: int, *, on: datetime.date) -> list[int]:
     """The ids of a family's children who count for the sibling discount, by their first place that counts.
 
     A place counts if it costs something, the family has paid a part of its order and has not got all of that
-    back, and its class has not ended. So neither a held place nor a free class makes another one cheaper.
+    back, and its class has not ended. So neither a held place nor a free class makes another one cheaper, and
+    a move from a free class does once its price is paid.
     """
-    lines = OrderItem.objects.filter(
-        net_cents__gt=0, enrollment__status__in=IN_CLASS, course__in=Course.objects.current(on)
-    )
-    paid = with_money_kept(Order.objects.filter(household=household_id))
-    unpaid_move = OrderItem.objects.filter(moved_from__net_cents=0).exclude(
-        enrollment__transfer_here__installment__status=InstallmentStatus.PAID
-    )
-    counted = lines.filter(order__in=paid).exclude(pk__in=unpaid_move)
-    return list(dict.fromkeys(counted.order_by("enrollment_id").values_list("child_id", flat=True)))
+    values: dict[str, Any] = {
+        "household": household_id,
+        "on": on,
+        "in_class": [EnrollmentStatus.ACTIVE.value, EnrollmentStatus.LENDING.value],
+        "refunded": [status.value for status in COUNTED],
+        "as_credit": [cause.value for cause in (CreditCause.SPENT, CreditCause.RETURNED, *CREDITED)],
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_PAID_CHILDREN, values)
+        return list(dict.fromkeys(child_id for (child_id,) in cursor))
