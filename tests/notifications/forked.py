@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 from tests.conftest import ROOT
+from tests.waiting import PATIENCE_S
 
 PROGRAM = """
 import os, sys, time, django
@@ -58,5 +59,5 @@ class Forked:
         if self.child:
             self.kill()
         self.process.stdin.close()
-        self.process.wait(30)
+        self.process.wait(PATIENCE_S)
         self.process.stdout.close()
