@@ -36,7 +36,7 @@ class Shop:
         self.server = server
 
     def pay(self, page, card=VISA):
-        answer = requests.post(page, data={"card": card}, allow_redirects=False, timeout=10)
+        answer = requests.post(page, data={"card": card}, allow_redirects=False, timeout=60)
         assert answer.status_code == (402 if card == NO_MONEY else 303), answer.text
         return answer.headers.get("Location", "")
 
@@ -50,7 +50,7 @@ class Shop:
                 f"{self.server.url}/v1/events",
                 params={"limit": 100} | after,
                 headers={"Authorization": f"Bearer {settings.STRIPE_SECRET_KEY}"},
-                timeout=10,
+                timeout=60,
             ).json()
             found += page["data"]
             more = page["has_more"]
@@ -165,7 +165,7 @@ def run_days(installment, days=30):
 def at_stripe(shop, method, path, **data):
     """What somebody does in Stripe's dashboard."""
     headers = {"Authorization": f"Bearer {settings.STRIPE_SECRET_KEY}"}
-    answer = requests.request(method, f"{shop.server.url}{path}", data=data, headers=headers, timeout=10)
+    answer = requests.request(method, f"{shop.server.url}{path}", data=data, headers=headers, timeout=60)
     assert answer.status_code == 200, answer.text
     return answer.json()
 

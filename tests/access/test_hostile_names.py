@@ -80,7 +80,7 @@ def buy(client, shop, *courses):
     order = household.orders.carts().get()
     page = client.post("/checkout/", {"order": str(order.public_id)})
     assert page.url.startswith(shop.server.url), page.url
-    shown = requests.get(page.url, timeout=10)
+    shown = requests.get(page.url, timeout=60)
     assert_shown_as_text(shown.text)
     yield client.get(order.get_absolute_url())
     shop.pay(page.url)

@@ -300,7 +300,7 @@ def test_an_open_invoice_is_void_before_the_money_is_settled(shop):
     assert figures(done) == ("settled", 7200, 7200, 0)
     part.refresh_from_db()
     assert gateway.retrieve_invoice(part.stripe_invoice_id)["status"] == "void"
-    requests.post(page, data={"card": VISA}, timeout=10)  # the parent's tab was still open
+    requests.post(page, data={"card": VISA}, timeout=60)  # the parent's tab was still open
     assert money_moved(shop, part) == []
     assert violations() == []
 

@@ -75,7 +75,7 @@ def test_from_the_account_to_stripe_and_back_to_a_page_that_says_it_is_paid(shop
     page = client.post(f"/account/installments/{part.public_id}/pay/").url
     assert page == client.post(f"/account/installments/{part.public_id}/pay/").url
     assert "Being paid" in words(client.get("/account/"))
-    paid = requests.post(page, data={"card": VISA}, timeout=10, allow_redirects=False)
+    paid = requests.post(page, data={"card": VISA}, timeout=60, allow_redirects=False)
     back = paid.headers["Location"].partition("//")[2].partition("/")[2]
 
     waiting = client.get(f"/{back}")
@@ -161,7 +161,7 @@ def test_the_page_of_the_invoice_is_closed_before_this_one_opens(shop, part):
     tab = invoice_tab(part)
     page = page_of(part)
 
-    requests.post(tab, data={"card": VISA}, timeout=10)
+    requests.post(tab, data={"card": VISA}, timeout=60)
     assert taken(shop) == []
     shop.pay(page)
     hear(shop, *EVENTS)

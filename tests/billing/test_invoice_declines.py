@@ -58,7 +58,7 @@ def page_of(installment):
 
 
 def declined(page, **form):
-    assert requests.post(page, data=form, allow_redirects=False, timeout=10).status_code == 402
+    assert requests.post(page, data=form, allow_redirects=False, timeout=60).status_code == 402
 
 
 def decline_on_page(installment, card=NO_MONEY):

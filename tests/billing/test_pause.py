@@ -22,7 +22,7 @@ def test_a_dispute_stops_the_charges_and_staff_let_them_go_on(shop, client):
     installment = order_with_plan(shop)
     order = installment.order
     charge = order.payments.get().stripe_charge_id
-    answer = requests.post(f"{shop.server.url}/_disputes", json={"charge": charge}, timeout=10)
+    answer = requests.post(f"{shop.server.url}/_disputes", json={"charge": charge}, timeout=60)
     assert answer.ok, answer.text
     hear(shop, "charge.dispute.created")
     assert reasons(installment) == ["the charges of this order are paused"]

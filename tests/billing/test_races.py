@@ -234,7 +234,7 @@ def save_another(shop, installment):
             "Stripe-Version": settings.STRIPE_API_VERSION,
             "Idempotency-Key": f"pm:{installment.public_id}",
         },
-        timeout=10,
+        timeout=60,
     ).json()
     assert "id" in answer, answer
     metadata = {
@@ -434,7 +434,7 @@ def test_cash_closes_the_page_that_the_parent_still_has_open(shop, staff, monkey
         monkeypatch.setattr(installments, "_void", lambda installment: None)
 
     ACTS["cash"](fresh(installment), staff)
-    requests.post(page, data={"card": "4242424242424242"}, allow_redirects=False, timeout=10)
+    requests.post(page, data={"card": "4242424242424242"}, allow_redirects=False, timeout=60)
 
     assert len(money_moved(shop, installment)) == money
 

@@ -32,7 +32,7 @@ def api(shop, method, path, **data):
         f"{shop.server.url}{path}",
         data=data,
         headers={"Authorization": f"Bearer {settings.STRIPE_SECRET_KEY}"},
-        timeout=10,
+        timeout=60,
     )
     assert answer.status_code == 200, answer.text
     return answer.json()

@@ -157,7 +157,7 @@ def family(site):
     football, swim, dance, clay = (Course.objects.get(slug=slug) for slug in slugs)
     paid = create_order(household=household, courses=[football, swim])
     payment = payment_page(order=paid, by=parent, now=now)
-    requests.post(payment, data={"card": VISA}, timeout=10).raise_for_status()
+    requests.post(payment, data={"card": VISA}, timeout=60).raise_for_status()
     ended = create_order(household=household, courses=[dance])
     end_unpaid_order(order=ended, to=OrderStatus.CANCELLED, by=parent, reason="changed plans")
     placed = create_cart(household=household, courses=[dance])
@@ -188,7 +188,7 @@ def order_in_parts(parent, plan, card):
     order = create_cart(household=parent.household)
     place_order(order=order, by=parent, now=timezone.now(), plan=plan)
     page = payment_page(order=order, by=parent, now=timezone.now())
-    requests.post(page, data={"card": card}, timeout=10).raise_for_status()
+    requests.post(page, data={"card": card}, timeout=60).raise_for_status()
     wait_until(lambda: Card.objects.filter(agreements__order=order).exists())
     return order
 

@@ -379,7 +379,7 @@ def test_the_provider_gets_the_email_and_its_files(committed_db, mail_server):
 
     drain()
 
-    sent = {mail["kind"]: mail for mail in requests.get(f"{mail_server.url}/_messages", timeout=10).json()}
+    sent = {mail["kind"]: mail for mail in requests.get(f"{mail_server.url}/_messages", timeout=60).json()}
     assert [file["filename"] for file in sent["class_moved"]["attachments"]] == ["class.ics"]
 
 

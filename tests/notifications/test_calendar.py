@@ -491,7 +491,7 @@ def test_the_provider_gets_the_file(committed_db, mail_server):
 
     drain()
 
-    mails = requests.get(f"{mail_server.url}/_messages", timeout=10).json()
+    mails = requests.get(f"{mail_server.url}/_messages", timeout=60).json()
     files = {mail["kind"]: mail["attachments"] for mail in mails}
     (file,) = files["enrollment_confirmation"]
     assert file["filename"] == "class.ics"

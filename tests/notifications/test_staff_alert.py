@@ -275,7 +275,7 @@ def test_the_schedule_writes_it_and_the_outbox_sends_it(committed_db, mail_serve
     drain()
 
     assert jobs.JOBS["watch_alerts"] == ("notifications.tasks.watch_alerts", "*/2 * * * *")
-    (sent,) = requests.get(f"{mail_server.url}/_messages", timeout=10).json()
+    (sent,) = requests.get(f"{mail_server.url}/_messages", timeout=60).json()
     assert sent["kind"] == "staff_alert"
     assert digests().get().status == "sent"
     assert StaffTask.objects.get().emailed_at

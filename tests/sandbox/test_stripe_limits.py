@@ -57,7 +57,7 @@ def test_the_stand_in_keeps_what_stripe_publishes(stripe_server, path, params, p
         f"{stripe_server.url}/v1/{path}",
         data=params,
         headers={"Authorization": f"Bearer {django_settings.STRIPE_SECRET_KEY}"},
-        timeout=10,
+        timeout=60,
     )
 
     error = answer.json()["error"]
