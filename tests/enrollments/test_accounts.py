@@ -17,7 +17,9 @@ from django.urls import reverse
 from enrollments.accounts import SignupForm
 from enrollments.forms import one_line
 from enrollments.models import Household, User
+from notifications.kinds import EmailKind
 from notifications.models import EmailMessage
+from notifications.render import render
 from orders.models import OrderStatus
 from tests.factories import (
     create_cart,
@@ -120,6 +122,38 @@ def test_two_sign_ups_at_once_make_one_account(client, monkeypatch, parent):
     assert page["Location"] == CONFIRM
     assert (User.objects.filter(email=parent.email).count(), Household.objects.count()) == (1, 1)
     assert EmailMessage.objects.get().facts["event"] == "account_already_exists"
+
+
+def test_who_signs_up_twice_comes_from_the_email_to_the_sign_in_page(client, parent):
+    """The browser waits for a code that was never sent, and shows that page wherever one signs in."""
+    client.post("/account/signup/", NEW | {"email": parent.email})
+    assert client.get("/account/login/")["Location"].startswith(CONFIRM)
+    email = EmailMessage.objects.get()
+    [path] = re.findall(r"https?://[^/]+(/account/\S+)", render(EmailKind(email.kind), email.facts).text)
+
+    page = client.get(path, follow=True)
+
+    assert page.redirect_chain == [("/account/login/", 302)]
+    signed_in = client.post("/account/login/", {"login": parent.email, "password": PASSWORD})
+    assert signed_in["Location"] == "/"
+
+
+def test_the_page_for_a_code_leads_to_another_address(client):
+    client.post("/account/signup/", NEW | {"email": "mistypd@example.org"})
+
+    page = client.get(CONFIRM)
+
+    assert page.content.decode().count(reverse("start_again")) == 2
+    assert client.get(reverse("start_again"))["Location"] == "/account/login/"
+    assert client.get("/account/signup/").status_code == 200
+
+
+def test_starting_again_signs_nobody_out(client, parent):
+    client.force_login(parent)
+
+    client.get(reverse("start_again"))
+
+    assert client.get("/account/children/").status_code == 200
 
 
 @pytest.mark.parametrize(
