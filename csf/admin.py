@@ -21,6 +21,7 @@ from unfold.admin import ModelAdmin as UnfoldModelAdmin
 from csf.form_fields import field_for_hundredths
 from csf.models import Canary, Instance, JobRun, StaffTask
 from csf.money import money_text, percent_text
+from csf.staff_tasks import subjects_in_words
 from csf.state import StatefulModel
 from csf.strict_lists import StrictChangeList, allowed_lookups
 from csf.templatetags.csf_format import moment
@@ -385,8 +386,16 @@ class StaffTaskAdmin(ReadOnlyAdmin):
     def row_action(self, request: HttpRequest, obj: StaffTask) -> str | None:
         return None if obj.closed_at else "close"
 
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        changelist = super().get_changelist_instance(request)
+        words = subjects_in_words(changelist.result_list)
+        for task in changelist.result_list:
+            task.subject_in_words = words[task.pk]
+        return changelist
+
     @admin.display(description="about")
     def about(self, task: StaffTask) -> SafeString:
+        text = getattr(task, "subject_in_words", "") or subjects_in_words([task])[task.pk]
         label, _, filters = task.subject.partition("?")
         label, _, key = label.partition(":")
         page = f"admin:{label.replace('.', '_')}"
@@ -397,14 +406,14 @@ class StaffTaskAdmin(ReadOnlyAdmin):
                 else reverse(f"{page}_change", args=[key])
             )
         except NoReverseMatch:
-            return format_html("{}", task.subject)
-        return format_html('<a class="text-link" href="{}">{}</a>', url, task.subject)
+            return format_html("{}", text)
+        return format_html('<a class="text-link" href="{}">{}</a>', url, text)
 
     @admin.display(description="state", ordering="closed_at")
     def state(self, task: StaffTask) -> SafeString:
         return badge("placed", "closed") if task.closed_at else badge("needs_card", "open")
 
-    @admin.action(description="Close, decided", permissions=["close"])
+    @admin.action(description="Mark as decided", permissions=["close"])
     def close(self, request: HttpRequest, queryset: Any) -> None:
         closed = queryset.close(by=request.user)
         messages.success(request, f"Tasks closed: {closed}.")

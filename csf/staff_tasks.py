@@ -4,7 +4,7 @@ An app declares its kinds in its own `staff_tasks`, with the rows for which the 
 """
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -49,6 +49,29 @@ def close_settled() -> int:
         settled += [task for key, task in tasks.items() if key not in {str(pk) for pk in left}]
     over = StaffTask.objects.open().filter(pk__in=settled)
     return over.update(closed_at=Now(), closed_because="Its cause is gone.")
+
+
+def subjects_in_words(tasks: Iterable[StaffTask]) -> dict[int, str]:
+    """What each task is about, for people, by the task's id; a row that is gone is named by what is stored.
+
+    One statement for each model.
+    """
+    words: dict[int, str] = {}
+    one_row: defaultdict[str, dict[int, str]] = defaultdict(dict)
+    for task in tasks:
+        label, _, filters = task.subject.partition("?")
+        if filters:
+            chosen = ", ".join(value.replace("_", " ") for _, value in parse_qsl(filters))
+            words[task.pk] = f"{apps.get_model(label)._meta.verbose_name_plural}: {chosen}"
+        else:
+            label, _, key = label.partition(":")
+            one_row[label][task.pk] = key
+            words[task.pk] = task.subject
+    for label, keys in one_row.items():
+        rows = apps.get_model(label)._base_manager.select_related().filter(pk__in=keys.values())
+        texts = {str(row.pk): str(row) for row in rows}
+        words |= {task: texts[key] for task, key in keys.items() if key in texts}
+    return words
 
 
 def _any_left(subject: str) -> bool:

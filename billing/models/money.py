@@ -9,6 +9,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from billing.models.plans import Consent
+from csf.money import money_text
 from csf.state import StatefulModel, TransitionRow, edges, transition
 from enrollments.models import Household, User
 from orders.models import Order, OrderStatus
@@ -279,7 +280,7 @@ class Payment(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.stripe_payment_intent_id or self.stripe_invoice_id or self.method} for {self.order}"
+        return f"{money_text(self.amount_cents)} for {self.order}"
 
     @property
     def how(self) -> str:

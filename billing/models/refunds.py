@@ -8,6 +8,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext
 
 from billing.models.money import Payment
+from csf.money import money_text
 from csf.state import StatefulModel, TransitionRow, edges, transition
 from enrollments.models import User
 from orders.models import Order
@@ -158,7 +159,7 @@ class Refund(StatefulModel):
         ]
 
     def __str__(self) -> str:
-        return f"Refund of {self.payment}"
+        return f"Refund of {money_text(self.amount_cents)} for {self.order}"
 
     @property
     def way_back(self) -> str:

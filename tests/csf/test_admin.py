@@ -611,7 +611,7 @@ def test_closing_a_task_stamps_who_and_when_once(staff):
     StaffTask.open(StaffTask.Kind.EVENT_PARKED, create_event())
     task = StaffTask.objects.get()
     button = {"action": "close", "_selected_action": [task.pk], "index": "0"}
-    assert "Close, decided" in staff.get(page_of(StaffTask, "change", task.pk)).content.decode()
+    assert "Mark as decided" in staff.get(page_of(StaffTask, "change", task.pk)).content.decode()
 
     staff.post(page_of(StaffTask, "changelist"), button)
     task.refresh_from_db()

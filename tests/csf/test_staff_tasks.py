@@ -19,7 +19,7 @@ from billing.models import (
     StripeEvent,
 )
 from csf.models import Breaker, JobRun, StaffTask
-from csf.staff_tasks import BY_A_PERSON, close_settled, kinds
+from csf.staff_tasks import BY_A_PERSON, close_settled, kinds, subjects_in_words
 from enrollments.models import User
 from notifications.kinds import EmailKind
 from notifications.models import DrainSignal, EmailMessage, Suppression
@@ -238,3 +238,26 @@ def test_the_sweep_takes_few_statements_whatever_there_is(django_assert_max_num_
 
     with django_assert_max_num_queries(4):
         assert close_settled() == 0
+
+
+def test_the_list_names_what_a_task_is_about_in_one_statement_a_model(client, django_assert_num_queries):
+    client.force_login(create_staff())
+    refunds, orders = [refund("requested") for _ in range(3)], [create_order() for _ in range(3)]
+    for row in [*refunds, *orders]:
+        StaffTask.open(Kind.REFUND_TO_APPROVE, row)
+    gone = event()
+    StaffTask.open(Kind.EVENT_PARKED, gone)
+    gone.delete()
+    EmailMessage.tell_failed("payment_success", "TemplateDoesNotExist")
+    tasks = list(StaffTask.objects.order_by("pk"))
+
+    with django_assert_num_queries(3):
+        words = list(subjects_in_words(tasks).values())
+
+    assert sorted(words) == sorted(
+        [f"Refund of $1.00 for Order {row.order.number}" for row in refunds]
+        + [f"Order {row.number}" for row in orders]
+        + [tasks[6].subject, "email messages: payment success, failed"]
+    )
+    page = client.get(reverse("admin:csf_stafftask_changelist")).content.decode()
+    assert all(text in page for text in words)
