@@ -65,7 +65,6 @@ MENU: list[tuple[str, list[tuple[str, str, str]]]] = [
     (
         "Operations",
         [
-            ("csf.stafftask", "Staff tasks", "task_alt"),
             ("notifications.alert", "Alerts", "notifications_active"),
             ("billing.stripeevent", "Stripe events", "webhook"),
             ("django_q.schedule", "Schedules", "schedule"),
@@ -74,6 +73,7 @@ MENU: list[tuple[str, list[tuple[str, str, str]]]] = [
         ],
     ),
 ]
+TASKS = ("csf.stafftask", "Staff tasks", "task_alt")
 FOUND = ["enrollments.household", "enrollments.child", "enrollments.course", "orders.order"]
 FOUND_AT_MOST = 8  # of each model: a search box is for going somewhere, the lists are for looking through
 
@@ -141,7 +141,8 @@ def menu(request: HttpRequest) -> list[dict[str, Any]]:
         {"title": title, "items": _page_entries(request, title) + _entries(request, entries)}
         for title, entries in MENU
     ]
-    return [{"items": [start]}, *(group for group in groups if group["items"])]
+    first = [start, *_entries(request, [TASKS])]
+    return [{"items": first}, *(group for group in groups if group["items"])]
 
 
 def _page_entries(request: HttpRequest, group: str) -> list[dict[str, Any]]:
