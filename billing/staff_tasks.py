@@ -53,6 +53,10 @@ def _open_installments() -> QuerySet[Installment]:
     return Installment.objects.open().exclude(order__status__in=[OrderStatus.CANCELLED, OrderStatus.EXPIRED])
 
 
+def _orders_to_pay() -> QuerySet[Order]:
+    return Order.objects.filter(Exists(_open_installments().filter(order=OuterRef("pk"))))
+
+
 def _attempts_of_open_installments() -> QuerySet[ChargeAttempt]:
     return ChargeAttempt.objects.filter(installment__status__in=OPEN_INSTALLMENT)
 
@@ -67,7 +71,9 @@ open_while(Kind.CARD_REFUSED, lambda: Installment.objects.filter(status=Installm
 open_while(Kind.DECLINE_TO_LOOK_AT, _attempts_of_open_installments)
 open_while(Kind.INSTALLMENT_LATE, _open_installments)
 open_while(Kind.INSTALLMENT_EXHAUSTED, lambda: Installment.objects.filter(status=InstallmentStatus.EXHAUSTED))
+# One about a household, whose page to save a card was refused, is for a person: it may owe nothing.
 open_while(Kind.CHARGE_REJECTED, _open_installments)
+open_while(Kind.CHARGE_REJECTED, _orders_to_pay)
 open_while(Kind.CHARGE_REJECTED, _attempts_of_open_installments)
 open_while(Kind.INVOICE_ENDED, lambda: Installment.objects.open().exclude(held_at=None))
 open_while(Kind.REFUND_TO_APPROVE, lambda: Refund.objects.filter(status=RefundStatus.REQUESTED))

@@ -165,6 +165,8 @@ CAUSES = [
     (Kind.INSTALLMENT_EXHAUSTED, lambda: installment("exhausted"), status("scheduled")),
     (Kind.CHARGE_REJECTED, lambda: installment("exhausted"), pay),
     (Kind.CHARGE_REJECTED, lambda: attempt("rejected"), pay),
+    (Kind.CHARGE_REJECTED, create_order, status("expired")),
+    (Kind.CHARGE_REJECTED, create_order, lambda row: row.installments.update(status="paid")),
     (Kind.INVOICE_ENDED, held, pay),
     (Kind.INVOICE_ENDED, held, lambda row: type(row).objects.update(held_at=None)),
     (Kind.REFUND_TO_APPROVE, lambda: refund("requested"), status("approved")),
