@@ -46,7 +46,7 @@ def structured_data(course: Course) -> SafeString:
         "@type": "CourseInstance",
         "courseMode": "Onsite",
         "startDate": course.starts_on.isoformat(),
-        "endDate": course.ends_on.isoformat(),
+        "endDate": course.last_on.isoformat(),
         "location": {
             "@type": "Place",
             "name": course.location.name,

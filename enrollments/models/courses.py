@@ -202,12 +202,17 @@ class Course(models.Model):
         """The sessions that take place, the first one first. Prefetch `sessions` for many classes."""
         return [session for session in self.sessions.all() if session.cancelled_at is None]
 
+    @property
+    def last_on(self) -> datetime.date:
+        """The day of the last session that takes place; of a class without any, its last day."""
+        return max((session.held_on for session in self.meetings()), default=self.ends_on)
+
     def has_ended(self, on: datetime.date) -> bool:
-        """Whether the last session that takes place was before that day; without any, its last day.
+        """Whether the last day was before that day.
 
         Every rule about classes that are over asks this, or `current` and `ended` for many, never a status.
         """
-        return max((session.held_on for session in self.meetings()), default=self.ends_on) < on
+        return self.last_on < on
 
     def sessions_left(
         self, now: datetime.datetime, *, since: datetime.datetime | None = None

@@ -8,7 +8,8 @@ import pytest
 from django.utils import timezone
 
 from csf.dates import local_date
-from enrollments.models import Course, Enrollment, Location, Program
+from csf.templatetags.csf_format import day
+from enrollments.models import Course, CourseSession, Enrollment, Location, Program
 from orders import views
 from orders.models import Order, OrderItem, PromoCode, cart_of
 from tests.factories import create_cart, create_child, create_course, create_household, create_order
@@ -107,6 +108,18 @@ def test_a_class_that_is_over_leaves_the_catalog_but_keeps_its_page(client):
 
     assert titles(client.get("/")) == [last_day.title]
     assert client.get(over.get_absolute_url()).status_code == 200
+
+
+def test_the_last_day_of_a_class_is_that_of_its_last_session(client):
+    """A session that fell out, or a last day between two sessions, would promise a day on which none is."""
+    course = create_course(sessions=10)
+    *_, before, last = course.sessions.all()
+    CourseSession.objects.filter(pk=last.pk).update(cancelled_at=timezone.now())
+
+    page = client.get(course.get_absolute_url())
+
+    assert f"Last day {day(before.held_on)} For" in words(page)
+    assert f'"endDate": "{before.held_on}"' in page.text
 
 
 def test_an_empty_catalog_says_so(client):
