@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from django.db import transaction
 from django.db.models import Prefetch, QuerySet
 
-from enrollments.forms import one_line
 from enrollments.models import Child, Course, CourseSession, EmergencyContact, Enrollment, Household
 
 CONTACT_COLUMNS = ["name", "phone", "relationship", "is_primary"]
@@ -24,8 +23,7 @@ def save_child(*, child: Child, contacts: Sequence[EmergencyContact], same_for: 
     The household's lock puts two presses of the button, and two open windows, one after the other.
     """
     family = Household.objects.select_for_update(no_key=True).get(pk=child.household_id)
-    siblings = family.children.filter(born_on=child.born_on).exclude(pk=child.pk)
-    if any(_name(sibling) == _name(child) for sibling in siblings):
+    if child.is_in_family(family):
         raise AlreadyInFamily
     child.save()
     everyone = [child, *same_for]
@@ -35,11 +33,6 @@ def save_child(*, child: Child, contacts: Sequence[EmergencyContact], same_for: 
         for one in everyone
         for contact in contacts
     )
-
-
-def _name(child: Child) -> str:
-    """As it is compared: in any case, and in any of the forms that Unicode has for a letter."""
-    return one_line(f"{child.first_name} {child.last_name}").casefold()
 
 
 def children_with_classes(household: Household, *, on: datetime.date) -> QuerySet[Child]:

@@ -1,22 +1,13 @@
 import datetime
-import re
 from typing import Any, ClassVar
-from unicodedata import normalize
 
 from django import forms
 
+from csf.names import one_line
 from enrollments.models import Child, EmergencyContact
 
 OLDEST = 19  # years; this is a school for children
 FEWEST_DIGITS = 7  # of a telephone number, without its area
-# Control characters, and marks that turn the direction of the text after them; a name needs neither.
-_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-
-
-def one_line(text: str) -> str:
-    """A name as people read it: no line breaks, no control characters, single spaces, and each letter in the
-    one form (NFC) in which names are compared."""
-    return normalize("NFC", " ".join(_UNSEEN.sub("", " ".join(text.split())).split()))
 
 
 class LineField(forms.CharField):

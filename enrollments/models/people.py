@@ -6,20 +6,40 @@ from typing import Any, ClassVar
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F
 from django.db.models.functions import Lower, Now
+from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
+from csf.dates import local_date
 from csf.email_address import clean_address
+from csf.names import one_line
 
 # Whom the office chose last, else who came first. Nobody who was shut out leads while another can.
 LEAD_FIRST = [F("is_active").desc(), F("leads_since").desc(nulls_last=True), F("pk").asc()]
 
 
-class Household(models.Model):
+class InLines(models.Model):
+    """Rows that people type: every form cleans the columns in LINES to single lines."""
+
+    LINES: ClassVar[tuple[str, ...]] = ()
+
+    class Meta:
+        abstract = True
+
+    def clean(self) -> None:
+        super().clean()
+        for name in self.LINES:
+            setattr(self, name, one_line(getattr(self, name)))
+
+
+class Household(InLines):
     """A family: it owns children, orders and the Stripe customer, and has one or more guardians who sign
     in."""
+
+    LINES = ("name",)
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     name = models.CharField(max_length=100)
@@ -52,8 +72,10 @@ class UserManager(BaseUserManager["User"]):
         return self.get(email__iexact=email)
 
 
-class User(AbstractBaseUser, PermissionsMixin):
+class User(InLines, AbstractBaseUser, PermissionsMixin):
     """Somebody who signs in by email: a guardian of a household, or staff."""
+
+    LINES = ("first_name", "last_name")
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     email = models.EmailField()
@@ -108,7 +130,9 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.first_name or self.email
 
 
-class Child(models.Model):
+class Child(InLines):
+    LINES = ("first_name", "last_name")
+
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     household = models.ForeignKey(Household, on_delete=models.PROTECT, related_name="children")
     first_name = models.CharField(max_length=60)
@@ -123,14 +147,29 @@ class Child(models.Model):
     def __str__(self) -> str:
         return f"{self.first_name} {self.last_name}".strip()
 
+    def clean(self) -> None:
+        super().clean()
+        if self.born_on and self.born_on > local_date(timezone.now()):
+            raise ValidationError({"born_on": "This day is still to come."})
+        if self.born_on and self.household_id and self.is_in_family(self.household):
+            raise ValidationError(f"{self} is in this family already.")
+
+    def is_in_family(self, family: Household) -> bool:
+        """Whether another of its children has this birthday and this name, in any case, and in any of the
+        forms that Unicode has for a letter."""
+        siblings = family.children.filter(born_on=self.born_on).exclude(pk=self.pk)
+        name = one_line(str(self)).casefold()
+        return any(one_line(str(sibling)).casefold() == name for sibling in siblings)
+
     def age_on(self, on: datetime.date) -> int:
         """Whole years; somebody born on 29 February turns a year older on 1 March."""
         return on.year - self.born_on.year - ((on.month, on.day) < (self.born_on.month, self.born_on.day))
 
 
-class EmergencyContact(models.Model):
+class EmergencyContact(InLines):
     """Whom we call about a child. A child has one to three of them, and more than one may be called first."""
 
+    LINES = ("name", "phone", "relationship")
     MOST = 3  # of a child
 
     child = models.ForeignKey(Child, on_delete=models.CASCADE, related_name="emergency_contacts")

@@ -14,8 +14,8 @@ from django.db import IntegrityError
 from django.test import Client
 from django.urls import reverse
 
+from csf.names import one_line
 from enrollments.accounts import SignupForm
-from enrollments.forms import one_line
 from enrollments.models import Household, User
 from notifications.kinds import EmailKind
 from notifications.models import EmailMessage
