@@ -44,6 +44,7 @@ Row = TypeVar("Row")
 
 RECENT_DAYS = 7
 EVERYTHING_ON = 6  # on Sundays
+JUST_NOW_S = 3600
 BUDGET_S = 35.0  # the queue ends a task after 60 s
 GIVEN_BACK = {*GONE_BACK, RefundStatus.SENDING, RefundStatus.UNKNOWN}
 UNANSWERED = (gateway.OutcomeUnknown, gateway.Refused, NotYet)
@@ -143,7 +144,7 @@ class _Comparison:
         for charge in self._timed(gateway.list_charges(since=self.since, until=self.until)):
             if not (charge["paid"] and charge["amount_captured"]):
                 continue
-            payment, is_ours = payment_at_stripe(charge["payment_intent"])
+            payment, is_ours = _payment_of(charge)
             household = household_of(charge["customer"])
             theirs = amount_text(charge["amount_captured"], charge["currency"], "paid")
             if payment:
@@ -211,6 +212,18 @@ class _Comparison:
             if time.monotonic() > self.deadline:
                 raise _OutOfTime
             yield row
+
+
+def _payment_of(charge: gateway.Object) -> tuple[Payment | None, bool]:
+    """Ours for a charge. A part of an invoice, which only somebody by hand can have charged, is none of ours:
+    a person must see it. Raises NotYet for a charge of just now, whose invoice may not be called paid yet.
+    """
+    try:
+        return payment_at_stripe(charge["payment_intent"])
+    except NotYet:
+        if charge["created"] > time.time() - JUST_NOW_S:
+            raise
+        return None, False
 
 
 def _compare(

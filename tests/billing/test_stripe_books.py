@@ -102,6 +102,23 @@ def test_money_whose_events_were_lost_is_recorded_and_no_difference(shop):
     assert (found(), broken()) == ([], [])
 
 
+def test_a_part_of_an_invoice_that_was_charged_by_hand_reaches_a_person(shop):
+    """A day on which Stripe called an invoice unpaid though it had taken money was never compared."""
+    part = order_with_plan(shop)
+    part.order.refresh_from_db()
+    shop.pay(invoice_page(part))
+    [invoice] = table(shop, "invoice").values()
+    invoice["status"] = "open"
+    charge = list(table(shop, "charge").values())[-1]
+
+    assert (compare_day(today()), ComparedDay.objects.count()) == (True, 0)  # it may say so in a moment
+    charge["created"] -= 2 * 3600
+    look()
+
+    assert (found(), ComparedDay.objects.count()) == ([("payment", "", "$72.00 paid")], 2)
+    assert StaffTask.objects.open().get().kind == "books_differ"
+
+
 def test_each_cent_that_the_backup_does_not_know_reaches_a_person(shop, settings):
     """After a restore: the rows that money, refund and dispute name are gone, and so are their events."""
     orders = [create_order() for _ in range(2)]
