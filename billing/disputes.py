@@ -53,7 +53,7 @@ def settle_dispute(found: Mapping[str, Any], payment: Payment) -> Dispute:
     )
     if found["status"] in FINAL:
         if dispute.is_open or dispute.status != found["status"] or _has_moved(dispute, found):
-            _close(dispute, found)
+            _close(dispute, found, is_new=is_new)
     elif dispute.is_open:
         _note_open(dispute, found, is_new=is_new)
     return dispute
@@ -69,9 +69,12 @@ def _note_open(dispute: Dispute, found: Mapping[str, Any], *, is_new: bool) -> N
     )
     dispute.save(update_fields=["status", "amount_cents", "evidence_due_at"])
     if is_new or (was_inquiry and not dispute.is_inquiry):
-        orders = Order.objects.filter(pk=dispute.payment.order_id, charges_paused_at=None)
-        orders.update(charges_paused_at=Now())
+        _stop_charges(dispute)
         _ask(dispute, StaffTask.Kind.DISPUTE, _what_to_do(dispute))
+
+
+def _stop_charges(dispute: Dispute) -> None:
+    Order.objects.filter(pk=dispute.payment.order_id, charges_paused_at=None).update(charges_paused_at=Now())
 
 
 def _ask(dispute: Dispute, kind: StaffTask.Kind, detail: str) -> None:
@@ -100,11 +103,16 @@ def _what_to_do(dispute: Dispute) -> str:
     )
 
 
-def _close(dispute: Dispute, found: Mapping[str, Any]) -> None:
-    """What the bank took counts as given back; what it did not take stays, and refunds that waited may go."""
+def _close(dispute: Dispute, found: Mapping[str, Any], *, is_new: bool) -> None:
+    """What the bank took counts as given back; what it did not take stays, and refunds that waited may go.
+
+    Staff decide about the other charges, also if nobody told us of the dispute before.
+    """
     dispute.status, dispute.closed_at = found["status"], timezone.now()
     dispute.save(update_fields=["status", "closed_at"])
     taken_cents = _taken_cents(found)
+    if is_new or taken_cents:
+        _stop_charges(dispute)
     if _has_moved(dispute, found):
         _undo_loss(dispute)
         if taken_cents:

@@ -214,6 +214,19 @@ def test_a_bank_that_decides_again_is_believed(shop):
     assert violations() == []
 
 
+@pytest.mark.parametrize("end", ["won", "lost"])
+def test_a_dispute_that_is_only_heard_of_when_it_is_over_stops_the_charges_too(shop, end):
+    """A person has to decide about them, whichever event came through."""
+    payment = paid(shop, DISPUTED)
+    [made] = shop.server.books()["disputes"]
+    shop.server.control("POST", f"/_disputes/{made['id']}", {"status": end})
+
+    hear(shop, "charge.dispute.closed", "charge.dispute.created")
+
+    payment.order.refresh_from_db()
+    assert (payment.order.charges_paused_at is not None, open_tasks()) == (True, ["dispute_decided"])
+
+
 @pytest.mark.parametrize("told", ["closed", "funds_reinstated", "late"])
 def test_what_comes_back_of_a_lost_dispute_had_been_refunded_before(shop, told):
     """The bank takes the whole payment, of which a part went back before, and gives that part back:
