@@ -28,6 +28,7 @@ from csf.money import money_text
 from csf.templatetags.csf_format import clock, day, moment
 from enrollments.accounts_admin import GuardianInline, save_guardians
 from enrollments.changes_admin import CourseMoves
+from enrollments.dates import first_day_refusal
 from enrollments.lead_admin import LeadActions
 from enrollments.models import (
     LEAD_FIRST,
@@ -150,7 +151,8 @@ def child_enrollments(child: Child) -> Panel:
 
 
 def _enrollments(enrollments: QuerySet[Enrollment]) -> Panel:
-    rows = enrollments.select_related("child", "course").order_by("-pk")
+    courses = Prefetch("course", Course.objects.with_days())
+    rows = enrollments.select_related("child").prefetch_related(courses).order_by("-pk")
     return Panel(
         "Enrollments",
         ["Child", "Class", "Status", "Starts", "Since"],
@@ -159,7 +161,7 @@ def _enrollments(enrollments: QuerySet[Enrollment]) -> Panel:
                 link(row.child),
                 link(row, row.course),
                 badge(row.status, row.get_status_display()),
-                day(row.course.starts_on),
+                day(row.course.first_on),
                 moment(row.created_at),
             )
             for row in rows[:PANEL_ROWS]
@@ -211,6 +213,7 @@ class CourseForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at ru
         data: dict[str, Any] = super().clean() or self.cleaned_data
         self._refuse_reversed(data, "age_min", "age_max", "Must not be below the youngest age.")
         self._refuse_reversed(data, "starts_on", "ends_on", "Must not be before the first day.")
+        self._refuse_other_weekday(data)
         self._refuse_reversed(
             data, "registration_opens_at", "registration_closes_at", "Must not be before registration opens."
         )
@@ -222,6 +225,14 @@ class CourseForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at ru
         if data.get("capacity", highest) < highest:
             self.add_error("capacity", f"Seat {highest} is taken, so there must be at least {highest}.")
         return data
+
+    def _refuse_other_weekday(self, data: dict[str, Any]) -> None:
+        """Of a class that has moved to another day of the week, the first day stays what it was."""
+        first_on, weekday = data.get("starts_on"), data.get("weekday")
+        if "starts_on" not in self.changed_data or first_on is None or weekday is None:
+            return
+        if refusal := first_day_refusal(first_on, weekday):
+            self.add_error("starts_on", refusal)
 
     def _refuse_reversed(
         self, data: dict[str, Any], first: str, last: str, message: str, *, may_be_equal: bool = True
@@ -253,7 +264,7 @@ class CourseAdmin(CourseMoves, CoursePublishing, ArchiveAdmin):
         "program",
         "location",
         "when",
-        "starts_on",
+        "first_day",
         money("price_cents"),
         "seats",
         "waiting",
@@ -299,7 +310,7 @@ class CourseAdmin(CourseMoves, CoursePublishing, ArchiveAdmin):
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Course]:
-        return super().get_queryset(request).with_places()  # type: ignore[no-any-return]
+        return super().get_queryset(request).with_places().with_days()  # type: ignore[no-any-return]
 
     def archive(self, request: HttpRequest, row: Course) -> None:
         assert isinstance(request.user, User)
@@ -327,6 +338,10 @@ class CourseAdmin(CourseMoves, CoursePublishing, ArchiveAdmin):
     @admin.display(description="when", ordering="weekday")
     def when(self, course: Course) -> str:
         return f"{course.get_weekday_display()}, {clock(course.start_time)}"
+
+    @admin.display(description="starts", ordering="first_on")
+    def first_day(self, course: Course) -> str:
+        return day(course.first_on)
 
     @admin.display(description="seats", ordering="taken")
     def seats(self, course: Course) -> str:

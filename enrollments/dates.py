@@ -43,6 +43,14 @@ class DatesNotChosen(Exception):
         self.question = question
 
 
+def first_day_refusal(first_on: datetime.date, weekday: int) -> str:
+    """Why a class cannot begin on that day, for staff; empty if it meets on that day of the week."""
+    if first_on.weekday() == weekday:
+        return ""
+    its_own, of_class = Course.Weekday(first_on.weekday()).label, Course.Weekday(weekday).label
+    return f"{first_on:%B} {first_on.day} is a {its_own}, but the class meets on {of_class}s."
+
+
 def fit_sessions(was: Course, course: Course, *, choice: DateChoice, now: datetime.datetime) -> None:
     """Add and delete the sessions that a person chose. Raises DatesNotChosen."""
     question = question_of(was, course, now=now)

@@ -9,6 +9,7 @@ from csf.archive import InUse
 from csf.dates import local_date
 from csf.money import money_text
 from csf.templatetags.csf_format import day, moment
+from enrollments.dates import first_day_refusal
 from enrollments.models import Course, User
 from enrollments.waitlist import close_waitlist, fill, lock_course
 
@@ -34,7 +35,7 @@ def checklist(course: Course, *, now: datetime.datetime) -> list[Check]:
     ages = f"{course.age_min} to {course.age_max}, {course.capacity} seats"
     return [
         Check("Sessions", dates, bool(sessions)),
-        Check("Last day", day(course.ends_on), course.ends_on >= local_date(now)),
+        _first_day(course),
         Check("Registration", window, course.registration_closes_at > now),
         Check("Seats", ages, course.capacity > 0),
         Check("Price", money_text(course.price_cents) if course.price_cents else "free", True),
@@ -43,6 +44,13 @@ def checklist(course: Course, *, now: datetime.datetime) -> list[Check]:
         _wish("Description", course.description),
         _wish("What to bring", course.what_to_bring),
     ]
+
+
+def _first_day(course: Course) -> Check:
+    """A session that staff have put on the first day stands, whatever day of the week that is."""
+    refusal = first_day_refusal(course.starts_on, course.weekday)
+    is_met = not refusal or course.sessions.filter(held_on=course.starts_on).exists()
+    return Check("First day", day(course.first_on) if is_met else refusal.rstrip("."), is_met)
 
 
 def _wish(title: str, text: str) -> Check:

@@ -30,6 +30,6 @@ def joining(course: Course, *, now: datetime.datetime) -> Joining:
     return Joining(
         sessions_left=len(to_come),
         sessions=len(meetings),
-        first_on=to_come[0].held_on if to_come else course.starts_on,
+        first_on=to_come[0].held_on if to_come else course.first_on,
         price_cents=pro_rata_cents(course.price_cents, sold, of),
     )

@@ -35,7 +35,7 @@ def description_of(course: Course) -> str:
     """One line: when, for whom, and what the class is about."""
     ages = f"ages {course.age_min} to {course.age_max}"
     facts = (
-        f"{course.get_weekday_display()}s, {clock(course.start_time)}, {ages}, from {day(course.starts_on)}."
+        f"{course.get_weekday_display()}s, {clock(course.start_time)}, {ages}, from {day(course.first_on)}."
     )
     return Truncator(" ".join(f"{facts} {course.description}".split())).chars(DESCRIPTION_LENGTH)
 
@@ -45,7 +45,7 @@ def structured_data(course: Course) -> SafeString:
     instance: dict[str, Any] = {
         "@type": "CourseInstance",
         "courseMode": "Onsite",
-        "startDate": course.starts_on.isoformat(),
+        "startDate": course.first_on.isoformat(),
         "endDate": course.last_on.isoformat(),
         "location": {
             "@type": "Place",

@@ -88,7 +88,7 @@ class Facts:
 
 def _when(course: Course) -> str:
     hours = f"{clock(course.start_time)} to {clock(course.end_time)}"
-    return f"{course.get_weekday_display()}s, {hours}, {day(course.starts_on)} to {day(course.ends_on)}"
+    return f"{course.get_weekday_display()}s, {hours}, {day(course.first_on)} to {day(course.last_on)}"
 
 
 def _old_price(item: OrderItem) -> str:
@@ -182,12 +182,12 @@ def fitting(enrollment: Enrollment) -> list[Course]:
     first."""
     child, today = enrollment.child, local_date(timezone.now())
     taken = child.enrollments.live().values("course")
-    courses: QuerySet[Course] = Course.objects.offered(today).exclude(pk__in=taken).with_places()
+    courses: QuerySet[Course] = Course.objects.offered(today).exclude(pk__in=taken).with_places().with_days()
     found = courses.filter(capacity__gt=F("taken") + F("waiting")).select_related("location")
     program = enrollment.course.program_id
     return sorted(
         (course for course in found if course.fits_age(child.age_on(course.starts_on))),
-        key=lambda course: (course.program_id != program, course.starts_on, course.title, course.pk),
+        key=lambda course: (course.program_id != program, course.first_on, course.title, course.pk),
     )
 
 

@@ -5,9 +5,10 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Count, Exists, F, Max, OuterRef, Q, Subquery
+from django.db.models import Aggregate, Count, Exists, F, Max, Min, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Now
 from django.urls import reverse
+from django.utils.functional import cached_property
 
 from csf.dates import local_date
 from csf.maps import map_url
@@ -59,10 +60,10 @@ class CourseQuerySet(models.QuerySet["Course"]):
 
     def current(self, on: datetime.date) -> Self:
         """Those whose last session is on that day or later: see `Course.has_ended`."""
-        return self.alias(last_on=_last_session_on()).filter(last_on__gte=on)
+        return self.alias(ends=_last_session_on()).filter(ends__gte=on)
 
     def ended(self, on: datetime.date) -> Self:
-        return self.alias(last_on=_last_session_on()).filter(last_on__lt=on)
+        return self.alias(ends=_last_session_on()).filter(ends__lt=on)
 
     def offered(self, on: datetime.date) -> Self:
         """Neither over nor cancelled."""
@@ -90,6 +91,10 @@ class CourseQuerySet(models.QuerySet["Course"]):
         """Those with a place left for which one can register now or later. Needs `with_places`."""
         return self.filter(capacity__gt=F("taken") + F("waiting"), registration_closes_at__gt=now)
 
+    def with_days(self) -> Self:
+        """Reads `first_on` and `last_on` of many classes along with them."""
+        return self.annotate(first_on=_first_session_on(), last_on=_last_session_on())
+
     def for_catalog(self) -> Self:
         classes = self.published().for_pages()
         return classes.order_by("program__name", "starts_on", "title", "pk")
@@ -98,10 +103,17 @@ class CourseQuerySet(models.QuerySet["Course"]):
         return self.with_places().select_related("program", "location")
 
 
+def _first_session_on() -> Coalesce:
+    return Coalesce(_day_of_sessions(Min("held_on")), F("starts_on"))
+
+
 def _last_session_on() -> Coalesce:
+    return Coalesce(_day_of_sessions(Max("held_on")), F("ends_on"))
+
+
+def _day_of_sessions(which: Aggregate) -> Subquery:
     meetings = CourseSession.objects.filter(course=OuterRef("pk"), cancelled_at=None).order_by()
-    last = meetings.values("course").annotate(last=Max("held_on")).values("last")
-    return Coalesce(Subquery(last), F("ends_on"))
+    return Subquery(meetings.values("course").annotate(day=which).values("day"))
 
 
 def _children_of_each(**lookups: object) -> Coalesce:
@@ -202,17 +214,30 @@ class Course(models.Model):
         """The sessions that take place, the first one first. Prefetch `sessions` for many classes."""
         return [session for session in self.sessions.all() if session.cancelled_at is None]
 
-    @property
+    @cached_property
+    def first_on(self) -> datetime.date:
+        """The first day, as people read it: of the first session that takes place; without any, `starts_on`.
+
+        For lists see `CourseQuerySet.with_days`.
+        """
+        return self._days[0]
+
+    @cached_property
     def last_on(self) -> datetime.date:
-        """The day of the last session that takes place; of a class without any, its last day."""
-        return max((session.held_on for session in self.meetings()), default=self.ends_on)
+        """The last day, as people read it: of the last session that takes place; without any, `ends_on`."""
+        return self._days[1]
+
+    @cached_property
+    def _days(self) -> tuple[datetime.date, datetime.date]:
+        days = [session.held_on for session in self.meetings()]
+        return min(days, default=self.starts_on), max(days, default=self.ends_on)
 
     def has_ended(self, on: datetime.date) -> bool:
-        """Whether the last day was before that day.
+        """Whether the last session that takes place was before that day; without any, its last day.
 
         Every rule about classes that are over asks this, or `current` and `ended` for many, never a status.
         """
-        return self.last_on < on
+        return max((session.held_on for session in self.meetings()), default=self.ends_on) < on
 
     def sessions_left(
         self, now: datetime.datetime, *, since: datetime.datetime | None = None

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from django import forms
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
@@ -30,7 +30,7 @@ MANY_FAMILIES = 50  # above it the number is typed, not only read
 
 class ClassesChoice(forms.ModelMultipleChoiceField):  # type: ignore[type-arg] # not generic at run time
     def label_from_instance(self, obj: Course) -> str:
-        return f"{obj.title}, {obj.location.name}, from {day(obj.starts_on)}"
+        return f"{obj.title}, {obj.location.name}, from {day(obj.first_on)}"
 
 
 class MessageForm(forms.Form):
@@ -82,7 +82,8 @@ class MessageForm(forms.Form):
         named = draft.audience.get("courses", []) if draft else self.initial.get("courses", [])
         since = local_date(timezone.now()) - OFFERED_FOR
         recent = Course.objects.filter(Q(pk__in=Course.objects.current(since)) | Q(pk__in=named))
-        self.fields["courses"].queryset = recent.select_related("location").order_by("title", "starts_on")  # type: ignore[attr-defined]
+        recent = recent.filter(Q(archived_at=None) | Q(pk__in=named)).with_days()
+        self.fields["courses"].queryset = recent.select_related("location").order_by("title", F("first_on"))  # type: ignore[attr-defined]
 
     def clean_subject(self) -> str:
         subject: str = self.cleaned_data["subject"]

@@ -389,8 +389,8 @@ def course_facts(course: Course) -> Snapshot:
         "weekday": course.get_weekday_display(),
         "start_time": course.start_time.isoformat(),
         "end_time": course.end_time.isoformat(),
-        "first_on": course.starts_on.isoformat(),
-        "last_on": course.ends_on.isoformat(),
+        "first_on": course.first_on.isoformat(),
+        "last_on": course.last_on.isoformat(),
     }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Count, Min, Sum
+from django.db.models import Count, F, Min, Sum
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -192,7 +192,8 @@ def canary_tiles(now: datetime.datetime) -> list[Tile]:
 
 
 def upcoming_courses(now: datetime.datetime) -> list[Course]:
-    return list(Course.objects.for_catalog().offered(local_date(now)).order_by("starts_on", "title", "pk"))
+    offered = Course.objects.for_catalog().with_days().offered(local_date(now))
+    return list(offered.order_by(F("first_on"), "title", "pk"))
 
 
 def seats_tile(courses: Sequence[Course]) -> Tile:
@@ -209,7 +210,7 @@ def class_table(courses: Sequence[Course]) -> dict[str, object]:
     rows = [
         (
             link(course),
-            day(course.starts_on),
+            day(course.first_on),
             course.location.name,
             f"{course.taken} of {course.capacity}",
             f"{course.places_left} left" if course.places_left else "full",

@@ -8,7 +8,6 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from csf.dates import local_date
 from enrollments.models import Course, Location, Program
 from tests.csf.test_admin import course_data
 from tests.factories import create_course, create_household, create_order, create_staff
@@ -47,17 +46,12 @@ def test_a_new_class_is_hidden_until_it_is_published(office):
     assert LogEntry.objects.filter(object_id=course.pk).count() == 2
 
 
-def over(course):
-    a_year_ago = local_date(timezone.now()) - timedelta(days=365)
-    return {"starts_on": a_year_ago, "ends_on": a_year_ago}
-
-
 @pytest.mark.parametrize(
     ("lack", "changes"),
     [
         ("Sessions", None),
         ("Registration", lambda course: {"registration_closes_at": course.registration_opens_at}),
-        ("Last day", over),
+        ("First day", lambda course: {"starts_on": course.starts_on - timedelta(days=1)}),
         ("Seats", lambda course: {"capacity": 0}),
         ("Takes place", lambda course: {"cancelled_at": timezone.now()}),
     ],
