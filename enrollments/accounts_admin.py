@@ -11,6 +11,7 @@ from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -20,7 +21,7 @@ from unfold.admin import TabularInline
 from csf.admin import ModelAdmin, ReadOnlyAdmin
 from csf.email_address import AddressField
 from enrollments.addresses import change_address, is_taken
-from enrollments.models import User
+from enrollments.models import Household, User
 from enrollments.staff_accounts import (
     MANAGE,
     groups_to_give,
@@ -42,6 +43,16 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at r
         if is_taken(email, but_by=self.instance):
             raise forms.ValidationError("This email address is already in use.")
         return email
+
+    def clean_household(self) -> Household | None:
+        to: Household | None = self.cleaned_data["household"]
+        family = self.instance.household
+        if family and family != to and family.children.exists() and not self._others_of(family).exists():
+            raise forms.ValidationError(f"The {family} has children, and would have no guardian left.")
+        return to
+
+    def _others_of(self, family: Household) -> QuerySet[User]:
+        return family.guardians.exclude(pk=self.instance.pk)
 
 
 def save_account(user: User) -> None:

@@ -177,3 +177,22 @@ def test_the_office_sends_a_link_with_which_a_parent_sets_the_password():
     browser.post(form["Location"], {"password1": NEW_PASSWORD, "password2": NEW_PASSWORD})
     parent.refresh_from_db()
     assert parent.check_password(NEW_PASSWORD)
+
+
+@pytest.mark.parametrize("to", ["nobody", "another family"])
+def test_the_only_guardian_of_children_stays_in_their_family(client, to):
+    """Nobody could be told of the children, and the pages of their orders would have no address."""
+    family, other = create_household(children=1), create_household(children=1)
+    guardian = family.guardians.get()
+    client.force_login(create_staff())
+    url = reverse("admin:enrollments_user_change", args=[guardian.pk])
+    form = {"email": guardian.email, "is_active": "on", "household": other.pk if to != "nobody" else ""}
+
+    refused = client.post(url, form)
+    create_guardian(household=family)
+    taken = client.post(url, form)
+
+    assert "would have no guardian left" in refused.text
+    assert taken.status_code == 302
+    guardian.refresh_from_db()
+    assert guardian.household == (other if to != "nobody" else None)
