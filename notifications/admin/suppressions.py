@@ -20,6 +20,7 @@ from unfold.widgets import (
 
 from billing.admin.actions import Action, Actions, FactsForm
 from csf.admin import Panel, ReadOnlyAdmin, badge, link, panel
+from csf.email_address import AddressField
 from csf.templatetags.csf_format import moment
 from enrollments.models import Household, User
 from notifications.models import Suppression
@@ -123,13 +124,14 @@ class InForce(admin.SimpleListFilter):
 
 
 class AddForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at run time
+    address = AddressField(label="Address", widget=UnfoldAdminEmailInputWidget)
+
     class Meta:
         model = Suppression
         fields = ["address", "scope", "detail"]
         labels = {"detail": "Reason"}
-        help_texts = {"address": "", "detail": "Stays in the history, for the other staff."}
+        help_texts = {"detail": "Stays in the history, for the other staff."}
         widgets = {
-            "address": UnfoldAdminEmailInputWidget,
             "scope": UnfoldAdminSelectWidget,
             "detail": UnfoldAdminTextareaWidget({"rows": 2}),
         }
@@ -140,7 +142,7 @@ class AddForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at run t
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        address, scope = cleaned.get("address", "").lower(), cleaned.get("scope")
+        address, scope = cleaned.get("address", ""), cleaned.get("scope")
         if Suppression.objects.in_force().at([address]).filter(scope=scope).exists():
             raise forms.ValidationError("This is in force for this address already.")
         return cleaned
@@ -178,7 +180,7 @@ class SuppressionAdmin(ReadOnlyAdmin):
         return super().get_form(request, obj, change, **options) if obj else AddForm
 
     def save_model(self, request: HttpRequest, obj: Suppression, form: Any, change: bool) -> None:
-        obj.address, obj.cause = obj.address.lower(), Suppression.Cause.STAFF
+        obj.cause = Suppression.Cause.STAFF
         obj.added_by_id = request.user.pk
         obj.save()
 

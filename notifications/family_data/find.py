@@ -1,5 +1,8 @@
 """A family as an operator names it."""
 
+from django.core.exceptions import ValidationError
+
+from csf.email_address import clean_address
 from enrollments.models import Household
 
 
@@ -7,4 +10,7 @@ def family_of(text: str) -> Household | None:
     """By its number, or by the address of one of its guardians."""
     if text.isascii() and text.isdigit():
         return Household.objects.filter(pk=int(text)).first() if len(text) < 19 else None
-    return Household.objects.filter(guardians__email__iexact=text).first()
+    try:
+        return Household.objects.filter(guardians__email__iexact=clean_address(text)).first()
+    except ValidationError:
+        return None

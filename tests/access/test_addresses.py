@@ -13,8 +13,9 @@ from django.urls import reverse
 from csf.email_address import clean_address
 from enrollments.addresses import change_address
 from enrollments.models import User
-from notifications.models import EmailMessage
-from tests.factories import create_guardian, create_household, create_totp
+from notifications.family_data.find import family_of
+from notifications.models import EmailMessage, Suppression
+from tests.factories import create_guardian, create_household, create_staff, create_totp
 
 OLD, UPDATED = "old@example.org", "new@example.org"
 PASSWORD = "correct-horse-7"
@@ -202,6 +203,21 @@ def test_one_address_typed_in_any_form_is_one_account(typed, kept):
 
     assert (is_in(first), is_in(with_password), is_in(with_code)) == (True, True, True)
     assert EmailMessage.objects.filter(kind="account_password_reset", to=kept).exists()
+
+
+def test_staff_may_type_an_address_as_its_owner_writes_it(client):
+    """In the list of addresses that get no email, and to the commands about a family."""
+    family = create_household(children=0)
+    family.guardians.update(email="maria@xn--bcher-kva.example")
+    client.force_login(create_staff())
+    form = {"address": "Maria@BÜCHER.example ", "scope": "all", "detail": "asked by phone"}
+
+    answers = [client.post(reverse("admin:notifications_suppression_add"), form) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [302, 200]
+    assert Suppression.objects.get().address == "maria@xn--bcher-kva.example"
+    assert family_of("MARIA@bücher.example") == family
+    assert family_of("nobody@") is None
 
 
 BAD = [
