@@ -15,6 +15,7 @@ from tests.factories import create_order
 from tests.pages import parent_of
 from tests.shop import open_page
 from tests.stripe_events import deliver, event_body, work_off_inbox
+from tests.waiting import PATIENCE_S
 
 ANSWER = KeptConnection.ask
 
@@ -23,6 +24,7 @@ ANSWER = KeptConnection.ask
 def hangs(monkeypatch):
     """The seconds that each request waits for nothing."""
     monkeypatch.setattr(breaker, "OPEN_AFTER", 5)
+    monkeypatch.setattr(breaker, "PROBE_EVERY_S", PATIENCE_S)  # so that none comes before the test lets it
     waits = []
 
     def hang(self, method, url, *, body, headers, timeout_s):
@@ -85,7 +87,7 @@ def test_after_a_few_failures_nobody_waits_and_the_first_answer_ends_that(second
         press(second_order)
     assert (len(hangs), breaker._Here.next_probe_at) == (5, until)
 
-    breaker._Here.next_probe_at = 1.0  # twenty seconds later
+    breaker._Here.next_probe_at = 1.0  # its time has come
     press(second_order)
     assert len(hangs) == 6  # one probe, and the page did not look further
     press(second_order)
