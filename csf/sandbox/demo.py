@@ -129,7 +129,7 @@ def environment_of_demo(address: str, site: int, stripe: int, mail: int) -> dict
         "SENDGRID_API_KEY": kept["sendgrid_key"],
         "SENDGRID_WEBHOOK_PUBLIC_KEY": kept["event_public_key"],
         "SCHOOL_TIME_ZONE": os.environ.get("SCHOOL_TIME_ZONE", "America/New_York"),
-        "CHECKOUT_DECLINE_MAIL_DELAY_S": "3",
+        "CHECKOUT_DECLINE_MAIL_DELAY_S": "15",  # on a busy machine, who pays at once needs some seconds
         "FIELD_KEYS": kept["field_keys"],
         "Q_WORKERS": "3",
         "PYTHONUNBUFFERED": "1",

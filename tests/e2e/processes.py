@@ -13,7 +13,7 @@ from csf.sandbox.demo import WEB
 from tests.conftest import ROOT
 from tests.waiting import PATIENCE_S, wait_until
 
-ENVIRONMENT = {"CHECKOUT_DECLINE_MAIL_DELAY_S": "3", "Q_WORKERS": "2"}
+ENVIRONMENT = {"CHECKOUT_DECLINE_MAIL_DELAY_S": "15", "Q_WORKERS": "2"}
 
 
 @contextmanager
