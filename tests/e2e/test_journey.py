@@ -29,7 +29,8 @@ def test_families_get_their_emails_once_each(committed_db, stripe_server, mail_s
         charge["amount_cents"] for charge in stripe_server.books()["charges"] if charge["succeeded"]
     )
     assert charges == sorted(Payment.objects.values_list("amount_cents", flat=True))
-    assert {event.status for event in StripeEvent.objects.all()} == {"processed"}
+    left_alone = StripeEvent.objects.exclude(status="processed").values_list("type", "note")
+    assert set(left_alone) <= {("invoice.voided", "we asked for it")}
     told = {str(row.public_id): row for row in EmailMessage.objects.filter(status="sent")}
     assert {mail["custom_args"]["outbox_id"] for mail in mail_server.messages()} == told.keys()
     assert EmailAttempt.objects.count() == len(mail_server.requests()) == len(told)
