@@ -205,7 +205,7 @@ def test_a_short_pause_is_waited_for(mail_server, committed_db):
 @pytest.mark.django_db
 def test_a_revoked_key_stops_everything_and_fails_nothing(mail_server, settings):
     settings.EMAIL_THREADS = 4  # the rest of a claim waits, and is taken back
-    mail_server.control(key_revoked=True, latency_ms=50)
+    mail_server.control(key_revoked=True, latency_ms=500)
     owe(100)
     drain()
     tried = len(mail_server.requests())
