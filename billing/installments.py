@@ -56,6 +56,8 @@ def retry_now(*, installment: Installment, by: User, reason: str, on: datetime.d
             raise NotPossible("It is held; release it first.")
         if locked.consent_id is None:
             raise NotPossible("The family has not agreed to this charge: it pays it itself.")
+        if locked.status == InstallmentStatus.SCHEDULED and on < locked.due_on:
+            raise NotPossible(_too_early(locked.due_on))
         attempt = start_attempt(locked, card=card, kind=ChargeKind.STAFF, on=on)
         enqueue("billing.tasks.charge")
     return attempt
@@ -79,13 +81,16 @@ def release_hold(*, installment: Installment, by: User, reason: str) -> None:
 def move_date(
     *, installment: Installment, by: User, reason: str, to: datetime.date, on: datetime.date
 ) -> None:
-    """Agree on another due date. The count of tries begins anew. `on` is today."""
+    """Agree on another due date, not before the one that the family agreed to. The count of tries begins
+    anew. `on` is today."""
     if to < on:
         raise NotPossible("The new date is past.")
     note = f"moved from {day(installment.due_on)} to {day(to)}: {_given(reason)}"
     with _unlocked_by_charges(installment, by, note) as locked:
         if (locked.status, locked.due_on) == (InstallmentStatus.SCHEDULED, to):
             raise NotPossible(f"It is due on {day(to)} already.")
+        if locked.status == InstallmentStatus.SCHEDULED and locked.consent and to < locked.agreed_on:
+            raise NotPossible(_too_early(locked.agreed_on))
         Installment.objects.filter(pk=locked.pk).update(due_on=to)
         if locked.status == InstallmentStatus.RETRY_WAIT:
             locked.move(InstallmentStatus.EXHAUSTED, by=by, reason=note[:300])
@@ -107,9 +112,10 @@ def split(
     if second_on <= installment.due_on:
         raise NotPossible("The second part must be due after the first.")
     note = f"split, {money_text(second_cents)} of it due on {day(second_on)}: {_given(reason)}"
-    with _ended(installment, by, note) as locked:
+    with _ended(installment, by, note) as (locked, held_at):
         locked.move(InstallmentStatus.CANCELLED, by=by, reason=note[:300])
-        first, second = _in_parts(locked, [(locked.due_on, first_cents), (second_on, second_cents)])
+        parts = [(locked.due_on, first_cents), (second_on, second_cents)]
+        first, second = _in_parts(locked, parts, held_at=held_at)
     return first, second
 
 
@@ -146,11 +152,11 @@ def record_offline(
     how = f"{method.label} {check_number}".strip()
     part = f"{money_text(cents)} " if rest_cents else ""
     note = f"{part}paid by {how}: {_given(reason)}"
-    with _ended(installment, by, note) as locked:
+    with _ended(installment, by, note) as (locked, held_at):
         if rest_cents:
             locked.move(InstallmentStatus.CANCELLED, by=by, reason=note[:300])
-            was_due_on = locked.due_on
-            locked, _ = _in_parts(locked, [(was_due_on, cents), (was_due_on, rest_cents)])
+            parts = [(locked.due_on, cents), (locked.due_on, rest_cents)]
+            locked, _ = _in_parts(locked, parts, held_at=held_at)
         locked.move(InstallmentStatus.PAID, by=by, reason=note[:300])
         return Payment.objects.create(
             order=locked.order,
@@ -163,9 +169,11 @@ def record_offline(
         )
 
 
-def _in_parts(installment: Installment, parts: Sequence[tuple[datetime.date, int]]) -> list[Installment]:
+def _in_parts(
+    installment: Installment, parts: Sequence[tuple[datetime.date, int]], *, held_at: datetime.datetime | None
+) -> list[Installment]:
     """New installments in the place of one that is cancelled, because its invoice at Stripe is for the whole
-    amount. They keep its agreement."""
+    amount. They keep its agreement and its hold."""
     numbers = installment.order.installments.order_by("-number").values_list("number", flat=True)
     return [
         Installment.objects.create(
@@ -174,19 +182,27 @@ def _in_parts(installment: Installment, parts: Sequence[tuple[datetime.date, int
             due_on=due_on,
             amount_cents=cents,
             consent=installment.consent,
+            held_at=held_at,
         )
         for number, (due_on, cents) in enumerate(parts, start=numbers[0] + 1)
     ]
 
 
 def _finish(installment: Installment, by: User, note: str, to: InstallmentStatus) -> None:
-    with _ended(installment, by, note) as locked:
+    with _ended(installment, by, note) as (locked, _):
         locked.move(to, by=by, reason=note[:300])
 
 
 def _refuse_own_family(installment: Installment, by: User) -> None:
     if by.household_id == installment.order.household_id:
         raise NotPossible(OWN_FAMILY)
+
+
+def _too_early(agreed_on: datetime.date) -> str:
+    return (
+        f"The family has agreed to a charge on {day(agreed_on)}, not before. It can pay earlier itself, in "
+        "its account."
+    )
 
 
 def _given(reason: str) -> str:
@@ -218,9 +234,11 @@ def _unlocked_by_charges(installment: Installment, by: User, note: str = "") -> 
 
 
 @contextmanager
-def _ended(installment: Installment, by: User, note: str) -> Iterator[Installment]:
-    """The same, for what ends an installment: no charge can begin, and its invoice is seen void, before it
-    does."""
+def _ended(
+    installment: Installment, by: User, note: str
+) -> Iterator[tuple[Installment, datetime.datetime | None]]:
+    """The same, for what ends an installment, with the time since when staff held it: no charge can begin,
+    and its invoice is seen void, before it does."""
     with _unlocked_by_charges(installment, by) as locked:
         was_held_at = locked.held_at
         Installment.objects.filter(pk=locked.pk).update(held_at=timezone.now())
@@ -230,7 +248,7 @@ def _ended(installment: Installment, by: User, note: str) -> Iterator[Installmen
         with _unlocked_by_charges(installment, by, note) as locked:
             if locked.stripe_invoice_id != voided_id:
                 raise NotPossible("The family has just opened the payment page; please try again.")
-            yield locked
+            yield locked, was_held_at
     finally:
         Installment.objects.filter(pk=installment.pk).update(held_at=was_held_at)
 

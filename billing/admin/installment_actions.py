@@ -134,7 +134,8 @@ ACTIONS = [
         form=TodayForm,
         is_possible=can_be_charged,
         confirm="Charge {amount} to {card} now",
-        meaning="Charges the family's saved card at once, whatever its next try would be.",
+        meaning="Charges the family's saved card at once, whatever its next try would be. Not before the "
+        "date that the family has agreed to.",
         done="The charge is on its way. Its outcome appears here in a moment.",
         email="The family is told the outcome by email.",
     ),
@@ -156,7 +157,8 @@ ACTIONS = [
         act=installments.move_date,
         form=MoveForm,
         confirm="Move the due date of {amount}",
-        meaning="The saved card is charged on the new date, and the count of tries begins anew.",
+        meaning="The saved card is charged on the new date, and the count of tries begins anew. Not before "
+        "the date that the family has agreed to: it can pay earlier itself.",
         done="The due date is moved.",
     ),
     _action(

@@ -179,6 +179,13 @@ class Installment(StatefulModel):
     def __str__(self) -> str:
         return f"{self.order}, part {self.number}"
 
+    @property
+    def agreed_on(self) -> datetime.date:
+        """The date that its consent names; of what took the place of another, the date that it has."""
+        schedule = self.consent.schedule if self.consent else []
+        dates = (part["due_on"] for part in schedule if part["number"] == self.number)
+        return next(map(datetime.date.fromisoformat, dates), self.due_on)
+
     def start_charging(self, *, by: User | None = None, reason: str = "") -> None:
         transition(self, InstallmentStatus.CHARGING, by=by, reason=reason, next_try_on=None)
 
