@@ -10,20 +10,30 @@ from billing.models.refunds import COUNTED
 from billing.owed import CREDITED
 from enrollments.models import EnrollmentStatus
 
-# The sums are those of `billing.owed.kept_cents`; when a class has ended, `Course.has_ended` says.
+# The sums are those of `billing.owed.kept_cents`; when a class has ended, `Course.has_ended` says. `way` is
+# how a child came into its class: its line, and those that it moved from, back to a free class.
 _PAID_CHILDREN = """
 SELECT line.child_id
 FROM orders_orderitem line
 JOIN orders_order o ON o.id = line.order_id
 JOIN enrollments_enrollment place ON place.id = line.enrollment_id
 JOIN enrollments_course course ON course.id = line.course_id
-LEFT JOIN orders_orderitem moved_from ON moved_from.id = line.moved_from_id
-LEFT JOIN billing_transfer move ON move.joined_id = place.id
-LEFT JOIN billing_installment difference ON difference.id = move.installment_id
 WHERE o.household_id = %(household)s
     AND line.net_cents > 0
     AND place.status = ANY(%(in_class)s)
-    AND (moved_from.net_cents IS DISTINCT FROM 0 OR difference.status = 'paid')
+    AND EXISTS (
+        WITH RECURSIVE way AS (
+            SELECT line.moved_from_id, line.enrollment_id
+            UNION ALL
+            SELECT before.moved_from_id, before.enrollment_id
+            FROM way
+            JOIN orders_orderitem before ON before.id = way.moved_from_id AND before.net_cents > 0
+        )
+        SELECT FROM way
+        LEFT JOIN billing_transfer move ON move.joined_id = way.enrollment_id
+        LEFT JOIN billing_installment difference ON difference.id = move.installment_id
+        WHERE way.moved_from_id IS NULL OR difference.status = 'paid'
+    )
     AND %(on)s <= coalesce(
         (SELECT max(held_on) FROM enrollments_coursesession
          WHERE course_id = course.id AND cancelled_at IS NULL),
@@ -43,7 +53,7 @@ def paid_children(household_id: int, *, on: datetime.date) -> list[int]:
 
     A place counts if it costs something, the family has paid a part of its order and has not got all of that
     back, and its class has not ended. So neither a held place nor a free class makes another one cheaper, and
-    a move from a free class does once its price is paid.
+    a move from a free class, or further moves, once a price is paid for it.
     """
     values: dict[str, Any] = {
         "household": household_id,

@@ -18,7 +18,7 @@ from csf.dates import local_date
 from enrollments.models import Enrollment
 from orders.cart import add_to_cart
 from orders.models import cart_of
-from tests.factories import create_course, create_household, create_staff, ended
+from tests.factories import create_child, create_course, create_household, create_staff, ended
 from tests.shop import hear, open_page
 from tests.waitlist import accept, free, full_class, join
 
@@ -134,9 +134,20 @@ def moved_from_a_free_class_and_paid(shop, household, child):
     )
 
 
-def move(order, course):
+def moved_twice_from_a_free_class(shop, household, child):
+    """Beside a class that is paid, so that there is money of the order."""
+    add_to_cart(household=household, child=child, course=create_course(price_cents=0), now=timezone.now())
+    pay(shop, order := order_for(create_child(household=household), create_course(sessions=4)))
+    for _ in range(2):
+        move(order, create_course(sessions=4), child=child)
+    Enrollment.objects.filter(order_item__order=order).exclude(child=child).update(
+        status="cancelled", seat_number=None
+    )
+
+
+def move(order, course, **of):
     transfer(
-        enrollment=Enrollment.objects.get(order_item__order=order),
+        enrollment=Enrollment.objects.get(order_item__order=order, status="active", **of),
         course=course,
         by=create_staff(),
         reason="x",
@@ -167,6 +178,7 @@ def from_the_waitlist_paid(shop, household, child):
         (transferred, True),
         (moved_from_a_free_class, False),
         (moved_from_a_free_class_and_paid, True),
+        (moved_twice_from_a_free_class, False),
         (from_the_waitlist_unpaid, False),
         (from_the_waitlist_paid, True),
     ],
