@@ -8,6 +8,7 @@ failure closes only the attempt it belongs to, and nothing undoes a payment.
 import datetime
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -39,6 +40,7 @@ from csf.contention import again_after_deadlock
 from csf.dates import local_date
 from csf.jobs import enqueue
 from csf.models import StaffTask
+from csf.state import Stale
 from enrollments.models import Course, Household
 from orders.models import Order, OrderStatus
 from orders.promos import redeem_again
@@ -256,7 +258,8 @@ def _charge_what_was_due(card: Card, orders: list[Order], *, on: datetime.date) 
         due_on__lte=on,
     )
     for installment in due.select_related("order"):
-        start_attempt(installment, card=card, kind=ChargeKind.PARENT, on=local_date(timezone.now()))
+        with suppress(Stale):  # a place of its order is given up, and the money not settled: it can wait
+            start_attempt(installment, card=card, kind=ChargeKind.PARENT, on=local_date(timezone.now()))
     enqueue("billing.tasks.charge")
 
 

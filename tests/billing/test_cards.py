@@ -1,12 +1,25 @@
 """A card pays what it was agreed for, and nothing else."""
 
+from datetime import timedelta
+
 import pytest
 from django.utils import timezone
 
+from billing.cancel import cancel_enrollment
+from billing.cards import card_of
 from billing.checkout import place_order
-from billing.dunning import start_charges
-from billing.models import Card, CardAgreement, ChargeAttempt, InstallmentStatus, PaymentPlan
+from billing.dunning import start_attempt, start_charges
+from billing.models import (
+    Card,
+    CardAgreement,
+    ChargeAttempt,
+    ChargeStatus,
+    Installment,
+    InstallmentStatus,
+    PaymentPlan,
+)
 from csf.invariants import violations
+from enrollments.models import Enrollment
 from orders.models import Order
 from tests.factories import create_cart, create_course
 from tests.pages import parent_of, words
@@ -159,6 +172,23 @@ def test_a_card_replaced_while_the_old_one_is_charged_is_asked_the_next_day(shop
 
     part.refresh_from_db()
     assert (part.status, pays(part.order.household)) == ("retry_wait", ["7726"])
+
+
+def test_a_new_card_is_kept_although_what_is_due_cannot_be_charged_yet(shop):
+    """A place of the order was given up, and the outcome of another charge of it is not known."""
+    part = order_with_plan(shop, parts=3)
+    order, today = part.order, timezone.localdate()
+    attempt = start_attempt(order.installments.get(number=3), card=card_of(order), kind="staff", on=today)
+    attempt.move(ChargeStatus.SENDING)
+    attempt.move(ChargeStatus.UNKNOWN, next_look_at=timezone.now() + timedelta(days=1))
+    Installment.objects.filter(pk=part.pk).update(due_on=today)
+    place = Enrollment.objects.get(order_item__order=order)
+    cancel_enrollment(enrollment=place, by=order.household.lead, reason="x", now=timezone.now())
+
+    change_card(shop, order.household, GRANDMOTHERS, charge_now="on")
+
+    assert pays(order.household) == ["7726"]
+    assert set(ChargeAttempt.objects.on_saved_cards()) == {attempt}
 
 
 def test_a_place_from_the_waitlist_is_charged_to_the_card_that_was_agreed_for_it(shop):
