@@ -23,6 +23,7 @@ from billing import gateway
 from billing.cards import card_of
 from billing.customers import ensure_customer, forget_customer
 from billing.declines import CARD_GONE_CODE, Decline, decline_of
+from billing.differences import amount_text
 from billing.dunning import after_decline, after_nothing, after_rejection, look_later
 from billing.invoices import DELETED, closed_invoice, ensure_invoice, retrieve, void
 from billing.models import (
@@ -339,7 +340,8 @@ def _payable_invoice(attempt: ChargeAttempt) -> gateway.Object:
         raise _Unwanted(CUSTOMER_GONE) from error
     agreed = (attempt.amount_cents, attempt.currency)
     if invoice["status"] == "open" and (invoice["amount_due"], invoice["currency"]) != agreed:
-        raise _Mismatch(f"the invoice is for {invoice['amount_due']} {invoice['currency']}")
+        found = amount_text(invoice["amount_due"], invoice["currency"])
+        raise _Mismatch(f"the invoice is for {found}, not for {money_text(attempt.amount_cents)}")
     return invoice
 
 

@@ -1,6 +1,7 @@
 """Where our books and Stripe's do not agree: each difference becomes a row and a task for staff."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
@@ -8,6 +9,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from billing.models import BookDifference, StripeCustomer
+from csf.currencies import decimals_of
 from csf.models import StaffTask
 from csf.money import money_text
 from enrollments.models import Household, User
@@ -75,8 +77,10 @@ def explain(*, difference: BookDifference, by: User, reason: str) -> None:
 
 def amount_text(cents: int, currency: str, status: str = "") -> str:
     """An amount for staff, in whatever currency; ours are shown as everywhere."""
-    shown = money_text(cents) if currency == settings.CURRENCY else f"{cents / 100:.2f} {currency.upper()}"
-    return f"{shown} {status}".strip()
+    if currency == settings.CURRENCY:
+        return f"{money_text(cents)} {status}".strip()
+    decimals = decimals_of(currency)
+    return f"{Decimal(cents).scaleb(-decimals):.{decimals}f} {currency.upper()} {status}".strip()
 
 
 def household_of(customer: Any) -> Household | None:

@@ -12,6 +12,7 @@ from billing.asking import asking_stripe
 from billing.cards import Use, uses_of, without_a_good_card
 from billing.charging import ask_again
 from billing.customers import with_customer
+from billing.differences import amount_text
 from billing.dunning import LATEST_FIRST_TRY
 from billing.invoices import ensure_invoice
 from billing.models import Cancellation, CardUpdate, Installment, InstallmentStatus
@@ -45,10 +46,10 @@ def invoice_page(installment: Installment) -> str:
         settle_invoice(invoice)
     # Meanwhile a job may have begun to charge it, or staff have ended it.
     _refuse_if_not_payable(Installment.objects.select_related("order").get(pk=installment.pk))
-    agreed = ("open", installment.amount_cents, installment.order.currency)
-    found = (invoice["status"], invoice["amount_due"], invoice["currency"])
+    agreed = amount_text(installment.amount_cents, installment.order.currency, "open")
+    found = amount_text(invoice["amount_due"], invoice["currency"], invoice["status"])
     if found != agreed:
-        detail = f"A parent wants to pay, and invoice {invoice['id']} is {found}, not {agreed}."
+        detail = f"A parent wants to pay {agreed}, and invoice {invoice['id']} is {found}."
         StaffTask.open(StaffTask.Kind.CHARGE_REJECTED, installment, detail)
         raise NotPayable("This cannot be paid here right now. We have been notified and will write to you.")
     return str(invoice["hosted_invoice_url"])

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from billing.cards import let_pay_as_agreed, let_pay_as_asked, save_card
 from billing.consent import plan_consent
-from billing.differences import report_unknown
+from billing.differences import amount_text, report_unknown
 from billing.dunning import start_attempt
 from billing.gateway import instant, uuid_in
 from billing.models import (
@@ -40,6 +40,7 @@ from csf.contention import again_after_deadlock
 from csf.dates import local_date
 from csf.jobs import enqueue
 from csf.models import StaffTask
+from csf.money import money_text
 from csf.state import Stale
 from enrollments.models import Course, Household
 from orders.models import Order, OrderStatus
@@ -151,7 +152,8 @@ def settle_invoice(invoice: StripeObject) -> Payment | None:
     if not fits and as_agreed and not off_stripe_cents:
         refund_unmatched(payment)
     elif not fits:
-        detail = f"Invoice {invoice['id']} is paid with {received_cents} {invoice['currency']}."
+        received = amount_text(received_cents, invoice["currency"])
+        detail = f"Invoice {invoice['id']} is paid with {received}; {money_text(agreed[0])} was agreed."
         StaffTask.open(StaffTask.Kind.UNMATCHED_PAYMENT, payment, detail)
     elif order.status == OrderStatus.PLACED:  # a seat from the waitlist, charged to the saved card
         order.confirm(reason="paid")
@@ -368,8 +370,10 @@ def _charge_id(intent: StripeObject) -> str:
 
 
 def _mismatch(attempt: ChargeAttempt, intent: StripeObject) -> str:
+    received = amount_text(intent["amount_received"], intent["currency"])
+    agreed = amount_text(attempt.amount_cents, attempt.currency)
+    installment = attempt.installment
     return (
-        f"Stripe received {intent['amount_received']} {intent['currency']} for {attempt} "
-        f"({attempt.amount_cents} {attempt.currency} agreed; installment {attempt.installment.status}, "
-        f"order {attempt.installment.order.status})."
+        f"Stripe received {received} for {attempt} ({agreed} was agreed; the installment is "
+        f"{installment.get_status_display()}, the order {installment.order.get_status_display()})."
     )

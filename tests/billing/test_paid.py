@@ -133,6 +133,8 @@ def test_an_amount_that_was_not_agreed_goes_to_staff(shop):
         "tasks": ["unmatched_payment"],
         "emails": {"order_confirmation": 1, "payment_success": 1},
     }
+    assert "received $288.00" in StaffTask.objects.get().detail
+    assert "$287.99 was agreed" in StaffTask.objects.get().detail
 
 
 @pytest.mark.parametrize(
