@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -280,8 +280,11 @@ def work_off_closures(*, now: datetime.datetime) -> bool:
 
 
 def _add_late_places(*, on: datetime.date) -> None:
-    """A place that was held at the decision, or whose money came late, is enrolled by now."""
-    for closure in Closure.objects.filter(course__ends_on__gte=on).select_related("course"):
+    """A place that was held at the decision is enrolled by now, maybe after the last day of the class."""
+    left = Enrollment.objects.filter(course=OuterRef("course"), status=EnrollmentStatus.ACTIVE)
+    of_session = Q(session__isnull=False, course__ends_on__gte=on)
+    of_class = Q(Exists(left), session=None)
+    for closure in Closure.objects.filter(of_session | of_class).select_related("course"):
         late = _places(closure.course).exclude(closure_lines__closure=closure)
         if closure.session_id:  # who registered later has not bought this session
             late = late.filter(created_at__lte=closure.created_at)

@@ -5,6 +5,7 @@ from collections import defaultdict
 from django.db import transaction
 from django.utils import timezone
 
+from csf.dates import local_date
 from enrollments.models import Course, Enrollment, User
 from enrollments.models.seats import seat_numbers_for_sale
 from enrollments.waitlist import fill
@@ -35,10 +36,11 @@ def lock_courses(order: Order) -> list[Course]:
 
 def seats_again(order: Order) -> dict[int, int] | None:
     """A free seat number for each released enrollment of an expired order, by its id; None if one has no
-    seat.
+    seat, or if its class is over or does not take place by now.
 
     Needs the row locks of all its courses.
     """
+    today = local_date(timezone.now())
     released = list(
         Enrollment.objects.filter(order_item__order=order).select_related("course").order_by("pk")
     )
@@ -48,6 +50,8 @@ def seats_again(order: Order) -> dict[int, int] | None:
     found: dict[int, int] = {}
     for course, enrollments in by_course.items():
         children = [enrollment.child_id for enrollment in enrollments]
+        if course.cancelled_at or course.has_ended(today):
+            return None
         numbers = seat_numbers_for_sale(course)
         if len(numbers) < len(enrollments) or course.enrollments.live().filter(child__in=children).exists():
             return None

@@ -8,8 +8,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing.cancel import cancel_enrollment
+from billing.closing import close_class, preview_class, work_off_closures
 from billing.completing import complete_ended_classes, reopen_class
-from billing.models import InstallmentStatus, Payment, Refund, Transfer
+from billing.models import InstallmentStatus, Payment, Refund, Terms, Transfer
 from billing.refunds import approve, ask_for_refund
 from billing.release import put_up
 from billing.transfer import NotPossible, move_of, transfer
@@ -191,6 +192,32 @@ def test_whoever_waits_for_a_class_that_has_ended_is_told_once_and_a_place_on_of
 def test_a_class_that_is_extended_takes_its_seats_and_orders_again(shop):
     course = create_course(sessions=4, capacity=2)
     orders = [paid_order(shop, course) for _ in range(2)]
+def test_whoever_pays_for_a_cancelled_class_gets_everything_back_even_after_its_last_day():
+    """The place was held at the decision, and nobody knew for days whether its card was charged."""
+    order = create_order(courses=[course := create_course(sessions=3)])
+    now, terms = timezone.now(), Terms.CREDIT
+    seen = preview_class(course=course, terms=terms, now=now).seen
+    close_class(course=course, terms=terms, by=create_staff(), reason="no hall", now=now, seen=seen)
+    work_off_closures(now=now)
+    ended(course, days=3)
+    part = order.installments.get()
+    part.pay(reason="found at Stripe")
+    Payment.objects.create(
+        order=order,
+        installment=part,
+        amount_cents=14400,
+        currency="usd",
+        stripe_payment_intent_id="pi_found",
+        received_at=now,
+    )
+    order.confirm(reason="paid")
+
+    work_off_closures(now=now)
+
+    assert states(order) == ("cancelled", ["cancelled"])
+    assert Refund.objects.get().amount_cents == 14400
+
+
     course = ended(course, days=15)
     complete()
     assert [states(order) for order in orders] == [("completed", ["completed"])] * 2

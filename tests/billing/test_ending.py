@@ -1,5 +1,6 @@
 """Orders that end without their money, money that comes after that, and places that are given up."""
 
+import datetime
 from datetime import timedelta
 
 import pytest
@@ -12,7 +13,7 @@ from billing.expiry import Paid, end_unpaid_order, expire_holds
 from billing.models import ChargeAttempt, Payment, Refund, StripeEvent
 from billing.refunds import refund_waiting
 from csf.state import Stale
-from enrollments.models import Enrollment
+from enrollments.models import Course, Enrollment
 from notifications.models import EmailMessage
 from notifications.sending.drain import drain
 from orders.models import OrderStatus, PromoCode, PromoRedemption
@@ -132,6 +133,19 @@ def test_late_money_without_a_free_seat_goes_back_by_itself(shop):
     assert [(row.amount_cents, row.status) for row in Refund.objects.all()] == [(28800, "succeeded")]
     assert EmailMessage.objects.filter(kind="refund_issued").count() == 1
     assert [item.enrollment.status for item in rival.items.select_related("enrollment")] == ["held"]
+
+
+@pytest.mark.parametrize("change", [{"cancelled_at": timezone.now()}, {"ends_on": "2026-01-31"}])
+def test_late_money_for_a_class_that_is_over_or_cancelled_goes_back_by_itself(shop, change):
+    order = create_order(courses=[course := create_course(starts_on=datetime.date(2026, 1, 1))])
+    event = pay_too_late(shop, order)
+    Course.objects.filter(pk=course.pk).update(**change)
+
+    hear(shop, event["type"])
+
+    order.refresh_from_db()
+    assert order.status == "expired"
+    assert [(row.status, row.amount_cents) for row in order.refunds.all()] == [("approved", 14400)]
 
 
 def test_a_parent_cancels_an_unpaid_order(shop):
