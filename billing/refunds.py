@@ -204,6 +204,7 @@ def _give_as_credit(refund: Refund, *, by: User) -> None:
         order=refund.order,
     )
     refund.move(RefundStatus.SUCCEEDED, by=by, reason="given as credit")
+    _give_code_back(refund.order)
 
 
 def _refuse_own_family(refund: Refund, by: User) -> None:
@@ -457,6 +458,7 @@ def book_external(found: Mapping[str, Any], payment: Payment) -> Refund | None:
 
 
 def _give_code_back(order: Order) -> None:
-    """Of an order whose whole price went back, the promo code may be used again."""
-    if not kept_cents(order):
+    """Of an order whose whole price went back, with nothing still to be paid, the promo code may be used
+    again."""
+    if not kept_cents(order) and not order.installments.open().exists():
         promos.give_back(order)

@@ -13,7 +13,7 @@ from billing.cancel import cancel_enrollment
 from billing.checkout import place_order
 from billing.credits import grant, spendable
 from billing.expiry import end_unpaid_order, expire_holds
-from billing.models import CreditCause, Payment, Refund, RefundStatus, Terms
+from billing.models import CreditCause, Installment, Payment, Refund, RefundStatus, Terms
 from billing.refunds import approve, ask_for_refund, refund_waiting
 from billing.settle import settle_payment_intent
 from csf.invariants import violations
@@ -90,6 +90,23 @@ def refunded_by_the_office(shop, order):
     assert Refund.objects.get().status == RefundStatus.SUCCEEDED
 
 
+def given_as_credit(shop, order):
+    """The card did not take it back."""
+    refunded_by_the_office(shop, order)
+    Refund.objects.get().move(RefundStatus.FAILED)
+    PromoRedemption.objects.create(promo_code=order.promo_code, order=order, number=1)
+    payment = Payment.objects.get()
+    refund = ask_for_refund(payment=payment, cents=7200, reason="x", by=create_staff(), method="credit")
+    approve(refund=refund, by=create_staff())
+
+
+def first_part_refunded(shop, order):
+    """The other half of the reduced price is still to be paid."""
+    order.installments.update(amount_cents=3600)
+    Installment.objects.create(order=order, number=2, due_on=timezone.localdate(), amount_cents=3600)
+    refunded_by_the_office(shop, order)
+
+
 def cancelled_late(shop, order):
     give_up(paid(shop, order), days=30, terms=Terms.PRORATED)
 
@@ -105,6 +122,8 @@ def attended(shop, order):
         (cancelled_unpaid, True),
         (cancelled_in_time, True),
         (refunded_by_the_office, True),
+        (given_as_credit, True),
+        (first_part_refunded, False),
         (cancelled_late, False),
         (attended, False),
     ],
