@@ -16,7 +16,7 @@ from django.db.models import Min, Q
 from django.utils import timezone
 
 from billing import gateway
-from billing.differences import agree, amount_text, household_of, report
+from billing.differences import agree, amount_text, household_of, report, report_unknown
 from billing.lookups import NotYet, payment_at_stripe, record_dispute, record_refund
 from billing.models import (
     BookDifference,
@@ -166,7 +166,7 @@ class _Comparison:
         number = 0
         for found in self._timed(gateway.list_refunds(since=self.since, until=self.until)):
             number += 1
-            if refund := record_refund(found):
+            if refund := _recorded(record_refund, Subject.REFUND, found):
                 seen.add(refund.pk)
                 _compare(Subject.REFUND, found["id"], _refund_text(refund), _found_refund_text(found), refund)
         made = Q(created_at__range=self.within) | Q(transitions__created_at__range=self.within)
@@ -183,7 +183,7 @@ class _Comparison:
         number = 0
         for found in self._timed(gateway.list_disputes(since=self.since, until=self.until)):
             number += 1
-            if dispute := record_dispute(found):
+            if dispute := _recorded(record_dispute, Subject.DISPUTE, found):
                 seen.add(dispute.pk)
                 _compare(
                     Subject.DISPUTE, found["id"], _dispute_text(dispute), _found_text(found), dispute.payment
@@ -224,6 +224,17 @@ def _payment_of(charge: gateway.Object) -> tuple[Payment | None, bool]:
         if charge["created"] > time.time() - JUST_NOW_S:
             raise
         return None, False
+
+
+def _recorded(
+    record: Callable[[gateway.Object], Row | None], subject: Subject, found: gateway.Object
+) -> Row | None:
+    """What belongs to a part of an invoice is for a person too."""
+    try:
+        return record(found)
+    except NotYet:
+        report_unknown(subject, found, found["amount"])
+        return None
 
 
 def _compare(

@@ -11,7 +11,7 @@ from django_q.models import OrmQ
 
 from billing import stripe_books, tasks
 from billing.charging import run_attempt
-from billing.differences import explain
+from billing.differences import amount_text, explain
 from billing.dunning import start_charges
 from billing.models import (
     BookDifference,
@@ -29,7 +29,7 @@ from csf.models import Instance, JobRun, StaffTask
 from tests.billing.test_any_order import forget_rows, intent_of
 from tests.billing.test_refunds import DISPUTED, approved, paid, refund_waiting
 from tests.factories import create_order, create_staff
-from tests.shop import hear, open_page, order_with_plan
+from tests.shop import at_stripe, hear, open_page, order_with_plan
 
 pytestmark = pytest.mark.django_db
 
@@ -113,10 +113,12 @@ def test_a_part_of_an_invoice_that_was_charged_by_hand_reaches_a_person(shop):
 
     assert (compare_day(today()), ComparedDay.objects.count()) == (True, 0)  # it may say so in a moment
     charge["created"] -= 2 * 3600
+    at_stripe(shop, "POST", "/v1/refunds", payment_intent=charge["payment_intent"], amount=1000)
     look()
 
-    assert (found(), ComparedDay.objects.count()) == ([("payment", "", "$72.00 paid")], 2)
-    assert StaffTask.objects.open().get().kind == "books_differ"
+    assert found() == [("payment", "", "$72.00 paid"), ("refund", "", "$10.00 succeeded")]
+    assert ComparedDay.objects.count() == 2
+    assert {task.kind for task in StaffTask.objects.open()} == {"books_differ"}
 
 
 def test_each_cent_that_the_backup_does_not_know_reaches_a_person(shop, settings):
@@ -159,6 +161,13 @@ def test_money_taken_from_a_family_by_hand_and_money_of_others(shop):
     [difference] = BookDifference.objects.all()
     assert (difference.household, difference.theirs) == (by_hand.household, "$144.00 paid")
     assert ComparedDay.objects.get(day=today()).foreign == 1
+
+
+@pytest.mark.parametrize(
+    ("currency", "shown"), [("usd", "$12,345.67"), ("jpy", "1234567 JPY"), ("kwd", "1234.567 KWD")]
+)
+def test_an_amount_of_others_is_shown_with_the_decimals_of_its_currency(currency, shown):
+    assert amount_text(1234567, currency) == shown
 
 
 def test_an_open_invoice_of_something_that_is_not_owed(shop, settings):
