@@ -19,12 +19,11 @@ from billing.models.money import OWN_FAMILY
 from billing.owed import refundable
 from billing.refunds import HANDED_OVER, NotPossible, has_failed_by_card
 from csf.admin import Panel, badge, link
-from csf.dates import local_date
 from csf.form_fields import CentsField
 from csf.money import money_text
 from csf.state import Stale
 from csf.templatetags.csf_format import day, moment
-from enrollments.models import Enrollment, User
+from enrollments.models import Enrollment, EnrollmentStatus, User
 from orders.models import OrderItem
 
 # --- A place that is given up -------------------------------------------------------------------------------
@@ -43,8 +42,9 @@ class PlaceFacts:
 
     @property
     def can_be_cancelled(self) -> bool:
+        """Also after its class has ended, until it is completed."""
         is_bought = OrderItem.objects.filter(enrollment=self.row).exists()
-        return is_bought and self.row.can_be_given_up(local_date(timezone.now()))
+        return is_bought and self.row.status == EnrollmentStatus.ACTIVE
 
     @cached_property
     def outcomes(self) -> dict[Terms, Outcome]:

@@ -74,7 +74,7 @@ def test_a_class_has_ended_when_its_last_session_that_takes_place_is_over(sessio
     assert Course.objects.current(TODAY()).filter(pk=course.pk).exists() is not has_ended
 
 
-def test_a_class_that_has_ended_is_not_sold_cancelled_or_moved_to(shop):
+def test_a_class_that_has_ended_is_not_sold_moved_to_or_cancelled_but_by_the_office(shop, client):
     course = create_course(sessions=4)
     order = paid_order(shop, course)
     place = Enrollment.objects.get(order_item__order=order)
@@ -86,6 +86,9 @@ def test_a_class_that_has_ended_is_not_sold_cancelled_or_moved_to(shop):
     page = parent_of(order.household).get(reverse("cancel_enrollment", args=[place.public_id]))
     assert (page.status_code, page.headers["Location"]) == (302, order.get_absolute_url())
     assert "Cancel this class" not in parent_of(order.household).get(order.get_absolute_url()).text
+    client.force_login(create_staff())
+    of_office = reverse("admin:enrollments_enrollment_act", args=[place.pk, "cancel"])
+    assert "the sessions that are left" in client.get(of_office).text
     with pytest.raises(NotPossible):
         move_of(enrollment=elsewhere, course=Course.objects.get(pk=course.pk), now=timezone.now())
 
@@ -189,9 +192,6 @@ def test_whoever_waits_for_a_class_that_has_ended_is_told_once_and_a_place_on_of
     assert enrolled.status == "completed"
 
 
-def test_a_class_that_is_extended_takes_its_seats_and_orders_again(shop):
-    course = create_course(sessions=4, capacity=2)
-    orders = [paid_order(shop, course) for _ in range(2)]
 def test_whoever_pays_for_a_cancelled_class_gets_everything_back_even_after_its_last_day():
     """The place was held at the decision, and nobody knew for days whether its card was charged."""
     order = create_order(courses=[course := create_course(sessions=3)])
@@ -218,6 +218,9 @@ def test_whoever_pays_for_a_cancelled_class_gets_everything_back_even_after_its_
     assert Refund.objects.get().amount_cents == 14400
 
 
+def test_a_class_that_is_extended_takes_its_seats_and_orders_again(shop):
+    course = create_course(sessions=4, capacity=2)
+    orders = [paid_order(shop, course) for _ in range(2)]
     course = ended(course, days=15)
     complete()
     assert [states(order) for order in orders] == [("completed", ["completed"])] * 2
