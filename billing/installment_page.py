@@ -18,7 +18,7 @@ from billing.checkout import (
     is_still_open,
     open_page,
 )
-from billing.invoices import closed_invoice
+from billing.invoices import closed_invoice, has_open_invoice
 from billing.links import pay_link_path
 from billing.models import Cancellation, ChargeAttempt, ChargeKind, Installment
 from billing.statement import state_of
@@ -52,10 +52,9 @@ def installment_page(installment: Installment, *, by: User | None, now: datetime
 
 def _close_invoice(installment: Installment, now: datetime.datetime) -> None:
     _refuse_if_not_payable(installment, now)
-    if not installment.stripe_invoice_id or installment.invoice_closed_at:
-        return
     with asking_stripe(installment):
-        closed_invoice(installment)
+        if has_open_invoice(installment):
+            closed_invoice(installment)
 
 
 @again_after_deadlock

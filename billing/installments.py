@@ -16,7 +16,7 @@ from billing import gateway
 from billing.cards import card_of
 from billing.charging import ask_again
 from billing.dunning import start_attempt
-from billing.invoices import closed_invoice
+from billing.invoices import closed_invoice, has_open_invoice
 from billing.models import (
     ChargeAttempt,
     ChargeKind,
@@ -255,9 +255,9 @@ def _ended(
 
 def _void(installment: Installment) -> None:
     """See that its Stripe invoice cannot be paid any more. Money that came meanwhile is recorded."""
-    if not installment.stripe_invoice_id:
-        return
     try:
+        if not has_open_invoice(installment):
+            return
         invoice = closed_invoice(installment)
     except (gateway.Refused, gateway.OutcomeUnknown) as error:
         raise NotPossible("Stripe did not answer; nothing was changed. Please try again.") from error

@@ -74,6 +74,14 @@ def _made(installment: Installment, customer: StripeCustomer, *, is_first: bool)
     return invoice
 
 
+def has_open_invoice(installment: Installment) -> bool:
+    """Whether an invoice of it may still be paid, or was: the one that we know of, or after a restore one
+    that this database may have forgotten."""
+    if installment.stripe_invoice_id and not installment.invoice_closed_at:
+        return True
+    return Instance.was_released_since(installment.created_at) and has_invoice(installment)
+
+
 def has_invoice(installment: Installment) -> bool:
     """Whether it has an invoice that was not seen closed; one that we may not know of is looked for."""
     if not installment.stripe_invoice_id or installment.invoice_closed_at:
@@ -84,8 +92,11 @@ def has_invoice(installment: Installment) -> bool:
 
 
 def _lost(installment: Installment) -> gateway.Object | None:
+    customer = StripeCustomer.objects.filter(household=installment.order.household_id).first()
+    if customer is None or customer.stripe_id is None:
+        return None
     return gateway.find_invoice(
-        customer=installment.order.household.stripe_customer.stripe_id,
+        customer=customer.stripe_id,
         installment=str(installment.public_id),
         number=installment.invoice_number,
     )

@@ -13,12 +13,14 @@ from billing import dunning, expiry, gateway
 from billing.charging import charge_waiting, run_attempt
 from billing.dunning import start_charges
 from billing.expiry import expire_holds
-from billing.models import Card, ChargeAttempt, Consent, Installment, PaymentPlan, StripeEvent
+from billing.installment_page import NotPayable, installment_page
+from billing.installments import NotPossible, record_offline
+from billing.models import Card, ChargeAttempt, Consent, Installment, PaymentMethod, PaymentPlan, StripeEvent
 from billing.settle import settle_checkout_session
 from csf.models import Instance, JobRun
 from csf.runs import run_job
 from tests.billing.test_charging import DUE, PAID, RETRY, story
-from tests.factories import create_cart, create_course, create_order
+from tests.factories import create_cart, create_course, create_order, create_staff
 from tests.pages import parent_of
 from tests.shop import PAID as PAID_ORDER
 from tests.shop import money_moved, open_page, order_with_plan, outcome, script
@@ -137,6 +139,35 @@ def test_a_restored_backup_charges_nobody_again_for_what_it_forgot(shop):
     charge_in_this_thread()
 
     assert story(installment) == PAID
+    assert money_moved(shop, installment) == [installment.amount_cents]
+
+
+def paid_by_the_family(part):
+    with pytest.raises(NotPayable, match="is paid"):
+        installment_page(part, by=None, now=timezone.now())
+
+
+def paid_in_cash(part):
+    with pytest.raises(NotPossible, match="just paid"):
+        record_offline(
+            installment=part,
+            by=create_staff(),
+            reason="x",
+            method=PaymentMethod.CASH,
+            received_at=timezone.now(),
+        )
+
+
+@pytest.mark.parametrize("pay", [paid_by_the_family, paid_in_cash])
+def test_after_a_restore_nobody_pays_again_what_the_backup_forgot(shop, pay):
+    installment = order_with_plan(shop)
+    invoice = invoice_made_elsewhere(installment)
+    gateway.pay_invoice(invoice["id"], card=card_of(installment).stripe_payment_method_id, key="old:pay")
+    Instance.release()
+
+    pay(Installment.objects.get(pk=installment.pk))
+
+    assert story(installment) == PAID | {"attempts": []}
     assert money_moved(shop, installment) == [installment.amount_cents]
 
 
