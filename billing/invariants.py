@@ -166,6 +166,12 @@ def _amounts_that_differ() -> Any:
     return _pks(differing.exclude(amount_cents=F("installment__amount_cents"), currency=F("order__currency")))
 
 
+def _owed_in_another_currency() -> Any:
+    """CURRENCY was changed while families owed: pages would show one currency and Stripe charge the other."""
+    owing = Installment.objects.open().exclude(order__currency=settings.CURRENCY)
+    return _pks(owing.filter(order__status__in=ALIVE))
+
+
 def _charged_without_right() -> Any:
     early = Q(kind=ChargeKind.AUTO, charged_on__lt=F("installment__due_on"))
     no_consent = Q(installment__consent=None)
@@ -298,6 +304,7 @@ INVARIANTS = [
     Invariant("M3", "cancellations that told other figures than they made", _changes_that_do_not_add_up),
     Invariant("M8", "orders paid above what is owed, without a refund or a task", _overpaid),
     Invariant("M9", "payments of another amount or currency than their installment", _amounts_that_differ),
+    Invariant("M9", "installments owed in another currency than the school's", _owed_in_another_currency),
     Invariant("M10", "payments with refunds above them", _refunded_above_the_payment),
     Invariant("M10", "refunds approved by nobody, or by who asked above the limit", _refunded_without_right),
     Invariant("M11", "automatic charges before the due date or without consent", _charged_without_right),

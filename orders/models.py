@@ -127,6 +127,7 @@ class Order(StatefulModel):
             placed_at=at,
             held_until=held_until,
             total_cents=total_cents,
+            currency=settings.CURRENCY,  # that of the prices that were shown
         )
 
     def confirm(self, *, reason: str, seats: Mapping[int, int] | None = None) -> None:

@@ -15,6 +15,7 @@ from billing.checkout import StripeUnavailable, place_order
 from billing.models import Installment
 from csf import money
 from csf.dates import local_date
+from csf.invariants import violations
 from enrollments.models import Child, Course, Enrollment
 from notifications.models import EmailMessage
 from orders import checkout
@@ -250,6 +251,18 @@ def test_hold_lines_needs_a_transaction(committed_db):
 
     with pytest.raises(AssertionError):
         checkout.hold_lines(order=order, now=timezone.now(), held_until=timezone.now(), paid_children=[])
+
+
+def test_an_order_is_in_the_currency_that_its_prices_were_shown_in(db, settings):
+    """The cart is older than the change of CURRENCY. What was owed before it is for a person."""
+    cart, owed = create_cart(), create_order()
+    settings.CURRENCY = "eur"
+
+    place_order(order=cart, by=cart.household.lead, now=timezone.now())
+
+    cart.refresh_from_db()
+    assert cart.currency == "eur"
+    assert [(row.number, row.ids) for row in violations()] == [("M9", [owed.installments.get().pk])]
 
 
 @pytest.mark.parametrize(("currency", "subunits"), [("jpy", 1), ("kwd", 1000)])
