@@ -30,9 +30,14 @@ Kind = StaffTask.Kind
 
 
 def _kept_payments() -> QuerySet[Payment]:
+def _sum_of(refunds: QuerySet[Refund]) -> Coalesce:
+    """What of one payment has gone back by these, or is to go back."""
+    counted = refunds.filter(status__in=COUNTED).order_by().values("payment")
+    return Coalesce(counted.annotate(sum=Sum("amount_cents")).values("sum")[:1], 0)
+
+
     """Payments that have not gone back, nor are to go back, as a whole."""
-    counted = Refund.objects.filter(payment=OuterRef("pk"), status__in=COUNTED).order_by().values("payment")
-    back = Coalesce(counted.annotate(sum=Sum("amount_cents")).values("sum")[:1], 0)
+    back = _sum_of(Refund.objects.filter(payment=OuterRef("pk")))
     return Payment.objects.annotate(back=back).filter(back__lt=F("amount_cents"))
 
 
@@ -45,8 +50,9 @@ def _undecided_payments() -> QuerySet[Payment]:
 
 
 def _refunds_to_make_again() -> QuerySet[Refund]:
-    later = Refund.objects.filter(payment=OuterRef("payment"), pk__gt=OuterRef("pk"), status__in=COUNTED)
-    return Refund.objects.filter(~Exists(later), status=RefundStatus.FAILED)
+    again = _sum_of(Refund.objects.filter(payment=OuterRef("payment"), pk__gt=OuterRef("pk")))
+    failed = Refund.objects.filter(status=RefundStatus.FAILED)
+    return failed.annotate(again=again).filter(again__lt=F("amount_cents"))
 
 
 def _open_installments() -> QuerySet[Installment]:

@@ -10,6 +10,7 @@ from billing import stripe_key
 from billing.models import (
     BookDifference,
     Cancellation,
+    Card,
     ChargeAttempt,
     Closure,
     ClosureLine,
@@ -56,9 +57,9 @@ def payment():
     )
 
 
-def refund(status, of=None):
+def refund(status, of=None, cents=100):
     of = of or payment()
-    money = {"amount_cents": 100, "currency": "usd", "method": "cash"}
+    money = {"amount_cents": cents, "currency": "usd", "method": "cash"}
     return Refund.objects.create(
         order=of.order, payment=of, cause="staff", reason="x", status=status, **money
     )
@@ -107,6 +108,20 @@ def cancellation():
 
 def event():
     return StripeEvent.objects.create(stripe_id="e", type="x", livemode=False, body="{}", status="parked")
+
+
+def card():
+    return Card.objects.create(household=create_household(), stripe_payment_method_id="pm")
+
+
+def again(row, cents=100):
+    refund("requested", of=row.payment, cents=cents)
+
+
+def again_in_two_parts(row):
+    again(row, 60)
+    assert close_settled() == 0
+    again(row, 40)
 
 
 def status(to):
@@ -170,7 +185,8 @@ CAUSES = [
     (Kind.INVOICE_ENDED, held, pay),
     (Kind.INVOICE_ENDED, held, lambda row: type(row).objects.update(held_at=None)),
     (Kind.REFUND_TO_APPROVE, lambda: refund("requested"), status("approved")),
-    (Kind.REFUND_FAILED, lambda: refund("failed"), lambda row: refund("requested", of=row.payment)),
+    (Kind.REFUND_FAILED, lambda: refund("failed"), again),
+    (Kind.REFUND_FAILED, lambda: refund("failed"), again_in_two_parts),
     (Kind.REFUND_FAILED, lambda: refund("failed"), status("succeeded")),
     (Kind.REFUND_UNKNOWN, lambda: refund("unknown"), status("succeeded")),
     (Kind.CANCELLATION_WAITING, cancellation, settle),
