@@ -214,7 +214,7 @@ def settle_setup_intent(intent: StripeObject) -> Card | None:
     Household.objects.select_for_update(no_key=True).get(pk=household.pk)
     list(Order.objects.select_for_update(no_key=True).filter(household=household).order_by("pk"))
     card = save_card(household=household, method=intent["payment_method"])
-    update = _finished_update(household, metadata.get("card_update"))
+    update = _update_to_finish(card, uuid_in(intent, "card_update"))
     if update is None:
         return card
     orders = let_pay_as_asked(card, update=update)
@@ -237,16 +237,16 @@ def try_again_with(card: Card, stuck_in: list[InstallmentStatus]) -> None:
         installment.wait_until(max(tomorrow, installment.due_on), reason="there is a card to charge")
 
 
-def _finished_update(household: Household, public_id: Any) -> CardUpdate | None:
-    """The request for this card; None if it is unknown, or was told before."""
-    try:
-        updates = CardUpdate.objects.filter(
-            public_id=uuid.UUID(str(public_id)), household=household, finished_at=None
-        )
-    except ValueError:
-        return None
+def _update_to_finish(card: Card, public_id: uuid.UUID | None) -> CardUpdate | None:
+    """The request for this card; None if it was told before, or is not in this database."""
+    updates = CardUpdate.objects.filter(household=card.household_id)
+    updates = updates.filter(public_id=public_id) if public_id else updates.none()
     update = updates.first()
-    return update if update and updates.update(finished_at=timezone.now()) else None
+    if update is None:
+        detail = "What it shall pay is not in this database. Ask the family to replace its card once more."
+        StaffTask.open(StaffTask.Kind.CARD_UNKNOWN, card, detail)
+        return None
+    return update if updates.filter(finished_at=None).update(finished_at=timezone.now()) else None
 
 
 def _charge_what_was_due(card: Card, orders: list[Order], *, on: datetime.date) -> None:

@@ -7,6 +7,7 @@ from billing import stripe_key
 from billing.models import (
     BookDifference,
     Cancellation,
+    Card,
     ChargeAttempt,
     ChargeStatus,
     ClosureLine,
@@ -29,13 +30,13 @@ from orders.models import Order, OrderStatus
 Kind = StaffTask.Kind
 
 
-def _kept_payments() -> QuerySet[Payment]:
 def _sum_of(refunds: QuerySet[Refund]) -> Coalesce:
     """What of one payment has gone back by these, or is to go back."""
     counted = refunds.filter(status__in=COUNTED).order_by().values("payment")
     return Coalesce(counted.annotate(sum=Sum("amount_cents")).values("sum")[:1], 0)
 
 
+def _kept_payments() -> QuerySet[Payment]:
     """Payments that have not gone back, nor are to go back, as a whole."""
     back = _sum_of(Refund.objects.filter(payment=OuterRef("pk")))
     return Payment.objects.annotate(back=back).filter(back__lt=F("amount_cents"))
@@ -74,6 +75,7 @@ open_while(
     lambda: ChargeAttempt.objects.filter(status__in=[ChargeStatus.UNKNOWN, ChargeStatus.PARKED]),
 )
 open_while(Kind.CARD_REFUSED, lambda: Installment.objects.filter(status=InstallmentStatus.NEEDS_CARD))
+open_while(Kind.CARD_UNKNOWN, lambda: Card.objects.usable().filter(agreements=None))
 open_while(Kind.DECLINE_TO_LOOK_AT, _attempts_of_open_installments)
 open_while(Kind.INSTALLMENT_LATE, _open_installments)
 open_while(Kind.INSTALLMENT_EXHAUSTED, lambda: Installment.objects.filter(status=InstallmentStatus.EXHAUSTED))

@@ -46,6 +46,7 @@ class StaffTask(models.Model):
         STRIPE_KEY_REFUSED = "stripe_key_refused", "Stripe does not accept our secret key"
         CHARGE_UNKNOWN = "charge_unknown", "A charge whose outcome Stripe does not tell"
         CARD_REFUSED = "card_refused", "A card that the bank refused for good"
+        CARD_UNKNOWN = "card_unknown", "A new card of which nobody knows what it shall pay"
         DECLINE_TO_LOOK_AT = "decline_to_look_at", "A decline that a person should look at"
         INSTALLMENT_LATE = "installment_late", "An installment too late to be charged by itself"
         INSTALLMENT_EXHAUSTED = "installment_exhausted", "An installment whose last try failed"

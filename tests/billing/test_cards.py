@@ -12,6 +12,7 @@ from billing.dunning import start_attempt, start_charges
 from billing.models import (
     Card,
     CardAgreement,
+    CardUpdate,
     ChargeAttempt,
     ChargeStatus,
     Installment,
@@ -19,6 +20,7 @@ from billing.models import (
     PaymentPlan,
 )
 from csf.invariants import violations
+from csf.models import StaffTask
 from enrollments.models import Enrollment
 from orders.models import Order
 from tests.factories import create_cart, create_course
@@ -172,6 +174,19 @@ def test_a_card_replaced_while_the_old_one_is_charged_is_asked_the_next_day(shop
 
     part.refresh_from_db()
     assert (part.status, pays(part.order.household)) == ("retry_wait", ["7726"])
+
+
+def test_a_card_that_was_asked_for_after_the_backup_is_for_a_person(shop):
+    part = order_with_plan(shop)
+    page = parent_of(part.order.household).post("/account/card/").url
+    CardUpdate.objects.all().delete()
+    shop.pay(page, GRANDMOTHERS)
+
+    hear(shop, "setup_intent.succeeded")
+
+    [task] = StaffTask.objects.open()
+    assert (task.kind, task.subject) == ("card_unknown", f"billing.card:{Card.objects.get(last4='7726').pk}")
+    assert pays(part.order.household) == ["4242"]
 
 
 def test_a_new_card_is_kept_although_what_is_due_cannot_be_charged_yet(shop):

@@ -173,6 +173,7 @@ CAUSES = [
     (Kind.EMAIL_UNKNOWN, lambda: email("unknown"), status("sent")),
     (Kind.CHARGE_UNKNOWN, lambda: attempt("unknown"), status("succeeded")),
     (Kind.CHARGE_UNKNOWN, lambda: attempt("parked"), status("not_executed")),
+    (Kind.CARD_UNKNOWN, card, lambda row: type(row).objects.update(replaced_at=timezone.now())),
     (Kind.CARD_REFUSED, lambda: installment("needs_card"), pay),
     (Kind.CARD_REFUSED, lambda: installment("needs_card"), status("charging")),
     (Kind.DECLINE_TO_LOOK_AT, lambda: attempt("declined"), pay),
