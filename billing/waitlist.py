@@ -150,19 +150,23 @@ def _take_up(enrollment: Enrollment, now: datetime.datetime) -> None:
     if consent is None or total_cents > consent.at_most_cents:
         enrollment.ask_instead(reason="the price is above what the family agreed to")
         return
+    by = consent.given_by
+    if not by.is_active or by.household_id != enrollment.child.household_id:
+        enrollment.ask_instead(reason="who agreed to the charge is no longer a guardian")
+        return
     if card is None:
         enrollment.ask_instead(reason="there is no saved card that can be charged")
         return
     order = write_line(line)
     place_order(
         order=order,
-        by=consent.given_by,
+        by=by,
         now=now,
         expected_cents=total_cents,
         held_until=enrollment.expires_at,
         waitlist_consent=consent,
     )
-    let_pay(card, orders=[order], by=consent.given_by, at=now)
+    let_pay(card, orders=[order], by=by, at=now)
     for installment in order.installments.all():  # none if it costs nothing
         start_attempt(installment, card=card, kind=ChargeKind.AUTO, on=today)
         enqueue("billing.tasks.charge")

@@ -14,11 +14,11 @@ from billing.models import Card, ChargeAttempt, PaymentPlan, WaitlistConsent
 from billing.tasks import sweep_waitlist
 from csf.invariants import violations
 from csf.models import StaffTask
-from enrollments.models import Course, Enrollment
+from enrollments.models import Course, Enrollment, User
 from notifications.models import EmailMessage
 from orders.cart import add_to_cart
 from orders.models import Order, cart_of
-from tests.factories import create_course
+from tests.factories import create_course, create_guardian
 from tests.pages import parent_of, words
 from tests.shop import VISA, hear
 from tests.waitlist import (
@@ -381,6 +381,21 @@ def test_what_cannot_be_charged_as_agreed_is_asked_by_email(shop, waiting, chang
     assert mails(place.child.household) == {"waitlist_joined": 1, "waitlist_offer": 1}
     assert EmailMessage.objects.get(kind="waitlist_offer").context["instead_of_charge"] is True
     assert violations() == []
+
+
+def test_nothing_is_charged_at_once_that_a_former_guardian_agreed_to(shop, waiting):
+    place = waiting()
+    household = place.child.household
+    create_guardian(household=household)
+    User.objects.filter(pk=WaitlistConsent.objects.get().given_by_id).update(household=None)
+
+    free(place.course)
+    minute()
+
+    place.refresh_from_db()
+    assert (place.status, place.tier) == ("offered", "regular")
+    assert mails(household) == {"waitlist_offer": 1}
+    assert not ChargeAttempt.objects.on_saved_cards().exists()
 
 
 def test_a_card_refused_before_the_charge_leaves_it_to_the_family(shop, waiting):
