@@ -16,7 +16,7 @@ from billing.admin.installment_forms import REASON_LENGTH, ReasonForm
 from billing.cancel import Outcome, OutcomeChanged, cancel_enrollment, outcome_of, policy_terms
 from billing.models import Payment, Refund, RefundMethod, RefundStatus, Terms
 from billing.models.money import OWN_FAMILY
-from billing.owed import refundable
+from billing.owed import CREDITED, refundable
 from billing.refunds import HANDED_OVER, NotPossible, has_failed_by_card
 from csf.admin import Panel, badge, link
 from csf.form_fields import CentsField
@@ -24,7 +24,7 @@ from csf.money import money_text
 from csf.state import Stale
 from csf.templatetags.csf_format import day, moment
 from enrollments.models import Enrollment, EnrollmentStatus, User
-from orders.models import OrderItem
+from orders.models import Order, OrderItem
 
 # --- A place that is given up -------------------------------------------------------------------------------
 
@@ -179,8 +179,19 @@ class PaymentFacts:
             money_text(payment.amount_cents),
             payment.way_back,
             money_text(self.room_cents),
+            _given_as_credit(payment.order),
         ]
-        return Panel("", ["Family", "Order", "Received", "Amount", "Goes back", "Can still go back"], [row])
+        headers = ["Family", "Order", "Received", "Amount", "Goes back", "Can still go back", CREDIT_HEADER]
+        return Panel("", headers, [row])
+
+
+CREDIT_HEADER = "Given as credit"
+
+
+def _given_as_credit(order: Order) -> str:
+    """What the family has got for this order already, which a refund does not take back."""
+    cents = order.credits.filter(cause__in=CREDITED).balance_cents()
+    return money_text(cents) if cents else ""
 
 
 class RefundForm(FactsForm):
@@ -217,7 +228,8 @@ PAYMENT_ACTIONS = Actions(
             is_possible=lambda facts: facts.room_cents > 0,
             confirm="Ask for this refund",
             meaning="For money that goes back without a class being cancelled. Nothing is charged less, and "
-            "every place stays. Somebody must approve it first.",
+            "every place stays. What was given as credit is not taken back by it, so the family would have "
+            "both. Somebody must approve it first.",
             done="The refund waits for approval.",
             email="The family gets an email once the money has gone back.",
         )
@@ -264,10 +276,11 @@ class RefundFacts:
             refund.way_back,
             link(refund.requested_by) if refund.requested_by else "the system",
             refund.reason,
+            _given_as_credit(refund.order),
             badge(refund.status, refund.get_status_display()),
         ]
         headers = ["Family", "Order", "Place", "Amount", "Of the payment", "Goes back", "Asked by", "Why"]
-        return Panel("", [*headers, "Status"], [row])
+        return Panel("", [*headers, CREDIT_HEADER, "Status"], [row])
 
 
 class OptionalReasonForm(ReasonForm):

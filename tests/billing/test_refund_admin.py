@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing.cancel import cancel_enrollment
-from billing.models import Cancellation, Payment, Refund
+from billing.models import Cancellation, Payment, Refund, Terms
 from billing.refunds import refund_waiting
 from enrollments.models import Enrollment
 from notifications.models import EmailMessage
@@ -155,6 +155,21 @@ def test_no_more_can_be_asked_for_than_is_left(paid_order, client):
 
     assert "Ask for a refund" not in office.get(page_of(payment)).text
     assert Refund.objects.get().reason == "agreed by phone"
+
+
+def test_who_asks_and_who_approves_see_what_was_given_as_credit_already(paid_order, client):
+    cancel_enrollment(
+        enrollment=Enrollment.objects.get(), by=None, reason="x", now=timezone.now(), terms=Terms.CREDIT
+    )
+    finance = staff_client(client, "add_refund", "approve_refund")
+    payment = Payment.objects.get()
+    shown = finance.get(act_on(payment, "refund")).context["facts"].panel()
+    assert dict(zip(shown.headers, shown.rows[0], strict=True))["Given as credit"] == "$144.00"
+
+    press(finance, payment, "refund", cents="144")
+
+    shown = finance.get(act_on(Refund.objects.get(), "approve")).context["facts"].panel()
+    assert dict(zip(shown.headers, shown.rows[0], strict=True))["Given as credit"] == "$144.00"
 
 
 def test_rejecting_is_told_to_the_family_without_the_reason(paid_order, client):
