@@ -195,7 +195,11 @@ class ChargeAttempt(StatefulModel):
         transition(self, to, by=by, reason=reason, **columns)
 
     def give_back(self, *, reason: str) -> None:
-        """The page closed without money: its installment is what it was before. Raises Stale."""
+        """The page closed without money: its installment is what it was before, unless something else
+        charges it by now, for pages may be reported late. Raises Stale."""
+        others = self.installment.attempts.under_way().exclude(pk=self.pk)
+        if others.exists():
+            return
         if self.status_before:
             to = InstallmentStatus(self.status_before)
             transition(self.installment, to, reason=reason, next_try_on=self.next_try_before)

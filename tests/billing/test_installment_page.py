@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from billing import gateway, installment_page
 from billing.charging import run_attempt
-from billing.checkout import StripeUnavailable
+from billing.checkout import StripeUnavailable, close_page
 from billing.dunning import start_charges
 from billing.installment_page import NotPayable
 from billing.invoices import ensure_invoice
@@ -95,6 +95,38 @@ def test_the_link_of_an_email_opens_the_same_page_without_a_login(shop, part):
 
     assert Client().post(link).url == first
     assert "Your installment" in words(Client().get(link))
+
+
+def another_page(shop, part):
+    shop.pay(page_of(part))
+    hear(shop, "payment_intent.succeeded")
+
+
+def daily_job(shop, part):
+    close_page(part.attempts.get())
+    job(part)
+
+
+@pytest.mark.parametrize("begin", [another_page, daily_job])
+def test_a_page_that_is_reported_closed_late_ends_nothing_that_began_since(shop, part, monkeypatch, begin):
+    page_of(part)
+    closed = part.attempts.get()
+    gateway.expire_checkout_session(closed.stripe_session_id, key="at Stripe")
+
+    def hear_late(*args, **options):
+        monkeypatch.undo()
+        hear(shop, "checkout.session.expired")
+        assert fresh(part).status == "charging"
+        return ask(*args, **options)
+
+    name = "create_checkout_session" if begin == another_page else "pay_invoice"
+    ask = getattr(gateway, name)
+    monkeypatch.setattr(gateway, name, hear_late)
+    begin(shop, part)
+
+    assert fresh(part).status == "paid"
+    assert taken(shop) == [7200]
+    assert violations() == []
 
 
 BEFORE = {
