@@ -121,13 +121,11 @@ def split(
 
 def waive(*, installment: Installment, by: User, reason: str) -> None:
     """The school lets it go."""
-    _refuse_own_family(installment, by)
     _finish(installment, by, f"waived: {_given(reason)}", InstallmentStatus.WAIVED)
 
 
 def cancel(*, installment: Installment, by: User, reason: str) -> None:
     """It is not owed any more."""
-    _refuse_own_family(installment, by)
     _finish(installment, by, f"cancelled: {_given(reason)}", InstallmentStatus.CANCELLED)
 
 
@@ -142,7 +140,6 @@ def record_offline(
     check_number: str = "",
 ) -> Payment:
     """Money that came as cash or by check: all of the installment, or `cents` of it; the rest stays due."""
-    _refuse_own_family(installment, by)
     cents = installment.amount_cents if cents is None else cents
     rest_cents = installment.amount_cents - cents
     if cents <= 0 or rest_cents < 0:
@@ -193,11 +190,6 @@ def _finish(installment: Installment, by: User, note: str, to: InstallmentStatus
         locked.move(to, by=by, reason=note[:300])
 
 
-def _refuse_own_family(installment: Installment, by: User) -> None:
-    if by.household_id == installment.order.household_id:
-        raise NotPossible(OWN_FAMILY)
-
-
 def _too_early(agreed_on: datetime.date) -> str:
     return (
         f"The family has agreed to a charge on {day(agreed_on)}, not before. It can pay earlier itself, in "
@@ -213,7 +205,12 @@ def _given(reason: str) -> str:
 
 @contextmanager
 def _unlocked_by_charges(installment: Installment, by: User, note: str = "") -> Iterator[Installment]:
-    """The installment under its locks, open and with no charge under way; `note` tells what is done to it."""
+    """The installment under its locks, open and with no charge under way; `note` tells what is done to it.
+
+    Nothing is done to one of the own family.
+    """
+    if by.household_id == installment.order.household_id:
+        raise NotPossible(OWN_FAMILY)
     ask_again(installment.order)
     with transaction.atomic():
         Order.objects.select_for_update(no_key=True).get(pk=installment.order_id)

@@ -5,6 +5,7 @@ from django.db.models.functions import Now
 
 from billing.installments import NotPossible
 from billing.models import InstallmentNote
+from billing.models.money import OWN_FAMILY
 from enrollments.models import User
 from orders.models import Order
 
@@ -12,6 +13,8 @@ from orders.models import Order
 @transaction.atomic
 def pause_charges(*, order: Order, by: User, reason: str) -> None:
     """From now on nothing of this order is charged by itself. Raises NotPossible."""
+    if by.household_id == order.household_id:
+        raise NotPossible(OWN_FAMILY)
     if not Order.objects.filter(pk=order.pk, charges_paused_at=None).update(charges_paused_at=Now()):
         raise NotPossible("The charges of this order are stopped already.")
     _note(order, by, "charges of the order stopped", reason)

@@ -21,6 +21,7 @@ from billing.models import (
     RefundCause,
     RefundMethod,
 )
+from billing.pause import pause_charges
 from billing.refunds import (
     NotPossible,
     approve,
@@ -186,13 +187,19 @@ def test_nobody_gives_money_to_the_own_family(shop, who):
     gift = {"household": household, "cents": 100, "cause": CreditCause.GRANTED, "reason": "x"}
     with pytest.raises(credits.NotPossible, match="your own family"):
         grant(**gift, on=timezone.localdate(), by=me)
+    today, later = part.due_on, part.due_on + timedelta(days=30)
     for act, more in [
         (installments.waive, {}),
         (installments.cancel, {}),
+        (installments.hold, {}),
+        (installments.move_date, {"to": later, "on": today}),
+        (installments.split, {"first_cents": 5000, "second_on": later}),
         (installments.record_offline, {"method": PaymentMethod.CASH, "received_at": timezone.now()}),
     ]:
         with pytest.raises(installments.NotPossible, match="your own family"):
             act(installment=part, by=me, reason="x", **more)
+    with pytest.raises(installments.NotPossible, match="your own family"):
+        pause_charges(order=part.order, by=me, reason="x")
     reject(refund=asked(payment, 1, by=me), by=me, reason="a mistake")
     assert household.credits.count() == 0
 
