@@ -52,12 +52,17 @@ class FamilyFacts:
 
 
 class CreditForm(TodayForm):
+    read_by_family = "The family reads it on its account page and in its email."
     cents = CentsField(label="Amount")
     field_order = ["cents", "reason"]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.fields["reason"].help_text = "The family reads it on its account page and in its email."
+        self.fields["reason"].help_text = self.read_by_family
+
+
+class TakeBackForm(CreditForm):
+    read_by_family = "The family reads it on its account page."
 
 
 def _give(*, household: Household, **given: Any) -> None:
@@ -86,7 +91,7 @@ CREDIT_ACTIONS = Actions(
             permission="billing.add_credit",
             argument="household",
             act=take_back,
-            form=CreditForm,
+            form=TakeBackForm,
             is_possible=lambda facts: facts.account.balance_cents > 0,
             confirm="Take credit back from the {family}",
             meaning="For credit that was given by mistake. No email is sent; the account page shows it.",
