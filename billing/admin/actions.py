@@ -63,6 +63,8 @@ class Action:
     form: type[ReasonForm] = ReasonForm
     is_possible: Callable[[Any], bool] = always
     needs_fresh_sign_in: bool = False
+    lands_on: Callable[[Any], models.Model] | None = None
+    """Whose page the facts' row leads to once it is done; None: its own."""
 
     def is_allowed(self, request: HttpRequest) -> bool:
         return request.user.has_perm(self.permission)
@@ -118,7 +120,7 @@ class Actions:
     def _answer(self, request: HttpRequest, pk: int, action: Action) -> HttpResponse:
         """The form of one action, and what it does."""
         facts, name = self.facts_of(pk), self.model._meta.verbose_name
-        page = reverse(f"admin:{self.model._meta.app_label}_{self.model._meta.model_name}_change", args=[pk])
+        page = _page_of(facts.row)
         if request.method != "POST" and not action.is_possible(facts):
             messages.error(request, f"{action.title}: not possible for this {name} now.")
             return redirect(page)
@@ -130,7 +132,7 @@ class Actions:
             else:
                 done = f"{action.done.format(**facts.words)} {self._notified(action, facts)}"
                 messages.success(request, done.strip())
-                return redirect(page)
+                return redirect(_page_of(action.lands_on(facts)) if action.lands_on else page)
         context = {
             **admin.site.each_context(request),
             "opts": self.model._meta,
@@ -164,6 +166,10 @@ class Actions:
         except PressedAgain:
             return AGAIN
         return ""
+
+
+def _page_of(row: models.Model) -> str:
+    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
 
 
 def _form(action: Action, facts: Any, data: Any) -> Any:

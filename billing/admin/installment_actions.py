@@ -18,7 +18,7 @@ from csf.admin import Panel, badge, link
 from csf.dates import local_date
 from csf.money import money_text
 from csf.templatetags.csf_format import day
-from orders.models import OrderStatus
+from orders.models import Order, OrderStatus
 
 RECEIPT = "The family gets a receipt by email."
 
@@ -97,6 +97,11 @@ def is_unknown(facts: Facts) -> bool:
     return found_at_stripe.unknown_attempt(facts.part) is not None
 
 
+def order_of(facts: Facts) -> Order:
+    """Its page shows all parts, also those that took the place of this one."""
+    return facts.part.order
+
+
 def _action(*, permission: str, **options: Any) -> Action:
     options.setdefault("is_possible", is_open)
     return Action(permission=f"billing.{permission}_installment", argument="installment", **options)
@@ -149,6 +154,7 @@ ACTIONS = [
         meaning="What is recorded here the family can no longer pay by card.",
         done="The payment is recorded.",
         email=RECEIPT,
+        lands_on=order_of,
     ),
     _action(
         name="move",
@@ -171,6 +177,7 @@ ACTIONS = [
         confirm="Split {amount} into two parts",
         meaning="Two new installments take the place of this one, which is cancelled.",
         done="Two new installments took the place of this one.",
+        lands_on=order_of,
     ),
     _action(
         name="hold",
@@ -198,7 +205,8 @@ ACTIONS = [
         permission="waive",
         act=installments.waive,
         confirm="Waive {amount} for good",
-        meaning="The school lets it go: the family keeps its place and does not pay this part.",
+        meaning="For what is owed and the school lets go: the family keeps its place and does not pay this "
+        "part. If it is not owed any more, cancel it instead.",
         done="It is waived.",
     ),
     _action(
@@ -207,7 +215,8 @@ ACTIONS = [
         permission="waive",
         act=installments.cancel,
         confirm="Cancel the {amount} for good",
-        meaning="For what is not owed any more, such as a part of a class that was given up.",
+        meaning="For what is not owed any more, such as a part of a class that was given up. What is still "
+        "owed and the school lets go is waived instead.",
         done="It is cancelled.",
     ),
 ]

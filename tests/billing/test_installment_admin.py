@@ -202,8 +202,9 @@ def test_split(shop, finance):
     part = order_with_plan(shop)
     second_on = part.due_on + timedelta(days=14)
 
-    press(finance, part, "split", first_cents="30.5", second_on=str(second_on))
+    answer = press(finance, part, "split", first_cents="30.5", second_on=str(second_on))
 
+    assert answer.url == reverse("admin:orders_order_change", args=[part.order_id])  # shows the new parts
     assert [
         (row.number, row.status, row.due_on, row.amount_cents)
         for row in part.order.installments.filter(number__gte=2)
