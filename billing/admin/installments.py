@@ -155,13 +155,14 @@ ATTEMPT_HEADERS = ["Installment", "Try", "When", "Amount", "Status", "Decline co
 
 
 def _attempt_row(row: ChargeAttempt) -> tuple[object, ...]:
+    has_paid = row.status == ChargeStatus.SUCCEEDED  # with another card, on the same page of Stripe
     return (
         row.installment.number,
         link(row, row.number),
         moment(row.created_at),
         money_text(row.amount_cents),
         badge(row.status, row.get_status_display()),
-        row.decline_code,
+        f"before: {row.decline_code}" if has_paid and row.decline_code else row.decline_code,
     )
 
 
