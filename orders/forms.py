@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 from django.db.models import Exists, OuterRef, QuerySet
+from django.utils.functional import cached_property
 
 from enrollments.models import Child, Course, EmergencyContact, Enrollment, Household, Location, Program
 from enrollments.models.courses import CourseQuerySet
@@ -83,6 +84,7 @@ class LineForm(forms.Form):
         self, *args: Any, household: Household, course: Course, on: datetime.date, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
+        self.course = course
         found = sorted(_children_for(household, course), key=lambda child: not _may_take(child, course))
         self.children = {str(child.public_id): child for child in found}
         self.fitting = [child for child in found if _may_take(child, course)]
@@ -99,10 +101,18 @@ class LineForm(forms.Form):
     def clean_child(self) -> Child:
         return self.children[self.cleaned_data["child"]]
 
+    @cached_property
+    def enrolled(self) -> list[Enrollment]:
+        """The places that the family's children have in the class, paid for or not."""
+        places = Enrollment.objects.enrolled().filter(child__in=self.children.values(), course=self.course)
+        return list(places.select_related("child", "order_item__order").order_by("pk"))
+
     @property
     def reasons(self) -> list[str]:
-        """Each child with what is in the way."""
-        return [words for _, words in self.fields["child"].choices]  # type: ignore[attr-defined]
+        """Each other child with what is in the way."""
+        enrolled = {str(place.child.public_id) for place in self.enrolled}
+        choices = self.fields["child"].choices  # type: ignore[attr-defined]
+        return [words for key, words in choices if key not in enrolled]
 
     @property
     def without_contact(self) -> list[Child]:

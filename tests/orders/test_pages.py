@@ -388,3 +388,21 @@ def test_class_page_and_cart_take_the_same_queries_for_1_and_3_rows():
 
     assert queries(client, course.get_absolute_url()) == class_page <= 15
     assert queries(client, "/cart/") == cart <= 15
+
+
+def test_a_family_whose_child_has_the_place_reads_that_and_where_to_pay():
+    course = create_course()
+    order = create_order(household=create_household(ages=[8]), courses=[course])
+    name = order.household.children.get().first_name
+    client = parent_of(order.household)
+
+    held = client.get(course.get_absolute_url())
+    order.confirm(reason="paid")
+    paid = client.get(course.get_absolute_url())
+
+    assert f"The place of {name} is waiting for payment: order {order.number} ." in words(held)
+    assert f'href="{order.get_absolute_url()}"' in held.text
+    assert f"{name} has a place in this class." in words(paid)
+    for page in (held, paid):
+        assert "can take this class" not in words(page)
+        assert not page.context["similar"] or "Classes that fit" not in words(page)
