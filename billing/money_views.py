@@ -21,7 +21,7 @@ from billing.forms import CardUpdateForm
 from billing.held import confirming, note_return
 from billing.installment_page import NotPayable, installment_page
 from billing.links import installment_of
-from billing.models import Card, Installment, InstallmentStatus
+from billing.models import Card, CardUpdate, Installment, InstallmentStatus
 from billing.paying import card_page, next_charge_on
 from billing.statement import card_line, lines_of, statement_of
 from csf.dates import local_date
@@ -44,17 +44,16 @@ def account(request: HttpRequest) -> HttpResponse:
         "offers": [place for place in waiting if place.status == EnrollmentStatus.OFFERED],
         "waiting": [place for place in waiting if place.status != EnrollmentStatus.OFFERED],
         "uses": [card_line(use, on=today) for use in uses_of(household)],
-        "is_card_awaited": "saved" in request.GET and _is_card_awaited(household, request.GET["saved"]),
+        "came_back": _card_update(household, request.GET["saved"]) if "saved" in request.GET else None,
     }
     return render(request, "billing/account.html", context)
 
 
-def _is_card_awaited(household: Household, public_id: str) -> bool:
+def _card_update(household: Household, public_id: str) -> CardUpdate | None:
     """Back from the page of Stripe that this id names: the card arrives by webhook."""
     an_hour_ago = timezone.now() - timedelta(hours=1)
     updates = household.card_updates.filter(created_at__gt=an_hour_ago)
-    came_back = next((update for update in updates if str(update.public_id) == public_id), None)
-    return came_back is not None and came_back.finished_at is None
+    return next((update for update in updates if str(update.public_id) == public_id), None)
 
 
 @button_of("account")

@@ -113,8 +113,8 @@ def state_of(installment: Installment, *, on: datetime.date, has_page: bool = Fa
     if order_status != OrderStatus.CONFIRMED:
         return State("Order is over", "over", "Its order is over. If you have a question, please ask us.")
     if installment.status == InstallmentStatus.CHARGING and has_page:
-        text = "Its payment page is open. If you have paid, it shows here in a moment."
-        return State("Being paid", "charging", text, can_pay=True)
+        text = "You opened its payment page. If you have paid, it shows here in a moment. If not, pay now."
+        return State("Payment begun", "charging", text, can_pay=True)
     if installment.status == InstallmentStatus.CHARGING:
         return State("Being charged", "charging", "Your card is being charged right now.")
     return _open_state(installment, on=on)

@@ -421,5 +421,5 @@ def test_until_the_card_is_here_the_account_says_that_it_is_being_saved(shop):
 
     assert "Your new card is being saved." in words(client.get(came_back))
     hear(shop, "setup_intent.succeeded")
-    assert "Your new card is being saved." not in words(client.get(came_back))
-    assert "Your new card is being saved." not in words(client.get("/account/?saved=1"))
+    assert "Your new card is saved." in words(client.get(came_back))
+    assert "Your new card" not in words(client.get("/account/?saved=1"))
