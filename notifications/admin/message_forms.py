@@ -52,7 +52,7 @@ class MessageForm(forms.Form):
         Course.objects.none(), label="Classes", required=False, widget=UnfoldAdminSelect2MultipleWidget
     )
     program = forms.ModelChoiceField(
-        Program.objects.all(),
+        Program.objects.filter(archived_at=None),
         required=False,
         empty_label="None",
         widget=UnfoldAdminSelectWidget,

@@ -65,16 +65,18 @@ def moved_snapshot(fact: MovedFamily) -> Snapshot:
     before, after = fact.change.before, fact.change.after
     gone, added = only_in(before, after), only_in(after, before)
     is_at_other_times = any(before[name] != after[name] for name in SLOT) or bool(gone and added)
+    has_more_dates = bool(added) and not is_at_other_times
+    dates = [session | {"is_new": has_more_dates and session in added} for session in after["sessions"]]
     return course_facts(fact.course) | {
         "first_on": after["first_on"],
         "last_on": after["last_on"],
         "was": {name: before[name] for name in before if name != "sessions"},
         "is_elsewhere": any(before[name] != after[name] for name in ("location", "address")),
         "is_at_other_times": is_at_other_times,
-        "has_more_dates": bool(added) and not is_at_other_times,
+        "has_more_dates": has_more_dates,
         "has_fewer_dates": bool(gone) and not is_at_other_times,
         "gone": gone,
-        "dates": after["sessions"] if gone or added else [],
+        "dates": dates if gone or added else [],
         "reason": fact.change.reason,
         "children": [str(place.child) for place in fact.places],
         "calendars": [facts for place in fact.places for facts in _calendars(fact, place)],

@@ -497,6 +497,8 @@ def test_a_later_last_day_needs_sessions_and_the_email_names_them(staff, weeks):
     assert "New times" not in text
     assert "No longer" not in text
     assert [row["on"] for row in mail.context["dates"]][10:] == [day.isoformat() for day in added]
+    assert [row["is_new"] for row in mail.context["dates"]] == [False] * 10 + [True] * weeks
+    assert text.count("(new)") == weeks
     assert mail.context["last_on"] == added[-1].isoformat()
 
 
