@@ -18,7 +18,7 @@ from django.utils.safestring import SafeString
 from django_q.models import Failure, OrmQ, Schedule, Success
 from unfold.admin import ModelAdmin as UnfoldModelAdmin
 
-from csf.form_fields import field_for_hundredths
+from csf.form_fields import CLOCK_FIELDS, field_for_hundredths
 from csf.models import Canary, Instance, JobRun, StaffTask
 from csf.money import money_text, percent_text
 from csf.staff_tasks import subjects_in_words
@@ -234,6 +234,7 @@ class ModelAdmin(UnfoldModelAdmin):
     change_form_outer_before_template = "admin/_row_action.html"
     change_form_outer_after_template = "admin/_panels.html"
     object_history_template = "admin/edits.html"
+    formfield_overrides = CLOCK_FIELDS
 
     def search_note(self, obj: Any) -> str:
         """What tells this row from its namesakes among the results of the search box."""

@@ -23,7 +23,7 @@ from csf.admin import (
 )
 from csf.archive import ArchiveAdmin, InUse
 from csf.dates import local_date
-from csf.form_fields import CentsField
+from csf.form_fields import CLOCK_FIELDS, CentsField
 from csf.money import money_text
 from csf.templatetags.csf_format import clock, day, moment
 from enrollments.accounts_admin import GuardianInline, save_guardians
@@ -252,6 +252,7 @@ class SessionInline(TabularInline):
     verbose_name_plural = "sessions"
     fields = ["held_on", "start_time", "end_time", "cancelled_at"]
     readonly_fields = ["cancelled_at"]
+    formfield_overrides = CLOCK_FIELDS
     extra = 0
 
 

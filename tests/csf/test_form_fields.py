@@ -5,6 +5,7 @@ from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import Permission
 from django.urls import reverse
+from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +13,7 @@ from billing.models import PaymentPlan
 from csf.form_fields import HIGHEST_CENTS, CentsField, PercentField
 from enrollments.models import Course, User
 from orders.models import PromoCode
+from tests.csf.test_admin import course_data
 from tests.factories import create_course, create_staff
 
 
@@ -116,3 +118,33 @@ def test_who_may_only_look_sees_money_and_percentages(client):
         assert shown in page
         assert shown in listed
         assert not {"21900", "2050", "cents", "bps"} & set(page.lower().split())
+
+
+@pytest.mark.parametrize(
+    ("typed", "saved"),
+    [("4pm", "16:00"), ("3:30 PM", "15:30"), ("3:30\N{NO-BREAK SPACE}pm", "15:30"), ("15:30", "15:30")],
+)
+def test_times_are_typed_as_pages_show_them_or_by_the_24_hour_clock(client, db, typed, saved):
+    client.force_login(create_staff())
+    session = {"sessions-TOTAL_FORMS": "1", "sessions-0-held_on": "2030-09-02"}
+    session |= {"sessions-0-start_time": typed, "sessions-0-end_time": "6 pm"}
+    times = {"start_time": typed, "end_time": "6pm", "registration_opens_at_1": "9am"}
+
+    client.post(reverse("admin:enrollments_course_add"), course_data(**times, **session))
+
+    course = Course.objects.get(slug="judo")
+    assert f"{course.start_time:%H:%M}" == saved
+    assert f"{course.sessions.get().start_time:%H:%M}" == saved
+    assert timezone.localtime(course.registration_opens_at).hour == 9
+
+
+def test_a_time_that_cannot_be_read_gets_an_example(client, db):
+    client.force_login(create_staff())
+    times = {"start_time": "25:00", "registration_opens_at_1": "noon"}
+
+    answer = client.post(reverse("admin:enrollments_course_add"), course_data(**times))
+
+    assert answer.context["adminform"].form.errors == {
+        "start_time": ["Type a time like 4:30 PM or 16:30."],
+        "registration_opens_at": ["Type a time like 4:30 PM or 16:30."],
+    }
