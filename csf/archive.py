@@ -7,6 +7,9 @@ from django.db import models
 from django.db.models.deletion import Collector, ProtectedError, RestrictedError
 from django.db.models.functions import Now
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from csf.admin import ModelAdmin
 
@@ -60,7 +63,6 @@ class ArchiveAdmin(ModelAdmin):
 
     @admin.action(description="Archive", permissions=["change"])
     def archive_rows(self, request: HttpRequest, queryset: Any) -> None:
-        done = 0
         for row in queryset.filter(archived_at=None):
             try:
                 self.archive(request, row)
@@ -68,9 +70,7 @@ class ArchiveAdmin(ModelAdmin):
                 messages.error(request, f"{row} is not archived: {why}")
             else:
                 self.log_change(request, row, "Archived.")
-                done += 1
-        if done:
-            messages.success(request, f"Archived: {done}. Parents and the lists no longer show it.")
+                messages.success(request, _archived(row))
 
     @admin.action(description="Restore", permissions=["change"])
     def restore_rows(self, request: HttpRequest, queryset: Any) -> None:
@@ -82,6 +82,16 @@ class ArchiveAdmin(ModelAdmin):
     def archive(self, request: HttpRequest, row: Any) -> None:
         """Raises InUse."""
         type(row).objects.filter(pk=row.pk).update(archived_at=Now())
+
+
+def _archived(row: Any) -> SafeString:
+    url = reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
+    return format_html(
+        '{} is archived: parents and the lists no longer show it. <a class="text-link" href="{}">Open it to '
+        "restore it</a>.",
+        row,
+        url,
+    )
 
 
 def has_facts(row: models.Model) -> bool:
