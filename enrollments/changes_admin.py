@@ -51,7 +51,7 @@ class CourseMoves:
         except NotConfirmed as asked:
             return self._ask(request, asked.move)
         except DatesNotChosen as asked:
-            return self._ask_dates(request, asked.question)
+            return self._ask_dates(request, asked.course, asked.question)
         except NoSeat as refused:
             messages.error(request, f"Nothing was saved. {refused.message}")
             return redirect(request.path)
@@ -82,11 +82,11 @@ class CourseMoves:
             choice=_choice(request),
         )
 
-    def _ask_dates(self, request: HttpRequest, question: DateQuestion) -> HttpResponse:
+    def _ask_dates(self, request: HttpRequest, course: Course, question: DateQuestion) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
-            "title": "Which sessions?",
+            "title": f"Which sessions of {course}?",
             "question": question,
             "typed": _typed(request, without=f"{DATES}-"),
             "is_none_chosen": question.missing and f"{DATES}-asked" in request.POST,

@@ -38,9 +38,9 @@ class DateQuestion:
 class DatesNotChosen(Exception):
     """A person has to choose the sessions first."""
 
-    def __init__(self, question: DateQuestion) -> None:
+    def __init__(self, course: Course, question: DateQuestion) -> None:
         super().__init__("the sessions do not fit the first and last day")
-        self.question = question
+        self.course, self.question = course, question
 
 
 def first_day_refusal(first_on: datetime.date, weekday: int) -> str:
@@ -55,7 +55,7 @@ def fit_sessions(was: Course, course: Course, *, choice: DateChoice, now: dateti
     """Add and delete the sessions that a person chose. Raises DatesNotChosen."""
     question = question_of(was, course, now=now)
     if not question.is_answered_by(choice):
-        raise DatesNotChosen(question)
+        raise DatesNotChosen(course, question)
     course.add_sessions(day for day in question.missing if day in choice.add)
     course.sessions.filter(pk__in=[session.pk for session in question.outside]).delete()
 

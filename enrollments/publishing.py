@@ -32,12 +32,12 @@ def checklist(course: Course, *, now: datetime.datetime) -> list[Check]:
     sessions = [row.held_on for row in course.sessions.filter(cancelled_at=None) if row.starts_at > now]
     dates = f"{len(sessions)}, from {day(sessions[0])} to {day(sessions[-1])}" if sessions else "none to come"
     window = f"{moment(course.registration_opens_at)} to {moment(course.registration_closes_at)}"
-    ages = f"{course.age_min} to {course.age_max}, {course.capacity} seats"
+    seats = f"{course.capacity}, for children aged {course.age_min} to {course.age_max}"
     return [
         Check("Sessions", dates, bool(sessions)),
         _first_day(course),
         Check("Registration", window, course.registration_closes_at > now),
-        Check("Seats", ages, course.capacity > 0),
+        Check("Seats", seats, course.capacity > 0),
         Check("Price", money_text(course.price_cents) if course.price_cents else "free", True),
         Check("Place", f"{course.location}, {course.location.address}", True),
         Check("Takes place", "cancelled" if course.cancelled_at else "yes", not course.cancelled_at),
