@@ -4,7 +4,7 @@ from typing import Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from enrollments.models.people import Household
@@ -14,8 +14,10 @@ LIFE = timedelta(days=14)
 
 class GuardianInvitationQuerySet(models.QuerySet["GuardianInvitation"]):
     def open(self) -> Self:
-        """Neither accepted nor withdrawn nor too old, on the database's clock."""
-        return self.filter(accepted_at=None, withdrawn_at=None, created_at__gt=Now() - LIFE)
+        """Neither accepted nor withdrawn nor too old, on the database's clock, and from somebody who still
+        belongs to the family: who was shut out lets nobody in."""
+        waiting = self.filter(accepted_at=None, withdrawn_at=None, created_at__gt=Now() - LIFE)
+        return waiting.filter(invited_by__is_active=True, invited_by__household=F("household"))
 
 
 class GuardianInvitation(models.Model):
@@ -63,7 +65,9 @@ class GuardianInvitation(models.Model):
         return self.created_at + LIFE
 
     def is_open(self, now: datetime) -> bool:
-        return self.accepted_at is None and self.withdrawn_at is None and self.ends_at > now
+        """As the query `open`."""
+        belongs = self.invited_by.is_active and self.invited_by.household_id == self.household_id
+        return belongs and self.accepted_at is None and self.withdrawn_at is None and self.ends_at > now
 
     def withdraw(self) -> None:
         """Without effect once it was accepted."""

@@ -428,6 +428,22 @@ def test_a_withdrawn_or_old_invitation_opens_nothing_and_is_not_sent(household, 
     assert not User.objects.filter(email="robin@example.org").exists()
 
 
+@pytest.mark.parametrize("how", ["shut out", "in another family"])
+def test_who_does_not_belong_to_the_family_any_more_lets_nobody_in(household, lead, client, mail_server, how):
+    lead.post(INVITE, NEW)
+    elsewhere = create_household()
+    gone = {"is_active": False} if how == "shut out" else {"household": elsewhere}
+    create_guardian(household=household)
+    household.guardians.filter(pk=invited().invited_by_id).update(**gone)
+
+    drain()
+    answers = [client.get(invitation_path(invited())), client.post(invitation_path(invited()))]
+
+    assert mail_server.messages() == []
+    assert [answer.status_code for answer in answers] == [410, 410]
+    assert not User.objects.filter(email="robin@example.org").exists()
+
+
 def test_five_invitations_a_day_and_one_at_a_time_for_an_address(household, lead):
     lead.post(INVITE, NEW)
     assert "still waits for an answer" in words(lead.post(INVITE, NEW))
