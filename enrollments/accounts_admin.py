@@ -62,7 +62,10 @@ def save_account(user: User) -> None:
         user.save()
         return
     typed = user.email
-    user.email = User.objects.values_list("email", flat=True).get(pk=user.pk)
+    before = User.objects.get(pk=user.pk)
+    user.email = before.email
+    if user.household_id != before.household_id:
+        user.leads_since = None  # the office chose them to lead another family
     user.save()
     change_address(user=user, to=typed)
 

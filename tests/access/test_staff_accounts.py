@@ -6,6 +6,7 @@ from django.contrib.auth.models import Group, Permission
 from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from enrollments.models import User
 from notifications.models import EmailMessage
@@ -181,12 +182,14 @@ def test_the_office_sends_a_link_with_which_a_parent_sets_the_password():
 
 @pytest.mark.parametrize("to", ["nobody", "another family"])
 def test_the_only_guardian_of_children_stays_in_their_family(client, to):
-    """Nobody could be told of the children, and the pages of their orders would have no address."""
+    """Nobody could be told of the children, and the pages of their orders would have no address. Who led one
+    family does not take over the next."""
     family, other = create_household(children=1), create_household(children=1)
     guardian = family.guardians.get()
     client.force_login(create_staff())
     url = reverse("admin:enrollments_user_change", args=[guardian.pk])
     form = {"email": guardian.email, "is_active": "on", "household": other.pk if to != "nobody" else ""}
+    guardian.lead_family(at=timezone.now())
 
     refused = client.post(url, form)
     create_guardian(household=family)
@@ -196,3 +199,4 @@ def test_the_only_guardian_of_children_stays_in_their_family(client, to):
     assert taken.status_code == 302
     guardian.refresh_from_db()
     assert guardian.household == (other if to != "nobody" else None)
+    assert guardian.leads_since is None
