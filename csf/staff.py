@@ -9,6 +9,7 @@ from django.apps import apps
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse, reverse_lazy
 from unfold.admin import ModelAdmin
 from unfold.dataclasses import SearchResult
@@ -129,6 +130,10 @@ class StaffSite(UnfoldAdminSite):  # type: ignore[misc] # Unfold brings no types
     def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:
         with_policy: Callable[..., Any] = csp_replace(ADMIN_CSP)(super().admin_view(view, cacheable))
         return with_policy
+
+    def password_change(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """On the page of the account, which also tells its owner by email."""
+        return redirect("account_change_password")
 
     def extra_urls(self) -> list[URLPattern]:
         return [path(f"{page.name}/", self.admin_view(page), name=page.name) for page in _pages]

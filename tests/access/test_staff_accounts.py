@@ -180,6 +180,22 @@ def test_the_office_sends_a_link_with_which_a_parent_sets_the_password():
     assert parent.check_password(NEW_PASSWORD)
 
 
+def test_staff_who_change_their_password_are_told_by_email(client):
+    user = create_staff()
+    user.set_password("correct-horse-7")
+    user.save()
+    client.force_login(user)
+    form = {"oldpassword": "correct-horse-7", "password1": NEW_PASSWORD, "password2": NEW_PASSWORD}
+
+    page = client.get(reverse("admin:password_change"))
+    client.post(page.url, form)
+
+    user.refresh_from_db()
+    assert user.check_password(NEW_PASSWORD)
+    notice = EmailMessage.objects.get(kind="account_notice")
+    assert (notice.to, notice.facts["event"]) == (user.email, "password_changed")
+
+
 @pytest.mark.parametrize("to", ["nobody", "another family"])
 def test_the_only_guardian_of_children_stays_in_their_family(client, to):
     """Nobody could be told of the children, and the pages of their orders would have no address. Who led one
