@@ -8,10 +8,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 
 from csf.dates import local_date
+from csf.own_pages import is_own_path
 from enrollments.children import CONTACT_COLUMNS, AlreadyInFamily, children_with_classes, save_child
 from enrollments.families import household_of
 from enrollments.first_sign_in import sign_in, tokens
@@ -100,11 +100,7 @@ def _contacts_of(child: Child) -> list[Any]:
 def _way_back(request: HttpRequest) -> str:
     """`?next=` if it stays on this site, else the list of children."""
     wanted = request.GET.get("next", "")
-    # No bare word: redirect() takes that for the name of a view.
-    is_ours = wanted.startswith(("/", "http://", "https://")) and url_has_allowed_host_and_scheme(
-        wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
-    )
-    return wanted if is_ours else reverse("children")
+    return wanted if is_own_path(wanted) else reverse("children")
 
 
 @never_cache
