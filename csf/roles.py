@@ -19,6 +19,13 @@ class Role(StrEnum):
     COACH = "Coach"
 
 
+MEANINGS = {
+    Role.OWNER: "everything, also adding staff",
+    Role.OFFICE: "families, classes and registrations; cancelling, moving, giving credit, asking for "
+    "refunds, recording cash; reading and sending emails",
+    Role.FINANCE: "seeing everything; charging, waiving, approving refunds, payment plans and promo codes",
+    Role.COACH: "seeing classes, their places and dates: no children, no money",
+}
 _rights: dict[Role, set[str]] = defaultdict(set)
 _apps: set[str] = set()
 
@@ -29,6 +36,11 @@ def allow(app: str, rights: Mapping[Role, str]) -> None:
     _apps.add(app)
     for role, words in rights.items():
         _rights[role] |= {f"{app}.{word}" for word in words.split()}
+
+
+def with_meaning(group: str) -> str:
+    """The name of a group, and in words what it may do if it is one of the four."""
+    return f"{group}: {MEANINGS[Role(group)]}" if group in set(Role) else group
 
 
 @transaction.atomic

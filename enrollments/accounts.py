@@ -9,6 +9,7 @@ from django import forms
 from django.contrib.auth.hashers import make_password
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils import timezone
 
 from csf.email_address import AddressField, clean_address
@@ -93,6 +94,13 @@ class FamilyAccountAdapter(DefaultAccountAdapter):
         if "Location" in answer:
             answer["Location"] = page_to_see(answer["Location"])
         return answer
+
+    def get_login_redirect_url(self, request: HttpRequest) -> str:
+        """Staff who are no parents have nothing to do in the catalog."""
+        user = request.user
+        if isinstance(user, User) and user.is_staff and not user.household_id:
+            return reverse("admin:index")
+        return str(super().get_login_redirect_url(request))
 
     def send_account_already_exists_mail(self, email: str) -> None:
         make_password("as long as a real sign-up takes")  # or the time would tell who has an account

@@ -17,14 +17,17 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.html import format_html
 from unfold.admin import TabularInline
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from csf.admin import ModelAdmin, ReadOnlyAdmin
 from csf.email_address import AddressField
+from csf.roles import with_meaning
 from enrollments.addresses import change_address, is_taken
 from enrollments.models import Household, User
 from enrollments.staff_accounts import (
     MANAGE,
     groups_to_give,
+    is_to_be_invited,
     may_change,
     may_give_rights,
     permissions_to_give,
@@ -110,6 +113,20 @@ class GuardianInline(TabularInline):
         return type("GuardianFormSet", (formset,), {"by": request.user})
 
 
+class GroupsField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg] # not generic at run time
+    """Each group with what its members may do."""
+
+    def label_from_instance(self, obj: Group) -> str:
+        return with_meaning(obj.name)
+
+
+def _without_superuser(fieldsets: Any) -> list[tuple[str | None, dict[str, Any]]]:
+    return [
+        (title, options | {"fields": [name for name in options["fields"] if name != "is_superuser"]})
+        for title, options in fieldsets
+    ]
+
+
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg] # Unfold brings no types
     """Nobody is deleted: what they did names them. See `staff_accounts` for who may change whom."""
@@ -121,7 +138,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg] # 
     search_fields = ["email", "first_name", "last_name", "household__name"]
     search_help_text = "Search by email, name or family."
     ordering = ["email"]
-    autocomplete_fields = ["household", "groups"]
+    autocomplete_fields = ["household"]
     filter_horizontal = []
     readonly_fields = ["date_joined", "last_login", "password_link"]
     fieldsets = [
@@ -145,14 +162,18 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg] # 
         fields = list(self.readonly_fields)
         if not may_give_rights(by, obj):
             fields += RIGHTS
-        elif not by.is_superuser:
-            fields += ["is_superuser"]
         # Their own address is changed on their account page; nobody puts themselves into a family.
         return [*fields, "email", "household", "is_active"] if obj == by else fields
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """Who is no superuser makes none, and need not read of it."""
+        fieldsets = super().get_fieldsets(request, obj)
+        return fieldsets if request.user.is_superuser else _without_superuser(fieldsets)
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "groups":
             kwargs["queryset"] = groups_to_give(request.user)  # type: ignore[arg-type]
+            kwargs |= {"form_class": GroupsField, "widget": UnfoldAdminCheckboxSelectMultipleWidget}
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
@@ -170,6 +191,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg] # 
             raise PermissionDenied
         if request.method != "POST":
             context = self.admin_site.each_context(request) | {"account": user, "title": "Send a link"}
+            context |= {"is_invitation": is_to_be_invited(user)}
             return render(request, "admin/enrollments/password_link.html", context)
         request_password_reset(request, user.email, [user], default_token_generator)
         messages.success(request, f"A link to set a password is on its way to {user.email}.")

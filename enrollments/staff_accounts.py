@@ -18,6 +18,11 @@ def is_staff_account(user: User) -> bool:
     return has_rights or user.groups.exists() or user.user_permissions.exists()
 
 
+def is_to_be_invited(user: User) -> bool:
+    """A colleague who has not had a password yet."""
+    return is_staff_account(user) and not user.has_usable_password()
+
+
 def may_change(by: User, user: User) -> bool:
     """Whether `by` may change this account: its address, whether it is active, its family and its rights."""
     if by.is_superuser or not is_staff_account(user):

@@ -18,8 +18,10 @@ from django.utils import timezone
 
 from csf.email_address import clean_address
 from csf.models import StaffTask
+from csf.roles import with_meaning
 from enrollments.accounts import FamilyAccountAdapter
 from enrollments.models import User
+from enrollments.staff_accounts import is_to_be_invited
 from notifications.facts.snapshots import Snapshot
 from notifications.kinds import EmailKind
 from notifications.models import EmailMessage
@@ -82,7 +84,11 @@ class AccountAdapter(FamilyAccountAdapter):
                 key = {"uidb36": context["uid"], "key": context["key"]}
                 path = reverse("account_reset_password_from_key", kwargs=key)
                 recipient, life_s = _addressed(context["user"], email), settings.PASSWORD_RESET_TIMEOUT
-                _tell(EmailKind.ACCOUNT_PASSWORD_RESET, recipient, life_s, reset_path=path)
+                if inviter := _inviter(context["user"]):
+                    facts = _invitation(context["user"], inviter)
+                    _tell(EmailKind.STAFF_INVITATION, recipient, life_s, reset_path=path, **facts)
+                else:
+                    _tell(EmailKind.ACCOUNT_PASSWORD_RESET, recipient, life_s, reset_path=path)
             case _:
                 self._notice(template_prefix, email, context)
 
@@ -113,6 +119,17 @@ class AccountAdapter(FamilyAccountAdapter):
             StaffTask.open(StaffTask.Kind.EMAIL_FAILED, row, detail)
 
 
+def _inviter(user: User) -> User | None:
+    """Who sends a colleague the link to their first password, if this is one."""
+    by = allauth_context.request.user
+    return by if is_to_be_invited(user) and isinstance(by, User) and by.pk != user.pk else None
+
+
+def _invitation(user: User, inviter: User) -> Snapshot:
+    rights = [with_meaning(group.name) for group in user.groups.order_by("name")]
+    return {"inviter": str(inviter), "rights": rights, "office_path": reverse("admin:index")}
+
+
 def _may_be_mailed(template_prefix: str, email: str) -> bool:
     """Nobody fills a stranger's mailbox. A code too many is refused on the page (429), since somebody waits
     for it; a notice too many is left out, so that the page tells nobody who has an account."""
@@ -126,7 +143,7 @@ def _consume(action: str, email: str) -> bool:
     return bool(ratelimit.consume(allauth_context.request, app=app, action=action, key=key, limit_get=True))
 
 
-def _tell(kind: EmailKind, recipient: User, life_s: int, **facts: str) -> AccountEvent:
+def _tell(kind: EmailKind, recipient: User, life_s: int, **facts: Any) -> AccountEvent:
     expires_at = timezone.now() + timedelta(seconds=life_s)
     event = AccountEvent(recipient, facts | {"minutes": life_s // 60}, expires_at)
     notify(kind, [event])

@@ -38,4 +38,5 @@ class EmailKind(models.TextChoices):
     ACCOUNT_CONFIRM_EMAIL = "account_confirm_email", _("Confirm an email address")
     ACCOUNT_LOGIN_CODE = "account_login_code", _("Sign-in code")
     ACCOUNT_PASSWORD_RESET = "account_password_reset", _("Password reset")
+    STAFF_INVITATION = "staff_invitation", _("Invitation to staff")
     ACCOUNT_NOTICE = "account_notice", _("News of an account")

@@ -475,5 +475,6 @@ EMAILS: dict[EmailKind, EmailSpec] = {
     EmailKind.ACCOUNT_CONFIRM_EMAIL: _account_spec(is_sensitive=True, priority=0),
     EmailKind.ACCOUNT_LOGIN_CODE: _account_spec(is_sensitive=True, priority=0),
     EmailKind.ACCOUNT_PASSWORD_RESET: _account_spec(is_sensitive=True, priority=0),
+    EmailKind.STAFF_INVITATION: _account_spec(is_sensitive=True, priority=0),
     EmailKind.ACCOUNT_NOTICE: _account_spec(is_sensitive=False, priority=2),
 } | invitations.EMAILS
