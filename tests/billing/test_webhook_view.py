@@ -38,6 +38,15 @@ def test_a_new_event_costs_three_statements(django_assert_max_num_queries):
 
 
 GOOD = json.dumps(event_body()).encode()
+THIN = json.dumps(
+    {
+        "id": "evt_1",
+        "object": "v2.core.event",
+        "type": "v1.invoice.paid",
+        "livemode": False,
+        "related_object": {"id": "in_1", "type": "invoice", "url": "/v1/invoices/in_1"},
+    }
+).encode()
 
 
 @pytest.mark.parametrize(
@@ -60,6 +69,7 @@ GOOD = json.dumps(event_body()).encode()
         pytest.param(b"", None, 400, id="empty"),
         pytest.param(json.dumps({"id": "evt_1"}).encode(), None, 400, id="no type"),
         pytest.param(json.dumps(event_body(data=None)).encode(), None, 400, id="data null"),
+        pytest.param(THIN, None, 400, id="a thin event"),
         pytest.param(json.dumps(event_body(id=7)).encode(), None, 400, id="id a number"),
         pytest.param(json.dumps(event_body(livemode="false")).encode(), None, 400, id="livemode a string"),
         pytest.param(json.dumps(event_body(type="x" * 300)).encode(), None, 400, id="endless type"),
