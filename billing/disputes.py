@@ -155,8 +155,10 @@ def _taken_cents(found: Mapping[str, Any]) -> int:
     if not moves:
         return amount_cents if found["status"] == "lost" else 0
     moved_cents: int = -sum(row["amount"] for row in moves)
-    is_same = all(row.get("currency") == found["currency"] for row in moves)
-    return max(moved_cents, 0) if is_same else amount_cents * (moved_cents > 0)
+    if moved_cents <= 0:
+        return 0
+    is_same_currency = all(row.get("currency") == found["currency"] for row in moves)
+    return moved_cents if is_same_currency else amount_cents
 
 
 def _has_moved(dispute: Dispute, found: Mapping[str, Any]) -> bool:
