@@ -34,7 +34,7 @@ from tests.factories import (
 from tests.shop import Shop, accept, hear, open_page
 
 FIRST, LAST, MAIL, PHONE = "Quetzalina", "Zwetschkenbaum", "canary-parent@example.org", "+43 660 9988776"
-CARD, COMPUTER = "7391", "198.51.100.77"
+CARD, COMPUTER = "§391", "198.51.100.77"  # four digits alone stand in many a timestamp
 CANARIES = [FIRST, LAST, MAIL, PHONE, CARD, COMPUTER, "Contactia", "Invitara"]
 
 pytestmark = pytest.mark.django_db
