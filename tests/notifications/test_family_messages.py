@@ -375,6 +375,17 @@ def confirm_again(staff, message, preview):
     return staff.post(page_of(message), {"seen": seen}, follow=True)
 
 
+def test_an_archived_class_or_program_is_no_choice(staff):
+    shown, archived = create_course(), create_course(program=Program.objects.create(name="Judo"))
+    Course.objects.filter(pk=archived.pk).update(archived_at=timezone.now())
+    Program.objects.filter(name="Judo").update(archived_at=timezone.now())
+
+    fields = staff.get(FORM).context["form"].fields
+
+    assert list(fields["courses"].queryset) == [shown]
+    assert list(fields["program"].queryset) == [shown.program]
+
+
 def test_the_form_sent_twice_or_after_going_back_is_one_message(staff):
     course = create_course()
     enroll(course)
