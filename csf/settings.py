@@ -175,6 +175,7 @@ CACHES = {
 }
 
 LANGUAGE_CODE = "en"
+FORMAT_MODULE_PATH = ["csf.formats"]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 USE_TZ = True
 TIME_ZONE = SCHOOL_TIME_ZONE
@@ -386,7 +387,7 @@ UNFOLD = {
             "200": "#aee0de",
             "300": "#7bc9c7",
             "400": "#45a9a8",
-            "500": "#208b8b",
+            "500": "#2b9c9b",  # links in the dark: 4.5:1
             "600": "#0b6464",  # of the site
             "700": "#095454",
             "800": "#084545",

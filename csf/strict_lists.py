@@ -65,5 +65,7 @@ class StrictChangeList(ChangeList):  # type: ignore[misc] # Unfold brings no typ
             with transaction.atomic():
                 super().get_results(request)
                 len(self.result_list)
+                if not (self.query or self.has_active_filters):
+                    self.full_result_count = self.result_count  # all are shown: no offer to show all
         except BAD_VALUE as error:
             raise IncorrectLookupParameters(str(error)) from error

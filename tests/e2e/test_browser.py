@@ -437,33 +437,60 @@ def look(page, name, *, widths, rules=None):
     page.evaluate(AXE_SCRIPT)
     for width in widths:
         page.set_viewport_size({"width": width, "height": 800})
-        if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-            wrong.append(f"scrolls sideways at {width}")
+        wrong += sideways(page)
         for scheme, checks in SCHEMES.items():
             page.emulate_media(color_scheme=scheme)
-            options = {"runOnly": checks, "rules": rules or {}, "resultTypes": ["violations"]}
-            found = page.evaluate("options => axe.run(options)", options)
-            wrong += [
-                f"{width} {scheme}: {violation['id']} {node['html'][:200]} {node['failureSummary']}"
-                for violation in found["violations"]
-                for node in violation["nodes"]
-            ]
+            wrong += [f"{width} {scheme}: {found}" for found in violations(page, checks, rules)]
             if PICTURES:
                 page.screenshot(path=Path(PICTURES) / f"{name}, {width} {scheme}.png", full_page=True)
     return wrong + page.problems
 
 
+def sideways(page):
+    is_wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
+    return [f"scrolls sideways at {page.viewport_size['width']}"] if is_wide else []
+
+
+def violations(page, checks, rules=None):
+    options = {"runOnly": checks, "rules": rules or {}, "resultTypes": ["violations"]}
+    return [
+        f"{violation['id']} {node['html'][:200]} {node['failureSummary']}"
+        for violation in page.evaluate("options => axe.run(options)", options)["violations"]
+        for node in violation["nodes"]
+    ]
+
+
 # --- The office ---------------------------------------------------------------------------------------------
+
+
+def pages_of_rows(family):
+    email = EmailMessage.objects.filter(kind="payment_success").latest("pk")
+    rows = [family.orders["confirmed"], family.parent.household, family.child, family.course, email]
+    return [reverse(admin_urlname(row._meta, "change"), args=[row.pk]) for row in rows]
+
+
+def test_office_pages_are_narrow_and_readable_in_the_dark(open_window, family):
+    page = open_window(user=create_staff(), color_scheme="dark")
+    addresses = [reverse("admin:index"), reverse("admin:tomorrow"), reverse("admin:email_figures")]
+    addresses += [reverse("admin:csf_stafftask_changelist"), *pages_of_rows(family)]
+    wrong = {}
+
+    for address in addresses:
+        page.goto(address)
+        expect(page.locator("html")).to_have_class(re.compile("dark"))
+        page.evaluate(AXE_SCRIPT)
+        if found := [*sideways(page), *violations(page, ["color-contrast"])]:
+            wrong[address] = found
+
+    assert wrong == {}
 
 
 def test_office_pages_are_quiet(open_window, family):
     page = open_window(user=create_staff(), viewport={"width": 1200, "height": 900})
-    email = EmailMessage.objects.filter(kind="payment_success").latest("pk")
-    rows = [family.orders["confirmed"], family.parent.household, family.child, family.course, email]
     addresses = [
         reverse("admin:index"),
         *(reverse(admin_urlname(model._meta, "changelist")) for model in admin.site._registry),
-        *(reverse(admin_urlname(row._meta, "change"), args=[row.pk]) for row in rows),
+        *pages_of_rows(family),
     ]
     wrong = {}
 
