@@ -15,6 +15,7 @@ from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django_q.models import Failure, OrmQ, Schedule, Success
 from unfold.admin import ModelAdmin as UnfoldModelAdmin
 
@@ -102,6 +103,24 @@ def readable(name: Any) -> Any:
     if isinstance(name, str) and name.endswith("_cents"):
         return money(name)
     return percent(name) if isinstance(name, str) and name.endswith("_bps") else name
+
+
+def named(model: type[models.Model], name: Any, show: Callable[[Any], object]) -> Any:
+    """A foreign key by the name of what it shows, "class" for `course`; any other column as it is."""
+    if isinstance(name, list | tuple):
+        return type(name)(named(model, part, show) for part in name)
+    field = next((field for field in model._meta.fields if field.name == name), None)
+    target = field.related_model if isinstance(field, models.ForeignKey) else None
+    if not isinstance(target, type) or target._meta.model_name != name:
+        return name
+
+    @admin.display(description=str(target._meta.verbose_name), ordering=name)
+    def shown(obj: Any) -> object:
+        found = getattr(obj, name)
+        return None if found is None else show(found)
+
+    shown.__name__ = name
+    return shown
 
 
 def link(obj: models.Model, text: object = None) -> SafeString:
@@ -254,7 +273,7 @@ class ModelAdmin(UnfoldModelAdmin):
         return page
 
     def get_list_display(self, request: HttpRequest) -> Any:
-        return readable(super().get_list_display(request))
+        return readable(named(self.model, super().get_list_display(request), str))
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
         field = field_for_hundredths(db_field) or super().formfield_for_dbfield(db_field, request, **options)
@@ -262,6 +281,9 @@ class ModelAdmin(UnfoldModelAdmin):
             field.help_text = (
                 f"{db_field.help_text} Time at the school ({settings.SCHOOL_TIME_ZONE}).".strip()
             )
+        if isinstance(db_field, models.ForeignKey) and field is not None:
+            target = db_field.related_model._meta
+            field.label = capfirst(target.verbose_name) if target.model_name == db_field.name else field.label
         return field
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -272,7 +294,10 @@ class ModelAdmin(UnfoldModelAdmin):
             return _without(shown, fieldsets)
         if self.has_change_permission(request, obj):
             return fieldsets
-        return [(title, rest | {"fields": readable(rest["fields"])}) for title, rest in fieldsets]
+        return [
+            (title, rest | {"fields": readable(named(self.model, rest["fields"], link))})
+            for title, rest in fieldsets
+        ]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[StrictChangeList]:
         return StrictChangeList
@@ -372,7 +397,7 @@ class StaffTaskState(admin.SimpleListFilter):
 @admin.register(StaffTask)
 class StaffTaskAdmin(ReadOnlyAdmin):
     actions = ["close"]
-    list_display = ["kind", "about", "opened_at", "state", "closed_at", "closed_by", "closed_because"]
+    list_display = ["kind", "about", "opened_at", "state", "closing"]
     list_filter = [StaffTaskState, "kind"]
     list_select_related = ["closed_by"]
     search_fields = ["subject", "detail"]
@@ -413,6 +438,12 @@ class StaffTaskAdmin(ReadOnlyAdmin):
     @admin.display(description="state", ordering="closed_at")
     def state(self, task: StaffTask) -> SafeString:
         return badge("placed", "closed") if task.closed_at else badge("needs_card", "open")
+
+    @admin.display(description="closed", ordering="closed_at")
+    def closing(self, task: StaffTask) -> str | None:
+        if not task.closed_at:
+            return None
+        return f"{moment(task.closed_at)}, {task.closed_because or task.closed_by}"
 
     @admin.action(description="Mark as decided", permissions=["close"])
     def close(self, request: HttpRequest, queryset: Any) -> None:

@@ -92,7 +92,7 @@ class StaffTask(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.Kind(self.kind).label}: {self.subject}"
+        return self.Kind(self.kind).label
 
     @classmethod
     def open(cls, kind: "StaffTask.Kind", about: models.Model, detail: str = "") -> None:

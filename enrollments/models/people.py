@@ -45,6 +45,10 @@ class Household(InLines):
     name = models.CharField(max_length=100)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
+    class Meta:
+        verbose_name = "family"
+        verbose_name_plural = "families"
+
     def __str__(self) -> str:
         return self.name
 

@@ -428,7 +428,11 @@ def test_every_page_answers_escapes_and_needs_no_more_queries_for_more_rows(staf
     refused = {url for url, (status, _, _) in three.items() if status != 200}
     assert refused == {page_of(m, "add") for m in admin.site._registry if m.__name__ not in EDITABLE}
     html = "".join(page for _, _, page in three.values())
-    assert [word for word in ("DatabaseDefault", " cents<", " bps<") if word in html] == []
+    assert [
+        word
+        for word in ("DatabaseDefault", " cents<", " bps<", "Households", "Get full name")
+        if word in html
+    ] == []
     assert HOSTILE not in html
     assert escape(HOSTILE) in html
     assert [secret for secret in SECRETS if secret in html] == []
@@ -779,7 +783,7 @@ def test_an_empty_list_and_an_empty_history_say_so_in_plain_words(staff):
     filtered = staff.get(page_of(Course, "changelist") + "?q=nothing").content.decode()
     history = staff.get(page_of(Course, "history", course.pk)).content.decode()
 
-    assert "There are no households yet." in empty
+    assert "There are no families yet." in empty
     assert "There are no classes like this." in filtered
     assert "yielded" not in empty + filtered
     assert "Nobody has edited this by hand." in history
