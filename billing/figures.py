@@ -23,7 +23,7 @@ COLUMNS = {
     "paid_cents": "Paid",
     "back_cents": "Given back",
     "pending_cents": "Refunds pending",
-    "open_cents": "Open",
+    "open_cents": "Still to pay",
 }
 """For tables: these add up."""
 NAMES = {
@@ -33,7 +33,7 @@ NAMES = {
     "asked_cents": "Refund to be approved",
     "returning_cents": "On its way back",
     "lost_cents": "Taken back by the bank",
-    "open_cents": "Open",
+    "open_cents": "Still to pay",
     "loose_cents": "Paid too much",
 }
 ALWAYS_SHOWN = {"price_cents", "paid_cents", "open_cents"}

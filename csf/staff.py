@@ -26,7 +26,7 @@ MENU: list[tuple[str, list[tuple[str, str, str]]]] = [
         [
             ("enrollments.household", "Families", "family_restroom"),
             ("enrollments.child", "Children", "child_care"),
-            ("enrollments.user", "People who sign in", "person"),
+            ("enrollments.user", "Users", "person"),
         ],
     ),
     (
@@ -48,7 +48,7 @@ MENU: list[tuple[str, list[tuple[str, str, str]]]] = [
             ("billing.refund?status__exact=requested", "Refunds to approve", "currency_exchange"),
             ("billing.cancellation", "Cancelled places", "event_busy"),
             ("billing.credit", "Credit", "account_balance_wallet"),
-            ("billing.bookdifference", "Differences to Stripe", "balance"),
+            ("billing.bookdifference", "Differences with Stripe", "balance"),
             ("billing.chargeattempt", "Charge attempts", "credit_card"),
             ("billing.paymentplan", "Payment plans", "event_repeat"),
             ("orders.promocode", "Promo codes", "sell"),
@@ -59,7 +59,7 @@ MENU: list[tuple[str, list[tuple[str, str, str]]]] = [
         [
             ("notifications.emailmessage", "Emails", "mail"),
             ("notifications.familymessage", "Messages to families", "forward_to_inbox"),
-            ("notifications.emailpreference", "What families chose", "tune"),
+            ("notifications.emailpreference", "Email preferences", "tune"),
             ("notifications.suppression", "Suppressed addresses", "unsubscribe"),
         ],
     ),

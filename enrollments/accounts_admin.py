@@ -96,7 +96,7 @@ class GuardianInline(TabularInline):
     form = AccountForm
     formset = _GuardianFormSet
     verbose_name = "guardian"
-    verbose_name_plural = "guardians; the one who leads gets the family's emails, others the copies they want"
+    verbose_name_plural = "guardians (the first contact gets the family's emails, others can get copies)"
     fields = ["email", "first_name", "last_name", "is_active"]
     ordering = ["pk"]
     extra = 0
@@ -132,7 +132,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg] # 
     """Nobody is deleted: what they did names them. See `staff_accounts` for who may change whom."""
 
     form = add_form = AccountForm
-    list_display = ["email", "get_full_name", "household", "is_staff", "is_active", "last_login"]
+    list_display = ["email", "full_name", "household", "is_staff", "is_active", "last_login"]
     list_filter = ["is_staff", "is_active"]
     list_select_related = ["household"]
     search_fields = ["email", "first_name", "last_name", "household__name"]
@@ -147,6 +147,10 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg] # 
         ("Dates", {"fields": [("date_joined", "last_login")]}),
     ]
     add_fieldsets = [(None, {"fields": ["email", ("first_name", "last_name"), "household"]})]
+
+    @admin.display(description="name", ordering="last_name")
+    def full_name(self, user: User) -> str:
+        return user.get_full_name()
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         allowed: bool = super().has_change_permission(request, obj)

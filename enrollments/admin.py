@@ -209,6 +209,16 @@ class CourseForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at ru
 
     price_cents = CentsField(label="Price", lowest=0, help_text="0 makes it free.")
 
+    class Meta:
+        labels = {
+            "slug": "Address of its page",
+            "age_min": "Youngest age",
+            "age_max": "Oldest age",
+            "capacity": "Seats",
+            "starts_on": "First day",
+            "ends_on": "Last day",
+        }
+
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or self.cleaned_data
         self._refuse_reversed(data, "age_min", "age_max", "Must not be below the youngest age.")
@@ -249,6 +259,7 @@ class CourseForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at ru
 
 class SessionInline(TabularInline):
     model = CourseSession
+    verbose_name = "session"
     verbose_name_plural = "sessions"
     fields = ["held_on", "start_time", "end_time", "cancelled_at"]
     readonly_fields = ["cancelled_at"]

@@ -151,7 +151,7 @@ class CourseChangeAdmin(ReadOnlyAdmin):
 @panel(Course, permission="enrollments.view_coursechange")
 def course_changes(course: Course) -> Panel:
     return Panel(
-        "Moves that families were told of",
+        "Changes that families were emailed about",
         ["When", "What", "Before", "After", "Why", "Who"],
         [
             (

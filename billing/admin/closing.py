@@ -335,7 +335,7 @@ def line_history(line: ClosureLine) -> Panel:
 def course_closures(course: Course) -> Panel:
     rows = course.closures.select_related("session", "course", "by")
     return Panel(
-        "What does not take place",
+        "Cancellations",
         ["Decided", "What", "Families get", "Why", "Who", "Status"],
         [
             (

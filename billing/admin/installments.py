@@ -108,7 +108,7 @@ class ChargeAttemptAdmin(ReadOnlyAdmin):
         "kind",
         money("amount_cents", "amount"),
         state(),
-        "decline_code",
+        "why_declined",
         "created_at",
     ]
     list_filter = ["status", "kind", "created_at"]
@@ -136,6 +136,10 @@ class ChargeAttemptAdmin(ReadOnlyAdmin):
     def order(self, attempt: ChargeAttempt) -> str:
         return attempt.installment.order.number
 
+    @admin.display(description="why declined", ordering="decline_code")
+    def why_declined(self, attempt: ChargeAttempt) -> str:
+        return in_words(attempt.decline_code)
+
     @admin.display(description="part", ordering="installment__number")
     def part(self, attempt: ChargeAttempt) -> int:
         return attempt.installment.number
@@ -151,10 +155,16 @@ class ChargeAttemptTransitionAdmin(TransitionAdmin):
 # --- Panels -------------------------------------------------------------------------------------------------
 
 
-ATTEMPT_HEADERS = ["Installment", "Try", "When", "Amount", "Status", "Decline code"]
+ATTEMPT_HEADERS = ["Installment", "Try", "When", "Amount", "Status", "Why declined"]
+
+
+def in_words(decline_code: str) -> str:
+    """Stripe's codes are words: `insufficient_funds`."""
+    return decline_code.replace("_", " ")
 
 
 def _attempt_row(row: ChargeAttempt) -> tuple[object, ...]:
+    why = in_words(row.decline_code)
     has_paid = row.status == ChargeStatus.SUCCEEDED  # with another card, on the same page of Stripe
     return (
         row.installment.number,
@@ -162,7 +172,7 @@ def _attempt_row(row: ChargeAttempt) -> tuple[object, ...]:
         moment(row.created_at),
         money_text(row.amount_cents),
         badge(row.status, row.get_status_display()),
-        f"before: {row.decline_code}" if has_paid and row.decline_code else row.decline_code,
+        f"before: {why}" if has_paid and why else why,
     )
 
 

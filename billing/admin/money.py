@@ -29,7 +29,6 @@ class PaymentAdmin(ReadOnlyAdmin):
         "order",
         "installment",
         money("amount_cents", "amount"),
-        "currency",
         "how",
         "received_at",
         "stripe_payment_intent_id",
@@ -49,7 +48,7 @@ class PaymentAdmin(ReadOnlyAdmin):
     def how(self, payment: Payment) -> str:
         return payment.how
 
-    @admin.display(description="fits an installment", boolean=True)
+    @admin.display(description="for an installment", boolean=True)
     def is_matched(self, payment: Payment) -> bool:
         return payment.installment_id is not None
 
@@ -92,7 +91,7 @@ def order_payments(order: Order) -> Panel:
                 link(row, moment(row.received_at)),
                 money_text(row.amount_cents),
                 row.how,
-                row.installment.number if row.installment else "fits none",
+                row.installment.number if row.installment else "none",
             )
             for row in order.payments.select_related("installment")
         ],

@@ -50,7 +50,7 @@ class OrderAdmin(ReadOnlyAdmin):
     view_on_site = False  # that page is the family's own
     fieldsets = [
         (None, {"fields": ["number", "household", state(), "paid_state"]}),
-        ("Money", {"fields": [*IN_PAIRS, ("currency", "promo_code")]}),
+        ("Money", {"fields": [*IN_PAIRS, "promo_code"]}),
         ("Dates", {"fields": [("placed_at", "placed_by"), ("held_until", "created_at"), "public_id"]}),
     ]
 
@@ -60,7 +60,7 @@ class OrderAdmin(ReadOnlyAdmin):
     def search_note(self, obj: Order) -> str:
         return f"of the {obj.household}"
 
-    @admin.display(description="money")
+    @admin.display(description="payment")
     def paid_state(self, order: Order) -> SafeString:
         return paid_state(order)
 
@@ -74,7 +74,7 @@ def family_orders(family: Household) -> Panel:
     rows: Any = with_figures(family.orders.placed())
     return Panel(
         "Orders",
-        ["Number", "Placed", "Status", *COLUMNS.values(), "Money"],
+        ["Number", "Placed", "Status", *COLUMNS.values(), "Payment"],
         [
             (
                 link(row, row.number),

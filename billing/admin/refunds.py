@@ -74,7 +74,7 @@ class RefundAdmin(ReadOnlyAdmin):
 @admin.register(RefundTransition)
 class RefundTransitionAdmin(TransitionAdmin):
     parent = "refund"
-    list_select_related = ["refund__payment__order", "by"]
+    list_select_related = ["refund__order", "by"]
     search_fields = ["refund__order__number", "reason"]
 
 
@@ -187,7 +187,7 @@ def refund_payments(refund: Refund) -> Panel:
             (
                 link(row, moment(row.received_at)),
                 money_text(row.amount_cents),
-                f"{row.card_brand} {row.card_last4}".strip() or row.get_method_display(),
+                row.how,
                 ", ".join(
                     f"{money_text(back.amount_cents)} {back.get_status_display()}"
                     for back in row.refunds.all()

@@ -193,7 +193,7 @@ class Closure(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.session or self.course} does not take place"
+        return f"{self.session or self.course} is cancelled"
 
 
 class ClosureLineStatus(models.TextChoices):

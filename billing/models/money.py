@@ -291,9 +291,9 @@ class Payment(models.Model):
 
     @property
     def how(self) -> str:
-        """The card, or else the way it came: "visa 4242", "check 1017"."""
+        """The card, or else the way it came: "Visa ending in 4242", "check 1017"."""
         if self.card_last4:
-            return f"{self.card_brand} {self.card_last4}".strip()
+            return f"{self.card_brand.title() or 'Card'} ending in {self.card_last4}"
         return f"{self.get_method_display()} {self.check_number}".strip()
 
     @property

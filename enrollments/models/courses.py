@@ -12,6 +12,7 @@ from django.utils.functional import cached_property
 
 from csf.dates import local_date
 from csf.maps import map_url
+from csf.templatetags.csf_format import day
 from enrollments.models.people import Household
 
 
@@ -300,7 +301,7 @@ class CourseSession(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.course} on {self.held_on}"
+        return f"{self.course} on {day(self.held_on)}"
 
     @property
     def starts_at(self) -> datetime.datetime:

@@ -26,7 +26,7 @@ MAY_DOWNLOAD = "notifications.download_emailmessage"
 CONTENTS = [
     ("Preview", {"fields": ["preview"]}),
     ("Text as sent", {"fields": ["sent_text"]}),
-    ("Facts it tells", {"fields": ["facts_told", "fact_id", "dedupe_key"]}),
+    ("Facts it tells", {"fields": ["facts_told", "fact_id", "dedupe_key"], "classes": ["collapse"]}),
 ]
 
 
@@ -52,7 +52,11 @@ class EmailMessageAdmin(ReadOnlyAdmin):
         ]
         sending += [("resend_of", "is_test"), "public_id", "error"]
         contents = CONTENTS if request.user.has_perm(MAY_READ) else []
-        return [(None, {"fields": about}), *contents, ("Sending", {"fields": sending})]
+        return [
+            (None, {"fields": about}),
+            *contents,
+            ("Sending", {"fields": sending, "classes": ["collapse"]}),
+        ]
 
     def get_urls(self) -> list[Any]:
         download = self.admin_site.admin_view(self.download)

@@ -304,7 +304,7 @@ def family_messages(family: Household) -> Panel:
 
 def _messages(rows: Any) -> Panel:
     return Panel(
-        "Messages of the office",
+        "Messages from the office",
         ["Sent", "Subject", "Kind", "By"],
         [
             (moment(row.confirmed_at), link(row), row.get_kind_display(), link(row.by))

@@ -208,7 +208,7 @@ class EmailMessage(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} to {self.to}"
+        return f"{self.get_kind_display()} to {self.to}"
 
     @property
     def facts(self) -> dict[str, Any]:

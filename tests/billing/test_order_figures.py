@@ -162,7 +162,7 @@ def test_the_figures_after_each_act_add_up_and_are_the_same_everywhere(
 
 def test_each_state_of_a_refund_and_a_loss_has_its_own_name(sold):
     order = sold()
-    paid = {"Paid": 12_000, "Open": 0}
+    paid = {"Paid": 12_000, "Still to pay": 0}
 
     asked = refund(order)
     assert shown(order) == paid | {"Price": 10_000, "Refund to be approved": 2_000}
@@ -184,10 +184,10 @@ def test_credit_that_was_spent_counts_as_paid(db):
     order = create_cart(household=household, courses=[create_course(price_cents=12_000)])
     place_order(order=order, by=household.guardians.get(), now=timezone.now(), use_credit=True)
 
-    assert shown(order) == {"Price": 12_000, "Paid": 5_000, "Open": 7_000}
+    assert shown(order) == {"Price": 12_000, "Paid": 5_000, "Still to pay": 7_000}
 
     expire(order)
-    assert shown(order) == {"Price": 0, "Paid": 0, "Open": 0}
+    assert shown(order) == {"Price": 0, "Paid": 0, "Still to pay": 0}
 
 
 def test_what_was_paid_lately_is_less_what_went_back(sold, client):

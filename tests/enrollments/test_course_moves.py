@@ -162,7 +162,7 @@ def test_another_place_is_asked_about_and_told_once_with_old_and_new(staff):
     assert edit(staff, course).status_code == 302  # the same form once more
     assert (CourseChange.objects.count(), mails().count()) == (1, 1)
     listed = staff.get(page_of(course)).text
-    assert "Moves that families were told of" in listed
+    assert "Changes that families were emailed about" in listed
     assert REASON in listed
 
 

@@ -1,4 +1,4 @@
-"""Messages of the office to many families: whom they reach, the one confirmation, and the staff pages."""
+"""Messages from the office to many families: whom they reach, the one confirmation, and the staff pages."""
 
 import re
 from datetime import timedelta
