@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Prefetch, Q
+from django.db.models import Prefetch, Q, QuerySet, prefetch_related_objects
 from django.db.models.functions import Now
 
 from billing.models import Card, CardAgreement, CardUpdate, Consent, Installment, WaitlistConsent
@@ -52,23 +52,34 @@ class Use:
 
 def uses_of(household: Household) -> list[Use]:
     """All that a card was agreed for and that is still open, by card; what no card pays comes first."""
-    current = CardAgreement.objects.current().select_related("card")
-    parts = Installment.objects.open().filter(
-        order__household=household, order__status=OrderStatus.CONFIRMED, consent__isnull=False
-    )
     items = OrderItem.objects.filter(moved_to=None).select_related("child", "course")
-    parts = parts.select_related("order").prefetch_related(
-        Prefetch("order__card_agreements", current), Prefetch("order__items", items)
-    )
     places = WaitlistConsent.objects.filter(
         enrollment__child__household=household,
         enrollment__status__in=[EnrollmentStatus.WAITLISTED, EnrollmentStatus.OFFERED],
     )
-    places = places.select_related("enrollment__child", "enrollment__course")
+    return uses_by_card(
+        _agreed_parts(household).prefetch_related(Prefetch("order__items", items)),
+        places.select_related("enrollment__child", "enrollment__course"),
+    )
+
+
+def _agreed_parts(household: Household) -> QuerySet[Installment]:
+    """What is open and may be charged to a card."""
+    agreed = Installment.objects.open().filter(order__household=household, consent__isnull=False)
+    return agreed.filter(order__status=OrderStatus.CONFIRMED).select_related("order")
+
+
+def uses_by_card(parts: Iterable[Installment], places: Iterable[WaitlistConsent] = ()) -> list[Use]:
+    """These open installments and places on the waitlist, by the card that pays them."""
+    current = CardAgreement.objects.current().select_related("card")
+    parts = sorted(parts, key=lambda part: (part.due_on, part.pk))
+    places = sorted(places, key=lambda place: place.pk)
+    prefetch_related_objects(parts, Prefetch("order__card_agreements", current))
+    prefetch_related_objects(places, Prefetch("card_agreements", current))
     uses: dict[str | int | None, Use] = {}
-    for part in parts.order_by("due_on", "pk"):
+    for part in parts:
         _use(uses, part.order.card_agreements.all()).installments.append(part)
-    for place in places.prefetch_related(Prefetch("card_agreements", current)).order_by("pk"):
+    for place in places:
         _use(uses, place.card_agreements.all()).places.append(place)
     return sorted(uses.values(), key=lambda use: use.card is not None)
 
@@ -91,7 +102,8 @@ def without_a_good_card(uses: Iterable[Use], *, on: datetime.date) -> Use:
 def other_orders(household: Household) -> list[tuple[Order, int, Card | None]]:
     """What the card of a new order may pay as well, if the parent says so: each open order, its open cents,
     and the card that pays it so far."""
-    return [(order, cents, use.card) for use in uses_of(household) for order, cents in use.left]
+    uses = uses_by_card(_agreed_parts(household))
+    return [(order, cents, use.card) for use in uses for order, cents in use.left]
 
 
 def chargeable_cards(household: Household, *, on: datetime.date) -> list[Card]:

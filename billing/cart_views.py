@@ -3,18 +3,20 @@
 import datetime
 
 from django.contrib import messages
+from django.db.models import Prefetch, prefetch_related_objects
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 
 from billing.checkout import plans_for
+from billing.held import open_orders
 from billing.siblings import paid_children
 from csf.dates import local_date
 from enrollments.families import household_of, is_too_often
 from orders.cart import apply_promo, drop_promo
 from orders.forms import PromoForm
-from orders.models import PromoCode, cart_of
-from orders.quotes import cart_lines, overlaps_of, quote
+from orders.models import OrderItem, PromoCode, cart_of
+from orders.quotes import lines_in_cart, overlaps_of, quote
 from orders.refusal import Refused
 
 
@@ -29,18 +31,26 @@ def cart(request: HttpRequest) -> HttpResponse:
     if code := _take_promo(request, form, on=today):
         messages.success(request, f"Promo code {code} is on your cart.")
         return redirect("cart")
-    order = household.orders.carts().first()
-    lines = cart_lines(order) if order else []
-    paid = paid_children(household.pk, on=today)
-    prices = quote(order, lines, now=now, paid_children=paid) if order else None
+    if not (lines := lines_in_cart(household)):
+        return _empty_cart(request, form)
+    order, paid = lines[0].order, paid_children(household.pk, on=today)
+    prices = quote(order, lines, now=now, paid_children=paid)
     context = {
         "order": order,
         "quote": prices,
-        "plans": plans_for(lines, total_cents=prices.total_cents, on=today) if prices else [],
+        "plans": plans_for(lines, total_cents=prices.total_cents, on=today),
         "overlaps": overlaps_of(lines, household=household, on=today),
         "form": form,
     }
     return render(request, "orders/cart.html", context)
+
+
+def _empty_cart(request: HttpRequest, form: PromoForm) -> HttpResponse:
+    """What was in it may be in an order that waits for its payment, which the page shows instead."""
+    held = open_orders(request).held
+    items = OrderItem.objects.select_related("child", "course")
+    prefetch_related_objects([one.order for one in held], Prefetch("items", items))
+    return render(request, "orders/cart.html", {"form": form, "held_orders": held, "cart_size": 0})
 
 
 def _take_promo(request: HttpRequest, form: PromoForm, *, on: datetime.date) -> PromoCode | None:

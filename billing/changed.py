@@ -16,6 +16,7 @@ from billing.refunds import HANDED_OVER
 from billing.statement import State
 from csf.money import money_text
 from csf.templatetags.csf_format import day
+from enrollments.models import EnrollmentStatus
 from orders.models import Order
 
 COLLECT = "Please collect it at our office."
@@ -31,19 +32,28 @@ class Changes:
 
 
 def changes_of(order: Order) -> Changes:
+    """Of an order with its lines: what no line shows is not looked for."""
+    lines = order.items.all()
+    places = [line.enrollment for line in lines if line.enrollment]
     refunds = order.refunds.select_related("payment").order_by("pk")
     return Changes(
-        cancellations=list(
-            order.cancellations.select_related("enrollment__child", "enrollment__course").order_by("pk")
-        ),
+        cancellations=_cancellations(order)
+        if any(place.status == EnrollmentStatus.CANCELLED for place in places)
+        else [],
         refunds=[(refund, refund_state(refund)) for refund in refunds],
         credits=list(order.credits.all()),
-        transfers=list(
-            order.transfers.select_related(
-                "left__course", "joined__child", "joined__course", "installment"
-            ).order_by("pk")
-        ),
+        transfers=_transfers(order) if any(line.moved_from_id for line in lines) else [],
     )
+
+
+def _cancellations(order: Order) -> list[Cancellation]:
+    found = order.cancellations.select_related("enrollment__child", "enrollment__course")
+    return list(found.order_by("pk"))
+
+
+def _transfers(order: Order) -> list[Transfer]:
+    found = order.transfers.select_related("left__course", "joined__child", "joined__course", "installment")
+    return list(found.order_by("pk"))
 
 
 def refund_state(refund: Refund) -> State:

@@ -1,12 +1,13 @@
 """The money pages of a family, and the page of one installment that a mail leads to without a login."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
 from django.core.signing import BadSignature
+from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -14,7 +15,7 @@ from django.views.decorators.cache import never_cache
 
 from billing.asking import StripeUnavailable
 from billing.card_stops import withdraw
-from billing.cards import Use, uses_of, without_a_good_card
+from billing.cards import Use, uses_by_card, uses_of, without_a_good_card
 from billing.credits import credit_account
 from billing.figures import with_figures
 from billing.forms import CardUpdateForm
@@ -22,31 +23,52 @@ from billing.held import confirming, note_return
 from billing.installment_page import NotPayable, installment_page
 from billing.links import installment_of
 from billing.models import Card, CardUpdate, Installment, InstallmentStatus
+from billing.models.money import OPEN_INSTALLMENT
 from billing.paying import card_page, next_charge_on
 from billing.statement import card_line, lines_of, statement_of
 from csf.dates import local_date
 from csf.own_pages import button_of
 from enrollments.families import guardian, household_of, verified_email_to_post
-from enrollments.models import EnrollmentStatus, Household
+from enrollments.models import Enrollment, EnrollmentStatus, Household
 from enrollments.waitlist import waiting_places
+from orders.models import Order, OrderItem, OrderStatus
 
 PAY_YOURSELF = "When a payment is due, we email you a link to pay it."
 
 
 def account(request: HttpRequest) -> HttpResponse:
     household, today = household_of(request), local_date(timezone.now())
-    waiting = waiting_places(household)
+    orders, waiting = list(_orders_of(household)), list(waiting_places(household))
     context = {
-        "statement": statement_of(household, on=today),
+        "statement": statement_of(orders, on=today),
         "today": today,
         "credit": credit_account(household, on=today),
-        "orders": with_figures(household.orders.placed().with_lines()),
+        "orders": orders,
         "offers": [place for place in waiting if place.status == EnrollmentStatus.OFFERED],
         "waiting": [place for place in waiting if place.status != EnrollmentStatus.OFFERED],
-        "uses": [card_line(use, on=today) for use in uses_of(household)],
+        "uses": [card_line(use, on=today) for use in _uses(orders, waiting)],
         "came_back": _card_update(household, request.GET["saved"]) if "saved" in request.GET else None,
     }
     return render(request, "billing/account.html", context)
+
+
+def _orders_of(household: Household) -> QuerySet[Order]:
+    """With all that the account page shows of them."""
+    items = OrderItem.objects.filter(moved_to=None).select_related("child", "course")
+    parts = Installment.objects.select_related("payment")
+    return with_figures(household.orders.placed()).prefetch_related(
+        Prefetch("items", items), Prefetch("installments", parts)
+    )
+
+
+def _uses(orders: Iterable[Order], waiting: Iterable[Enrollment]) -> list[Use]:
+    """As `billing.cards.uses_of`, from rows that are read already."""
+    confirmed = [order for order in orders if order.status == OrderStatus.CONFIRMED]
+    parts = [part for order in confirmed for part in order.installments.all()]
+    return uses_by_card(
+        [part for part in parts if part.consent_id and part.status in OPEN_INSTALLMENT],
+        [place.waitlist_consent for place in waiting if hasattr(place, "waitlist_consent")],
+    )
 
 
 def _card_update(household: Household, public_id: str) -> CardUpdate | None:

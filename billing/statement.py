@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db.models import Prefetch
+from django.db.models import Prefetch, prefetch_related_objects
 
 from billing.cards import Use
 from billing.chargeable import why_not_charged
@@ -21,8 +21,9 @@ from billing.models import (
 from billing.models.cards import CARD_EXPIRED, CARD_GONE, CARD_OUTDATED, CARD_REFUSED, NO_CARD
 from billing.models.money import OPEN_INSTALLMENT
 from csf.templatetags.csf_format import day
-from enrollments.models import Household
-from orders.models import OrderItem, OrderStatus
+from orders.models import Order, OrderStatus
+
+SHOWN = [*OPEN_INSTALLMENT, InstallmentStatus.PAID]
 
 
 @dataclass(frozen=True)
@@ -62,20 +63,10 @@ class Statement:
         return any(line.state.tone == "overdue" for line in self.due)
 
 
-def statement_of(household: Household, *, on: datetime.date) -> Statement:
-    shown = Installment.objects.filter(
-        order__household=household, status__in=[*OPEN_INSTALLMENT, InstallmentStatus.PAID]
-    )
-    current = OrderItem.objects.filter(moved_to=None)
-    lines = lines_of(
-        shown.select_related("order", "payment")
-        .prefetch_related(
-            Prefetch("order__items", current.select_related("child", "course")),
-            Prefetch("order__card_agreements", CardAgreement.objects.select_related("card")),
-        )
-        .order_by("due_on", "order", "number"),
-        on=on,
-    )
+def statement_of(orders: Iterable[Order], *, on: datetime.date) -> Statement:
+    """Of these orders, which bring their installments with them."""
+    parts = [part for order in orders for part in order.installments.all() if part.status in SHOWN]
+    lines = lines_of(sorted(parts, key=lambda part: (part.due_on, part.order_id, part.number)), on=on)
     unpaid = [line for line in lines if line.installment.status != InstallmentStatus.PAID]
     return Statement(
         due=[line for line in unpaid if line.installment.due_on <= on],
@@ -85,7 +76,7 @@ def statement_of(household: Household, *, on: datetime.date) -> Statement:
 
 
 def _paying_card(installment: Installment) -> Card | None:
-    """In Python: pages prefetch the agreements of their orders."""
+    """In Python: `lines_of` has read the agreements."""
     agreements = installment.order.card_agreements.all()
     return next((agreement.card for agreement in agreements if agreement.ended_at is None), None)
 
@@ -95,6 +86,10 @@ def lines_of(installments: Iterable[Installment], *, on: datetime.date) -> list[
     charging = [row.pk for row in rows if row.status == InstallmentStatus.CHARGING]
     pages = ChargeAttempt.objects.payable().filter(kind=ChargeKind.PAGE, installment__in=charging)
     on_page = set(pages.values_list("installment", flat=True)) if charging else set()
+    retried = [row for row in rows if row.status == InstallmentStatus.RETRY_WAIT]
+    prefetch_related_objects(
+        retried, Prefetch("order__card_agreements", CardAgreement.objects.current().select_related("card"))
+    )
     return [Line(row, state_of(row, on=on, has_page=row.pk in on_page)) for row in rows]
 
 

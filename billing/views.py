@@ -5,7 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.db.models import Prefetch
+from django.db.models import Exists, OuterRef, Prefetch
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -27,7 +27,7 @@ from billing.expiry import Paid, end_unpaid_order
 from billing.figures import figures_of, with_figures
 from billing.forms import CancelForm
 from billing.held import confirming, note_return
-from billing.models import Consent, PaymentPlan, Terms
+from billing.models import Installment, PaymentPlan, Terms
 from billing.refunds import is_within_rule
 from billing.siblings import paid_children
 from billing.statement import lines_of
@@ -35,9 +35,9 @@ from csf.dates import local_date
 from csf.own_pages import button_of
 from csf.state import Stale
 from enrollments.families import address_of, household_of, verified_email_to_post
-from enrollments.models import Course, CourseSession, Enrollment, Household, User
+from enrollments.models import Enrollment, User
 from orders.models import Order, OrderItem, OrderStatus
-from orders.quotes import Quote, cart_lines, overlaps_of, quote
+from orders.quotes import Quote, lines_in_cart, overlaps_of, quote
 from orders.refusal import Refused
 
 NO_AMOUNT = -1  # no price is
@@ -49,11 +49,9 @@ def checkout(request: HttpRequest) -> HttpResponse:
     household = household_of(request)
     if request.method == "POST":
         return _place(request, _own_order(request))
-    order = household.orders.carts().first()
-    items = cart_lines(order) if order else []
-    if order is None or not items:
+    if not (items := lines_in_cart(household)):
         return redirect("cart")
-    now = timezone.now()
+    order, now = items[0].order, timezone.now()
     paid = paid_children(household.pk, on=local_date(now))
     prices = quote(order, items, now=now, paid_children=paid)
     context = checkout_context(request, items, prices)
@@ -145,16 +143,14 @@ def to_payment(request: HttpRequest, order: Order) -> HttpResponse:
 def order(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """Only reads: what the payment page did arrives by webhook, so this page reloads itself until it is
     here."""
-    orders = with_figures(household_of(request).orders.placed().with_lines())
-    today = local_date(timezone.now())
-    coming = CourseSession.objects.filter(held_on__gte=today, cancelled_at=None)
-    orders = orders.prefetch_related(
-        "installments",
-        "payments",
-        "card_agreements__card",
-        Prefetch("items__course__sessions", coming, to_attr="coming"),
+    others = User.objects.filter(household=OuterRef("household"), is_active=True).exclude(
+        pk=_user(request).pk
     )
-    found = get_object_or_404(orders, public_id=public_id)
+    orders = with_figures(household_of(request).orders.placed().with_lines()).prefetch_related(
+        Prefetch("installments", Installment.objects.select_related("consent")), "payments"
+    )
+    found = get_object_or_404(orders.annotate(has_other_guardian=Exists(others)), public_id=public_id)
+    today, parts = local_date(timezone.now()), found.installments.all()
     # A line that a child moved to has its own price; the total is what was agreed at placing.
     lines = [item for item in found.items.all() if not item.moved_from_id]
     list_cents = sum(item.list_cents or 0 for item in lines)
@@ -169,27 +165,20 @@ def order(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         "moved_items": [item for item in found.items.all() if item.moved_from_id],
         "spent_cents": used_cents,
         "due_cents": found.total_cents - used_cents,
-        "lines": lines_of(found.installments.all(), on=today),
+        "lines": lines_of(parts, on=today),
         "payments": found.payments.all(),
-        "consents": Consent.objects.filter(installments__order=found).distinct().order_by("given_at"),
+        "consents": sorted({part.consent for part in parts if part.consent}, key=lambda one: one.given_at),
         "changes": changes,
         "figures": figures_of(found) if found.status != OrderStatus.PLACED else {},
         "list_cents": list_cents,
         "discount_cents": list_cents - found.total_cents,
         "today": today,
-        "ended": set(
-            Course.objects.ended(today).filter(order_items__order=found).values_list("pk", flat=True)
-        ),
         "refund_until": cancel.refund_until(found),
-        "is_only_guardian": found.status == OrderStatus.CONFIRMED and _is_only_guardian(found.household),
+        "is_only_guardian": not found.has_other_guardian,  # type: ignore[attr-defined] # annotated
         "came_back": came_back,
         "is_waiting_for_stripe": came_back and str(found.public_id) in confirming(request),
     }
     return render(request, "billing/order.html", context)
-
-
-def _is_only_guardian(household: Household) -> bool:
-    return household.guardians.filter(is_active=True).count() == 1
 
 
 def cancel_order(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:

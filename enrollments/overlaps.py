@@ -4,8 +4,9 @@ import datetime
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from enrollments.models import Course, CourseSession, Enrollment, Household
+from enrollments.models import Course, CourseSession, Household
 from enrollments.models.seats import HAS_SEAT
 
 Wish = tuple[int, Course]
@@ -37,39 +38,62 @@ def overlaps(
     """By child and class, ids both: what else the child has at the time of its sessions from `on` on.
 
     Compared are the real sessions, moved or cancelled as they may be, with those of the classes in which the
-    child has a seat and of its other wishes. Two statements.
+    child has a seat and of its other wishes, which bring their sessions with them. One statement, and another
+    one if it finds something.
     """
-    places = Enrollment.objects.filter(
-        child__household=household, status__in=HAS_SEAT, course__cancelled_at=None
-    )
-    courses: dict[int, dict[int, Course]] = defaultdict(dict)  # of each child
-    for place in places.select_related("course").order_by("course__starts_on", "course"):
-        courses[place.child_id][place.course_id] = place.course
+    mine = {course.pk: _slots(course, on=on) for _, course in wishes}
+    taken = _taken(household, days={day for slots in mine.values() for day in slots})
     for child_id, course in wishes:
-        courses[child_id].setdefault(course.pk, course)
-    slots = _slots({pk for found in courses.values() for pk in found}, on=on)
-    return {
-        (child_id, course.pk): [
-            overlap
-            for pk, other in courses[child_id].items()
-            if pk != course.pk and (overlap := _overlap(slots[course.pk], slots[pk], other))
-        ]
+        taken[child_id].setdefault(course.pk, mine[course.pk])
+    common = {
+        (child_id, course.pk): {
+            pk: days
+            for pk, theirs in taken[child_id].items()
+            if pk != course.pk and (days := _common_days(mine[course.pk], theirs))
+        }
         for child_id, course in wishes
+    }
+    courses = {course.pk: course for _, course in wishes}
+    if others := {pk for found in common.values() for pk in found} - courses.keys():
+        courses |= Course.objects.in_bulk(others)
+    return {
+        wish: [
+            Overlap(courses[pk], days[0], len(days), is_each_time=len(days) == len(mine[wish[1]]))
+            for pk, days in found.items()
+        ]
+        for wish, found in common.items()
     }
 
 
-def _slots(course_ids: Collection[int], *, on: datetime.date) -> Mapping[int, _Slots]:
-    """The times of the sessions to come, by class and day."""
-    found: dict[int, dict[datetime.date, list[tuple[datetime.time, datetime.time]]]]
-    found = defaultdict(lambda: defaultdict(list))
-    sessions = CourseSession.objects.filter(course__in=course_ids, cancelled_at=None, held_on__gte=on)
-    for pk, day, start, end in sessions.values_list("course", "held_on", "start_time", "end_time"):
-        found[pk][day].append((start, end))
+def _slots(course: Course, *, on: datetime.date) -> _Slots:
+    """The times of its sessions to come, by day."""
+    found: dict[datetime.date, list[tuple[datetime.time, datetime.time]]] = defaultdict(list)
+    for session in course.meetings():
+        if session.held_on >= on:
+            found[session.held_on].append((session.start_time, session.end_time))
     return found
 
 
-def _overlap(mine: _Slots, theirs: _Slots, other: Course) -> Overlap | None:
-    days = sorted(
+def _taken(household: Household, *, days: Collection[datetime.date]) -> dict[int, dict[int, _Slots]]:
+    """When the children are in their classes on these days: by child and class."""
+    found: dict[int, dict[int, Any]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    if not days:
+        return found
+    seats = CourseSession.objects.filter(
+        held_on__in=days,
+        cancelled_at=None,
+        course__cancelled_at=None,
+        course__enrollments__child__household=household,
+        course__enrollments__status__in=HAS_SEAT,
+    )
+    columns = ("course__enrollments__child", "course", "held_on", "start_time", "end_time")
+    for child_id, pk, day, *slot in seats.order_by("course__starts_on", "course").values_list(*columns):
+        found[child_id][pk][day].append(tuple(slot))
+    return found
+
+
+def _common_days(mine: _Slots, theirs: _Slots) -> list[datetime.date]:
+    return sorted(
         day
         for day in mine.keys() & theirs.keys()
         if any(
@@ -78,4 +102,3 @@ def _overlap(mine: _Slots, theirs: _Slots, other: Course) -> Overlap | None:
             for other_start, other_end in theirs[day]
         )
     )
-    return Overlap(other, days[0], len(days), is_each_time=len(days) == len(mine)) if days else None

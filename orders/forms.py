@@ -115,16 +115,23 @@ class LineForm(forms.Form):
         return [words for key, words in choices if key not in enrolled]
 
     @property
+    def is_any_waiting(self) -> bool:
+        return any(child.is_waiting for child in self.children.values())  # type: ignore[attr-defined]
+
+    @property
     def without_contact(self) -> list[Child]:
         return [child for child in self.fitting if not child.has_contact]  # type: ignore[attr-defined]
 
 
 def _children_for(household: Household, course: Course) -> QuerySet[Child]:
-    places = Enrollment.objects.hindering().filter(child=OuterRef("pk"), course=course)
-    waiting = places.filter(status__in=WAITING)
+    """Each with whether it has a place there or is offered one, waits for one (also in vain), and has a
+    contact."""
+    here = Enrollment.objects.filter(child=OuterRef("pk"), course=course)
     contacts = EmergencyContact.objects.filter(child=OuterRef("pk"))
     return household.children.annotate(
-        has_place=Exists(places), is_waiting=Exists(waiting), has_contact=Exists(contacts)
+        has_place=Exists(here.hindering()),
+        is_waiting=Exists(here.filter(status__in=WAITING)),
+        has_contact=Exists(contacts),
     )
 
 

@@ -73,8 +73,8 @@ def course(request: HttpRequest, slug: str) -> HttpResponse:
         "now": now,
         "offer_hours": settings.OFFER_HOURS,
         "can_wait": offers_end_at(found, now=now) is not None,
-        "waiting": waiting_places(parent.household).filter(course=found)
-        if parent and parent.household
+        "waiting": waiting_places(household_of(request)).filter(course=found)
+        if form and form.is_any_waiting
         else [],
     }
     return render(request, "orders/course.html", context)

@@ -1,6 +1,8 @@
 import datetime
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from typing import Any
 
+from django.contrib.postgres.aggregates import ArrayAgg
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
@@ -19,10 +21,10 @@ class PlanInterval(models.TextChoices):
 class PaymentPlanQuerySet(models.QuerySet["PaymentPlan"]):
     def offered_for(self, course_ids: Collection[int]) -> "list[PaymentPlan]":
         """Active plans that are meant for every one of these classes."""
-        wanted = set(course_ids)
-        active = self.filter(is_active=True).prefetch_related("courses")
-        meant_for = {plan: {course.pk for course in plan.courses.all()} for plan in active}
-        return [plan for plan, courses in meant_for.items() if not courses or wanted <= courses]
+        wanted, some = set(course_ids), Q(courses__isnull=False)
+        active = self.filter(is_active=True).annotate(meant_for=ArrayAgg("courses", filter=some, default=[]))
+        ordered: Iterable[Any] = active.order_by("parts", "name")  # a grouped query has no order by itself
+        return [plan for plan in ordered if not plan.meant_for or wanted.issubset(plan.meant_for)]
 
 
 class PaymentPlan(models.Model):

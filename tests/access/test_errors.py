@@ -93,7 +93,7 @@ BROKEN = {
     "cancelling": ("billing.views.end_unpaid_order", "post", "/account/orders/{order}/cancel/"),
     "children": ("enrollments.views.children_with_classes", "get", "/account/children/"),
     "a child's form": ("enrollments.views.ChildForm", "post", "/account/children/add/"),
-    "a template": ("orders.context.guardian", "get", "/account/"),
+    "a template": ("billing.held.guardian", "get", "/account/"),
     "sign-in": ("allauth.account.forms.LoginForm.clean", "post", "/account/login/"),
     "sign-up": ("enrollments.accounts.SignupForm.clean", "post", "/account/signup/"),
 }

@@ -41,4 +41,4 @@ def test_bench_says_its_figures(name, template):
     assert {case["case"]: case.keys() - {"bench", "case"} for case in cases} == EXPECTED[name]
     assert all(case["bench"] == name for case in cases)
     assert all(case.get("lost", 0) == case.get("twice", 0) == 0 for case in cases)
-    assert all(case.get("queries", 0) <= 17 and case.get("is_constant", True) for case in cases)
+    assert all(case.get("queries", 0) <= 12 and case.get("is_constant", True) for case in cases)

@@ -11,7 +11,7 @@ from django.utils import timezone
 from billing.models import ChargeAttempt, ChargeKind, ChargeStatus
 from csf.templatetags.csf_format import clock, moment
 from tests.factories import create_cart, create_course, create_household, create_order
-from tests.pages import parent_of, words
+from tests.pages import parent_of, queries, words
 from tests.shop import hear, open_page
 
 SCHOOL = ZoneInfo(settings.SCHOOL_TIME_ZONE)
@@ -47,6 +47,14 @@ def test_the_cart_shows_the_order_and_not_that_it_is_empty(order):
     assert page.startswith(f"Cart Order {order.number} {order.items.get().child.first_name} in Dolphin Swim")
     assert "no longer" not in page
     assert page.count("Pay $157.50") == 1
+
+
+def test_an_empty_cart_takes_the_same_queries_for_held_orders_of_1_and_3_lines(order):
+    client = parent_of(order.household)
+    with_one = queries(client, "/cart/")
+    create_order(household=order.household, courses=[create_course() for _ in range(3)])
+
+    assert queries(client, "/cart/") == with_one <= 12
 
 
 def test_a_cart_with_other_classes_shows_both(order):

@@ -201,7 +201,7 @@ def test_the_pages_take_the_same_queries_for_1_and_3_plans(shop):
         order_with_plan(shop, household=first.order.household)
 
     assert [queries(client, page) for page in pages] == one
-    assert max(one) <= 20
+    assert max(one) <= 12
 
 
 # --- The link in a mail -------------------------------------------------------------------------------------

@@ -333,7 +333,7 @@ def test_the_pages_take_the_same_queries_for_1_and_3_rows():
     create_cart(household=household, courses=[create_course()])
     checkout_page = queries(client, "/checkout/")
     create_cart(household=household, courses=[create_course(), create_course()])
-    assert queries(client, "/checkout/") == checkout_page <= 16
+    assert queries(client, "/checkout/") == checkout_page <= 12
 
     small = create_order(household=create_household())
     small_client = parent_of(small.household)
@@ -343,5 +343,5 @@ def test_the_pages_take_the_same_queries_for_1_and_3_rows():
     big = create_order(household=small.household, courses=[create_course() for _ in range(3)])
     create_order(household=small.household)
 
-    assert queries(small_client, big.get_absolute_url()) == order_page <= 17
-    assert queries(small_client, "/account/") == account_page <= 16
+    assert queries(small_client, big.get_absolute_url()) == order_page <= 12
+    assert queries(small_client, "/account/") == account_page <= 12

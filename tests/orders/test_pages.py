@@ -371,7 +371,7 @@ def test_the_catalog_takes_the_same_queries_for_1_and_3_classes(url):
     create_course(program=Program.objects.create(name="Dance"))
     create_course(program=Program.objects.create(name="Art"))
 
-    assert queries(client, url) == with_one <= 14
+    assert queries(client, url) == with_one <= 12
 
 
 def test_class_page_and_cart_take_the_same_queries_for_1_and_3_rows():
@@ -386,8 +386,8 @@ def test_class_page_and_cart_take_the_same_queries_for_1_and_3_rows():
     course.plan_sessions()
     create_cart(household=household, courses=[create_course(), create_course()])
 
-    assert queries(client, course.get_absolute_url()) == class_page <= 15
-    assert queries(client, "/cart/") == cart <= 15
+    assert queries(client, course.get_absolute_url()) == class_page <= 12
+    assert queries(client, "/cart/") == cart <= 12
 
 
 def test_a_family_whose_child_has_the_place_reads_that_and_where_to_pay():
