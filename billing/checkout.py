@@ -200,7 +200,8 @@ def is_still_open(attempt: ChargeAttempt) -> bool:
 @transaction.atomic
 def _attempt_to_pay(*, order: Order, by: User, now: datetime.datetime) -> ChargeAttempt:
     """The attempt whose page may still take money, or a new one, for which the hold is prolonged."""
-    order = Order.objects.select_for_update(no_key=True).get(pk=order.pk)
+    orders = Order.objects.select_related("household").select_for_update(of=("self",), no_key=True)
+    order = orders.get(pk=order.pk)
     if order.status != OrderStatus.PLACED:
         raise NothingToPay
     installment = order.installments.select_for_update(no_key=True).get(number=1)

@@ -88,15 +88,16 @@ def _place(request: HttpRequest, order: Order | None) -> HttpResponse:
         return redirect("cart")
     if order.status != OrderStatus.DRAFT:  # pressed twice, or gone back: the order stands already
         return redirect(order)
+    now = timezone.now()
     try:
-        place_order(order=order, by=_user(request), now=timezone.now(), **chosen(request))
+        place_order(order=order, by=_user(request), now=now, **chosen(request))
     except Refused as refusal:
         order.refresh_from_db()
         if order.status != OrderStatus.DRAFT:
             return redirect(order)
         messages.error(request, refusal.message)
         return redirect("cart")
-    return to_payment(request, order)
+    return to_payment(request, order, now=now)
 
 
 def chosen(request: HttpRequest) -> dict[str, Any]:
@@ -114,12 +115,14 @@ def chosen(request: HttpRequest) -> dict[str, Any]:
 @button_of("account")
 @verified_email_to_post
 def pay(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
-    return to_payment(request, get_object_or_404(household_of(request).orders.placed(), public_id=public_id))
+    order = get_object_or_404(household_of(request).orders.placed(), public_id=public_id)
+    return to_payment(request, order, now=timezone.now())
 
 
-def to_payment(request: HttpRequest, order: Order) -> HttpResponse:
+def to_payment(request: HttpRequest, order: Order, *, now: datetime.datetime) -> HttpResponse:
+    """An order that was placed `now` is held long enough for its page, and need not be prolonged."""
     try:
-        return redirect(payment_page(order=order, by=_user(request), now=timezone.now()))
+        return redirect(payment_page(order=order, by=_user(request), now=now))
     except BeingCharged:
         messages.info(request, "Your saved card is being charged right now. Please look again in a minute.")
         return redirect(order)
@@ -318,8 +321,9 @@ def _chosen_plan(request: HttpRequest) -> PaymentPlan | None:
 
 def _ticked_orders(request: HttpRequest) -> list[Order]:
     """Other orders that the card of this one shall pay as well. Raises Refused for one that is not open."""
+    if not (ticked := request.POST.getlist("other_order")):
+        return []
     offered = {str(order.public_id): order for order, *_ in other_orders(household_of(request))}
-    ticked = request.POST.getlist("other_order")
     if any(public_id not in offered for public_id in ticked):
         raise Refused("What is open of your other orders has changed. Please choose again.")
     return [offered[public_id] for public_id in dict.fromkeys(ticked)]

@@ -163,7 +163,7 @@ def accept(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         except Refused as refusal:
             messages.error(request, refusal.message)
             return redirect("accept_offer", public_id)
-        return to_payment(request, order)
+        return to_payment(request, order, now=now)
     line = waitlist_line(child=place.child, course=place.course, enrollment=place)
     prices = price_of(line, now=now)
     context = checkout_context(request, [line], prices)

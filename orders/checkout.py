@@ -14,7 +14,7 @@ from enrollments.waitlist import leave_to_buy
 from orders.cart import check_line
 from orders.models import Order, OrderItem, OrderOrigin, OrderStatus
 from orders.promos import redeem
-from orders.quotes import Quote, cart_lines, quote
+from orders.quotes import Quote, quote
 from orders.refusal import Refused
 
 MOST_UNPAID_HOLDS = 3
@@ -39,6 +39,7 @@ def hold_lines(
     household = Household.objects.select_for_update(no_key=True).get(pk=order.household_id)
     items = _locked_lines(order)
     order.refresh_from_db(from_queryset=Order.objects.select_for_update(no_key=True))
+    order.household = household
     if order.status != OrderStatus.DRAFT:
         raise Refused("This order was placed already.")
     if not items:
@@ -62,11 +63,11 @@ def hold_lines(
 
 
 def _locked_lines(order: Order) -> list[OrderItem]:
-    """The lines, each with its course as it is under the course's row lock."""
-    items = cart_lines(order)
+    """The lines, each with its course as it is under the course's row lock, and the sessions of that."""
+    items = list(order.items.select_related("child").order_by("pk"))
     wanted = {item.course_id for item in items}
     courses = Course.objects.select_for_update(no_key=True).filter(pk__in=wanted).order_by("pk")
-    locked = {course.pk: course for course in courses}
+    locked = {course.pk: course for course in courses.prefetch_related("sessions")}
     for item in items:
         item.course = locked[item.course_id]
     return items

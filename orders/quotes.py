@@ -4,8 +4,6 @@ import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import QuerySet
-
 from csf.dates import local_date
 from enrollments.models import Household
 from enrollments.overlaps import Overlap, overlaps
@@ -77,16 +75,9 @@ def _line(item: OrderItem, *, now: datetime.datetime) -> Line:
     )
 
 
-def cart_lines(order: Order) -> list[OrderItem]:
-    return list(_with_courses(order.items.all()))
-
-
 def lines_in_cart(household: Household) -> list[OrderItem]:
     """Those of the family's cart, each with the cart itself as its order."""
     cart = {"order__status": OrderStatus.DRAFT, "order__origin": OrderOrigin.CART}
-    return list(_with_courses(OrderItem.objects.filter(order__household=household, **cart)))
-
-
-def _with_courses(items: QuerySet[OrderItem]) -> QuerySet[OrderItem]:
-    related = items.select_related("child", "course__location", "course__program", "order__promo_code")
-    return related.prefetch_related("course__sessions").order_by("pk")
+    found = OrderItem.objects.filter(order__household=household, **cart)
+    related = found.select_related("child", "course__location", "course__program", "order__promo_code")
+    return list(related.prefetch_related("course__sessions").order_by("pk"))

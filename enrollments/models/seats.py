@@ -1,5 +1,6 @@
 import datetime
 import uuid
+from collections.abc import Iterable
 from typing import Self
 
 from django.db import models
@@ -301,8 +302,7 @@ class EnrollmentTransition(TransitionRow):
 
 def free_seat_numbers(course: Course) -> list[int]:
     """The free numbers, lowest first. Only true under the course's row lock."""
-    taken = set(course.enrollments.occupying().values_list("seat_number", flat=True))
-    return [number for number in range(1, course.capacity + 1) if number not in taken]
+    return _free_numbers(course, course.enrollments.occupying().values_list("seat_number", flat=True))
 
 
 def seat_numbers_for_sale(course: Course) -> list[int]:
@@ -311,5 +311,12 @@ def seat_numbers_for_sale(course: Course) -> list[int]:
     Only true under the course's row lock.
     """
     in_line = Q(status=EnrollmentStatus.WAITLISTED, offers_ended_at=None)
-    spoken_for = course.enrollments.filter(in_line | Q(status=EnrollmentStatus.LENDING))
-    return free_seat_numbers(course)[spoken_for.count() :]
+    places = course.enrollments.filter(in_line | Q(status__in=HAS_SEAT))
+    numbers = list(places.values_list("seat_number", flat=True))
+    spoken_for = numbers.count(None)  # who waits, and who has lent a seat, has no number
+    return _free_numbers(course, numbers)[spoken_for:]
+
+
+def _free_numbers(course: Course, taken: Iterable[int | None]) -> list[int]:
+    found = set(taken)
+    return [number for number in range(1, course.capacity + 1) if number not in found]

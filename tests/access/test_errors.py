@@ -85,8 +85,8 @@ def stumble(*args, **kwargs):
 BROKEN = {
     "a public page": ("orders.views.CatalogForm", "get", "/"),
     "a class": ("orders.views.Course.objects.for_catalog", "get", "/classes/x/"),
-    "the cart": ("billing.cart_views.cart_lines", "get", "/cart/"),
-    "the checkout": ("billing.views.cart_lines", "get", "/checkout/"),
+    "the cart": ("billing.cart_views.lines_in_cart", "get", "/cart/"),
+    "the checkout": ("billing.views.lines_in_cart", "get", "/checkout/"),
     "placing": ("billing.views.place_order", "post", "/checkout/"),
     "paying": ("billing.views.payment_page", "post", "/account/orders/{order}/pay/"),
     "an order": ("billing.views.local_date", "get", "/account/orders/{order}/"),

@@ -13,7 +13,7 @@ from billing.expiry import expire_holds
 from billing.models import Card, ChargeAttempt, Consent, PaymentPlan
 from billing.plans import due_dates, schedule, split_cents
 from csf.dates import local_date
-from orders.quotes import cart_lines
+from orders.quotes import lines_in_cart
 from orders.refusal import Refused
 from tests.factories import create_cart, create_course
 from tests.shop import hear, open_page, outcome
@@ -137,7 +137,7 @@ def test_the_first_part_is_paid_at_checkout_and_the_card_is_kept_for_the_others(
     plan = PaymentPlan.objects.create(name="In 2 parts", parts=2)
     order = create_cart(courses=[create_course(price_cents=14401)])
     today = local_date(timezone.now())
-    [(_, parts)] = plans_for(cart_lines(order), total_cents=14401, on=today)
+    [(_, parts)] = plans_for(lines_in_cart(order.household), total_cents=14401, on=today)
 
     place_with(plan, order)
     shop.pay(open_page(order))
