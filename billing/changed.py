@@ -61,7 +61,7 @@ def refund_state(refund: Refund) -> State:
         return State("Returned by your bank", "over", "")
     match refund.status:
         case RefundStatus.REQUESTED:
-            return State("To be approved", "placed", "Our office looks at it first.")
+            return State("To be approved", "placed", "Our office will review it first.")
         case RefundStatus.SUCCEEDED | RefundStatus.EXTERNAL:
             return State("Refunded", "paid", BANK_DAYS if refund.method == RefundMethod.STRIPE else "")
         case RefundStatus.REJECTED:
@@ -74,7 +74,7 @@ def refund_state(refund: Refund) -> State:
 def _after_failure(refund: Refund) -> str:
     """A later refund of the same payment is the other way, shown on the same page."""
     later = refund.payment.refunds.counted().filter(pk__gt=refund.pk, cause=RefundCause.STAFF)
-    return "" if later.exists() else "Our office looks for another way and will write to you."
+    return "" if later.exists() else "Our office is looking for another way and will email you."
 
 
 def cancelled_text(done: Cancellation) -> str:
@@ -84,15 +84,15 @@ def cancelled_text(done: Cancellation) -> str:
     if done.status != CancellationStatus.SETTLED and done.waits_for_bank:
         return f"{text} Your bank is looking at a payment. We will email you once it has decided."
     if done.status != CancellationStatus.SETTLED:
-        return f"{text} A payment of this order is just being made: we will email you what becomes of it."
+        return f"{text} A payment for this order is being processed. We will email you the result."
     parts = []
     for refund in done.refunds.select_related("payment").order_by("pk"):
         when = "once our office has approved it" if refund.status == RefundStatus.REQUESTED else "now"
         parts.append(f"{money_text(refund.amount_cents)} goes back {refund.way_back} {when}.")
     if done.credit_cents:
         until = done.credits.order_by("expires_on")[0].expires_on  # of what ends first
-        good = f", good until {day(until)}" if until else ""
+        good = f", valid until {day(until)}" if until else ""
         parts.append(f"{money_text(done.credit_cents)} is now credit for your next classes{good}.")
     if done.stopped_cents:
-        parts.append(f"{money_text(done.stopped_cents)} will not be charged any more.")
+        parts.append(f"{money_text(done.stopped_cents)} will no longer be charged.")
     return " ".join([text, *parts])

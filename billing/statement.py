@@ -100,13 +100,15 @@ def state_of(installment: Installment, *, on: datetime.date, has_page: bool = Fa
         case InstallmentStatus.PAID:
             return State("Paid", "paid", "This installment is paid. Thank you!")
         case InstallmentStatus.WAIVED | InstallmentStatus.CANCELLED:
-            return State(installment.get_status_display().capitalize(), "over", "You need not pay this.")
+            return State(
+                installment.get_status_display().capitalize(), "over", "You do not need to pay this."
+            )
     if order_status == OrderStatus.PLACED:
         if installment.number == 1:
             return State("Waiting for your payment", "placed", "", is_at_order=True)
-        return State("Planned", "coming", "It can be paid once the first part is.")
+        return State("Upcoming", "coming", "You can pay this once the first payment is made.")
     if order_status != OrderStatus.CONFIRMED:
-        return State("Order is over", "over", "Its order is over. If you have a question, please ask us.")
+        return State("Order closed", "over", "The order is closed. If you have a question, please ask us.")
     if installment.status == InstallmentStatus.CHARGING and has_page:
         text = "You opened its payment page. If you have paid, it shows here in a moment. If not, pay now."
         return State("Payment begun", "charging", text, can_pay=True)
@@ -129,12 +131,12 @@ def _open_state(installment: Installment, *, on: datetime.date) -> State:
             return State("Could not be charged", late, text, can_pay=True)
         case InstallmentStatus.RETRY_WAIT:
             assert installment.next_try_on is not None
-            text = f"We charge your card on {day(installment.next_try_on)}, or you pay now."
+            text = f"We will charge your card on {day(installment.next_try_on)}. You can also pay now."
             if why_not_charged(installment, _paying_card(installment), on=installment.next_try_on):
                 text = "It will no longer be charged automatically. Please pay now or add another card."
-            return State("Overdue" if late == "overdue" else "To be tried again", late, text, can_pay=True)
+            return State("Overdue" if late == "overdue" else "Will be tried again", late, text, can_pay=True)
     if installment.due_on > on:
-        return State("Coming", "coming", "", can_pay=True)
+        return State("Upcoming", "coming", "", can_pay=True)
     if installment.due_on == on:
         return State("Due today", "warn", "", can_pay=True)
     return State("Overdue", "overdue", "Please pay now.", can_pay=True)
@@ -146,13 +148,11 @@ _CARD_STATES = {
         "No card", "overdue", "No card is saved for this, so nothing will be charged automatically."
     ),
     CARD_GONE: State(
-        "Not saved any more", "overdue", "This card was removed at Stripe, so we cannot charge it."
+        "No longer saved", "overdue", "This card was removed at Stripe, so we cannot charge it."
     ),
-    CARD_REFUSED: State(
-        "Was refused", "overdue", "Your bank refused this card, so we do not charge it again."
-    ),
+    CARD_REFUSED: State("Refused", "overdue", "Your bank refused this card, so we will not charge it again."),
     CARD_OUTDATED: State("Does not work", "overdue", "Your bank asks for another card."),
-    CARD_EXPIRED: State("Expired", "overdue", "We do not charge it any more."),
+    CARD_EXPIRED: State("Expired", "overdue", "We no longer charge it."),
 }
 
 

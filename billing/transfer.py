@@ -117,7 +117,7 @@ def _check(item: OrderItem, course: Course, *, now: datetime.datetime) -> None:
     if course == item.course:
         raise NotPossible(f"{child.first_name} is in {course} already.")
     if course.cancelled_at or course.has_ended(local_date(now)):
-        raise NotPossible(f"{course} is over or does not take place.")
+        raise NotPossible(f"{course} is over or cancelled.")
     if not course.fits_age(child.age_on(course.starts_on)):
         ages = f"{course.age_min} to {course.age_max}"
         raise NotPossible(f"{course} is for ages {ages}; {child.first_name} does not fit.")

@@ -13,7 +13,7 @@ def check_line(*, child: Child, course: Course, now: datetime.datetime) -> None:
     """Raises Refused unless this child may take this class: window, age at the first day, not enrolled
     yet, and somebody to call about the child."""
     if course.cancelled_at:
-        raise Refused(f"{course} does not take place.")
+        raise Refused(f"{course} is cancelled.")
     if not course.is_open_at(now):
         if course.is_published and now < course.registration_opens_at:
             opens_on = local_date(course.registration_opens_at)

@@ -233,7 +233,7 @@ def enrollment_cancellation(enrollment: Enrollment) -> Panel:
 def family_credits(family: Household) -> Panel:
     return Panel(
         f"Credit: {money_text(family.credits.balance_cents())}",
-        ["When", "Amount", "What for", "Good until", "By"],
+        ["When", "Amount", "What for", "Valid until", "By"],
         [
             (
                 link(row, moment(row.created_at)),

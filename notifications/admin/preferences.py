@@ -82,4 +82,4 @@ def _outcome(invitation: GuardianInvitation) -> str:
         return f"joined on {moment(invitation.accepted_at)}"
     if invitation.withdrawn_at:
         return f"withdrawn on {moment(invitation.withdrawn_at)}"
-    return f"good until {moment(invitation.ends_at)}"
+    return f"valid until {moment(invitation.ends_at)}"

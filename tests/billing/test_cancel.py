@@ -109,13 +109,13 @@ def test_one_of_two_children_with_a_plan_half_paid(shop):
     value, left = net[1], half - net[1]
     assert total == sum(net)
     said = words(page)
-    assert f"the full price goes back, or is not charged: ${value / 100:.2f}." in said
+    assert f"you get the full price of ${value / 100:.2f} back" in said
     assert f"${left / 100:.2f} instead of ${half / 100:.2f}" in said
     assert "goes back to" not in said  # nothing was paid beyond what is still owed
     done = Cancellation.objects.get()
     assert figures(done) == ("settled", value, 0, 0)
     assert parts_of(order) == [(half, "paid"), (half, "cancelled"), (left, "scheduled")]
-    assert f"${value / 100:.2f} will not be charged any more." in after.text
+    assert f"${value / 100:.2f} will no longer be charged." in after.text
     assert order.installments.get(number=3).due_on == second.due_on
     mail = EmailMessage.objects.get(kind="cancellation_confirmation")
     assert mail.context["stops"] == [{"due_on": second.due_on.isoformat(), "cents": half, "left_cents": left}]
@@ -251,8 +251,8 @@ def test_a_charge_in_flight_is_waited_for_and_then_refunded(shop):
     assert attempt.status == "unknown"
     page, after = confirm_on_page(parent_of(household), places(order)[0])
 
-    assert "$72.00 is just being made" in words(page)
-    assert "we will email you what becomes of it" in after.text
+    assert "$72.00 is being processed" in words(page)
+    assert "We will email you the result" in after.text
     done = Cancellation.objects.get()
     assert done.status == "waiting"
     assert places(order)[0].status == "cancelled"  # the seat is free at once

@@ -218,12 +218,12 @@ def test_what_ends_first_is_spent_first_and_the_account_page_tells_all(shop, set
     give(family, 3000, on=TODAY - timedelta(days=400), reason="too old")
 
     said = words(parent_of(family).get(reverse("account")))
-    assert "To spend on your next classes $90.00" in said
+    assert "Available for your next classes $90.00" in said
     place(order, use_credit=True)
 
     assert lines(family)[3:] == [("expired", -3000), ("spent", -9000)]
     said = words(parent_of(family).get(reverse("account")))
-    assert "To spend on your next classes $0.00" in said
+    assert "Available for your next classes $0.00" in said
     assert "sooner" in said
     assert f"Order {order.number}" in said
     assert "Ran out" in said

@@ -171,8 +171,8 @@ def seen(part):
 
 SAYS = {
     "again": ["We try again on", "You can also pay now"],
-    "a last time": ["We try again on", "our last automatic try"],
-    "no more": ["no further automatic try", "office will be in touch"],
+    "a last time": ["We try again on", "the last time we try automatically"],
+    "no more": ["will not try again automatically", "office will be in touch"],
     "other card": ["Please use another card"],
 }
 

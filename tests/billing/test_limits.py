@@ -249,7 +249,7 @@ def test_the_page_says_until_when_the_credit_is_good():
     place = Enrollment.objects.get(order_item__order=order)
     page = words(parent_of(household).get(reverse("cancel_enrollment", args=[place.public_id])))
     ends = timezone.localdate() + timedelta(days=3)
-    assert f"good until {ends:%a, %b} {ends.day}, {ends.year}" in page
+    assert f"valid until {ends:%a, %b} {ends.day}, {ends.year}" in page
 
 
 # --- Holds --------------------------------------------------------------------------------------------------

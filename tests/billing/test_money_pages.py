@@ -72,7 +72,7 @@ def test_a_family_pays_in_parts_and_the_second_early(shop):
 
     page = words(client.get("/account/"))
     assert "Due now $0.00 Total balance $72.01" in page
-    assert "Coming" in page
+    assert "Upcoming" in page
     assert "Visa ending in 4242" in page
     assert "Paid (1)" in page
 
@@ -108,7 +108,7 @@ def test_the_order_page_shows_the_schedule_and_what_was_agreed(shop):
         ("needs_card", "Needs another card Your card could not be charged."),
         ("needs_auth", "Needs your confirmation Your bank wants you to confirm"),
         ("exhausted", "Could not be charged We could not charge your card."),
-        ("retry_wait", "Overdue We charge your card on"),
+        ("retry_wait", "Overdue We will charge your card on"),
     ],
 )
 def test_every_open_state_is_told_in_words_and_can_be_paid(shop, status, says):
@@ -273,10 +273,10 @@ def test_each_link_opens_its_own_installment(shop, client):
 @pytest.mark.parametrize(
     ("installment_status", "order_status", "says"),
     [
-        ("cancelled", "confirmed", "You need not pay this."),
-        ("waived", "confirmed", "You need not pay this."),
-        ("scheduled", "cancelled", "Its order is over."),
-        ("scheduled", "completed", "Its order is over."),
+        ("cancelled", "confirmed", "You do not need to pay this."),
+        ("waived", "confirmed", "You do not need to pay this."),
+        ("scheduled", "cancelled", "The order is closed."),
+        ("scheduled", "completed", "The order is closed."),
         ("charging", "confirmed", "Your card is being charged right now."),
     ],
 )
@@ -396,7 +396,7 @@ def test_a_card_that_is_refused_or_near_its_end_says_so(shop):
     Card.objects.update(exp_year=today.year - 1)
     assert "Expired" in words(client.get("/account/"))
     Card.objects.update(refused_at=timezone.now())
-    assert "Was refused" in words(client.get("/account/"))
+    assert "Refused" in words(client.get("/account/"))
 
 
 def test_without_an_answer_no_card_is_changed_and_the_page_says_so(shop):

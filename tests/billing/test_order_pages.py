@@ -43,7 +43,7 @@ def test_checkout_explains_the_price_and_sends_the_total_along():
     page = client.get("/checkout/")
 
     assert "Promo code SPRING -$10.00 Your price $90.00" in words(page)
-    assert "Without discounts $100.00 You save -$10.00 Total $90.00" in words(page)
+    assert "Subtotal $100.00 Discounts -$10.00 Total $90.00" in words(page)
     assert "We hold your places for 35 minutes" in words(page)
     assert f'name="order" value="{order.public_id}"' in page.text
     assert 'name="total" value="9000"' in page.text
@@ -177,7 +177,7 @@ def test_giving_up_a_place_says_what_will_happen_and_happens_once():
     url = f"/account/enrollments/{place.public_id}/cancel/"
     assert f'href="{url}"' in client.get(order.get_absolute_url()).text
     page = client.get(url)
-    assert "This class cost nothing, so there is no money to give back." in words(page)
+    assert "This class was free, so there is nothing to refund." in words(page)
 
     typed = {"seen": page.context["outcome"].seen, "reason": "We are moving\r\n<b>away</b>"}
     answer = client.post(url, typed, follow=True)

@@ -253,7 +253,7 @@ def test_money_that_could_not_go_back_by_card_can_go_back_another_way(shop):
     shop.server.control("POST", "/_clock", {"advance": 24 * 3600})
     hear(shop, *EVENTS)
     failed = Refund.objects.get()
-    assert "another way and will write" in refund_state(failed).text
+    assert "another way and will email" in refund_state(failed).text
 
     ways = {}
     for method, cents in [("check", 3000), ("credit", 2000)]:

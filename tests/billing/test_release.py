@@ -47,8 +47,8 @@ def states(course):
 
 def test_when_somebody_has_paid_the_money_follows_by_itself(shop, place):
     page = parent_of(place.child.household).get(reverse("release_place", args=[place.public_id]))
-    assert "$144.00 comes off your order" in page.text
-    assert "Nobody waits" in page.text
+    assert "your order is reduced by $144.00" in page.text
+    assert "Nobody is on the waitlist" in page.text
     answer = press(place, "release_place")
     assert "The place is offered." in answer.text
     assert states(place.course) == ["active"]

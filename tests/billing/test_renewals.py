@@ -85,7 +85,7 @@ def test_a_card_that_is_gone_at_stripe_is_not_asked_for_every_day_and_the_family
     assert mail.context["reason"].startswith("The card is no longer saved")
     assert not StaffTask.objects.exists()
     page = words(parent_of(installment.order.household).get("/account/"))
-    assert "Not saved any more" in page
+    assert "No longer saved" in page
     assert violations() == []
 
 

@@ -306,7 +306,7 @@ def fill_up(course):
     [
         ({"age_min": 10}, "is for ages 10 to 12"),
         ({"capacity": 0}, "is full"),
-        ({"cancelled_at": timezone.now()}, "does not take place"),
+        ({"cancelled_at": timezone.now()}, "is over or cancelled"),
     ],
     ids=["age", "full", "closed"],
 )

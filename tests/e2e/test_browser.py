@@ -54,7 +54,7 @@ def test_family_registers_pays_and_cancels_on_a_phone(open_window, site, scripts
 
     page.goto("/")
     page.get_by_role("link", name="Sign in").click()
-    page.get_by_role("link", name="Make an account").click()
+    page.get_by_role("link", name="Create an account").click()
     sign_up(page, site.mail, family)
     add_child(page, "Lina", family)
     choose_class(page, "Lina")
@@ -73,7 +73,7 @@ def test_family_registers_pays_and_cancels_on_a_phone(open_window, site, scripts
 
     page.get_by_text("Cancel Lina in").click()
     page.get_by_role("link", name="Cancel this class (Lina in").click()
-    page.get_by_role("button", name="Give up the place").click()
+    page.get_by_role("button", name="Cancel this class").click()
     expect(page.get_by_role("status")).to_contain_text("Lina is no longer enrolled")
 
     order.refresh_from_db()
@@ -89,11 +89,11 @@ def sign_up(page, mail, family):
     page.get_by_label("Last name").fill(family)
     page.get_by_label("Email").fill(email)
     page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Make my account").click()
+    page.get_by_role("button", name="Create my account").click()
     expect(page.get_by_role("heading", name="Check your email")).to_be_visible()
     [code] = re.findall(r"\b\d{6}\b", await_email(mail, email, "account_confirm_email")["text"])
     page.get_by_label("Code").fill(code)
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Continue").click()
     expect(page.get_by_role("button", name="Sign out")).to_be_visible()
 
 
@@ -136,7 +136,7 @@ def use_promo_code(page):
     expect(page.get_by_label("Promo code")).to_have_value("NOPE")
     page.get_by_label("Promo code").fill("WELCOME10")
     page.get_by_role("button", name="Apply").click()
-    expect(page.get_by_text("You save")).to_be_visible()
+    expect(page.get_by_text("Discounts")).to_be_visible()
 
 
 def pay(page, card):
@@ -285,7 +285,7 @@ def at_template(status, name):
 ANYBODY, NEWCOMER, PARENT, SAVER = None, "newcomer", "parent", "saver"
 PAGES = {
     "catalog": (ANYBODY, at("catalog"), "Find a class"),
-    "catalog, nothing fits": (ANYBODY, at("catalog", query="?age=0&openings=on"), "No class fits"),
+    "catalog, nothing fits": (ANYBODY, at("catalog", query="?age=0&openings=on"), "No classes match"),
     "catalog, bad filter": (ANYBODY, at("catalog", query="?age=99"), "Type the age"),
     "class, signed out": (ANYBODY, at_course, "Sign in to register"),
     "terms": (ANYBODY, at("terms"), "Cancelling and refunds"),
@@ -304,23 +304,23 @@ PAGES = {
         lambda page, family: [
             sent("account_request_login_code", "Send me the code", Email=family.parent.email)(page, family),
             page.get_by_label("Code").fill("000000"),
-            press(page, "Go on"),
+            press(page, "Continue"),
         ],
         "Check your email",
     ),
-    "sign up": (ANYBODY, at("account_signup"), "Make an account"),
-    "sign up, errors": (ANYBODY, sent("account_signup", "Make my account", Email="no address"), "required"),
+    "sign up": (ANYBODY, at("account_signup"), "Create an account"),
+    "sign up, errors": (ANYBODY, sent("account_signup", "Create my account", Email="no address"), "required"),
     "sign up, code": (
         ANYBODY,
         sent(
             "account_signup",
-            "Make my account",
+            "Create my account",
             First_name="A",
             Last_name="B",
             Email="a.new.parent.with.a.long.address@subdomain.of.some.example.org",
             Password=PASSWORD,
         ),
-        "type the code",
+        "six-digit code",
     ),
     "reset password": (ANYBODY, at("account_reset_password"), "Forgot your password"),
     "reset password, asked": (
@@ -329,7 +329,7 @@ PAGES = {
         "Check your email",
     ),
     "not found": (ANYBODY, at("course", "no-such-class"), "cannot find that page"),
-    "too many tries": (ANYBODY, at_template(429, "429.html"), "too often"),
+    "too many tries": (ANYBODY, at_template(429, "429.html"), "Too many tries"),
     "lost cookies": (ANYBODY, at_lost_cookies, "Please try once more"),
     "bad request": (ANYBODY, at_template(400, "400.html"), "We did not understand"),
     "busy": (ANYBODY, at_template(503, "busy.html"), "We are busy right now"),
@@ -364,7 +364,7 @@ PAGES = {
     "replace a card": (SAVER, at_replace_card, "What the new card will pay"),
     "change password": (PARENT, at("account_change_password"), "Change your password"),
     "change address": (PARENT, at("account_email"), "Your email address"),
-    "second step": (PARENT, at("mfa_index"), "Second step to sign in"),
+    "second step": (PARENT, at("mfa_index"), "Two-step sign-in"),
     "sign out": (PARENT, at("account_logout"), "Sign out?"),
 }
 

@@ -191,7 +191,7 @@ def test_long_order_ends_in_a_link_to_the_rest():
         ({"left_cents": 0}, ["Nothing is left to pay on this order."], "Left to pay"),
         ({"of": 1, "left_cents": 0}, ["K7M2P9QX", "8C2E51F0"], "1 of 1"),
         ({"card_brand": "", "card_last4": ""}, ["$179.00"], "ending"),
-        ({"number": None}, ["This payment fits nothing that is open on your order."], "Left to pay"),
+        ({"number": None}, ["This payment matches nothing that is due on your order."], "Left to pay"),
     ],
 )
 def test_payment_tells_what_is_left_and_how_it_was_paid(changes, said, unsaid):
@@ -223,7 +223,7 @@ def test_a_refund_tells_when_the_bank_shows_it(sample, said, unsaid):
     [
         ("first_notice", "We try again on Thu, Oct 1, 2026.", "contact us"),
         ("second_notice", "Your payment did not go through again", "contact us"),
-        ("last_try_ahead", "That is our last automatic try", "no further"),
+        ("last_try_ahead", "That is the last time we try automatically", "not try again"),
         ("final_notice", "Our office will be in touch with you. The place is kept for now.", "try again on"),
         (
             "another_card",

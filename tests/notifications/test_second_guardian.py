@@ -273,7 +273,7 @@ def test_two_readers_a_family_cost_no_statement_more():
 
 def test_an_invited_guardian_says_yes_gets_copies_and_signs_in_with_a_code(household, lead, mail_server):
     page = lead.get(INVITE)
-    assert "They can then do all that you can" in words(page)
+    assert "They can then do everything you can" in words(page)
     answer = lead.post(INVITE, NEW, follow=True)
     assert "We send an invitation to robin@example.org." in words(answer)
     assert "Invited" in words(answer)
