@@ -281,9 +281,13 @@ class ModelAdmin(UnfoldModelAdmin):
             field.help_text = (
                 f"{db_field.help_text} Time at the school ({settings.SCHOOL_TIME_ZONE}).".strip()
             )
-        if isinstance(db_field, models.ForeignKey) and field is not None:
+        if isinstance(db_field, models.ForeignKey | models.ManyToManyField) and field is not None:
             target = db_field.related_model._meta
-            field.label = capfirst(target.verbose_name) if target.model_name == db_field.name else field.label
+            names = {
+                target.model_name: target.verbose_name,
+                f"{target.model_name}s": target.verbose_name_plural,
+            }
+            field.label = capfirst(names.get(db_field.name, field.label))
         return field
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:

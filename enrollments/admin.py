@@ -218,6 +218,9 @@ class CourseForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at ru
             "starts_on": "First day",
             "ends_on": "Last day",
         }
+        help_texts = {
+            "what_to_bring": "One item per line. It is on the class page and in the email before it starts."
+        }
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or self.cleaned_data

@@ -89,7 +89,7 @@ class EmailMessageAdmin(ReadOnlyAdmin):
 
     @admin.display(description="subject", ordering="subject")
     def shown_subject(self, email: EmailMessage) -> str:
-        return email.subject or "(not rendered yet)"
+        return email.subject or "(not written yet)"
 
     @admin.display(description="status", ordering="status")
     def short_status(self, email: EmailMessage) -> SafeString:

@@ -38,13 +38,13 @@ class MessageForm(forms.Form):
 
     public_id = forms.UUIDField(widget=forms.HiddenInput)
     kind = forms.ChoiceField(
-        label="What it is",
+        label="Kind of message",
         choices=[
             (EmailKind.CLASS_MESSAGE.value, "About a class"),
             (EmailKind.NEWSLETTER.value, "Newsletter"),
         ],
-        help_text="About a class goes to all who have not switched such emails off, a newsletter only to "
-        "those who asked for it. What is not about their class is a newsletter.",
+        help_text="A message about a class goes to everyone who has not switched these off, a newsletter "
+        "only to those who asked for it. Anything that is not about their class is a newsletter.",
         initial=EmailKind.CLASS_MESSAGE,
         widget=UnfoldAdminRadioSelectWidget,
     )
@@ -56,7 +56,7 @@ class MessageForm(forms.Form):
         required=False,
         empty_label="None",
         widget=UnfoldAdminSelectWidget,
-        help_text="All of its classes, besides those above.",
+        help_text="All its classes, in addition to those above.",
     )
     seats = forms.MultipleChoiceField(
         label="Families with a child who",

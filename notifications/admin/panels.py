@@ -35,11 +35,11 @@ def email_story(email: EmailMessage) -> Panel:
 
 def _written(email: EmailMessage) -> Iterator[Step]:
     if email.resend_of:
-        yield email.created_at, "owed", "staff", "", link(email.resend_of, "once more what this one told")
+        yield email.created_at, "written", "staff", "", link(email.resend_of, "a copy of this one")
     elif email.is_test:
-        yield email.created_at, "owed", "staff", "", "a test: it tells no fact"
+        yield email.created_at, "written", "staff", "", "a test"
     else:
-        yield email.created_at, "owed", "system", "", ""
+        yield email.created_at, "written", "system", "", ""
 
 
 def _posts(email: EmailMessage) -> Iterator[Step]:
@@ -54,7 +54,7 @@ def _posts(email: EmailMessage) -> Iterator[Step]:
 def _told(email: EmailMessage) -> Iterator[Step]:
     for row in EmailEvent.objects.filter(outbox_id=email.public_id).order_by("pk"):
         detail = ": ".join(filter(None, [row.bounce_type, row.detail]))
-        yield row.happened_at, "told by the provider", "provider", link(row, row.name), detail
+        yield row.happened_at, "reported", "provider", link(row, row.name), detail
 
 
 def _acts(email: EmailMessage) -> Iterator[Step]:

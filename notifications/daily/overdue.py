@@ -58,7 +58,7 @@ def _why_not(fact: OverdueInstallment) -> str:
     if reason := why_staff_do_the_talking(fact):
         return reason
     if installment.mailed_on and installment.mailed_on >= fact.stage_on:
-        return "the email about the try tells it"
+        return "the email about the failed charge says so"
     match installment.status:
         case InstallmentStatus.CHARGING:
             return "a payment is under way"

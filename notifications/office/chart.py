@@ -11,7 +11,7 @@ GAP = 0.2  # of a day's width
 # From the bottom of a bar to its top: title, style and the columns that it adds up.
 PARTS = [
     ("Delivered", "figures-delivered", ["delivered"]),
-    ("Taken, no word yet", "figures-taken", ["taken"]),
+    ("Accepted, no news yet", "figures-taken", ["taken"]),
     (
         "Went wrong",
         "figures-wrong",

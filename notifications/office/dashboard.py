@@ -27,6 +27,11 @@ from orders.models import Order, OrderStatus
 RECENT_DAYS = 7
 NEXT_CLASSES = 8
 CANARY_OVERDUE = datetime.timedelta(minutes=3)
+TILES = {
+    EmailStatus.FAILED: "that failed",
+    EmailStatus.UNKNOWN: "with unknown outcome",
+    EmailStatus.QUEUED: "waiting",
+}
 
 
 @dataclass(frozen=True)
@@ -131,9 +136,9 @@ def job_tiles(now: datetime.datetime) -> list[Tile]:
     done, failed = (list(runs).count(status) for status in (JobRun.Status.DONE, JobRun.Status.FAILED))
     return [
         Tile(
-            title="Daily jobs of today",
+            title="Today's daily jobs",
             value=f"{done} of {len(JOBS)} done",
-            note=f"{failed} failed" if failed else "See whom the next run reminds and charges",
+            note=f"{failed} failed" if failed else "See who is next to be reminded or charged",
             url=reverse("admin:tomorrow"),
             is_alarm=failed > 0,
         )
@@ -141,22 +146,21 @@ def job_tiles(now: datetime.datetime) -> list[Tile]:
 
 
 def email_tiles(now: datetime.datetime) -> list[Tile]:
-    watched = [EmailStatus.FAILED, EmailStatus.UNKNOWN, EmailStatus.QUEUED]
     found = {
         status: (count, oldest)
-        for status, count, oldest in EmailMessage.objects.filter(status__in=watched)
+        for status, count, oldest in EmailMessage.objects.filter(status__in=TILES)
         .order_by()
         .values_list("status")
         .annotate(Count("pk"), Min("created_at"))
     }
-    return [_email_tile(status, *found.get(status, (0, None)), now=now) for status in watched]
+    return [_email_tile(status, *found.get(status, (0, None)), now=now) for status in TILES]
 
 
 def _email_tile(
     status: EmailStatus, count: int, oldest: datetime.datetime | None, *, now: datetime.datetime
 ) -> Tile:
     return Tile(
-        title=f"Emails {status.value}",
+        title=f"Emails {TILES[status]}",
         value=str(count),
         note=f"the oldest for {timesince(oldest, now)}" if oldest else "none",
         url=_list("notifications_emailmessage", status__exact=status.value),
@@ -184,7 +188,7 @@ def canary_tiles(now: datetime.datetime) -> list[Tile]:
         Tile(
             title="Background work",
             value="running" if is_well else "stopped",
-            note=f"last sign of life {timesince(sang_at, now)} ago" if sang_at else "no sign of life yet",
+            note=f"last seen {timesince(sang_at, now)} ago" if sang_at else "not seen yet",
             url=_list("django_q_schedule"),
             is_alarm=not is_well,
         )
@@ -200,7 +204,7 @@ def seats_tile(courses: Sequence[Course]) -> Tile:
     taken, seats = sum(course.taken for course in courses), sum(course.capacity for course in courses)
     return Tile(
         title="Seats filled",
-        value=f"{100 * taken // seats} %" if seats else "-",
+        value=f"{100 * taken // seats}%" if seats else "-",
         note=f"{taken} of {seats} in {len(courses)} classes that have not ended",
         url=_list("enrollments_course", is_published__exact=1),
     )

@@ -73,7 +73,7 @@ def email_figures(request: HttpRequest) -> HttpResponse:
         "query": f"first={period.first}&last={period.last}&kind={period.kind}",
         "headers": [name.capitalize() for name in COLUMNS],
         "found": found,
-        "share": f"{100 * found.by_second_provider:.1f} %",
+        "share": f"{100 * found.by_second_provider:.1f}%",
         "total": _shown(found.total),
         "by_kind": [(EmailKind(row.kind or "").label, _shown(row)) for row in found.by_kind],
         "by_day": [(day(row.on), _shown(row)) for row in found.by_day if row.on and row.counts["written"]],

@@ -661,20 +661,24 @@ def test_start_page_counts_and_links_to_the_rows_it_counts(staff):
         "Orders waiting for payment": "1",
         "Paid in the last 7 days": "$144.00",
         "Refunds to approve": "0",
-        "Daily jobs of today": "0 of 6 done",
-        "Emails failed": "0",
-        "Emails unknown": "1",
-        "Emails queued": str(queued),
+        "Today's daily jobs": "0 of 6 done",
+        "Emails that failed": "0",
+        "Emails with unknown outcome": "1",
+        "Emails waiting": str(queued),
         "Parked Stripe events": "1",
         "Background work": "stopped",
-        "Seats filled": "12 %",
+        "Seats filled": "12%",
     }
     assert len(queries) <= 12
     listed = {tile.title: staff.get(tile.url).context.get("cl") for tile in tiles}
-    for title in ["A Stripe event that could not be handled", "Orders waiting for payment", "Emails unknown"]:
+    for title in [
+        "A Stripe event that could not be handled",
+        "Orders waiting for payment",
+        "Emails with unknown outcome",
+    ]:
         assert listed[title].result_count == 1, title
     assert listed["Paid in the last 7 days"].result_count == 1
-    assert listed["Emails queued"].result_count == queued
+    assert listed["Emails waiting"].result_count == queued
 
 
 def course_data(**changes):

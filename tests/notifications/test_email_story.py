@@ -33,15 +33,15 @@ def test_everything_that_happened_stands_in_one_story(mail_server, committed_db,
 
     took = row.attempts.get()
     assert story_of(office, row) == [
-        "owed | system",
+        "written | system",
         f"withheld | Olga Office |  | {WHY}",
         "released to be sent | Olga Office |  | a mistake",
         f"post 1 | SendGrid | accepted | HTTP 202, {took.duration_ms} ms, {took.provider_message_id}",
-        "told by the provider | provider | delivered | 250 OK",
+        "reported | provider | delivered | 250 OK",
         f"sent once more | Olga Office | the new email | {WHY}",
         "downloaded | Olga Office",
         "read | Olga Office",
     ]
-    assert story_of(office, again)[0] == "owed | staff |  | once more what this one told"
+    assert story_of(office, again)[0] == "written | staff |  | a copy of this one"
     assert f'href="{page_of(again)}"' in shown(office, row)
     assert f'href="{page_of(row)}"' in shown(office, again)
