@@ -206,7 +206,7 @@ def _payment_values(values: Mapping[str, Any]) -> dict[str, Any]:
     brand, last4 = values.get("card_brand"), values.get("card_last4")
     name = BRANDS.get(brand, brand.title()) if brand else gettext("Card")
     if last4:
-        return {"method": gettext("%(brand)s ending %(last4)s") % {"brand": name, "last4": last4}}
+        return {"method": gettext("%(brand)s ending in %(last4)s") % {"brand": name, "last4": last4}}
     return {"method": name if brand else ""}
 
 

@@ -187,7 +187,7 @@ def test_long_order_ends_in_a_link_to_the_rest():
 @pytest.mark.parametrize(
     ("changes", "said", "unsaid"),
     [
-        ({}, ["Left to pay on this order: $358.00.", "Visa ending 4242", "1 of 3"], "Nothing is left"),
+        ({}, ["Left to pay on this order: $358.00.", "Visa ending in 4242", "1 of 3"], "Nothing is left"),
         ({"left_cents": 0}, ["Nothing is left to pay on this order."], "Left to pay"),
         ({"of": 1, "left_cents": 0}, ["K7M2P9QX", "8C2E51F0"], "1 of 1"),
         ({"card_brand": "", "card_last4": ""}, ["$179.00"], "ending"),
