@@ -19,7 +19,7 @@ from django.utils.text import capfirst
 from django_q.models import Failure, OrmQ, Schedule, Success
 from unfold.admin import ModelAdmin as UnfoldModelAdmin
 
-from csf.form_fields import CLOCK_FIELDS, field_for_hundredths
+from csf.form_fields import CLOCK_FIELDS, check_year, field_for_hundredths
 from csf.models import Canary, Instance, JobRun, StaffTask
 from csf.money import money_text, percent_text
 from csf.staff_tasks import subjects_in_words
@@ -277,6 +277,8 @@ class ModelAdmin(UnfoldModelAdmin):
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
         field = field_for_hundredths(db_field) or super().formfield_for_dbfield(db_field, request, **options)
+        if isinstance(db_field, models.DateField) and field is not None:
+            field.validators = [*field.validators, check_year]
         if isinstance(db_field, models.DateTimeField) and field is not None:
             field.help_text = (
                 f"{db_field.help_text} Time at the school ({settings.SCHOOL_TIME_ZONE}).".strip()

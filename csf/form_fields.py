@@ -19,6 +19,7 @@ from csf.money import money_text, percent_text
 from csf.templatetags.csf_format import day
 
 HIGHEST_CENTS = 99_999_999
+FIRST_YEAR, LAST_YEAR = 1900, 2199
 # Commas only between groups of three: 1,50 may mean 1.50 or 150, so it is refused.
 NUMBER = re.compile(r"([0-9]+|[0-9]{1,3}(,[0-9]{3})+)(\.[0-9]{1,2})?")
 
@@ -121,6 +122,12 @@ class DayField(forms.DateField):
     def __init__(self, *, past: int, ahead: int, **options: Any) -> None:
         widget = forms.DateInput({"type": "date", "class": " ".join(INPUT_CLASSES)}, format="%Y-%m-%d")
         super().__init__(widget=widget, validators=[_days_around_today(past, ahead)], **options)
+
+
+def check_year(value: datetime.date) -> None:
+    """For every date that staff type: of some moments of the year 9999 no page could be shown any more."""
+    if not FIRST_YEAR <= value.year <= LAST_YEAR:
+        raise forms.ValidationError(f"Check the year: from {FIRST_YEAR} to {LAST_YEAR}.")
 
 
 def _days_around_today(past: int, ahead: int) -> Callable[[datetime.date], None]:

@@ -1,3 +1,4 @@
+from datetime import timedelta
 from typing import Any
 
 from django import forms
@@ -49,6 +50,7 @@ from enrollments.waitlist import fill, lock_course
 from enrollments.waitlist_admin import WaitlistActions
 
 PANEL_ROWS = 50
+LONGEST = timedelta(days=3 * 366)  # a class
 
 # --- Families -----------------------------------------------------------------------------------------------
 
@@ -227,6 +229,7 @@ class CourseForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at ru
         self._refuse_reversed(data, "age_min", "age_max", "Must not be below the youngest age.")
         self._refuse_reversed(data, "starts_on", "ends_on", "Must not be before the first day.")
         self._refuse_other_weekday(data)
+        self._refuse_too_long(data)
         self._refuse_reversed(
             data, "registration_opens_at", "registration_closes_at", "Must not be before registration opens."
         )
@@ -246,6 +249,12 @@ class CourseForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at ru
             return
         if refusal := first_day_refusal(first_on, weekday):
             self.add_error("starts_on", refusal)
+
+    def _refuse_too_long(self, data: dict[str, Any]) -> None:
+        """A mistyped year would write a session for each week of centuries."""
+        first_on, last_on = data.get("starts_on"), data.get("ends_on")
+        if first_on and last_on and last_on - first_on > LONGEST:
+            self.add_error("ends_on", "Must be within three years of the first day.")
 
     def _refuse_reversed(
         self, data: dict[str, Any], first: str, last: str, message: str, *, may_be_equal: bool = True

@@ -79,6 +79,25 @@ def test_every_form_of_the_admin_takes_money_and_percentages(rf):
 
 
 @pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"starts_on": "0203-09-01"}, "starts_on"),
+        ({"ends_on": "2930-09-02"}, "ends_on"),
+        ({"ends_on": "2130-09-02"}, "ends_on"),
+        # In UTC, as the database keeps it, this moment is of the year 10000.
+        ({"registration_closes_at_0": "9999-12-31", "registration_closes_at_1": "23:59"}, None),
+    ],
+)
+def test_a_mistyped_year_is_refused(client, db, changes, error):
+    client.force_login(create_staff())
+
+    page = client.post(reverse("admin:enrollments_course_add"), course_data(**changes))
+
+    assert [*page.context["adminform"].form.errors] == [error or "registration_closes_at"]
+    assert not Course.objects.filter(slug="judo").exists()
+
+
+@pytest.mark.parametrize(
     ("changes", "saved"),
     [
         ({"percent_bps": "12.5"}, (1250, 0)),
