@@ -34,6 +34,7 @@ from billing.cancel import cancel_enrollment
 from billing.models import (
     BookDifference,
     Cancellation,
+    CardStop,
     CardUpdate,
     ChargeAttempt,
     ChargeStatus,
@@ -246,7 +247,8 @@ def create_plan_rows(order, number):
         order=order, plan=plan, given_by=order.placed_by, text=HOSTILE, schedule=[], given_at=timezone.now()
     )
     InstallmentNote.objects.create(installment=order.installments.first(), by=order.placed_by, text=HOSTILE)
-    create_card(order, brand=HOSTILE[:30])
+    card = create_card(order, brand=HOSTILE[:30])
+    CardStop.objects.create(card=card, reason="withdrawn", payments=[], by=order.placed_by)
     CardUpdate.objects.create(
         household=order.household, requested_by=order.placed_by, stripe_session_id=f"cs_setup_{number}"
     )
