@@ -106,4 +106,4 @@ def test_the_pages_say_so(shop, settings):
     assert rule in words(family.get(order.items.get().course.get_absolute_url()))
     place = Enrollment.objects.get(order_item__order=order)
     page = words(family.get(reverse("cancel_enrollment", args=[place.public_id])))
-    assert "less the sessions held by then: $300.00 for 5 of 5 sessions" in page
+    assert "the price of the sessions that are left: $300.00 for 5 of 5 sessions" in page
