@@ -121,8 +121,8 @@ def test_cart_and_checkout_warn_of_lines_that_meet_each_other():
 
     for url in ["/cart/", "/checkout/"]:
         page = words(client.get(url))
-        assert f"{child.first_name} has Chess at that time as Street Dance." in page
-        assert f"{child.first_name} has Street Dance at that time as Chess." in page
+        assert f"Street Dance: {child.first_name} has Chess at that time." in page
+        assert f"Chess: {child.first_name} has Street Dance at that time." in page
         assert sibling.first_name not in page
 
     order.items.last().delete()
