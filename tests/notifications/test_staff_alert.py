@@ -83,7 +83,7 @@ def test_the_digest_counts_what_is_new_and_links_to_it_without_names(settings):
     assert first.dedupe_key.startswith(("staff_alert:" + str(window), "staff_alert:" + str(window - 1)))
     assert first.expires_at - timezone.now() > timedelta(hours=23)
     mail = render(EmailKind.STAFF_ALERT, first.context)
-    assert mail.subject.endswith(": 4 new things need a person")
+    assert mail.subject.endswith(": 4 new things to look at")
     for line in (
         "* A refund to approve or reject: 2\n",
         "/admin/csf/stafftask/?state=open&kind__exact=refund_to_approve",
