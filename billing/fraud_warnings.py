@@ -37,5 +37,5 @@ def _what_to_do(found: Mapping[str, Any], payment: Payment) -> str:
     return (
         f"The card's bank reports {amount} as fraud ({kind}). Nothing more of this order is charged. Call "
         "the family. If they did not pay this themselves, refund it now: that avoids a dispute and its fee. "
-        "If all is well, let the charges of the order go on and close this task."
+        "If the payment is genuine, resume the order's charges and close this task."
     )

@@ -81,8 +81,8 @@ def release_hold(*, installment: Installment, by: User, reason: str) -> None:
 def move_date(
     *, installment: Installment, by: User, reason: str, to: datetime.date, on: datetime.date
 ) -> None:
-    """Agree on another due date, not before the one that the family agreed to. The count of tries begins
-    anew. `on` is today."""
+    """Agree on another due date, no earlier than the one that the family agreed to. Tries are counted from
+    the start again. `on` is today."""
     if to < on:
         raise NotPossible("The new date is past.")
     note = f"moved from {day(installment.due_on)} to {day(to)}: {_given(reason)}"

@@ -60,7 +60,7 @@ def back_up(file: Path) -> RowsByTable:
 
 
 def _dump(file: Path) -> RowsByTable:
-    """The rows are counted in the very snapshot that is dumped, while the site goes on."""
+    """Counts the rows in the same snapshot that it dumps, while the site keeps running."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         rows = _rows_by_table(cursor)

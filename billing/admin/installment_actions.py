@@ -163,8 +163,8 @@ ACTIONS = [
         act=installments.move_date,
         form=MoveForm,
         confirm="Move the due date of {amount}",
-        meaning="The saved card is charged on the new date, and the count of tries begins anew. Not before "
-        "the date that the family has agreed to: it can pay earlier itself.",
+        meaning="The saved card is charged on the new date, and tries are counted from the start. The date "
+        "cannot be earlier than the one the family agreed to; the family itself can pay early.",
         done="The due date is moved.",
     ),
     _action(

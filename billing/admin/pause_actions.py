@@ -64,21 +64,21 @@ CHARGES_ACTIONS = Actions(
             act=pause_charges,
             is_possible=lambda facts: _is_alive(facts) and not facts.row.charges_paused_at,
             confirm="Stop the charges of {amount}",
-            meaning="Nothing of this order is charged by itself, and no reminders are sent, until "
-            "somebody lets them go on. The family can still pay on its own.",
+            meaning="Nothing of this order is charged automatically, and no reminders are sent, until "
+            "somebody resumes them. The family can still pay by itself.",
             done="The charges of this order are stopped.",
         ),
         Action(
             name="resume",
-            title="Let charges go on",
+            title="Resume charges",
             permission="billing.hold_installment",
             argument="order",
             act=resume_charges,
             is_possible=lambda facts: bool(facts.row.charges_paused_at),
-            confirm="Let the charges of {amount} go on",
+            confirm="Resume the charges of {amount}",
             meaning="What is due is charged by the next run of the jobs; what is more than 3 days late is "
             "left to staff.",
-            done="The charges of this order go on.",
+            done="The charges of this order are resumed.",
         ),
     ],
 )

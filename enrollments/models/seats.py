@@ -313,7 +313,7 @@ def seat_numbers_for_sale(course: Course) -> list[int]:
     in_line = Q(status=EnrollmentStatus.WAITLISTED, offers_ended_at=None)
     places = course.enrollments.filter(in_line | Q(status__in=HAS_SEAT))
     numbers = list(places.values_list("seat_number", flat=True))
-    spoken_for = numbers.count(None)  # who waits, and who has lent a seat, has no number
+    spoken_for = numbers.count(None)  # places on the waitlist, and seats that are lent, have no number
     return _free_numbers(course, numbers)[spoken_for:]
 
 

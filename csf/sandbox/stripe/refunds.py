@@ -55,7 +55,7 @@ def create(state: State, call: Call) -> Obj:
 def turn(state: State, call: Call, refund_id: str, status: str) -> Obj:
     """What the bank makes of a refund after all; of most, only a reference by which it can be traced.
 
-    Since 2024-10-28 `refund.*` tells of every refund, and the older `charge.refund.updated` too:
+    Since 2024-10-28 every refund sends `refund.*`, beside the older `charge.refund.updated`:
     https://docs.stripe.com/changelog/acacia/2024-10-28/refund-webhook-update
     """
     if status not in STATUSES:
@@ -132,7 +132,7 @@ def _course(state: State, charge: Obj) -> tuple[str, str]:
 
 
 def _settle(state: State, refund: Obj, charge: Obj) -> None:
-    """Book it, and add up anew what went back on the charge."""
+    """Book it, and add up again what went back on the charge."""
     books.record(
         state.store,
         "refund",
