@@ -428,8 +428,7 @@ class StaffTaskAdmin(ReadOnlyAdmin):
     @admin.display(description="about")
     def about(self, task: StaffTask) -> SafeString:
         text = getattr(task, "subject_in_words", "") or subjects_in_words([task])[task.pk]
-        label, _, filters = task.subject.partition("?")
-        label, _, key = label.partition(":")
+        label, key, filters = task.subject_parts
         page = f"admin:{label.replace('.', '_')}"
         try:
             url = (

@@ -94,6 +94,13 @@ class StaffTask(models.Model):
     def __str__(self) -> str:
         return self.Kind(self.kind).label
 
+    @property
+    def subject_parts(self) -> tuple[str, str, str]:
+        """Model label, row id, list filters; of the last two one is empty."""
+        label, _, filters = self.subject.partition("?")
+        label, _, key = label.partition(":")
+        return label, key, filters
+
     @classmethod
     def open(cls, kind: "StaffTask.Kind", about: models.Model, detail: str = "") -> None:
         """Ask staff to decide about a row. A second call while the first is open changes nothing."""

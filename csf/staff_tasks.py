@@ -39,9 +39,9 @@ def close_settled() -> int:
     about_one: defaultdict[tuple[str, str], dict[str, int]] = defaultdict(dict)
     settled = []
     for task in StaffTask.objects.open().order_by("pk"):
-        label, _, key = task.subject.partition(":")
-        if "?" in task.subject:
-            settled += [] if _any_left(task.subject) else [task.pk]
+        label, key, filters = task.subject_parts
+        if filters:
+            settled += [] if _any_left(label, filters) else [task.pk]
         elif (task.kind, label) in _still_open:
             about_one[task.kind, label][key] = task.pk
     for cause, tasks in about_one.items():
@@ -59,12 +59,11 @@ def subjects_in_words(tasks: Iterable[StaffTask]) -> dict[int, str]:
     words: dict[int, str] = {}
     one_row: defaultdict[str, dict[int, str]] = defaultdict(dict)
     for task in tasks:
-        label, _, filters = task.subject.partition("?")
+        label, key, filters = task.subject_parts
         if filters:
             chosen = ", ".join(value.replace("_", " ") for _, value in parse_qsl(filters))
             words[task.pk] = f"{apps.get_model(label)._meta.verbose_name_plural}: {chosen}"
         else:
-            label, _, key = label.partition(":")
             one_row[label][task.pk] = key
             words[task.pk] = task.subject
     for label, keys in one_row.items():
@@ -74,9 +73,8 @@ def subjects_in_words(tasks: Iterable[StaffTask]) -> dict[int, str]:
     return words
 
 
-def _any_left(subject: str) -> bool:
+def _any_left(label: str, filters: str) -> bool:
     """Whether any row still is as the filters of a task about many say."""
-    label, _, filters = subject.partition("?")
     return bool(apps.get_model(label)._default_manager.filter(**dict(parse_qsl(filters))).exists())
 
 

@@ -88,10 +88,10 @@ def about_these_emails(tasks: Iterable[StaffTask]) -> set[int]:
     }
     found = set()
     for task in tasks:
-        label, _, key = task.subject.partition(":")
-        if label in subjects:
+        label, key, filters = task.subject_parts
+        if key and label in subjects:
             subjects[label][key] = task.pk
-        elif f"kind__exact={EmailKind.STAFF_ALERT}" in task.subject:
+        elif f"kind__exact={EmailKind.STAFF_ALERT}" in filters:
             found.add(task.pk)
     emails, suppressions = subjects.values()
     ours = EmailMessage.objects.filter(pk__in=emails, kind=EmailKind.STAFF_ALERT)
