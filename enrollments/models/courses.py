@@ -228,7 +228,7 @@ class Course(models.Model):
         """The last day, as people read it: of the last session that takes place; without any, `ends_on`."""
         return self._days[1]
 
-    @cached_property
+    @property
     def _days(self) -> tuple[datetime.date, datetime.date]:
         days = [session.held_on for session in self.meetings()]
         return min(days, default=self.starts_on), max(days, default=self.ends_on)
@@ -238,7 +238,7 @@ class Course(models.Model):
 
         Every rule about classes that are over asks this, or `current` and `ended` for many, never a status.
         """
-        return max((session.held_on for session in self.meetings()), default=self.ends_on) < on
+        return self._days[1] < on
 
     def sessions_left(
         self, now: datetime.datetime, *, since: datetime.datetime | None = None
