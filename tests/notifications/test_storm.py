@@ -191,7 +191,11 @@ def check(mail_server, count, *, copies_at_most):
 
 
 @pytest.mark.parametrize(
-    ("count", "kills"), [(600, 6), pytest.param(10_000, 100, marks=pytest.mark.chaos)], ids=["short", "full"]
+    ("count", "kills"),
+    [
+        pytest.param(600, 6, id="short", marks=pytest.mark.drill),
+        pytest.param(10_000, 100, id="full", marks=pytest.mark.chaos),
+    ],
 )
 def test_nothing_is_lost_and_nothing_comes_twice(
     committed_db, mail_server, settings, monkeypatch, count, kills
@@ -212,8 +216,10 @@ def test_nothing_is_lost_and_nothing_comes_twice(
 
 @pytest.mark.parametrize(
     ("count", "kills", "loss"),
-    [(300, 4, 0.5), pytest.param(10_000, 100, 0.05, marks=pytest.mark.chaos)],
-    ids=["short", "full"],
+    [
+        pytest.param(300, 4, 0.5, id="short", marks=pytest.mark.drill),
+        pytest.param(10_000, 100, 0.05, id="full", marks=pytest.mark.chaos),
+    ],
 )
 def test_copies_come_only_with_lost_events_and_are_known(
     committed_db, mail_server, settings, monkeypatch, count, kills, loss
@@ -229,6 +235,7 @@ def test_copies_come_only_with_lost_events_and_are_known(
     check(mail_server, count, copies_at_most=count * 0.005 if loss == 0.05 else count)
 
 
+@pytest.mark.drill
 def test_to_send_again_what_a_lost_sender_had_would_double_emails(committed_db, mail_server, settings):
     """The negative control."""
     owe(150)
