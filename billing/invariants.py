@@ -16,6 +16,7 @@ from billing.models import (
     ChargeAttempt,
     ChargeKind,
     ChargeStatus,
+    ClosureLine,
     Credit,
     CreditCause,
     Installment,
@@ -30,7 +31,7 @@ from billing.models import (
 )
 from billing.models.charges import OPEN_CHARGE, SESSIONS
 from billing.models.refunds import COUNTED, GONE_BACK
-from csf.invariants import Invariant, illegal_states
+from csf.invariants import Invariant, legal
 from csf.models import StaffTask
 from enrollments.models import Household
 from orders.models import Order, OrderStatus
@@ -314,12 +315,13 @@ INVARIANTS = [
     Invariant("M11", "cards that were replaced and still pay", _replaced_cards_that_pay),
     Invariant("M12", "installments charged too often", _too_many_tries),
     Invariant("M12", "charges of a card that was refused for good before", _asked_after_a_hard_no),
-    Invariant("M13", "installments in a state that they cannot be in", lambda: illegal_states(Installment)),
+    Invariant("M13", "installments in a state that they cannot be in", *legal(Installment, "scheduled")),
+    Invariant("M13", "charge attempts in a state that they cannot be in", *legal(ChargeAttempt, "created")),
+    Invariant("M13", "refunds in a state that they cannot be in", *legal(Refund, "requested external")),
+    Invariant("M13", "cancellations in a state that they cannot be in", *legal(Cancellation, "waiting")),
     Invariant(
-        "M13", "charge attempts in a state that they cannot be in", lambda: illegal_states(ChargeAttempt)
+        "M13", "lines of a closed class in a state that they cannot be in", *legal(ClosureLine, "waiting")
     ),
-    Invariant("M13", "refunds in a state that they cannot be in", lambda: illegal_states(Refund)),
-    Invariant("M13", "cancellations in a state that they cannot be in", lambda: illegal_states(Cancellation)),
     Invariant(
         "M14",
         "installments that are paid without money, or have money without being paid",

@@ -20,7 +20,7 @@ from django_q.models import Failure, OrmQ, Schedule, Success
 from unfold.admin import ModelAdmin as UnfoldModelAdmin
 
 from csf.form_fields import CLOCK_FIELDS, check_year, field_for_hundredths
-from csf.models import Canary, Instance, JobRun, StaffTask
+from csf.models import Canary, Instance, JobRun, ProofRun, StaffTask
 from csf.money import money_text, percent_text
 from csf.staff_tasks import subjects_in_words
 from csf.state import StatefulModel
@@ -464,6 +464,17 @@ class JobRunAdmin(ReadOnlyAdmin):
     search_fields = ["job"]
     date_hierarchy = "on"
     ordering = ["-on", "job"]
+
+
+@admin.register(ProofRun)
+class ProofRunAdmin(ReadOnlyAdmin):
+    list_display = ["began_at", "mode", "finished_at", "looked_at", "found"]
+    list_filter = ["mode"]
+    fields = ["mode", "since", "began_at", "finished_at", "looked_at", "found"]
+
+    @admin.display(description="does not hold")
+    def found(self, run: ProofRun) -> SafeString:
+        return preformatted("\n".join(run.lines) or "-")
 
 
 @admin.register(Instance)

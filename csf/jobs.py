@@ -34,6 +34,7 @@ JOBS: dict[str, tuple[str, str]] = {
     "reconcile_stripe": ("billing.tasks.reconcile", "7 * * * *"),
     "purge": ("notifications.tasks.purge", "30 4 * * *"),
     "close_settled_tasks": ("csf.tasks.close_settled_tasks", "* * * * *"),
+    "prove": ("csf.tasks.prove", "*/5 * * * *"),
     "canary": ("csf.tasks.canary", "* * * * *"),
 }
 

@@ -67,6 +67,7 @@ MENU: list[tuple[str, list[tuple[str, str, str]]]] = [
         "Operations",
         [
             ("notifications.alert", "Alerts", "notifications_active"),
+            ("csf.proofrun", "Proofs", "verified"),
             ("billing.stripeevent", "Stripe events", "webhook"),
             ("django_q.schedule", "Schedules", "schedule"),
             ("django_q.ormq", "Queued tasks", "queue"),

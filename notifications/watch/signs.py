@@ -15,6 +15,7 @@ from billing.models import StripeEvent, StripeEventStatus
 from csf.dates import local_date
 from csf.jobs import JOBS, daily_time, paused
 from csf.models import JobRun, StaffTask
+from csf.proofs import troubles
 from notifications.kinds import EmailKind
 from notifications.models import Alert, DrainSignal, EmailAttempt, EmailEvent, EmailMessage, EmailStatus
 from notifications.sending import failover
@@ -73,6 +74,8 @@ def signs(*, clusters: int = 1) -> Iterator[Sign]:
         yield Sign("events_parked", WARNING, f"{parked} Stripe events could not be handled")
     if missed := sorted(_missed_jobs(now)):
         yield Sign("jobs_missed", PAGE, f"not done {JOB_MAX_LATE} after its time: {', '.join(missed)}")
+    for name, text in troubles(now=now):
+        yield Sign(name, WARNING, text)
 
 
 def _too_old(age: Age, now: datetime) -> Iterator[Sign]:

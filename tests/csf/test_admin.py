@@ -57,7 +57,7 @@ from billing.models import (
     WaitlistConsent,
 )
 from billing.refunds import approve
-from csf.models import Breaker, Canary, FormPress, Instance, JobRun, StaffTask
+from csf.models import Breaker, Canary, FormPress, Instance, JobRun, ProofRun, StaffTask
 from enrollments.changes import plan_of
 from enrollments.models import (
     Course,
@@ -224,6 +224,8 @@ def create_everything():
     Alert.objects.create(name=f"sign{number}", level="page", text=HOSTILE)
     Instance.begin()
     JobRun.objects.create(job=HOSTILE[:60], on=timezone.now().date() - timedelta(days=number))
+    broken = {"number": "M4", "broken": HOSTILE, "count": 1, "ids": [number]}
+    ProofRun.objects.create(mode="full", broken=[broken], finished_at=timezone.now())
     Group.objects.create(name=f"{HOSTILE} {number}")
     create_queue_rows(number)
     create_stripe_objects(number)

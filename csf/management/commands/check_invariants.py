@@ -1,10 +1,13 @@
 import json
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
 
-from csf.invariants import violations
+from csf.invariants import Violation, registered, violations
+from csf.proofs import record
 
 
 class Command(BaseCommand):
@@ -12,11 +15,35 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="one JSON object a line")
+        extent = parser.add_mutually_exclusive_group()
+        extent.add_argument("--full", action="store_true", help="look at everything, as without it; kept")
+        extent.add_argument(
+            "--since",
+            type=_moment,
+            metavar="YYYY-MM-DD",
+            help="at large tables only as far as they were touched since then; not kept",
+        )
+        extent.add_argument("--list", action="store_true", help="say what is looked at, and do not look")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        found = violations()
-        for violation in found:
-            self.stdout.write(json.dumps(asdict(violation)) if options["json"] else str(violation))
+        if options["list"]:
+            self.stdout.write("\n".join(f"{rule.number:4} {rule.broken}" for rule in registered()))
+            return
+        began_at = timezone.now()
+        found = violations(options["since"])
+        if not options["since"]:
+            record(found, began_at=began_at)
+        self._tell(found, as_json=options["json"])
         if found:
             raise CommandError(f"{len(found)} invariants are broken")
-        self.stdout.write("all invariants hold" if not options["json"] else json.dumps({"broken": 0}))
+
+    def _tell(self, found: list[Violation], *, as_json: bool) -> None:
+        for violation in found:
+            self.stdout.write(json.dumps(asdict(violation)) if as_json else str(violation))
+        if not found:
+            self.stdout.write(json.dumps({"broken": 0}) if as_json else "all invariants hold")
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else timezone.make_aware(moment)
