@@ -9,6 +9,7 @@ from zoneinfo import available_timezones
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
+from django.db import NotSupportedError, OperationalError, connection
 from django.http.request import validate_host
 
 from csf.currencies import why_not_charged
@@ -16,6 +17,7 @@ from csf.encryption import BadKeys, parse_keys
 from csf.legal import own_text
 
 DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+", re.ASCII)
+OLDEST_POSTGRESQL = 15
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -115,6 +117,20 @@ def deployment(**kwargs: Any) -> Iterable[CheckMessage]:
         yield Error("SITE_URL must end after the host: pages are linked from its root.", id="csf.E034")
     if site.hostname and not validate_host(site.hostname, settings.ALLOWED_HOSTS):
         yield Error(f"ALLOWED_HOSTS must name {site.hostname}, the host of SITE_URL.", id="csf.E035")
+
+
+@register()
+def database(**kwargs: Any) -> Iterable[CheckMessage]:
+    """A database that is away is no wrong setting: `/readyz` tells of it."""
+    try:
+        major = connection.pg_version // 10_000  # type: ignore[attr-defined]
+    except OperationalError:
+        return
+    except NotSupportedError as error:  # so old that Django refuses it
+        yield Error(f"PostgreSQL {OLDEST_POSTGRESQL} or newer is needed. {error}", id="csf.E060")
+        return
+    if major < OLDEST_POSTGRESQL:
+        yield Error(f"PostgreSQL {OLDEST_POSTGRESQL} or newer is needed, this is {major}.", id="csf.E060")
 
 
 @register()

@@ -3,20 +3,17 @@ mixes."""
 
 import base64
 import hashlib
-import sys
 import warnings
 from pathlib import Path
 
 from django.templatetags.static import static
-from environs import Env
 
 from csf.currencies import STRIPE_MINIMUM_CENTS
+from csf.environment import environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-env = Env()
-if (BASE_DIR / ".env").exists():
-    env.read_env(str(BASE_DIR / ".env"))
+env = environment(BASE_DIR / ".env", required=("SECRET_KEY", "DATABASE_URL"))
 
 # --- Mode ---------------------------------------------------------------------------------------------------
 
@@ -25,18 +22,16 @@ IS_PRODUCTION = CSF_MODE == "production"
 # The name of this installation. A restored copy of its database acts on nothing under another name.
 INSTANCE_ID: str = env.str("INSTANCE_ID", "") or ("" if IS_PRODUCTION else "local")
 DEBUG = False
-SECRET_KEY: str = env.str("SECRET_KEY", "")
-if not SECRET_KEY:
-    sys.exit("Set SECRET_KEY, in the environment or in .env, to at least 50 random characters.")
-SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [])
+SECRET_KEY: str = env.str("SECRET_KEY")
+SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [], subcast=str.strip)
 # Keys of encrypted columns as id:base64 of 32 bytes, the one that writes first (csf/encryption.py).
-FIELD_KEYS: list[str] = env.list("FIELD_KEYS", [])
+FIELD_KEYS: list[str] = env.list("FIELD_KEYS", [], subcast=str.strip)
 if not FIELD_KEYS and not IS_PRODUCTION:
     _derived = hashlib.sha256(f"field keys of {SECRET_KEY}".encode()).digest()
     FIELD_KEYS = ["local:" + base64.b64encode(_derived).decode()]
 SITE_URL: str = env.str("SITE_URL", "http://127.0.0.1:8000").rstrip("/")
 # The last is for the health check from inside the container.
-ALLOWED_HOSTS: list[str] = [*env.list("ALLOWED_HOSTS", ["localhost"]), "127.0.0.1"]
+ALLOWED_HOSTS: list[str] = [*env.list("ALLOWED_HOSTS", ["localhost"], subcast=str.strip), "127.0.0.1"]
 CSRF_TRUSTED_ORIGINS: list[str] = [SITE_URL]
 
 # --- The school ---------------------------------------------------------------------------------------------
@@ -339,7 +334,7 @@ CHECKOUT_DECLINE_MAIL_DELAY_S: int = env.int("CHECKOUT_DECLINE_MAIL_DELAY_S", 60
 EMAIL_FAILOVER: str = env.str("EMAIL_FAILOVER", "")
 EMAIL_UNKNOWN_WAIT_S: int = env.int("EMAIL_UNKNOWN_WAIT_S", 15 * 60)
 # Of the sender's domain, as SendGrid's sender authentication shows them: for check_deliverability.
-DKIM_SELECTORS: list[str] = env.list("DKIM_SELECTORS", ["s1", "s2"])
+DKIM_SELECTORS: list[str] = env.list("DKIM_SELECTORS", ["s1", "s2"], subcast=str.strip)
 RETURN_PATH_DOMAIN: str = env.str("RETURN_PATH_DOMAIN", "")
 LINK_DOMAIN: str = env.str("LINK_DOMAIN", "")
 # Where alerts are posted to, as JSON. By email too, but not only: email may be what is broken.

@@ -1,6 +1,7 @@
-import os
-
 from django.core.wsgi import get_wsgi_application
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "csf.settings")
+from csf.start import DO_NOT_TRY_AGAIN, read_settings, refuse_unsafe_settings
+
+read_settings(or_exit_with=DO_NOT_TRY_AGAIN)
 application = get_wsgi_application()
+refuse_unsafe_settings()

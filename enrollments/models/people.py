@@ -70,6 +70,12 @@ class UserManager(BaseUserManager["User"]):
         return user
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        if self.filter(
+            email__iexact=clean_address(email)
+        ).exists():  # `createsuperuser` looks at no constraint
+            raise ValidationError(
+                f"{email} has an account already; create_owner makes one of staff an owner."
+            )
         return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
 
     def get_by_natural_key(self, email: str | None) -> "User":

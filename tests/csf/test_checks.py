@@ -1,14 +1,11 @@
 """Unsafe configurations refuse to start."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 from django.core.checks import run_checks
+from django.db import NotSupportedError, OperationalError
+from django.db.backends.postgresql.base import DatabaseWrapper
 
-from csf.checks import configuration
-from tests.conftest import ROOT
+from csf.checks import configuration, database
 
 pytestmark = pytest.mark.django_db  # some checks of other packages look at the database
 
@@ -162,14 +159,24 @@ def test_check_deploy_speaks_about_what_is_reached_from_outside(settings, change
 
 
 @pytest.mark.parametrize(
-    "command", [["manage.py", "check"], ["manage.py", "help"], ["-c", "import csf.wsgi"]]
+    ("version", "said"),
+    [
+        (150_000, []),
+        (180_001, []),
+        (149_999, ["PostgreSQL 15 or newer is needed, this is 14."]),
+        (
+            NotSupportedError("PostgreSQL 14 or later is required (found 13.5)."),
+            ["PostgreSQL 15 or newer is needed. PostgreSQL 14 or later is required (found 13.5)."],
+        ),
+        (OperationalError("connection refused"), []),
+    ],
 )
-def test_an_empty_secret_key_is_a_sentence(command):
-    environment = os.environ | {"SECRET_KEY": "", "DJANGO_SETTINGS_MODULE": "csf.settings"}
-    run = subprocess.run(
-        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
+def test_a_postgresql_that_is_too_old_is_refused_and_one_that_is_away_is_not(monkeypatch, version, said):
+    def pg_version(connection):
+        if isinstance(version, Exception):
+            raise version
+        return version
 
-    assert run.returncode == 1
-    assert run.stderr.startswith("Set SECRET_KEY")
-    assert "Traceback" not in run.stderr
+    monkeypatch.setattr(DatabaseWrapper, "pg_version", property(pg_version))
+
+    assert [error.msg for error in database()] == said

@@ -1,7 +1,9 @@
+from getpass import getuser
 from typing import Any
 
+from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from csf.jobs import sync_schedules
 from csf.models import Instance
@@ -16,7 +18,14 @@ class Command(BaseCommand):
         call_command("createcachetable", verbosity=0)
         make_roles()
         Instance.begin()
-        call_command("collectstatic", interactive=False, verbosity=0)
+        try:
+            call_command("collectstatic", interactive=False, verbosity=0)
+        except PermissionError as error:
+            folder = settings.STATIC_ROOT
+            raise CommandError(
+                f"Static files cannot be written: {error}. Give {folder} to the user who runs this: "
+                f"chown -R {getuser()} {folder}"
+            ) from error
         self.stdout.write(f"prepared, schedules changed={sync_schedules()}")
         if why := Instance.why_quarantined():
             self.stdout.write(f"nothing is sent or charged: {why}")
