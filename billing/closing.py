@@ -29,6 +29,7 @@ from billing.models import (
     Terms,
 )
 from billing.owed import kept_cents, relief
+from csf.budget import LOOP_S, ends_at
 from csf.contention import again_after_deadlock
 from csf.dates import local_date
 from csf.jobs import enqueue
@@ -42,7 +43,6 @@ from enrollments.waitlist import close_waitlist
 
 logger = logging.getLogger(__name__)
 
-BUDGET_S = 25.0  # the queue ends a task after 60 s
 MOST_TRIES = 5
 LOCK_CLASS = 20_274  # of its slot
 
@@ -272,7 +272,7 @@ def work_off_closures(*, now: datetime.datetime) -> bool:
         if slot is None:
             return False
         _add_late_places(on=local_date(now))
-        is_done = _handle_waiting(deadline=time.monotonic() + BUDGET_S)
+        is_done = _handle_waiting(deadline=ends_at(LOOP_S))
         running = Closure.objects.filter(status=ClosureStatus.RUNNING)
         finished = running.exclude(lines__status=ClosureLineStatus.WAITING)
         finished.update(status=ClosureStatus.DONE, finished_at=Now())

@@ -5,6 +5,7 @@ write has an idempotency key made from a row that was committed before the call,
 """
 
 import datetime
+import math
 import threading
 import time
 import uuid
@@ -20,6 +21,7 @@ from django.conf import settings
 from billing import breaker
 from billing.breaker import NotAsked
 from billing.event_types import EVENT_TYPES
+from csf.budget import left_for_calls_s
 from csf.kept import Ambiguous, KeptConnection, NotSent
 from csf.models import Instance
 
@@ -122,13 +124,13 @@ class _Client(stripe.HTTPClient):
 
 def _timeout_s() -> tuple[float, float]:
     """For connecting and for the answer."""
-    until = _wait_until.get()
-    if until is None:
-        return settings.STRIPE_TIMEOUT_S, settings.STRIPE_TIMEOUT_S
-    left_s = min(until - time.monotonic(), settings.STRIPE_TIMEOUT_S)
+    until, limit_s = _wait_until.get(), settings.STRIPE_TIMEOUT_S
+    left_s = min(left_for_calls_s(), math.inf if until is None else until - time.monotonic())
     if left_s <= 0:
-        raise NotAsked("a page has waited long enough", should_retry=False)  # type: ignore[no-untyped-call]
-    return left_s * CONNECT_SHARE, left_s * (1 - CONNECT_SHARE)
+        raise NotAsked("there is no time left to wait", should_retry=False)  # type: ignore[no-untyped-call]
+    if left_s >= 2 * limit_s:
+        return limit_s, limit_s
+    return min(limit_s, left_s * CONNECT_SHARE), min(limit_s, left_s * (1 - CONNECT_SHARE))
 
 
 def limit_djstripe_calls() -> None:

@@ -8,7 +8,7 @@ class CsfConfig(AppConfig):
     verbose_name = "Operations"
 
     def ready(self) -> None:
-        from csf import checks  # noqa: F401 - registers the system checks
+        from csf import checks, jobs  # noqa: F401 - registers the system checks, and what begins with a task
         from csf.append_only import install_triggers
 
         post_migrate.connect(install_triggers, dispatch_uid="csf.append_only")

@@ -6,9 +6,13 @@ from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models import QuerySet
+from django.dispatch import receiver
 from django.utils import timezone
 from django_q.models import OrmQ, Schedule, Task
+from django_q.signals import pre_execute
 from django_q.tasks import async_task
+
+from csf import budget
 
 OWN = "csf:"
 LOOKED_THROUGH = 1000
@@ -49,10 +53,16 @@ def enqueue(task: str, *args: int | str | UUID | date) -> None:
 
 
 def enqueue_once(task: str) -> None:
-    """Ask for a task without arguments, unless one is waiting or at work already."""
+    """Ask for a task without arguments, unless one is waiting. One at work may have looked already."""
+    waiting = OrmQ.objects.filter(lock__lte=timezone.now()).order_by("-pk")
     # The name is inside the signed payload. A queue longer than that has other troubles than one task more.
-    if not any(row.func() == task for row in OrmQ.objects.order_by("-pk")[:LOOKED_THROUGH]):
+    if not any(row.func() == task for row in waiting[:LOOKED_THROUGH]):
         enqueue(task)
+
+
+@receiver(pre_execute)
+def _begin(**signal: object) -> None:
+    budget.begin_task()
 
 
 def daily_time(name: str) -> time:

@@ -75,11 +75,12 @@ class KeptConnection:
     def _connected(
         self, scheme: str, netloc: str, timeout_s: tuple[float, float]
     ) -> http.client.HTTPConnection:
+        connect_s, read_s = timeout_s
         kept = self._connection
         if kept is not None and self._is_fresh(kept):
+            kept.sock.settimeout(read_s)
             return kept
         self.close()
-        connect_s, read_s = timeout_s
         try:
             if scheme == "https":
                 fresh: http.client.HTTPConnection = http.client.HTTPSConnection(

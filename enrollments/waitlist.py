@@ -16,6 +16,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
+from csf.budget import within
 from csf.contention import again_after_deadlock
 from csf.dates import local_date, start_of_day
 from csf.jobs import enqueue
@@ -201,7 +202,7 @@ def waiting_places(household: Household) -> EnrollmentQuerySet:
 
 def sweep(*, now: datetime.datetime) -> None:
     """Each minute: offers that are over end, and whatever seat is free is offered, so that none idles."""
-    for course_id in _to_serve(now).values_list("pk", flat=True):
+    for course_id in within(_to_serve(now).values_list("pk", flat=True)):
         try:
             _lapse_and_fill(course_id, now=now)
         except Exception:  # one bad class must not keep the seats of all the others
