@@ -1,23 +1,30 @@
 """While Stripe does not answer, nobody waits for it.
 
 Counted are calls without an answer, and those that Stripe could not work on: 5xx, and 429 for too many. After
-OPEN_AFTER of them in a row, over all processes, a process that misses one too answers its next calls at once.
-It lets one through every PROBE_EVERY_S, and is closed again by the first answer; a no is one too. While all
-is well this costs nothing: the shared count is looked at only after a call that failed.
+OPEN_AFTER of them in a row, over all processes, Stripe counts as away until it answers somebody.
+
+A process that has missed one itself then answers its next calls at once, and lets one through every
+PROBE_EVERY_S. The loops of workers do not even begin with what needs Stripe: each time the rest is over, one
+of them asks. While all is well this costs nothing: pages look at the shared count only after a call that
+failed.
 """
 
 import threading
 import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 import stripe
-from django.core.cache import cache
 
 from billing import stripe_key
+from csf.budget import within
+from csf.models import Breaker
 
-OPEN_AFTER = 5
+Row = TypeVar("Row")
+
+NAME = "stripe"
+OPEN_AFTER = 3
 PROBE_EVERY_S = 20.0
-COUNT = "stripe_unanswered"  # in the shared cache
-COUNT_LIFE_S = 120  # what happened longer ago is not "in a row"
 
 
 class NotAsked(stripe.APIConnectionError):
@@ -32,6 +39,9 @@ class _Here:
     next_probe_at = 0.0  # monotonic; zero is closed
 
 
+# --- Before a call ------------------------------------------------------------------------------------------
+
+
 def must_not_ask() -> bool:
     """Whether Stripe counts as away. False for the one caller whose turn it is to try."""
     with _Here.lock:
@@ -40,6 +50,38 @@ def must_not_ask() -> bool:
             _Here.next_probe_at = now + PROBE_EVERY_S
             return False
         return bool(_Here.next_probe_at)
+
+
+def is_open_here() -> bool:
+    return bool(_Here.next_probe_at)
+
+
+def is_away() -> bool:
+    """As all processes see it."""
+    return Breaker.is_tripped(NAME, after=OPEN_AFTER)
+
+
+def may_begin() -> bool:
+    """Whether a worker may begin something that needs Stripe. While it is away that is one of all workers,
+    each time the rest is over."""
+    away = is_away()
+    if away and not Breaker.has_rested(NAME):
+        return False
+    with _Here.lock:
+        _Here.next_probe_at = 0.0  # it is away no more, or this is the try
+        _Here.has_failed |= away  # so that an answer is noted for all
+    return True
+
+
+def while_it_answers(rows: Iterable[Row]) -> Iterator[Row]:
+    """The rows of a worker's loop, until its time is up or Stripe is away."""
+    for row in within(rows):
+        if not may_begin():
+            return
+        yield row
+
+
+# --- After a call -------------------------------------------------------------------------------------------
 
 
 def note_failure(error: Exception) -> None:
@@ -67,21 +109,17 @@ def _is_about_all_calls(error: stripe.APIError | stripe.RateLimitError) -> bool:
 
 
 def not_answered() -> None:
-    cache.add(COUNT, 0, COUNT_LIFE_S)
-    try:
-        count = cache.incr(COUNT)
-    except ValueError:  # it has just been forgotten
-        count = 1
-    cache.touch(COUNT, COUNT_LIFE_S)
+    Breaker.failed(NAME)
+    is_open = is_away()
     with _Here.lock:
         _Here.has_failed = True
-        if count >= OPEN_AFTER:
+        if is_open:
             _Here.next_probe_at = time.monotonic() + PROBE_EVERY_S
 
 
 def answered() -> None:
     if _Here.has_failed:
-        cache.delete(COUNT)
+        Breaker.answered(NAME)
         close()
 
 

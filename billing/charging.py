@@ -19,7 +19,7 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from billing import gateway
+from billing import breaker, gateway
 from billing.cards import card_of
 from billing.customers import ensure_customer, forget_customer
 from billing.declines import CARD_GONE_CODE, Decline, decline_of
@@ -38,6 +38,7 @@ from billing.models import (
 from billing.models.charges import LEASE, ChargeAttemptQuerySet
 from billing.renewals import look_at_card
 from billing.settle import settle_invoice
+from csf import budget
 from csf.jobs import enqueue
 from csf.models import Instance
 from csf.money import money_text
@@ -73,8 +74,8 @@ def charge_waiting() -> bool:
     """Carry out the attempts that wait, as one of STRIPE_CHARGE_WORKERS, STRIPE_CHARGE_THREADS at once; all
     workers together not above STRIPE_CHARGES_PER_S.
 
-    Stops after BUDGET_S; True if some are left and a worker is free for them. In quarantine all wait, and
-    none counts a try.
+    Stops after BUDGET_S; True if some are left, a worker is free for them and Stripe answers. In quarantine
+    all wait, and none counts a try.
     """
     if Instance.why_quarantined():
         return False
@@ -84,10 +85,13 @@ def charge_waiting() -> bool:
             return False
         if _waiting()[MANY:].exists():
             enqueue("billing.tasks.charge")  # a second worker charges on another core
-        deadline = time.monotonic() + BUDGET_S
+        deadline = budget.ends_at(BUDGET_S)
         pace = Pace(settings.STRIPE_CHARGES_PER_S / workers)
         while time.monotonic() < deadline and (ids := _share(slot, of=workers)):
-            shared = [iter(ids)] * settings.STRIPE_CHARGE_THREADS
+            is_try = breaker.is_away()
+            if not breaker.may_begin():
+                return False
+            shared = [iter(ids[:1] if is_try else ids)] * settings.STRIPE_CHARGE_THREADS
             with ThreadPoolExecutor(len(shared)) as pool:
                 list(pool.map(_run_in_thread, shared, repeat(pace), repeat(deadline)))
     return _waiting().exists()
@@ -110,7 +114,7 @@ def _run_in_thread(shared: Iterator[int], pace: "Pace", deadline: float) -> None
     try:
         for attempt_id in shared:
             pace.wait()
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or breaker.is_open_here():
                 return
             try:
                 run_attempt(attempt_id)
@@ -144,7 +148,8 @@ def recover_charges() -> None:
     for attempt in lost.select_related("installment"):
         with suppress(Stale):
             look_later(attempt, "the worker was lost")
-    for attempt in attempts.filter(status=ChargeStatus.PARKED, next_look_at__lte=Now())[:PARKED_AT_ONCE]:
+    parked = attempts.filter(status=ChargeStatus.PARKED, next_look_at__lte=Now())
+    for attempt in breaker.while_it_answers(parked[:PARKED_AT_ONCE]):
         ask_again(attempt.installment.order)
 
 

@@ -18,6 +18,7 @@ from django.db.models import Count, Exists, OuterRef, Prefetch
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from billing import breaker
 from billing.cards import card_of, refuse_card
 from billing.chargeable import NEEDS_CARD, NOT_AGREED, STOPPED, why_not_charged
 from billing.declines import Decline, DeclineClass
@@ -131,7 +132,7 @@ def start_charges(
     """
     report = Report()
     ready = []
-    for candidate in candidates(statuses, on=on):
+    for candidate in report.in_time(candidates(statuses, on=on)):
         if candidate.reason:
             report.skip(str(candidate.installment), candidate.installment, candidate.reason)
             if not dry_run:
@@ -143,7 +144,7 @@ def start_charges(
         for candidate in ready:
             report.plan(str(candidate.installment), candidate.installment)
         return report
-    for start in range(0, len(ready), BATCH):
+    for start in report.in_time(range(0, len(ready), BATCH)):
         _start_batch(ready[start : start + BATCH], report, on=on)
     return report
 
@@ -367,7 +368,9 @@ def look_later(attempt: ChargeAttempt, error: str) -> None:
     now = timezone.now()
     old = now - attempt.created_at > PARK_AFTER
     minutes = dict(enumerate(LOOK_AGAIN_MINUTES, start=1))
-    later = now + timedelta(minutes=24 * 60 if old else minutes.get(attempt.tries, 24 * 60))
+    is_away = breaker.is_away()  # no fault of this attempt: it goes on as soon as Stripe does
+    wait_minutes = 1 if is_away else minutes.get(attempt.tries, 24 * 60)
+    later = now + timedelta(minutes=24 * 60 if old else wait_minutes)
     if attempt.status != ChargeStatus.SENDING:  # it was only read
         same = ChargeAttempt.objects.filter(pk=attempt.pk, status=attempt.status)
         same.update(next_look_at=later, error=error)
@@ -378,7 +381,7 @@ def look_later(attempt: ChargeAttempt, error: str) -> None:
         )
         if old:
             attempt.move(ChargeStatus.PARKED, reason="not known after three days")
-        if old or attempt.tries > len(LOOK_AGAIN_MINUTES):
+        if old or (attempt.tries > len(LOOK_AGAIN_MINUTES) and not is_away):
             StaffTask.open(StaffTask.Kind.CHARGE_UNKNOWN, attempt, error)
 
 

@@ -1,4 +1,5 @@
-"""Working off the inbox of Stripe's events: one worker an event, backoff, and parking for staff."""
+"""Working off the inbox of Stripe's events: a worker takes one after the other, with backoff, and parking for
+staff."""
 
 import json
 import logging
@@ -11,7 +12,7 @@ import stripe
 from django.conf import settings
 from djstripe.models import Event
 
-from billing.breaker import note_failure
+from billing import breaker
 from billing.customers import look_at_customer
 from billing.ended_invoices import look_at_ended_invoice
 from billing.event_types import EVENT_TYPES
@@ -21,15 +22,15 @@ from billing.invoices import VOID_KEY, settle_paid_invoice
 from billing.lookups import look_at_dispute, look_at_refund, look_at_warning
 from billing.models import StripeEvent, StripeEventStatus
 from billing.renewals import look_at_card
-from csf.budget import within
 from csf.contention import again_after_deadlock
-from csf.models import Breaker, Instance, StaffTask
+from csf.models import Instance, StaffTask
+from csf.slots import free_slot
 
 logger = logging.getLogger(__name__)
 
 MAX_TRIES = 8
-BREAKER = "stripe_inbox"
 AT_ONCE = 500
+LOCK_CLASS = 20_263  # of its slots
 # Stripe as a whole is away: no fault of the event, so no try is counted.
 STRIPE_AWAY = (
     stripe.APIConnectionError,
@@ -38,6 +39,7 @@ STRIPE_AWAY = (
     requests.RequestException,
     OutcomeUnknown,
 )
+NO_OTHER_EITHER = (stripe.AuthenticationError, breaker.NotAsked)
 # What needs more of Stripe than dj-stripe has stored, by its object's id; after the receivers' transaction.
 FOLLOW_UPS: dict[str, Callable[[str], None]] = {
     "invoice.paid": settle_paid_invoice,
@@ -63,38 +65,46 @@ FOLLOW_UPS: dict[str, Callable[[str], None]] = {
 
 
 def process_due_events() -> bool:
-    """Handle what is due for as long as a task may take; True if some is left and Stripe answers."""
+    """Handle what is due for as long as a task may take, as one of half of all workers: a burst leaves the
+    others free. True if some is left and Stripe answers."""
     if Instance.why_quarantined():
         return False
     due = StripeEvent.objects.due().order_by("next_try_at")
-    for event in within(due[:AT_ONCE]):
-        process_event(event)
-    return not Breaker.is_tripped(BREAKER) and due.exists()
+    workers = max(1, settings.Q_WORKERS // 2)
+    with free_slot(LOCK_CLASS, of=workers) as slot:
+        if slot is None:
+            return False
+        # Those of its own first, so that they do not all try to claim the same.
+        events = sorted(due[:AT_ONCE], key=lambda event: event.pk % workers != slot)
+        for event in breaker.while_it_answers(events):
+            if not process_event(event):
+                return False
+    # After the slot is free: what came meanwhile found none.
+    return due.exists() and not breaker.is_away()
 
 
-def process_event(event: StripeEvent) -> None:
+def process_event(event: StripeEvent) -> bool:
     """Handle one event of the inbox unless it is handled, not due, or with another worker. Safe to repeat.
-
-    In quarantine it stays in the inbox, and while Stripe does not answer: then one event a minute is tried.
+    False if no other event can be handled now either. In quarantine it stays in the inbox.
 
     dj-stripe's `Event.process` fetches the object, stores it and calls our receivers in one transaction; its
     `Event` row commits with their work, so a second pass over the same event does nothing.
     """
-    if Instance.why_quarantined() or not Breaker.lets_through(BREAKER) or not event.claim():
-        return
+    if Instance.why_quarantined() or not event.claim():
+        return True
     data = json.loads(event.body)
     if reason := _why_ignored(event, data):
         event.finish(StripeEventStatus.IGNORED, reason)
-        return
+        return True
     try:
         again_after_deadlock(Event.process)(data)
         if follow_up := FOLLOW_UPS.get(event.type):
             follow_up(data["data"]["object"]["id"])
     except Exception as error:
-        _failed(event, error)
-    else:
-        event.finish(StripeEventStatus.PROCESSED)
-        Breaker.answered(BREAKER)
+        return _failed(event, error)
+    event.finish(StripeEventStatus.PROCESSED)
+    breaker.answered()
+    return True
 
 
 def _why_ignored(event: StripeEvent, data: dict[str, Any]) -> str:
@@ -115,18 +125,19 @@ def _asked_with(data: dict[str, Any]) -> str:
     return str(request.get("idempotency_key") or "") if isinstance(request, dict) else ""
 
 
-def _failed(event: StripeEvent, error: Exception) -> None:
+def _failed(event: StripeEvent, error: Exception) -> bool:
+    """Give it back or park it; False if no other can be handled now either."""
     note = f"{type(error).__name__}: {error}"
-    away = isinstance(error, STRIPE_AWAY) or (
+    is_away = isinstance(error, STRIPE_AWAY) or (
         isinstance(error, stripe.APIError) and (error.http_status or 0) >= 500
     )
-    logger.warning("stripe event %s failed: %s", event.stripe_id, note, exc_info=not away)
-    note_failure(error)
-    if away:
-        Breaker.failed(BREAKER)
+    logger.warning("stripe event %s failed: %s", event.stripe_id, note, exc_info=not is_away)
+    breaker.note_failure(error)
+    if is_away:
         event.try_again_in(timedelta(minutes=1), note, counted=False)
     elif event.tries < MAX_TRIES:
         event.try_again_in(timedelta(minutes=min(2 ** (event.tries - 1), 60)), note)
     else:
         event.finish(StripeEventStatus.PARKED, note)
         StaffTask.open(StaffTask.Kind.EVENT_PARKED, event, note)
+    return not isinstance(error.__cause__ or error, NO_OTHER_EITHER)

@@ -12,10 +12,11 @@ from django.db.models import Q
 
 from billing import gateway, stripe_key
 from billing.asking import StripeUnavailable
+from billing.breaker import while_it_answers
 from billing.checkout import close_page, learn_page
 from billing.event_types import EVENT_TYPES, TYPES_AT_ONCE
 from billing.models import ChargeAttempt, ChargeKind, StripeEvent
-from csf.budget import LOOP_S, within
+from csf.budget import LOOP_S, ends_at
 from csf.jobs import enqueue_once
 from csf.state import Stale
 
@@ -45,7 +46,7 @@ def pull_events(
     They go the way of a webhook from there. Raises `gateway.OutcomeUnknown` or `gateway.Refused`; each page
     is stored before the next is asked for, and what was stored stays.
     """
-    new, deadline = 0, time.monotonic() + seconds
+    new, deadline = 0, ends_at(seconds)
     for number, types in enumerate(PARTS[part:], start=part):
         for page in gateway.list_events(since=since, types=types, after=after):
             stripe_key.accepted()
@@ -82,7 +83,7 @@ def settle_finished_pages(*, now: datetime.datetime) -> int:
     known = Q(stripe_session_id__isnull=False) | Q(kind=ChargeKind.PAGE)
     forgotten = ChargeAttempt.objects.payable().filter(known, session_expires_at__lt=now - PATIENCE)
     # In any order: a page that cannot be settled must not stand before the others each time.
-    for attempt in within(forgotten.select_related("installment__order").order_by("?")):
+    for attempt in while_it_answers(forgotten.select_related("installment__order").order_by("?")):
         try:
             if not attempt.stripe_session_id:
                 learn_page(attempt)

@@ -16,7 +16,7 @@ from django.db.models import F, Sum
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from billing import gateway
+from billing import breaker, gateway
 from billing.credits import grant
 from billing.models import (
     Cancellation,
@@ -32,7 +32,6 @@ from billing.models import (
 from billing.models.money import OWN_FAMILY
 from billing.models.refunds import GONE_BACK
 from billing.owed import kept_cents, refundable
-from csf.budget import within
 from csf.contention import again_after_deadlock
 from csf.dates import local_date
 from csf.jobs import enqueue
@@ -254,18 +253,19 @@ def record_handed_over(*, refund: Refund, by: User, reason: str = "") -> None:
 
 
 def refund_waiting() -> bool:
-    """Make the approved refunds at Stripe and look up those without an outcome; True if some are left."""
+    """Make the approved refunds at Stripe and look up those without an outcome; True if some are left and
+    Stripe answers."""
     if Instance.why_quarantined():
         return False
     ids = list(Refund.objects.waiting().order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
     done = 0
-    for refund_id in within(ids):
+    for refund_id in breaker.while_it_answers(ids):
         done += 1
         try:
             run_refund(refund_id)
         except Exception:  # one bad row must not stop the others; its lease ends and the sweep takes it up
             logger.exception("refund %s failed", refund_id)
-    return done < len(ids) or len(ids) == AT_ONCE
+    return (done < len(ids) or len(ids) == AT_ONCE) and not breaker.is_away()
 
 
 def recover_refunds() -> None:
@@ -343,6 +343,7 @@ def _payment_intent_of(payment: Payment) -> str:
 
 def _look_later(refund: Refund, error: str) -> None:
     """No usable answer: Stripe is asked again later, and a person is told after the last minute."""
+    is_away = breaker.is_away()  # no fault of this refund: it goes on as soon as Stripe does
     minutes = dict(enumerate(LOOK_AGAIN_MINUTES, start=1)).get(refund.tries, 24 * 60)
     with transaction.atomic():
         refund.move(
@@ -350,9 +351,9 @@ def _look_later(refund: Refund, error: str) -> None:
             reason="no answer",
             error=error,
             leased_until=None,
-            next_look_at=timezone.now() + timedelta(minutes=minutes),
+            next_look_at=timezone.now() + timedelta(minutes=1 if is_away else minutes),
         )
-        if refund.tries >= len(LOOK_AGAIN_MINUTES):
+        if refund.tries >= len(LOOK_AGAIN_MINUTES) and not is_away:
             StaffTask.open(StaffTask.Kind.REFUND_UNKNOWN, refund, error)
 
 

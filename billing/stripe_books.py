@@ -16,6 +16,7 @@ from django.db.models import Min, Q
 from django.utils import timezone
 
 from billing import gateway
+from billing.breaker import while_it_answers
 from billing.differences import agree, amount_text, household_of, report, report_unknown
 from billing.lookups import NotYet, payment_at_stripe, record_dispute, record_refund
 from billing.models import (
@@ -33,7 +34,7 @@ from billing.models import (
 from billing.models.money import OPEN_INSTALLMENT
 from billing.models.refunds import GONE_BACK
 from billing.settle import settle_invoice
-from csf.budget import within
+from csf.budget import ends_at
 from csf.jobs import enqueue
 from csf.models import Instance
 from csf.report import Report
@@ -86,7 +87,7 @@ def compare_day(day: datetime.date, *, budget_s: float = BUDGET_S) -> bool:
     if Instance.why_quarantined():  # what is recorded has effects
         return True
     since = datetime.datetime.combine(day, datetime.time(), datetime.UTC)
-    comparison = _Comparison(since, since + timedelta(days=1), deadline=time.monotonic() + budget_s)
+    comparison = _Comparison(since, since + timedelta(days=1), deadline=ends_at(budget_s))
     try:
         counts = comparison.run()
     except _OutOfTime:
@@ -108,7 +109,7 @@ def compare_open() -> int:
     rows: Iterator[tuple[Callable[[Any], None], Any]] = chain(
         ((_compare_dispute, row) for row in disputes), ((_compare_invoice, row) for row in installments)
     )
-    return sum(not _asked(compare_row, row) for compare_row, row in within(rows))
+    return sum(not _asked(compare_row, row) for compare_row, row in while_it_answers(rows))
 
 
 def _asked(compare_row: Callable[[Any], None], row: Any) -> bool:

@@ -4,6 +4,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from billing import gateway, stripe_books
+from billing.breaker import while_it_answers
 from billing.cancel import settle_waiting_cancellations
 from billing.charging import charge_waiting, recover_charges
 from billing.closing import work_off_closures
@@ -27,7 +28,7 @@ from enrollments import waitlist
 
 
 def process_event(stripe_id: str) -> None:
-    for event in StripeEvent.objects.filter(stripe_id=stripe_id):
+    for event in while_it_answers(StripeEvent.objects.filter(stripe_id=stripe_id)):
         process(event)
 
 
@@ -47,31 +48,35 @@ def _charge_once_a_day(job: str, status: InstallmentStatus) -> None:
 
 def charge() -> None:
     if charge_waiting():
-        enqueue("billing.tasks.charge")
+        enqueue_once("billing.tasks.charge")
 
 
 def sweep_charges() -> None:
     """Each minute: repair what lost workers left, and charge what waits whether or not a task came for it."""
-    recover_charges()
-    enqueue("billing.tasks.charge")
+    try:
+        recover_charges()
+    finally:
+        enqueue_once("billing.tasks.charge")
 
 
 def refund() -> None:
     if refund_waiting():
-        enqueue("billing.tasks.refund")
+        enqueue_once("billing.tasks.refund")
 
 
 def sweep_refunds() -> None:
     """Each minute: settle cancellations that waited, and make or look up refunds that no task came for."""
-    settle_waiting_cancellations()
-    recover_refunds()
-    enqueue("billing.tasks.close_classes")
-    enqueue("billing.tasks.refund")
+    try:
+        settle_waiting_cancellations()
+        recover_refunds()
+    finally:
+        enqueue_once("billing.tasks.close_classes")
+        enqueue_once("billing.tasks.refund")
 
 
 def close_classes() -> None:
     if work_off_closures(now=timezone.now()):
-        enqueue("billing.tasks.close_classes")
+        enqueue_once("billing.tasks.close_classes")
 
 
 def expire_credits() -> None:
@@ -133,4 +138,4 @@ def sweep_events() -> None:
 
 def process_events() -> None:
     if process_due_events():
-        enqueue("billing.tasks.process_events")
+        enqueue_once("billing.tasks.process_events")

@@ -27,7 +27,7 @@ from billing.settle import (
     settle_setup_intent,
 )
 from csf.encryption import Unreadable
-from csf.jobs import enqueue
+from csf.jobs import enqueue_once
 
 logger = logging.getLogger(__name__)
 
@@ -54,9 +54,9 @@ def stripe_webhook(request: HttpRequest, uuid: str) -> HttpResponse:
     except Unreadable as error:  # a key of FIELD_KEYS is gone; Stripe asks again for three days
         logger.error("webhooks cannot be verified: %s", error)
         return HttpResponse(status=503)
-    with transaction.atomic():
-        StripeEvent.objects.bulk_create([event], ignore_conflicts=True)
-        enqueue("billing.tasks.process_event", event.stripe_id)
+    StripeEvent.objects.bulk_create([event], ignore_conflicts=True)
+    # Only when it can be seen: a task that is at work would look too early. The sweep needs no task.
+    transaction.on_commit(lambda: enqueue_once("billing.tasks.process_events"))
     return HttpResponse(status=200)
 
 

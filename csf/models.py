@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models
-from django.db.models import F, Q, Value
+from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 
 
@@ -120,11 +120,10 @@ class StaffTask(models.Model):
 
 
 class Breaker(models.Model):
-    """Whether a service outside is asked at all. After so many failures in a row it is left alone; each time
-    the rest is over one may ask again, and an answer lets all others through."""
+    """Whether a service outside answers, as all processes see it: how often in a row it did not."""
 
-    AFTER = 3
-    REST = datetime.timedelta(seconds=55)  # a sweep comes each minute
+    REST = datetime.timedelta(seconds=20)
+    FORGOTTEN_AFTER = datetime.timedelta(minutes=10)  # failures so far apart are not "in a row"
 
     name = models.CharField(max_length=60, primary_key=True)
     failures = models.PositiveIntegerField(default=0)
@@ -134,20 +133,21 @@ class Breaker(models.Model):
         return f"{self.name}: {self.failures} failures"
 
     @classmethod
-    def lets_through(cls, name: str) -> bool:
-        if not cls.is_tripped(name):
-            return True
+    def is_tripped(cls, name: str, *, after: int) -> bool:
+        return cls.objects.filter(name=name, failures__gte=after).exists()
+
+    @classmethod
+    def has_rested(cls, name: str) -> bool:
+        """Whether its rest is over; true for one caller, after whom a new rest begins."""
         rested = cls.objects.filter(name=name, open_until__lte=Now())
         return bool(rested.update(open_until=Now() + cls.REST))
 
     @classmethod
-    def is_tripped(cls, name: str) -> bool:
-        return cls.objects.filter(name=name, failures__gte=cls.AFTER).exists()
-
-    @classmethod
     def failed(cls, name: str) -> None:
         Breaker.objects.bulk_create([Breaker(name=name)], ignore_conflicts=True)
-        cls.objects.filter(name=name).update(failures=F("failures") + 1, open_until=Now() + cls.REST)
+        is_old = Q(open_until__lt=Now() - cls.FORGOTTEN_AFTER)
+        failures = Case(When(is_old, then=1), default=F("failures") + 1)
+        cls.objects.filter(name=name).update(failures=failures, open_until=Now() + cls.REST)
 
     @classmethod
     def answered(cls, name: str) -> None:

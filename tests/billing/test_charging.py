@@ -11,11 +11,11 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
-from billing import charging, gateway
+from billing import breaker, charging, gateway
 from billing.charging import charge_waiting, recover_charges, run_attempt
 from billing.dunning import candidates, start_charges
 from billing.models import Card, ChargeAttempt, Installment, InstallmentStatus, Payment
-from csf.models import JobRun, StaffTask
+from csf.models import Breaker, JobRun, StaffTask
 from notifications.models import EmailMessage
 from tests.rivals import at_once
 from tests.shop import hear, money_moved, order_with_plan, script
@@ -287,6 +287,31 @@ def test_the_pace_is_kept_over_threads():
         thread.join()
 
     assert time.monotonic() - started >= 19 / 200
+
+
+@pytest.mark.xdist_group("races")
+def test_while_stripe_is_away_one_attempt_asks_for_all(shop, committed_db, settings, monkeypatch):
+    monkeypatch.setattr(breaker, "OPEN_AFTER", 2)
+    settings.STRIPE_CHARGE_THREADS = 1
+    parts = [order_with_plan(shop) for _ in range(4)]
+    start_charges(DUE, on=parts[0].due_on)
+    shop.server.control("POST", "/_faults", [{"kind": "drop_before"}])
+
+    assert charge_waiting() is False
+    assert charge_waiting() is False
+    Breaker.objects.update(open_until=timezone.now() - timedelta(seconds=1))
+    assert charge_waiting() is False
+    attempts = ChargeAttempt.objects.on_saved_cards().order_by("pk")
+    assert sorted(attempts.values_list("tries", flat=True)) == [0, 1, 1, 1]
+    minute = timezone.now() + timedelta(seconds=65)
+    assert attempts.filter(status="unknown", next_look_at__lt=minute).count() == 3
+
+    shop.server.control("DELETE", "/_faults")
+    Breaker.objects.update(open_until=timezone.now() - timedelta(seconds=1))
+    attempts.filter(status="unknown").update(next_look_at=timezone.now())
+    charge_waiting()
+
+    assert [story(part) for part in parts] == [PAID] * 4
 
 
 # --- Several workers ----------------------------------------------------------------------------------------

@@ -1,20 +1,23 @@
 """Workers while Stripe does not answer, and when it does again: nothing stops the rest, nothing is lost."""
 
+import os
 from datetime import timedelta
 from itertools import count
 from types import SimpleNamespace
 
+import psycopg
 import pytest
 import stripe
 from django.utils import timezone
 from django_q.models import OrmQ
+from django_q.signals import pre_execute
 
-from billing import cancel, expiry, gateway, inbox, reconcile, refunds, tasks
-from billing.models import Cancellation, StripeEvent
+from billing import breaker, cancel, expiry, gateway, inbox, reconcile, refunds, tasks
+from billing.models import Cancellation, Refund, StripeEvent
 from billing.tasks import process_event, process_events, sweep_events
 from csf import budget
 from csf.budget import within
-from csf.models import Breaker
+from csf.models import Breaker, StaffTask
 from tests.billing.test_refunds import approved, paid
 from tests.factories import create_order
 from tests.shop import open_page
@@ -39,6 +42,7 @@ def queued():
 def asked(monkeypatch):
     """The events that were asked about at a Stripe that hangs: 20 s each in reality."""
     ids = []
+    monkeypatch.setattr(breaker, "OPEN_AFTER", 3)
 
     def hang(data, api_key=None):
         ids.append(data["id"])
@@ -51,6 +55,9 @@ def asked(monkeypatch):
 def a_minute_passes():
     Breaker.objects.update(open_until=timezone.now() - timedelta(seconds=1))
     StripeEvent.objects.filter(status="received").update(next_try_at=timezone.now() - timedelta(seconds=1))
+    Refund.objects.filter(next_look_at__lte=timezone.now() + timedelta(minutes=1)).update(
+        next_look_at=timezone.now()
+    )
 
 
 def test_while_stripe_hangs_not_every_event_waits_for_its_timeout(asked):
@@ -111,6 +118,18 @@ def test_a_sweep_queues_no_second_task_for_what_waits_in_the_queue(asked):
     assert queued() == []
 
 
+def test_a_burst_of_events_leaves_half_of_the_workers_free(settings):
+    events(5)
+    settings.Q_WORKERS = 4
+    with psycopg.connect(os.environ["DATABASE_URL"]) as others:
+        for slot in range(2):
+            others.execute("SELECT pg_advisory_lock(%s, %s)", [inbox.LOCK_CLASS, slot])
+
+        process_events()
+
+    assert (StripeEvent.objects.due().count(), queued()) == (5, [])
+
+
 def test_one_worker_at_the_inbox_is_followed_by_another_only_if_some_is_left(monkeypatch):
     events(5)
     monkeypatch.setattr(inbox.Event, "process", lambda data, api_key=None: None)
@@ -123,6 +142,25 @@ def test_one_worker_at_the_inbox_is_followed_by_another_only_if_some_is_left(mon
 
 
 # --- The time of a loop -------------------------------------------------------------------------------------
+
+
+def test_while_stripe_hangs_refunds_wait_unasked_and_then_go_at_once(shop, monkeypatch):
+    monkeypatch.setattr(breaker, "OPEN_AFTER", 3)
+    payment = paid(shop)
+    for _ in range(6):
+        approved(payment, 100)
+    shop.server.control("POST", "/_faults", [{"kind": "drop_before"}])
+    OrmQ.objects.all().delete()
+    for _ in range(5):
+        tasks.refund()
+        a_minute_passes()
+    assert sorted(Refund.objects.values_list("tries", flat=True)) == [0, 0, 0, 1, 1, 5]
+    assert (StaffTask.objects.filter(kind="refund_unknown").count(), queued()) == (0, [])
+
+    shop.server.control("DELETE", "/_faults")
+    tasks.refund()
+
+    assert set(Refund.objects.values_list("status", flat=True)) == {"succeeded"}
 
 
 @pytest.fixture
@@ -147,6 +185,28 @@ def test_the_refund_worker_ends_before_the_queue_kills_it(shop, monkeypatch, slo
 
 def test_every_loop_has_the_same_end(slow):
     assert [slow.append(n) or n for n in within(range(9))] == [0, 1]
+
+
+@pytest.fixture
+def in_a_task(monkeypatch):
+    monkeypatch.setattr(budget._Task, "began_at", None)
+    pre_execute.send(sender="django_q", func=None, task={})
+
+
+def test_the_loops_of_a_task_share_its_time(slow, in_a_task):
+    assert [slow.append(n) or n for n in within(range(9))] == [0, 1]
+    assert list(within(range(9))) == []
+
+
+def test_the_last_calls_of_a_task_wait_no_longer_than_it_lives(slow, in_a_task):
+    assert gateway._timeout_s() == (10, 10)
+    slow.append("a row that began in time")
+    slow.append("and is slow")
+    connect_s, answer_s = gateway._timeout_s()
+    assert connect_s + answer_s == pytest.approx(budget.CALLS_S - 40)
+    slow.append("and slower")
+    with pytest.raises(breaker.NotAsked):
+        gateway._timeout_s()
 
 
 def test_cancellations_and_holds_end_in_time(shop, monkeypatch, slow):
@@ -199,6 +259,7 @@ def test_a_pull_goes_on_where_its_time_was_up(monkeypatch):
     cursors = pages(monkeypatch, number=4)
     each_page_takes_30_s = SimpleNamespace(monotonic=count(step=30).__next__)
     monkeypatch.setattr(reconcile, "time", each_page_takes_30_s)
+    monkeypatch.setattr(budget, "time", each_page_takes_30_s)
     tasks.pull(0, "")
     for _ in range(4):
         row = OrmQ.objects.order_by("pk").last()
