@@ -54,7 +54,7 @@ def complete_ended_classes(*, on: datetime.date, dry_run: bool = False) -> Repor
         ("complete", _to_complete(), _complete_order),
     ]
     for name, rows, act in steps:
-        for row in rows:
+        for row in report.in_time(rows):
             if dry_run:
                 report.planned.append(Line(f"{name} {row}", row.pk, 0))
             elif not _acted(act, row):

@@ -289,7 +289,7 @@ def expire_credits(*, on: datetime.date, dry_run: bool = False) -> Report:
     over = Credit.objects.grants().filter(expires_on__lt=on)
     families = Household.objects.filter(pk__in=over.values("household"))
     families = families.annotate(balance_cents=Sum("credits__amount_cents")).filter(balance_cents__gt=0)
-    for household in families.order_by("pk"):
+    for household in report.in_time(families.order_by("pk")):
         try:
             _expire(household, report, on=on, dry_run=dry_run)
         except Exception:  # one bad account must not stop the others

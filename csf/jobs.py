@@ -39,6 +39,7 @@ JOBS: dict[str, tuple[str, str]] = {
     "purge": ("notifications.tasks.purge", "30 4 * * *"),
     "close_settled_tasks": ("csf.tasks.close_settled_tasks", "* * * * *"),
     "prove": ("csf.tasks.prove", "*/5 * * * *"),
+    "take_up_jobs": ("csf.tasks.take_up_jobs", "*/5 * * * *"),
     "canary": ("csf.tasks.canary", "* * * * *"),
 }
 

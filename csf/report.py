@@ -2,8 +2,13 @@
 run."""
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
+
+from csf import budget
+
+Item = TypeVar("Item")
 
 
 class Row(Protocol):
@@ -32,6 +37,16 @@ class Report:
     failed: int = 0
     planned: list[Line] = field(default_factory=list)
     """What a dry run would do; a real run only counts, however much it does."""
+    is_cut: bool = False
+    """The time was up before the end; the same job, started again, does the rest."""
+
+    def in_time(self, rows: Iterable[Item]) -> Iterator[Item]:
+        """What a job goes through, until the time of its task is up."""
+        for row in rows:
+            if budget.is_over():
+                self.is_cut = True
+                return
+            yield row
 
     def plan(self, subject: str, row: Row) -> None:
         self.planned.append(Line(subject, row.pk, row.amount_cents))

@@ -1,15 +1,19 @@
-"""Daily jobs: each runs once for a local date, on whatever host and for whatever reason it is started
-again."""
+"""Daily jobs: each runs once for a local date, on whatever host and for whatever reason it is started again.
+A run that was killed, failed or ran out of time is taken up again on the same day."""
 
 import datetime
 import logging
 from collections.abc import Callable
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from csf.dates import local_date
+from csf.jobs import JOBS, daily_time, enqueue, enqueue_once, paused
 from csf.models import JobRun, StaffTask
 from csf.report import Report
 
@@ -27,6 +31,7 @@ def run_job(name: str, work: Callable[[], Report], *, on: datetime.date) -> tupl
     run = _take(name, on)
     if run is None:
         return JobRun.objects.get(job=name, on=on), False
+    done_before: int = run.report.get("done", 0)
     try:
         report = work()
     except Exception:
@@ -34,13 +39,46 @@ def run_job(name: str, work: Callable[[], Report], *, on: datetime.date) -> tupl
             status=JobRun.Status.FAILED, lease_until=None, finished_at=Now()
         )
         raise
-    with transaction.atomic():
-        JobRun.objects.filter(pk=run.pk).update(
-            status=JobRun.Status.DONE, lease_until=None, finished_at=Now(), report=report.as_json()
-        )
-        _cover_missed_days(name, run)
+    report.done += done_before
+    if report.is_cut:
+        JobRun.objects.filter(pk=run.pk).update(lease_until=None, report=report.as_json())
+        enqueue(JOBS[name][0])
+    else:
+        _finish(name, run, report)
     run.refresh_from_db()
     return run, True
+
+
+def take_up(*, now: datetime.datetime) -> list[str]:
+    """Start the daily jobs again that should have run by now on this local date and did not come to their
+    end: a worker was killed, the work failed, or the task was lost. Returns their names.
+
+    A job that never ran waits for its own time, and one that staff paused stays so.
+    """
+    today = local_date(now)
+    idle = paused()
+    names = JobRun.objects.filter(on__lt=today).order_by().values_list("job", flat=True).distinct()
+    due = [name for name in sorted(names) if name in JOBS and name not in idle and _is_over_due(name, now)]
+    at_rest = Q(status=JobRun.Status.DONE) | Q(lease_until__gt=Now())
+    at_rest |= Q(status=JobRun.Status.FAILED, finished_at__gt=Now() - LEASE)
+    left = set(due) - set(JobRun.objects.filter(at_rest, on=today).values_list("job", flat=True))
+    for name in sorted(left):
+        logger.warning("%s of %s did not come to its end; it is started again", name, today)
+        enqueue_once(JOBS[name][0])
+    return sorted(left)
+
+
+def _is_over_due(name: str, now: datetime.datetime) -> bool:
+    local = now.astimezone(ZoneInfo(settings.SCHOOL_TIME_ZONE))
+    return local - datetime.datetime.combine(local, daily_time(name), local.tzinfo) > LEASE
+
+
+@transaction.atomic
+def _finish(name: str, run: JobRun, report: Report) -> None:
+    JobRun.objects.filter(pk=run.pk).update(
+        status=JobRun.Status.DONE, lease_until=None, finished_at=Now(), report=report.as_json()
+    )
+    _cover_missed_days(name, run)
 
 
 def _take(name: str, on: datetime.date) -> JobRun | None:

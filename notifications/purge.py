@@ -13,9 +13,11 @@ from django.db.models.functions import JSONObject
 from django.utils import timezone
 
 from billing.models import StripeEvent, StripeEventStatus
-from billing.stripe_copies import copies_older_than, delete_copies, events_finished_before
+from billing.stripe_copies import copies_older_than, events_finished_before
+from csf import budget
 from csf.jobs import tasks_stopped_before
 from csf.models import FormPress
+from csf.report import Report
 from notifications.models import FINAL, EmailAttempt, EmailEvent, EmailMessage
 from orders.models import Order, OrderItem
 
@@ -23,6 +25,7 @@ CART_DAYS = 30
 EVENT_DAYS = 30
 TASK_DAYS = 14
 EMAIL_DAYS = 90
+PART = 1000
 # The pages of an order find its emails by this.
 KEPT_FACTS = Case(
     When(context__has_key="order_number", then=JSONObject(order_number=KT("context__order_number"))),
@@ -36,14 +39,30 @@ Step = tuple[QuerySet[Any], Callable[[QuerySet[Any]], int]]
 def forget_old_data(*, on: datetime.date, dry_run: bool = False) -> dict[str, int]:
     """Delete or blank what is too old at the beginning of that local date; says how many rows of each.
 
-    Each step commits by itself, so one that was broken off costs only itself. Safe to repeat.
+    A part at a time, each of which commits by itself, so that a night that was broken off is not lost. A task
+    ends when its time is up. Safe to repeat.
     """
     midnight = timezone.make_aware(datetime.datetime.combine(on, datetime.time.min))
     steps = _steps(midnight)
-    found = {name: rows.count() if dry_run else forget(rows) for name, (rows, forget) in steps.items()}
+    found = {
+        name: rows.count() if dry_run else _in_parts(rows, forget) for name, (rows, forget) in steps.items()
+    }
     copies = copies_older_than(midnight - timedelta(days=EVENT_DAYS))
-    found["stripe_copies"] = sum(rows.count() for rows in copies) if dry_run else delete_copies(copies)
+    found["stripe_copies"] = sum(rows.count() if dry_run else _in_parts(rows, _delete) for rows in copies)
     return found
+
+
+def purge(*, on: datetime.date) -> Report:
+    """As a daily job."""
+    return Report(done=sum(forget_old_data(on=on).values()), is_cut=budget.is_over())
+
+
+def _in_parts(rows: QuerySet[Any], forget: Callable[[QuerySet[Any]], int]) -> int:
+    count, rest = 0, rows.order_by("pk")
+    while not budget.is_over() and (ids := list(rest.values_list("pk", flat=True)[:PART])):
+        count += forget(rows.filter(pk__in=ids))
+        rest = rows.filter(pk__gt=ids[-1]).order_by("pk")  # some may be locked, and left
+    return count
 
 
 def _steps(midnight: datetime.datetime) -> dict[str, Step]:

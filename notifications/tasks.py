@@ -3,15 +3,16 @@ from typing import Protocol
 
 from django.utils import timezone
 
+from csf.budget import is_over
 from csf.dates import local_date
-from csf.jobs import enqueue
+from csf.jobs import enqueue_once
 from csf.report import Report
 from csf.runs import run_job
 from notifications.daily.class_reminders import send_class_reminders as remind_of_classes
 from notifications.daily.overdue import process_overdue_installments as process_overdue
 from notifications.daily.reminders import send_card_notices as notify_of_cards
 from notifications.daily.reminders import send_installment_reminders as remind
-from notifications.purge import forget_old_data
+from notifications.purge import purge as purge_old
 from notifications.sending.drain import drain as send_due
 from notifications.sending.events import fold_events as fold
 from notifications.sending.settle import forget_secrets, recover_lost, resolve_unknown
@@ -24,11 +25,13 @@ def drain() -> None:
 
 def fold_events() -> None:
     while fold():
-        pass
+        if is_over():
+            enqueue_once("notifications.tasks.fold_events")
+            return
 
 
 def purge() -> None:
-    forget_old_data(on=local_date(timezone.now()))
+    _once_a_day("purge", purge_old)
 
 
 class _Work(Protocol):
@@ -68,4 +71,4 @@ def sweep_emails() -> None:
         forget_secrets()
         fold_events()
     finally:
-        enqueue("notifications.tasks.drain")
+        enqueue_once("notifications.tasks.drain")

@@ -20,7 +20,7 @@ def send_class_reminders(*, on: datetime.date, dry_run: bool = False) -> Report:
     """
     report = Report()
     until = on + timedelta(days=settings.CLASS_REMINDER_DAYS)
-    for chunk in in_chunks(starting(after=on, until=until)):
+    for chunk in report.in_time(in_chunks(starting(after=on, until=until))):
         states = place_states(place.pk for place in chunk)
         starts = (ClassStart(place, states[place.pk]) for place in chunk)
         tell(EmailKind.CLASS_STARTS_SOON, starts, report, why_not=why_not, dry_run=dry_run)

@@ -25,7 +25,7 @@ LATEST = timedelta(days=3)
 def process_overdue_installments(*, on: datetime.date, dry_run: bool = False) -> Report:
     """Owe each overdue notice once; the place in the class stays, whatever the parent does."""
     report = Report()
-    for chunk in in_chunks(_overdue(on)):
+    for chunk in report.in_time(in_chunks(_overdue(on))):
         tell(EmailKind.OVERDUE_NOTICE, _facts(chunk, on=on), report, why_not=_why_not, dry_run=dry_run)
     return report
 

@@ -38,7 +38,7 @@ def send_installment_reminders(*, on: datetime.date, dry_run: bool = False) -> R
     soon = (on + timedelta(days=1), on + timedelta(days=max(settings.REMINDER_DAYS, default=0)))
     # The first installment is paid when the order is placed.
     rows = with_story(scheduled().filter(number__gt=1, due_on__range=soon))
-    for chunk in in_chunks(rows):
+    for chunk in report.in_time(in_chunks(rows)):
         facts = map(DueInstallment, chunk)
         tell(EmailKind.INSTALLMENT_REMINDER, facts, report, why_not=why_staff_do_the_talking, dry_run=dry_run)
     return report
@@ -48,7 +48,7 @@ def send_card_notices(*, on: datetime.date, dry_run: bool = False) -> Report:
     """Say 30 and 7 days ahead that the card expires before a payment is due; missed days are made up."""
     report = Report()
     until = on + timedelta(days=max(CARD_NOTICE_DAYS))
-    for household_ids in _payers(after=on, until=until):
+    for household_ids in report.in_time(_payers(after=on, until=until)):
         cards = _cards_that_end(household_ids, on=on, before=until)
         tell(EmailKind.CARD_EXPIRING, _expiring(cards, on=on), report, dry_run=dry_run)
     return report
