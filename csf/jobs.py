@@ -4,6 +4,7 @@ import ast
 from datetime import date, datetime, time
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.dispatch import receiver
@@ -16,6 +17,9 @@ from csf import budget
 
 OWN = "csf:"
 LOOKED_THROUGH = 1000
+MAIN: str = settings.Q_CLUSTER["name"]
+URGENT = "urgent"
+"""The queue of what somebody waits for; only workers of its own take it."""
 # Schedules by name: the task and its cron line, in SCHOOL_TIME_ZONE. Nothing daily from 00:00 to 03:59, where
 # clock changes make an hour happen twice or never.
 JOBS: dict[str, tuple[str, str]] = {
@@ -34,6 +38,7 @@ JOBS: dict[str, tuple[str, str]] = {
     "sweep_events": ("billing.tasks.sweep_events", "* * * * *"),
     "watch_alerts": ("notifications.tasks.watch_alerts", "*/2 * * * *"),
     "sweep_emails": ("notifications.tasks.sweep_emails", "* * * * *"),
+    "send_awaited_emails": ("notifications.tasks.send_awaited", "* * * * *"),
     "compare_books": ("billing.tasks.compare_books", "10 5 * * *"),
     "reconcile_stripe": ("billing.tasks.reconcile", "7 * * * *"),
     "purge": ("notifications.tasks.purge", "30 4 * * *"),
@@ -42,6 +47,8 @@ JOBS: dict[str, tuple[str, str]] = {
     "take_up_jobs": ("csf.tasks.take_up_jobs", "*/5 * * * *"),
     "canary": ("csf.tasks.canary", "* * * * *"),
 }
+URGENT_JOBS = {"send_awaited_emails"}
+"""Begun by the urgent workers themselves, so that one of them is missed if there are none."""
 
 
 def enqueue(task: str, *args: int | str | UUID | date) -> None:
@@ -50,15 +57,20 @@ def enqueue(task: str, *args: int | str | UUID | date) -> None:
     A task is only a wake-up call: it may run twice or never. The row it is about is the truth, so arguments
     are ids, and a sweep finds whatever no task came for.
     """
-    async_task(task, *args)
+    _enqueue(task, *args, queue=MAIN)
 
 
-def enqueue_once(task: str) -> None:
+def enqueue_once(task: str, *, urgent: bool = False) -> None:
     """Ask for a task without arguments, unless one is waiting. One at work may have looked already."""
-    waiting = OrmQ.objects.filter(lock__lte=timezone.now()).order_by("-pk")
+    queue = URGENT if urgent else MAIN
+    waiting = OrmQ.objects.filter(key=queue, lock__lte=timezone.now()).order_by("-pk")
     # The name is inside the signed payload. A queue longer than that has other troubles than one task more.
     if not any(row.func() == task for row in waiting[:LOOKED_THROUGH]):
-        enqueue(task)
+        _enqueue(task, queue=queue)
+
+
+def _enqueue(task: str, *args: int | str | UUID | date, queue: str) -> None:
+    async_task(task, *args, cluster=queue)  # unnamed, it would be the queue of the worker that asks
 
 
 @receiver(pre_execute)
@@ -106,7 +118,8 @@ def sync_schedules() -> int:
 
 
 def _put(row: Schedule, func: str, cron: str) -> int:
-    fields = {"func": func, "cron": cron, "args": "()", "schedule_type": Schedule.CRON}
+    queue = URGENT if row.name.removeprefix(OWN) in URGENT_JOBS else None
+    fields = {"func": func, "cron": cron, "args": "()", "schedule_type": Schedule.CRON, "cluster": queue}
     differs = row.pk is None or any(getattr(row, name) != value for name, value in fields.items())
     for name, value in fields.items():
         setattr(row, name, value)

@@ -5,6 +5,7 @@ import base64
 import hashlib
 import warnings
 from pathlib import Path
+from typing import Any
 
 from django.templatetags.static import static
 
@@ -345,7 +346,7 @@ warnings.filterwarnings("ignore", message="django-anymail has dropped official s
 # --- Queue --------------------------------------------------------------------------------------------------
 
 Q_WORKERS: int = env.int("Q_WORKERS", 4)
-Q_CLUSTER = {
+Q_CLUSTER: dict[str, Any] = {
     "name": "csf",
     "orm": "default",
     "cache": "q",
@@ -365,6 +366,9 @@ Q_CLUSTER = {
     "recycle": 500,
     "max_rss": 300_000,
     "log_level": "WARNING",
+    # Emails that somebody waits for have a worker that nothing else keeps busy:
+    # Q_CLUSTER_NAME=urgent manage.py qcluster.
+    "ALT_CLUSTERS": {"urgent": {"workers": 1, "queue_limit": 1}},
 }
 
 # --- Staff pages --------------------------------------------------------------------------------------------

@@ -8,14 +8,14 @@ from typing import Any
 from django.db import transaction
 from django.db.models.functions import Now
 
-from csf.jobs import enqueue
+from csf.jobs import enqueue, enqueue_once
 from csf.models import StaffTask
 from enrollments.models import Household, User
 from notifications.facts.snapshots import Snapshot
 from notifications.kinds import EmailKind
 from notifications.models import DrainSignal, EmailMessage, EmailStatus
 from notifications.registry import EMAILS
-from notifications.spec import EmailSpec
+from notifications.spec import AWAITED, EmailSpec
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,8 @@ def notify(kind: EmailKind, facts: Iterable[Any]) -> None:
     else:
         EmailMessage.objects.bulk_create(owed, ignore_conflicts=True)
     transaction.on_commit(kick_drain, robust=True)
+    if EMAILS[kind].priority == AWAITED:
+        transaction.on_commit(kick_urgent, robust=True)
 
 
 def untold(kind: EmailKind, facts: Iterable[Any]) -> list[Any]:
@@ -119,3 +121,8 @@ def kick_drain() -> None:
     with transaction.atomic():
         if DrainSignal.raise_():
             enqueue("notifications.tasks.drain")
+
+
+def kick_urgent() -> None:
+    """Wake the worker for what somebody waits for. Whatever is at work may be faster."""
+    enqueue_once("notifications.tasks.send_awaited", urgent=True)

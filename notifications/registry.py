@@ -58,7 +58,7 @@ from notifications.facts.snapshots import (
 from notifications.facts.starting import CLASS_STARTS_SOON
 from notifications.kinds import EmailKind
 from notifications.office.family_messages import FAMILY_MESSAGES
-from notifications.spec import EmailSpec
+from notifications.spec import AWAITED, EmailSpec
 from notifications.watch.staff_alert import STAFF_ALERT
 from orders.models import OrderStatus, OrderTransition
 
@@ -472,9 +472,9 @@ EMAILS: dict[EmailKind, EmailSpec] = {
         is_copy_harmless=True,
         expires=_in(timedelta(days=7)),
     ),
-    EmailKind.ACCOUNT_CONFIRM_EMAIL: _account_spec(is_sensitive=True, priority=0),
-    EmailKind.ACCOUNT_LOGIN_CODE: _account_spec(is_sensitive=True, priority=0),
-    EmailKind.ACCOUNT_PASSWORD_RESET: _account_spec(is_sensitive=True, priority=0),
-    EmailKind.STAFF_INVITATION: _account_spec(is_sensitive=True, priority=0),
+    EmailKind.ACCOUNT_CONFIRM_EMAIL: _account_spec(is_sensitive=True, priority=AWAITED),
+    EmailKind.ACCOUNT_LOGIN_CODE: _account_spec(is_sensitive=True, priority=AWAITED),
+    EmailKind.ACCOUNT_PASSWORD_RESET: _account_spec(is_sensitive=True, priority=AWAITED),
+    EmailKind.STAFF_INVITATION: _account_spec(is_sensitive=True, priority=AWAITED),
     EmailKind.ACCOUNT_NOTICE: _account_spec(is_sensitive=False, priority=2),
 } | invitations.EMAILS

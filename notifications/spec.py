@@ -13,6 +13,10 @@ def at_once(fact: Any) -> timedelta:
     return timedelta(0)
 
 
+AWAITED = 0
+"""The priority of emails before which somebody sits: codes, links."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class EmailSpec:
     recipients: Callable[[Any], list[User]]

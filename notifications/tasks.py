@@ -14,6 +14,7 @@ from notifications.daily.reminders import send_card_notices as notify_of_cards
 from notifications.daily.reminders import send_installment_reminders as remind
 from notifications.purge import purge as purge_old
 from notifications.sending.drain import drain as send_due
+from notifications.sending.drain import drain_awaited
 from notifications.sending.events import fold_events as fold
 from notifications.sending.settle import forget_secrets, recover_lost, resolve_unknown
 from notifications.watch.alerts import watch
@@ -21,6 +22,11 @@ from notifications.watch.alerts import watch
 
 def drain() -> None:
     send_due()
+
+
+def send_awaited() -> None:
+    """By workers of its own; each minute too, as after a try that failed nobody wakes them."""
+    drain_awaited()
 
 
 def fold_events() -> None:

@@ -95,6 +95,8 @@ def _run(*, once: bool, fresh: bool) -> int:
         with step("site and workers"):
             web = running.enter_context(_process("web", environment, *WEB, "--bind", f"127.0.0.1:{site}"))
             running.enter_context(_process("worker", environment, "manage.py", "qcluster"))
+            urgent = environment | {"Q_CLUSTER_NAME": "urgent"}
+            running.enter_context(_process("urgent", urgent, "manage.py", "qcluster"))
             _wait_for(f"http://127.0.0.1:{site}/healthz", web)
         world = World(
             site=f"http://127.0.0.1:{site}",

@@ -33,6 +33,7 @@ from notifications.sending.outgoing import outgoing
 from notifications.sending.settle import fail, settle
 from notifications.sending.suppression import keep_back
 from notifications.sending.transport import Backend, Outcome, Result, SendGridBackend, post
+from notifications.spec import AWAITED
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +83,14 @@ def drain() -> None:
         kick_drain()
 
 
-def _send_due(*, deadline: float) -> None:
+def drain_awaited() -> None:
+    """Send what somebody waits for, and nothing else, beside the drains and whatever keeps them busy."""
+    if not Instance.why_quarantined():
+        _send_due(deadline=time.monotonic() + BUDGET_S, only_awaited=True)
+
+
+def _send_due(*, deadline: float, only_awaited: bool = False) -> None:
+    claim = _claim_awaited if only_awaited else _claim
     with _Posts() as posts:
         while time.monotonic() < deadline:
             closed_s, is_down = DrainSignal.gate()
@@ -96,7 +104,7 @@ def _send_due(*, deadline: float) -> None:
                 time.sleep(max(closed_s, 0) + 0.05)  # what was held back with it is then due too
             elif len(posts) >= settings.EMAIL_THREADS or (is_down and len(posts)):
                 posts.settle_some()
-            elif rows := _claim(1 if is_down else CLAIM_SIZE):
+            elif rows := claim(1 if is_down else CLAIM_SIZE):
                 posts.start(rows)
             elif len(posts):
                 posts.settle_some()
@@ -207,6 +215,11 @@ def _result(future: Future[Result]) -> Result:
 def _claim(limit: int) -> list[EmailMessage]:
     with transaction.atomic():
         return EmailMessage.objects.claim(limit)
+
+
+def _claim_awaited(limit: int) -> list[EmailMessage]:
+    with transaction.atomic():
+        return EmailMessage.objects.filter(priority=AWAITED).claim(limit)
 
 
 def _claim_for_failover(limit: int) -> list[EmailMessage]:

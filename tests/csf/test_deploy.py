@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 
+from csf.jobs import URGENT
 from notifications.management.commands.cluster_health import STANDS_STILL
 from tests.conftest import ROOT
 
@@ -37,6 +38,20 @@ def test_the_worker_is_stopped_gently_and_always_comes_back():
     assert f"stop_grace_period: {service['TimeoutStopSec']}s" in compose
     assert service["ExecStart"].endswith("manage.py qcluster")
     assert service["ExecStartPre"].endswith("manage.py sync_schedules")
+
+
+def test_the_worker_for_sign_in_codes_comes_and_goes_with_the_other():
+    worker, urgent = unit("csf-cluster.service"), unit("csf-urgent.service")
+    differ = {"ExecStartPre", "Environment"}
+
+    assert {name: worker[name] for name in worker.keys() - differ} == {
+        name: urgent[name] for name in urgent.keys() - differ
+    }
+    assert urgent["Environment"] == f"Q_CLUSTER_NAME={URGENT}"
+    assert f'command: ["env", "Q_CLUSTER_NAME={URGENT}",' in (ROOT / "compose.yaml").read_text()
+    assert unit("csf-urgent.service", "Unit")["PartOf"] == "csf-cluster.service"
+    assert "csf-urgent.service" in unit("csf-cluster.service", "Unit")["Wants"]
+    assert "csf-urgent.service" in (UNITS / "csf-cluster-restart.service").read_text()
 
 
 def test_the_watchdog_restarts_only_what_a_restart_mends_and_stops_with_the_worker():

@@ -27,7 +27,8 @@ def web() -> Iterator[str]:
 
 @contextmanager
 def cluster() -> Iterator[None]:
-    with _process("manage.py", "qcluster"):
+    """All workers, with those of what somebody waits for."""
+    with _process("manage.py", "qcluster"), _process("manage.py", "qcluster", Q_CLUSTER_NAME="urgent"):
         yield
 
 
@@ -40,10 +41,13 @@ def manage(*arguments: str) -> str:
 
 
 @contextmanager
-def _process(*arguments: str) -> Iterator[None]:
+def _process(*arguments: str, **environment: str) -> Iterator[None]:
     """In a session of its own: a Ctrl-C must not reach the workers of the cluster."""
     started = subprocess.Popen(
-        [sys.executable, *arguments], cwd=ROOT, env=os.environ | ENVIRONMENT, start_new_session=True
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=os.environ | ENVIRONMENT | environment,
+        start_new_session=True,
     )
     try:
         yield

@@ -1,16 +1,22 @@
 """Account emails go through the outbox, and what opens an account is nowhere once it was sent."""
 
 import logging
+import os
 from datetime import timedelta
 from pathlib import Path
 
 import allauth
+import psycopg
 import pytest
+from django.conf import settings
 from django.core.cache import cache
 from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client
+from django_q.conf import Conf
+from django_q.models import OrmQ
 
+from csf.jobs import enqueue
 from csf.models import StaffTask
 from notifications import accounts, tasks
 from notifications.accounts import NOTICES, AccountAdapter
@@ -19,9 +25,10 @@ from notifications.models import EmailMessage
 from notifications.registry import EMAILS
 from notifications.render import render
 from notifications.samples import SAMPLES
-from notifications.sending.drain import drain
+from notifications.sending.drain import LOCK_CLASS, drain
 from notifications.sending.settle import forget_secrets, recover_lost, resolve_unknown
 from tests.factories import create_guardian, create_household
+from tests.notifications.test_drain import owe
 
 CODE = "QZXCANARY"
 LOGIN_CODE = "/account/login/code/"
@@ -74,6 +81,33 @@ def test_a_login_code_is_sent_and_kept_nowhere(client, mail_server, parent, capl
     client.post("/account/login/code/confirm/", {"code": CODE})
     assert "_auth_user_id" in client.session
     assert CODE not in caplog.text
+
+
+def test_a_code_waits_neither_for_a_newsletter_nor_for_busy_workers(
+    mail_server, parent, django_capture_on_commit_callbacks
+):
+    owe(50)
+    with django_capture_on_commit_callbacks(execute=True):
+        ask_for_code(parent.email)
+    queued = [(row.key, row.func()) for row in OrmQ.objects.order_by("key")]
+    assert queued == [("csf", "notifications.tasks.drain"), ("urgent", "notifications.tasks.send_awaited")]
+
+    with psycopg.connect(os.environ["DATABASE_URL"]) as others:
+        for slot in range(settings.EMAIL_DRAINS):
+            others.execute("SELECT pg_advisory_lock(%s, %s)", [LOCK_CLASS, slot])
+        tasks.drain()
+        tasks.send_awaited()
+
+    sent = EmailMessage.objects.filter(status="sent").values_list("kind", flat=True)
+    assert (list(sent), EmailMessage.objects.filter(status="queued").count()) == (["account_login_code"], 50)
+
+
+def test_whatever_a_worker_of_codes_asks_for_goes_to_the_others(monkeypatch):
+    monkeypatch.setattr(Conf, "CLUSTER_NAME", "urgent")  # as in its processes
+
+    enqueue("notifications.tasks.drain")
+
+    assert OrmQ.objects.get().key == "csf"
 
 
 @pytest.mark.parametrize("kind", [kind for kind in EmailKind if EMAILS[kind].is_sensitive])
