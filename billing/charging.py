@@ -39,11 +39,11 @@ from billing.models.charges import LEASE, ChargeAttemptQuerySet
 from billing.renewals import look_at_card
 from billing.settle import settle_invoice
 from csf import budget
+from csf.advisory_locks import free_slot
 from csf.jobs import enqueue
 from csf.models import Instance
 from csf.money import money_text
 from csf.prepared import prepare_statements
-from csf.slots import free_slot
 from csf.state import Stale
 from orders.models import Order, OrderOrigin, OrderStatus
 

@@ -29,13 +29,13 @@ from billing.models import (
     Terms,
 )
 from billing.owed import kept_cents, relief
+from csf.advisory_locks import free_slot
 from csf.budget import LOOP_S, ends_at
 from csf.contention import again_after_deadlock
 from csf.dates import local_date
 from csf.jobs import enqueue
 from csf.models import Instance, StaffTask
 from csf.money import money_text, pro_rata_cents
-from csf.slots import free_slot
 from csf.state import Stale
 from enrollments.models import Course, CourseSession, Enrollment, EnrollmentStatus, Household, User
 from enrollments.models.seats import WAITING

@@ -22,9 +22,9 @@ from billing.invoices import VOID_KEY, settle_paid_invoice
 from billing.lookups import look_at_dispute, look_at_refund, look_at_warning
 from billing.models import StripeEvent, StripeEventStatus
 from billing.renewals import look_at_card
+from csf.advisory_locks import free_slot
 from csf.contention import again_after_deadlock
 from csf.models import Instance, StaffTask
-from csf.slots import free_slot
 
 logger = logging.getLogger(__name__)
 

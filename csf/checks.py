@@ -123,14 +123,25 @@ def deployment(**kwargs: Any) -> Iterable[CheckMessage]:
 def database(**kwargs: Any) -> Iterable[CheckMessage]:
     """A database that is away is no wrong setting: `/readyz` tells of it."""
     try:
-        major = connection.pg_version // 10_000  # type: ignore[attr-defined]
-    except OperationalError:
-        return
+        major, is_pooled = connection.pg_version // 10_000, _is_pooled()  # type: ignore[attr-defined]
     except NotSupportedError as error:  # so old that Django refuses it
         yield Error(f"PostgreSQL {OLDEST_POSTGRESQL} or newer is needed. {error}", id="csf.E060")
         return
+    except OperationalError as error:  # PgBouncer refuses the option lock_timeout
+        if "unsupported startup parameter" not in str(error):
+            return
+        major, is_pooled = OLDEST_POSTGRESQL, True
     if major < OLDEST_POSTGRESQL:
         yield Error(f"PostgreSQL {OLDEST_POSTGRESQL} or newer is needed, this is {major}.", id="csf.E060")
+    if is_pooled and not settings.PGBOUNCER:
+        yield Error("DATABASE_URL leads to PgBouncer or another pool: set PGBOUNCER=true.", id="csf.E061")
+
+
+def _is_pooled() -> bool:
+    """A pool gives its clients a made-up process number, for it does not know yet which server they get."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return bool(cursor.fetchone()[0] != cursor.connection.info.backend_pid)
 
 
 @register()

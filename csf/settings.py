@@ -148,10 +148,14 @@ TEMPLATES = [
 
 DATABASES = {"default": env.dj_db_url("DATABASE_URL", conn_max_age=600)}
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+# DATABASE_URL leads to PgBouncer in transaction mode: no connection may keep anything between transactions.
+PGBOUNCER: bool = env.bool("PGBOUNCER", False)
+DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = PGBOUNCER
 # For web processes only, whose visitors wait; gunicorn's --env gives it to them (Dockerfile).
-if _lock_timeout_ms := env.int("DB_LOCK_TIMEOUT_MS", 0):
+DB_LOCK_TIMEOUT_MS: int = env.int("DB_LOCK_TIMEOUT_MS", 0)
+if DB_LOCK_TIMEOUT_MS and not PGBOUNCER:  # csf/pooled.py does it there, which takes no options
     _options = DATABASES["default"].setdefault("OPTIONS", {})
-    _options["options"] = f"{_options.get('options', '')} -c lock_timeout={_lock_timeout_ms}".strip()
+    _options["options"] = f"{_options.get('options', '')} -c lock_timeout={DB_LOCK_TIMEOUT_MS}".strip()
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # The counters of the sign-in limits live here: the default of 300 entries would throw counters away under
 # load.

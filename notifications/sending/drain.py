@@ -19,9 +19,9 @@ from django.core.mail import EmailMultiAlternatives
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
+from csf.advisory_locks import free_slot
 from csf.jobs import enqueue
 from csf.models import Instance
-from csf.slots import free_slot
 from notifications.choices.preferences import footer_links
 from notifications.kinds import EmailKind
 from notifications.models import LEASE, DrainSignal, EmailAttempt, EmailMessage, EmailStatus

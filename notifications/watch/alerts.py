@@ -3,7 +3,6 @@ a webhook. By email, which may be what is broken, only besides: a digest of new 
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -12,6 +11,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
+from csf.advisory_locks import free_slot
 from csf.models import Instance, StaffTask
 from notifications.kinds import EmailKind
 from notifications.models import Alert, EmailMessage
@@ -22,6 +22,7 @@ from notifications.watch.staff_alert import TOLD_BY_TASKS, WINDOW, about_these_e
 logger = logging.getLogger(__name__)
 
 POST_TIMEOUT_S = (3.05, 5.0)  # to connect, to answer
+LOCK_CLASS = 20_253  # one process tells, the others have nothing to add
 AT_ONCE = 8  # posts of one run: all of them at the slowest fit into the minute that a task has
 LOG_LEVELS = {Alert.Level.WARNING.value: logging.WARNING, Alert.Level.PAGE.value: logging.ERROR}
 
@@ -78,8 +79,8 @@ def _email() -> None:
 
 def _tell() -> None:
     """In order, up to the first that the webhook does not take; the next run goes on there."""
-    with _only_one() as is_ours:
-        for alert, state in islice(_untold(), AT_ONCE if is_ours else 0):
+    with free_slot(LOCK_CLASS, of=1) as slot:
+        for alert, state in islice(_untold(), 0 if slot is None else AT_ONCE):
             if not _post(_message(alert, state)):
                 return
             Alert.objects.filter(pk=alert.pk).update(**{f"{state}_told_at": Now()})
@@ -125,17 +126,3 @@ def _post(message: dict[str, Any]) -> bool:
     if not taken:
         logger.error("the alert webhook did not take %s: %s", message["id"], why)
     return taken
-
-
-@contextmanager
-def _only_one() -> Iterator[bool]:
-    """Whether nobody else is telling right now."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(hashtext('alerts:tell'))")
-        (is_ours,) = cursor.fetchone()
-    try:
-        yield is_ours
-    finally:
-        if is_ours:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(hashtext('alerts:tell'))")

@@ -85,8 +85,6 @@ class Outbox(RuleBasedStateMachine):
     def teardown(self):
         transaction.set_rollback(True)
         self.undo.close()
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_unlock_all()")  # slots of the dead
 
     @initialize()
     def begin(self):
