@@ -20,7 +20,7 @@ from django_q.models import Failure, OrmQ, Schedule, Success
 from unfold.admin import ModelAdmin as UnfoldModelAdmin
 
 from csf.form_fields import CLOCK_FIELDS, check_year, field_for_hundredths
-from csf.models import Canary, Instance, JobRun, ProofRun, StaffTask
+from csf.models import Cluster, Instance, JobRun, ProofRun, StaffTask
 from csf.money import money_text, percent_text
 from csf.staff_tasks import subjects_in_words
 from csf.state import StatefulModel
@@ -482,9 +482,11 @@ class InstanceAdmin(ReadOnlyAdmin):
     list_display = fields = ["id", "created_at", "quarantined_at", "released_at"]
 
 
-@admin.register(Canary)
-class CanaryAdmin(ReadOnlyAdmin):
-    list_display = fields = ["sang_at"]
+@admin.register(Cluster)
+class ClusterAdmin(ReadOnlyAdmin):
+    list_display = ["name", "started_at", "seen_at", "canary_at", "stopped_at"]
+    fields = ["name", "host", "pid", "started_at", "seen_at", "canary_at", "stopped_at"]
+    ordering = ["name"]
 
 
 # --- The queue ----------------------------------------------------------------------------------------------

@@ -1,15 +1,18 @@
 """The one seam to the queue: nothing but this module (and the admin) knows that it is Django-Q2."""
 
 import ast
-from datetime import date, datetime, time
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
+from croniter import croniter
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Min, QuerySet
 from django.dispatch import receiver
 from django.utils import timezone
-from django_q.models import OrmQ, Schedule, Task
+from django_q.models import Failure, OrmQ, Schedule, Task
 from django_q.signals import pre_execute
 from django_q.tasks import async_task
 
@@ -36,7 +39,7 @@ JOBS: dict[str, tuple[str, str]] = {
     "sweep_holds": ("billing.tasks.sweep_holds", "* * * * *"),
     "sweep_waitlist": ("billing.tasks.sweep_waitlist", "* * * * *"),
     "sweep_events": ("billing.tasks.sweep_events", "* * * * *"),
-    "watch_alerts": ("notifications.tasks.watch_alerts", "*/2 * * * *"),
+    "watch_alerts": ("notifications.tasks.watch_alerts", "* * * * *"),
     "sweep_emails": ("notifications.tasks.sweep_emails", "* * * * *"),
     "send_awaited_emails": ("notifications.tasks.send_awaited", "* * * * *"),
     "compare_books": ("billing.tasks.compare_books", "10 5 * * *"),
@@ -45,7 +48,6 @@ JOBS: dict[str, tuple[str, str]] = {
     "close_settled_tasks": ("csf.tasks.close_settled_tasks", "* * * * *"),
     "prove": ("csf.tasks.prove", "*/5 * * * *"),
     "take_up_jobs": ("csf.tasks.take_up_jobs", "*/5 * * * *"),
-    "canary": ("csf.tasks.canary", "* * * * *"),
 }
 URGENT_JOBS = {"send_awaited_emails"}
 """Begun by the urgent workers themselves, so that one of them is missed if there are none."""
@@ -82,6 +84,91 @@ def daily_time(name: str) -> time:
     """The local time of day of a daily job."""
     minute, hour = JOBS[name][1].split()[:2]
     return time(int(hour), int(minute))
+
+
+def daily_jobs() -> dict[str, time]:
+    """The jobs that keep a JobRun a day, and their local time."""
+    return {name: daily_time(name) for name, (_, cron) in JOBS.items() if cron.split()[1].isdecimal()}
+
+
+def job_title(name: str) -> str:
+    """As "Send installment reminders"."""
+    return name.replace("_", " ").capitalize()
+
+
+@dataclass(frozen=True)
+class Scheduled:
+    """A schedule, for people."""
+
+    pk: int
+    name: str
+    cron: str
+    next_at: datetime
+    is_paused: bool
+    begun_at: datetime | None
+    """When its last task was queued, by its own clock."""
+
+    @property
+    def title(self) -> str:
+        return job_title(self.name)
+
+
+def scheduled() -> list[Scheduled]:
+    """The schedules of our jobs, as JOBS lists them."""
+    rows = {row.name.removeprefix(OWN): row for row in Schedule.objects.filter(name__startswith=OWN)}
+    return [_for_people(name, rows[name]) for name in JOBS if name in rows]
+
+
+def _for_people(name: str, row: Schedule) -> Scheduled:
+    # The queue moves `next_run` to the next slot when it begins one, and keeps nothing else about it.
+    next_at = row.next_run.astimezone(ZoneInfo(settings.SCHOOL_TIME_ZONE))
+    begun_at = croniter(row.cron, next_at).get_prev(datetime) if row.task else None
+    return Scheduled(row.pk, name, row.cron, row.next_run, row.repeats == 0, begun_at)
+
+
+def unscheduled() -> set[str]:
+    """Jobs that nothing will begin."""
+    names = Schedule.objects.filter(name__startswith=OWN).values_list("name", flat=True)
+    return JOBS.keys() - {name.removeprefix(OWN) for name in names}
+
+
+def set_paused(name: str, is_paused: bool) -> Schedule | None:
+    """Returns its row, if there is one. A run that was missed meanwhile is made up for at once."""
+    row = Schedule.objects.filter(name=OWN + name).first()
+    if row:
+        row.repeats = 0 if is_paused else -1
+        row.save(update_fields=["repeats"])
+    return row
+
+
+def run_now(name: str) -> None:
+    enqueue(JOBS[name][0])
+
+
+def waiting() -> int:
+    return int(_waiting().count())
+
+
+def failed() -> int:
+    """Tasks that ended with an error and were not forgotten yet."""
+    return int(Failure.objects.count())
+
+
+def overdue(than: timedelta) -> list[str]:
+    """Names of the jobs that should have begun longer ago than that."""
+    rows = Schedule.objects.filter(name__startswith=OWN, next_run__lt=timezone.now() - than)
+    return [name.removeprefix(OWN) for name in rows.exclude(repeats=0).values_list("name", flat=True)]
+
+
+def waiting_since() -> datetime | None:
+    """When the oldest task was queued that no worker has taken."""
+    oldest: datetime | None = _waiting().aggregate(at=Min("lock"))["at"]
+    return oldest
+
+
+def _waiting() -> "QuerySet[OrmQ]":
+    # Django-Q2 marks a task as taken by moving `lock` into the future; the queues of canaries are other ones.
+    return OrmQ.objects.filter(key__in=[MAIN, URGENT], lock__lte=timezone.now())  # type: ignore[no-any-return]
 
 
 def paused() -> set[str]:

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models
 from django.db.models import Case, F, Q, Value, When
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 
 class StaffTaskQuerySet(models.QuerySet["StaffTask"]):
@@ -313,14 +313,61 @@ class Instance(models.Model):
         cls.objects.update(id=settings.INSTANCE_ID, quarantined_at=None, released_at=Now())
 
 
-class Canary(models.Model):
-    """One row, stamped each minute by a scheduled task: proof that scheduler, queue and workers all move."""
+class ClusterQuerySet(models.QuerySet["Cluster"]):
+    def expected(self) -> Self:
+        """Those that said no goodbye."""
+        return self.filter(stopped_at=None)
 
-    sang_at = models.DateTimeField()
+    def silent(self) -> Self:
+        """Killed, or cut off from the database."""
+        return self.expected().filter(seen_at__lt=Now() - Cluster.SILENT_AFTER)
+
+    def stuck(self) -> Self:
+        """They run, but no task comes through."""
+        proven_at = Coalesce("canary_at", "started_at")
+        proven = self.expected().alias(proven_at=proven_at).filter(proven_at__lt=Now() - Cluster.STUCK_AFTER)
+        return proven.filter(seen_at__gte=Now() - Cluster.SILENT_AFTER)
+
+    def well(self) -> Self:
+        """Including those that have just started."""
+        unwell = self.silent().values("pk").union(self.stuck().values("pk"))
+        return self.expected().exclude(pk__in=unwell)
+
+    def for_all_work(self) -> Self:
+        """Not those with a queue of their own for one kind of task."""
+        return self.filter(queue=settings.Q_CLUSTER["name"])
+
+
+class Cluster(models.Model):
+    """A cluster of workers, by name, and its signs of life (`csf/cluster.py`).
+
+    Its main process writes `seen_at`. `canary_at` proves more: a task of its own went through its queue, one
+    of its workers and the process that takes the results.
+    """
+
+    SILENT_AFTER = datetime.timedelta(seconds=90)
+    # While all workers are busy a canary waits for two tasks, each of which may take a minute.
+    STUCK_AFTER = datetime.timedelta(minutes=3)
+
+    name = models.CharField(max_length=80, unique=True)
+    queue = models.CharField(max_length=40, help_text="Whose tasks it takes.")
+    host = models.CharField(max_length=64)
+    pid = models.PositiveIntegerField()
+    started_at = models.DateTimeField(db_default=Now())
+    seen_at = models.DateTimeField(db_default=Now())
+    canary_at = models.DateTimeField(null=True, blank=True)
+    stopped_at = models.DateTimeField(
+        null=True, blank=True, help_text="When it was stopped in an orderly way."
+    )
+
+    objects = ClusterQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
 
     def __str__(self) -> str:
-        return f"sang at {self.sang_at:%Y-%m-%d %H:%M:%S}"
+        return self.name
 
     @classmethod
-    def sing(cls) -> None:
-        cls.objects.update_or_create(pk=1, defaults={"sang_at": Now()})
+    def canary_came_back(cls, name: str) -> None:
+        cls.objects.filter(name=name).update(canary_at=Now())

@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404
 from enrollments.families import household_of
 from enrollments.models import Enrollment
 from notifications.facts.calendar import attachments, calendar_facts
-from notifications.watch.health import problems
+from notifications.watch.health import why_not_ready
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 def readyz(request: HttpRequest) -> HttpResponse:
     """Whether everything behind the pages moves. The reasons go to the log, not to strangers."""
     try:
-        found = problems()
+        found = why_not_ready()
     except DatabaseError as error:
         found = [f"the database does not answer: {error}"]
     for problem in found:

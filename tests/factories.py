@@ -14,11 +14,23 @@ from django.utils import timezone
 from billing.checkout import place_order
 from billing.models import Card, CardAgreement, Consent, PaymentPlan
 from csf.dates import local_date
+from csf.models import Cluster
 from enrollments.models import Child, Course, EmergencyContact, Household, Location, Program, User
 from orders.cart import add_to_cart
 from orders.models import Order, cart_of
 
 _numbers = itertools.count(100_001)  # of one length: they sort as they count, and none begins another
+
+
+def create_cluster(name: str = "first", *, seen: int = 0, canary: int = 0, **fields: Any) -> Cluster:
+    """A cluster of workers on another host, seen so many seconds ago and its canary heard."""
+    ages = {
+        field: timezone.now() - datetime.timedelta(seconds=age)
+        for field, age in (("seen_at", seen), ("canary_at", canary), ("started_at", 3600))
+    }
+    return Cluster.objects.create(
+        **{"name": name, "queue": "csf", "host": "elsewhere", "pid": 1} | ages | fields
+    )
 
 
 def create_household(

@@ -112,8 +112,10 @@ class Alert(models.Model):
         PAGE = "page", "look at it now"
 
     name = models.CharField(max_length=40)
+    about = models.CharField(max_length=100, blank=True, help_text="Which one, where there are several.")
     level = models.CharField(max_length=10, choices=Level.choices)
     text = models.TextField(help_text="What was seen when it began.")
+    todo = models.TextField(blank=True, verbose_name="what to do")
     began_at = models.DateTimeField(db_default=Now(), editable=False)
     ended_at = models.DateTimeField(null=True, blank=True)
     began_told_at = models.DateTimeField(null=True, blank=True)
@@ -128,9 +130,20 @@ class Alert(models.Model):
         ordering = ["-pk"]
         constraints = [
             models.UniqueConstraint(
-                fields=["name", "level"], condition=Q(ended_at=None), name="notifications_alert_one_open"
+                fields=["name", "about", "level"],
+                condition=Q(ended_at=None),
+                name="notifications_alert_one_open",
             )
         ]
 
     def __str__(self) -> str:
-        return f"{self.name}, {self.level}: {self.text}"
+        return f"{self.title}, {self.level}: {self.text}"
+
+    @property
+    def title(self) -> str:
+        return f"{self.name} {self.about}".rstrip()
+
+    @property
+    def words(self) -> str:
+        """What is wrong and what to do."""
+        return f"{self.text}. {self.todo}" if self.todo else self.text

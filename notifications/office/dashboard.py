@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Count, F, Min, Sum
+from django.db.models import Count, F, Max, Min, Sum
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -16,7 +16,7 @@ from django.utils.timesince import timesince
 from billing.models import Payment, Refund, RefundStatus, StripeEvent, StripeEventStatus
 from csf.admin import link
 from csf.dates import local_date, start_of_day
-from csf.models import Canary, JobRun, StaffTask
+from csf.models import Cluster, JobRun, StaffTask
 from csf.money import money_text
 from csf.templatetags.csf_format import day
 from enrollments.models import Course
@@ -26,7 +26,6 @@ from orders.models import Order, OrderStatus
 
 RECENT_DAYS = 7
 NEXT_CLASSES = 8
-CANARY_OVERDUE = datetime.timedelta(minutes=3)
 TILES = {
     EmailStatus.FAILED: "that failed",
     EmailStatus.UNKNOWN: "with unknown outcome",
@@ -54,7 +53,7 @@ def start_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         ("billing.view_installment", job_tiles),
         ("notifications.view_emailmessage", email_tiles),
         ("billing.view_stripeevent", event_tiles),
-        ("csf.view_canary", canary_tiles),
+        ("csf.view_cluster", cluster_tiles),
     ]
     tiles = [tile for permission, make in sections if request.user.has_perm(permission) for tile in make(now)]
     if request.user.has_perm("enrollments.view_course"):
@@ -181,16 +180,16 @@ def event_tiles(now: datetime.datetime) -> list[Tile]:
     ]
 
 
-def canary_tiles(now: datetime.datetime) -> list[Tile]:
-    sang_at = Canary.objects.values_list("sang_at", flat=True).first()
-    is_well = sang_at is not None and now - sang_at < CANARY_OVERDUE
+def cluster_tiles(now: datetime.datetime) -> list[Tile]:
+    """Whether something works in the background; the alerts say which cluster does not."""
+    seen_at = Cluster.objects.for_all_work().well().aggregate(at=Max("seen_at"))["at"]
     return [
         Tile(
             title="Background work",
-            value="running" if is_well else "stopped",
-            note=f"last seen {timesince(sang_at, now)} ago" if sang_at else "not seen yet",
+            value="running" if seen_at else "stopped",
+            note=f"last seen {timesince(seen_at, now)} ago" if seen_at else "no worker is running",
             url=_list("django_q_schedule"),
-            is_alarm=not is_well,
+            is_alarm=not seen_at,
         )
     ]
 

@@ -27,12 +27,12 @@ AT_ONCE = 8  # posts of one run: all of them at the slowest fit into the minute 
 LOG_LEVELS = {Alert.Level.WARNING.value: logging.WARNING, Alert.Level.PAGE.value: logging.ERROR}
 
 
-def watch(*, clusters: int = 1) -> None:
+def watch() -> None:
     """Open and end alerts, and tell the webhook and the staff what they have not heard. In quarantine nothing
     is told: a copy must not call production's people."""
     if Instance.why_quarantined():
         return
-    _record({(sign.name, sign.level.value): sign for sign in signs(clusters=clusters)})
+    _record({(sign.name, sign.about, sign.level.value): sign for sign in signs()})
     if settings.ALERT_WEBHOOK_URL:
         _tell()
     if settings.STAFF_ALERT_EMAILS:
@@ -40,16 +40,18 @@ def watch(*, clusters: int = 1) -> None:
 
 
 @transaction.atomic
-def _record(found: dict[tuple[str, str], Sign]) -> None:
+def _record(found: dict[tuple[str, str, str], Sign]) -> None:
     _wait_for_others()  # or two begin and log the same
-    known = {(alert.name, alert.level): alert for alert in Alert.objects.filter(ended_at=None)}
+    known = {(alert.name, alert.about, alert.level): alert for alert in Alert.objects.filter(ended_at=None)}
     for key in sorted(found.keys() - known.keys()):
         sign = found[key]
-        Alert.objects.create(name=sign.name, level=sign.level, text=sign.text)
-        logger.log(LOG_LEVELS[sign.level], "alert began: %s (%s): %s", sign.name, sign.level, sign.text)
+        alert = Alert.objects.create(
+            name=sign.name, about=sign.about, level=sign.level, text=sign.text, todo=sign.todo
+        )
+        logger.log(LOG_LEVELS[sign.level], "alert began: %s (%s): %s", alert.title, sign.level, alert.words)
     for key in sorted(known.keys() - found.keys()):
         Alert.objects.filter(pk=known[key].pk).update(ended_at=Now())
-        logger.info("alert ended: %s (%s)", *key)
+        logger.info("alert ended: %s (%s)", known[key].title, known[key].level)
 
 
 def _wait_for_others() -> None:
@@ -101,9 +103,11 @@ def _message(alert: Alert, state: str) -> dict[str, Any]:
         "instance": settings.INSTANCE_ID,
         "site": settings.SITE_URL,
         "alert": alert.name,
+        "about": alert.about,
         "level": alert.level,
         "state": state,
-        "text": f"{settings.INSTANCE_ID}: {alert.name} {state} ({alert.level}): {alert.text}",
+        "text": f"{settings.INSTANCE_ID}: {alert.title} {state} ({alert.level}): "
+        f"{alert.words if state == 'began' else alert.text}",
         "began_at": alert.began_at.isoformat(),
         "ended_at": alert.ended_at.isoformat() if alert.ended_at else None,
     }

@@ -1,46 +1,87 @@
 """Whether this installation can do its work: for `/readyz`, and for the watchdog of the cluster.
 
-A Django-Q2 cluster that stands still goes on reporting "Idle", so its own status is not asked. What proves
-that scheduler, queue and workers move is the canary; what proves that results are acknowledged is the number
-of locked tasks, which can never be more than fit into the cluster's memory.
+A Django-Q2 cluster that stands still goes on reporting "Idle", so its own status is not asked: its canary is
+(`csf/cluster.py`).
 
 What only needs a person (late emails, parked events) is no reason to take the site away or to restart
-anything: `notifications.watch.alerts` tells of it.
+anything: `notifications.watch.alerts` tells of it. Nor is one cluster of two: the other does the work.
 """
 
 from collections.abc import Iterator
-from datetime import timedelta
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from django.conf import settings
-from django.db.models.functions import Now
-from django.utils import timezone
-from django_q.models import OrmQ
+from csf.cluster import is_here, is_running
+from csf.jobs import URGENT_JOBS, overdue
+from csf.models import Cluster, Instance
+from csf.templatetags.csf_format import until
 
-from csf.models import Canary, Instance
+SCHEDULE_MAX_LATE = timedelta(minutes=3)  # the scheduler looks every 30 s
 
-CANARY_MAX_AGE = timedelta(minutes=3)
-TASK_MAX_WAIT = timedelta(minutes=2)
+START = "Start the worker: systemctl start csf-cluster."
+START_URGENT = (
+    "Start it: systemctl start csf-urgent. Until then the other workers send sign-in codes between all else."
+)
+RESTART = (
+    "Restart the worker on that host: systemctl restart csf-cluster. If the host is gone for good, press "
+    "Forget on the page System."
+)
+SCHEDULES = (
+    "Run manage.py sync_schedules. If that does not help, look at the worker's log: one schedule that cannot "
+    "be read stops all of them."
+)
 
 
-def problems(*, clusters: int = 1) -> list[str]:
-    """Why it is unfit, in words; empty if all is well. `clusters` is how many run on this database."""
-    why = Instance.why_quarantined()
-    quarantined = [f"nothing is sent or charged: {why}"] if why else []
-    return [*quarantined, *queue_problems(clusters)]
+@dataclass(frozen=True)
+class Problem:
+    text: str
+    todo: str = ""
+    cluster: str = ""
+    is_mended_by_restart: bool = False
+    """Of the worker on this host."""
 
 
-def queue_problems(clusters: int = 1) -> Iterator[str]:
-    """Signs that the cluster stands still or loses results: a restart helps."""
-    if not Canary.objects.filter(sang_at__gte=Now() - CANARY_MAX_AGE).exists():
-        yield f"no scheduled task has run for {CANARY_MAX_AGE}: is a cluster running?"
-    now = timezone.now()
-    # Django-Q2 marks a task as taken by moving `lock` into the future, by `retry` seconds.
-    waiting = OrmQ.objects.filter(lock__lt=now - TASK_MAX_WAIT).count()
-    if waiting:
-        yield f"{waiting} queued tasks wait for more than {TASK_MAX_WAIT}"
-    cluster: dict[str, Any] = settings.Q_CLUSTER
-    fit_in_memory = clusters * (cluster["workers"] + cluster["queue_limit"] + cluster["bulk"])
-    taken = OrmQ.objects.filter(lock__gt=now).count()
-    if taken > fit_in_memory:
-        yield f"{taken} tasks are taken but {fit_in_memory} fit: restart the cluster, it loses results"
+def why_not_ready() -> list[str]:
+    """Why the site must not count as ready, in words; empty if all is well."""
+    at_work = [] if Cluster.objects.for_all_work().well().exists() else cluster_problems()
+    return [problem.text for problem in (*_quarantine(), *at_work, *_late_schedules())]
+
+
+def problems() -> list[Problem]:
+    """All that keeps work from being done."""
+    return [*_quarantine(), *cluster_problems(), *schedule_problems()]
+
+
+def _quarantine() -> Iterator[Problem]:
+    if why := Instance.why_quarantined():
+        yield Problem(f"nothing is sent or charged: {why}")
+
+
+def cluster_problems() -> Iterator[Problem]:
+    """Each cluster that is dead or stands still, by name."""
+    if not Cluster.objects.for_all_work().expected().exists():
+        yield Problem("no cluster of workers is running", START, is_mended_by_restart=True)
+    for cluster in Cluster.objects.silent():
+        # A process that is gone is started again by whoever has started it.
+        hangs = is_here(cluster) and is_running(cluster)
+        text = f"cluster {cluster} gave no sign of life since {_since(cluster.seen_at)}"
+        yield Problem(text, RESTART, cluster.name, hangs)
+    for cluster in Cluster.objects.stuck():
+        since = cluster.canary_at or cluster.started_at
+        text = f"cluster {cluster} runs, but no task has come through it since {_since(since)}"
+        yield Problem(text, RESTART, cluster.name, is_here(cluster))
+
+
+def _since(instant: datetime) -> str:
+    return until(instant).replace("\u00a0", " ")  # for logs
+
+
+def schedule_problems() -> Iterator[Problem]:
+    yield from _late_schedules()
+    if URGENT_JOBS & set(overdue(SCHEDULE_MAX_LATE)):
+        yield Problem("no worker sends the emails that somebody waits for first", START_URGENT)
+
+
+def _late_schedules() -> Iterator[Problem]:
+    if late := [name for name in overdue(SCHEDULE_MAX_LATE) if name not in URGENT_JOBS]:
+        yield Problem(f"no schedule has begun for {SCHEDULE_MAX_LATE}: {', '.join(late)}", SCHEDULES)

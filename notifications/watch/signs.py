@@ -13,17 +13,18 @@ from django.utils import timezone
 
 from billing.models import StripeEvent, StripeEventStatus
 from csf.dates import local_date
-from csf.jobs import JOBS, daily_time, paused
+from csf.jobs import JOBS, daily_time, paused, waiting_since
 from csf.models import JobRun, StaffTask
 from csf.proofs import troubles
 from notifications.kinds import EmailKind
 from notifications.models import Alert, DrainSignal, EmailAttempt, EmailEvent, EmailMessage, EmailStatus
 from notifications.sending import failover
-from notifications.watch.health import queue_problems
+from notifications.watch.health import cluster_problems, schedule_problems
 
 WARNING, PAGE = Alert.Level.WARNING, Alert.Level.PAGE
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 JOB_MAX_LATE = timedelta(hours=1)
+QUEUE_TODO = "If this happens often, raise Q_WORKERS or run a second cluster."
 # Tasks of staff about what stops more than one email or payment.
 ASKED = {
     StaffTask.Kind.EMAIL_SENDER_BLOCKED: PAGE,
@@ -37,6 +38,9 @@ class Sign:
     name: str
     level: Alert.Level
     text: str
+    todo: str = ""
+    about: str = ""
+    """Which one, where there are several: each has an alert of its own."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Age:
     warn_after: timedelta
     page_after: timedelta
     text: str
+    todo: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,11 +65,10 @@ class Rate:
     text: str
 
 
-def signs(*, clusters: int = 1) -> Iterator[Sign]:
+def signs() -> Iterator[Sign]:
     """All that is wrong; what is worth a call at night comes as a warning as well."""
     now = timezone.now()
-    if stopped := list(queue_problems(clusters)):
-        yield Sign("queue", PAGE, "; ".join(stopped))
+    yield from _work_stands_still()
     for age in AGES:
         yield from _too_old(age, now)
     for rate in RATES:
@@ -78,11 +82,18 @@ def signs(*, clusters: int = 1) -> Iterator[Sign]:
         yield Sign(name, WARNING, text)
 
 
+def _work_stands_still() -> Iterator[Sign]:
+    for problem in cluster_problems():
+        yield Sign("cluster", PAGE, problem.text, problem.todo, problem.cluster)
+    for problem in schedule_problems():
+        yield Sign("schedules", PAGE, problem.text, problem.todo)
+
+
 def _too_old(age: Age, now: datetime) -> Iterator[Sign]:
     since = age.oldest()
     for level, limit in ((WARNING, age.warn_after), (PAGE, age.page_after)):
         if since and now - since > limit:
-            yield Sign(age.name, level, f"{age.text} for more than {limit}")
+            yield Sign(age.name, level, f"{age.text} for more than {limit}", age.todo)
 
 
 def _too_many(rate: Rate, now: datetime) -> Iterator[Sign]:
@@ -189,6 +200,7 @@ def _told_since(since: datetime, names: list[str]) -> int:
 # A sweep decides about unknown emails each minute, once they have waited.
 _UNKNOWN_WAIT = timedelta(seconds=settings.EMAIL_UNKNOWN_WAIT_S)
 AGES = [
+    Age("queue", waiting_since, 2 * MINUTE, 5 * MINUTE, "tasks wait in the queue", QUEUE_TODO),
     Age("emails_late", _oldest_due, 5 * MINUTE, 15 * MINUTE, "emails are overdue"),
     Age(
         "emails_unknown",

@@ -57,13 +57,13 @@ def digests(tasks: Iterable[StaffTask], alerts: Iterable[Alert]) -> list[Digest]
 def _facts(tasks: Counter[str], alerts: list[Alert]) -> Snapshot:
     # What is worth a call comes with its warning: the last one counts.
     by_name = {
-        alert.name: alert for alert in sorted(alerts, key=lambda alert: alert.level == Alert.Level.PAGE)
+        alert.title: alert for alert in sorted(alerts, key=lambda alert: alert.level == Alert.Level.PAGE)
     }
     all_tasks = reverse("admin:csf_stafftask_changelist")
     return {
         "count": tasks.total() + len(by_name),
         "alerts": [
-            {"name": alert.name, "text": alert.text, "is_urgent": alert.level == Alert.Level.PAGE}
+            {"name": alert.title, "text": alert.words, "is_urgent": alert.level == Alert.Level.PAGE}
             for alert in by_name.values()
         ],
         "alerts_path": reverse("admin:notifications_alert_changelist"),

@@ -57,7 +57,7 @@ from billing.models import (
     WaitlistConsent,
 )
 from billing.refunds import approve
-from csf.models import Breaker, Canary, FormPress, Instance, JobRun, ProofRun, StaffTask
+from csf.models import Breaker, FormPress, Instance, JobRun, ProofRun, StaffTask
 from enrollments.changes import plan_of
 from enrollments.models import (
     Course,
@@ -86,6 +86,7 @@ from orders.models import Order, OrderItem, PromoCode, PromoRedemption, PromoUse
 from tests.factories import (
     create_card,
     create_child,
+    create_cluster,
     create_course,
     create_guardian,
     create_household,
@@ -220,7 +221,7 @@ def create_everything():
     )
     create_choices(household)
     create_message(household, number)
-    Canary.sing()
+    create_cluster(f"{HOSTILE} {number}")
     Alert.objects.create(name=f"sign{number}", level="page", text=HOSTILE)
     Instance.begin()
     JobRun.objects.create(job=HOSTILE[:60], on=timezone.now().date() - timedelta(days=number))

@@ -89,7 +89,7 @@ def test_rows_are_counted_in_the_snapshot_that_is_dumped(backup, tmp_path, monke
 
     def while_the_site_goes_on(program, *arguments):
         if program == "pg_dump":
-            in_another_connection("INSERT INTO csf_canary (sang_at) VALUES (now())")
+            in_another_connection("INSERT INTO csf_formpress (key) VALUES ('x')")
         return real(program, *arguments)
 
     monkeypatch.setattr(backups, "_run", while_the_site_goes_on)
@@ -97,7 +97,7 @@ def test_rows_are_counted_in_the_snapshot_that_is_dumped(backup, tmp_path, monke
 
     with other_database():
         assert backups.restore(tmp_path / "later.dump") == rows
-        assert rows["csf_canary"] == 0
+        assert rows["csf_formpress"] == 0
 
 
 def test_without_an_installation_there_is_no_backup(committed_db, tmp_path):

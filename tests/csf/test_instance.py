@@ -144,7 +144,7 @@ def test_a_drain_asks_once(mail_server):
 def test_health_says_it_in_words(client, caplog):
     Instance.quarantine()
 
-    assert "in quarantine since" in problems()[0]
+    assert "in quarantine since" in problems()[0].text
     answer = client.get(reverse("readyz"))
     assert (answer.status_code, answer.content) == (503, b"not ready\n")
     assert "nothing is sent or charged: in quarantine since" in caplog.text

@@ -23,9 +23,9 @@ def test_schedules_are_registered_once_and_mended(monkeypatch):
     assert stored() == wanted
     assert sync_schedules() == 0
 
-    Schedule.objects.filter(name="csf:canary").update(cron="0 5 * * *")
+    Schedule.objects.filter(name="csf:close_settled_tasks").update(cron="0 5 * * *")
     Schedule.objects.create(
-        name="csf:canary", func="csf.tasks.canary", schedule_type=Schedule.CRON, cron="1 1 * * *"
+        name="csf:close_settled_tasks", func="csf.tasks.canary", schedule_type=Schedule.CRON, cron="1 1 * * *"
     )
     Schedule.objects.create(name="csf:gone", func="csf.tasks.canary", schedule_type=Schedule.HOURLY)
     foreign = Schedule.objects.create(
@@ -38,11 +38,11 @@ def test_schedules_are_registered_once_and_mended(monkeypatch):
 def test_an_overdue_run_stays_due_and_a_paused_schedule_paused():
     sync_schedules()
     overdue = timezone.now() - datetime.timedelta(days=1)
-    Schedule.objects.filter(name="csf:canary").update(next_run=overdue, repeats=0)
+    Schedule.objects.filter(name="csf:close_settled_tasks").update(next_run=overdue, repeats=0)
 
     assert sync_schedules() == 0
 
-    row = Schedule.objects.get(name="csf:canary")
+    row = Schedule.objects.get(name="csf:close_settled_tasks")
     assert (row.next_run, row.repeats) == (overdue, 0)
 
 

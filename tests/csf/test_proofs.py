@@ -11,9 +11,10 @@ from django.utils import timezone
 
 from csf import invariants, proofs
 from csf.invariants import Invariant
-from csf.models import Canary, Instance, ProofRun
+from csf.models import Cluster, Instance, ProofRun
 from csf.proofs import prove
 from notifications.watch.signs import signs
+from tests.factories import create_cluster
 
 pytestmark = pytest.mark.django_db
 
@@ -142,8 +143,8 @@ def test_what_a_person_looks_at_counts_and_what_is_listed_or_narrow_does_not(cap
 
 def test_rows_are_narrowed_by_the_last_id_that_is_older():
     assert invariants.last_before(Instance, None) == 0
-    Canary.sing()
-    last = Canary.objects.aggregate(pk=Max("pk"))["pk"]
+    create_cluster()
+    last = Cluster.objects.aggregate(pk=Max("pk"))["pk"]
     now = timezone.now()
-    assert invariants.last_before(Canary, now + HOUR, at="sang_at") == last
-    assert invariants.last_before(Canary, now - HOUR, at="sang_at") == 0
+    assert invariants.last_before(Cluster, now + HOUR, at="seen_at") == last
+    assert invariants.last_before(Cluster, now - HOUR, at="seen_at") == 0

@@ -11,14 +11,16 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db.models.functions import Now
 from django.utils import timezone
+from django_q.models import OrmQ, Schedule
 
 from billing.models import StripeEvent, StripeEventStatus
 from csf import jobs
-from csf.models import Canary, Instance, JobRun, StaffTask
+from csf.models import Cluster, Instance, JobRun, StaffTask
 from notifications.models import Alert, DrainSignal, EmailAttempt, EmailEvent, EmailMessage
 from notifications.watch import alerts
 from notifications.watch.alerts import watch
 from notifications.watch.signs import signs
+from tests.factories import create_cluster
 from tests.waiting import PATIENCE_S
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -28,7 +30,7 @@ MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 def running(request):
     if "committed_db" not in request.fixturenames:
         request.getfixturevalue("db")
-        Canary.sing()
+        create_cluster("ours")
 
 
 @pytest.fixture
@@ -109,6 +111,16 @@ def stripe_event(age, status=StripeEventStatus.RECEIVED):
     )
 
 
+def queued(age, *, key="csf"):
+    OrmQ.objects.create(key=key, payload="x", lock=timezone.now() - age)
+
+
+def scheduled(when, **fields):
+    Schedule.objects.create(
+        **{"name": "csf:sweep_emails", "func": "x", "next_run": timezone.now() + when, "repeats": -1} | fields
+    )
+
+
 def found():
     return sorted((sign.name, sign.level.value) for sign in signs())
 
@@ -157,7 +169,23 @@ CASES = {
     "blocked": (lambda: DrainSignal.tell_blocked("HTTP 401"), [("email_sender_blocked", PAGE)]),
     "a kind fails": (lambda: EmailMessage.tell_failed("welcome", "no template"), [("email_failed", WARN)]),
     "provider down": (lambda: DrainSignal.not_answered(10), [("provider_down", PAGE)]),
-    "canary": (lambda: Canary.objects.update(sang_at=Now() - 4 * MINUTE), [("queue", PAGE)]),
+    "no cluster": (lambda: Cluster.objects.update(stopped_at=Now()), [("cluster", PAGE)]),
+    "a second cluster was stopped": (
+        lambda: create_cluster("second", seen=600, stopped_at=timezone.now()),
+        [],
+    ),
+    "a second cluster is dead": (lambda: create_cluster(seen=100), [("cluster", PAGE)]),
+    "two stand still": (
+        lambda: (Cluster.objects.update(canary_at=Now() - 4 * MINUTE), create_cluster(canary=240)),
+        [("cluster", PAGE), ("cluster", PAGE)],
+    ),
+    "tasks wait for 1 min": (lambda: queued(MINUTE), []),
+    "tasks wait for 3 min": (lambda: queued(3 * MINUTE), [("queue", WARN)]),
+    "tasks wait for 6 min": (lambda: queued(6 * MINUTE), [("queue", PAGE), ("queue", WARN)]),
+    "a dead cluster's canary waits": (lambda: queued(DAY, key="cluster second"), []),
+    "schedules late by 4 min": (lambda: scheduled(-4 * MINUTE), [("schedules", PAGE)]),
+    "schedules late by 2 min": (lambda: scheduled(-2 * MINUTE), []),
+    "a late schedule is paused": (lambda: scheduled(-DAY, repeats=0), []),
 }
 
 
@@ -188,7 +216,7 @@ def test_each_threshold(case):
 def test_a_daily_job_that_was_not_done_is_missed_an_hour_after_its_time(monkeypatch, hour, runs, is_missed):
     now = timezone.make_aware(timezone.datetime(2026, 5, 20)) + timedelta(hours=hour)
     monkeypatch.setattr("notifications.watch.signs.timezone.now", lambda: now)
-    monkeypatch.setattr("notifications.watch.signs.queue_problems", lambda clusters: [])
+    monkeypatch.setattr("notifications.watch.signs.cluster_problems", list)
     for day, status in runs.items():
         on = now.date() + timedelta(days=day)
         JobRun.objects.create(job="charge_due_installments", on=on, status=status)
@@ -217,6 +245,7 @@ def test_an_alert_is_told_once_when_it_begins_and_once_when_it_ends(webhook, cap
         "instance": "local",
         "site": began["site"],
         "alert": "emails_late",
+        "about": "",
         "level": "warning",
         "state": "began",
         "text": "local: emails_late began (warning): emails are overdue for more than 0:05:00",
@@ -333,7 +362,7 @@ def test_no_run_posts_more_than_fits_into_a_task(webhook):
 def test_two_at_once_tell_once(webhook, committed_db):
     """One waits for the other's rows, and while one posts the other leaves it alone."""
     Instance.begin()
-    Canary.sing()
+    create_cluster()
     email(6 * MINUTE)
     webhook.answers = [0.5]
 
@@ -353,15 +382,33 @@ def test_two_at_once_tell_once(webhook, committed_db):
     assert [got["state"] for got in webhook.got] == ["began"]
 
 
+def test_each_cluster_that_dies_is_told_by_name_when_it_dies_and_when_it_is_back(webhook, running):
+    Instance.begin()
+    create_cluster("harbour", seen=100)
+    watch()
+    create_cluster("harbour-2", canary=240)
+    watch()
+    Cluster.objects.filter(name="harbour").update(seen_at=Now())
+    watch()
+
+    assert [(got["alert"], got["about"], got["state"]) for got in webhook.got] == [
+        ("cluster", "harbour", "began"),
+        ("cluster", "harbour-2", "began"),
+        ("cluster", "harbour", "ended"),
+    ]
+    assert "cluster harbour-2 runs, but no task has come through it since" in webhook.got[1]["text"]
+    assert "Restart the worker on that host: systemctl restart csf-cluster." in webhook.got[1]["text"]
+
+
 def test_a_cluster_that_stands_still_is_told_by_the_watchdog(webhook):
     Instance.begin()
-    Canary.objects.update(sang_at=Now() - 4 * MINUTE)
+    Cluster.objects.update(canary_at=Now() - 4 * MINUTE)
 
     with pytest.raises(CommandError) as stopped:
         call_command("cluster_health", "--alert")
 
-    assert stopped.value.returncode == 3
-    assert [(got["alert"], got["level"]) for got in webhook.got] == [("queue", "page")]
+    assert stopped.value.returncode == 1  # it is not here
+    assert [(got["alert"], got["level"]) for got in webhook.got] == [("cluster", "page")]
 
 
 def test_a_schedule_watches(webhook):
@@ -372,5 +419,5 @@ def test_a_schedule_watches(webhook):
 
     getattr(__import__(module, fromlist=[name]), name)()
 
-    assert cron == "*/2 * * * *"
+    assert cron == "* * * * *"
     assert [got["alert"] for got in webhook.got] == ["email_sender_blocked"]

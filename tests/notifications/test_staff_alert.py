@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from csf import jobs
 from csf.checks import configuration
-from csf.models import Canary, Instance, StaffTask
+from csf.models import Instance, StaffTask
 from notifications import tasks
 from notifications.kinds import EmailKind
 from notifications.models import Alert, DrainSignal, EmailAttempt, EmailEvent, EmailMessage, Suppression
@@ -20,7 +20,7 @@ from notifications.sending.drain import drain
 from notifications.sending.events import fold_events
 from notifications.sending.settle import fail, resolve_unknown
 from notifications.watch.alerts import watch
-from tests.factories import create_household
+from tests.factories import create_cluster, create_household
 
 MINUTE = timedelta(minutes=1)
 OFFICE, OWNER = "office@example.org", "owner@example.org"
@@ -33,7 +33,7 @@ def running(settings, request):
         request.getfixturevalue("db")
     settings.STAFF_ALERT_EMAILS = [OFFICE]
     Instance.begin()
-    Canary.sing()
+    create_cluster()
 
 
 def digests():
@@ -274,7 +274,7 @@ def test_the_schedule_writes_it_and_the_outbox_sends_it(committed_db, mail_serve
     tasks.watch_alerts()
     drain()
 
-    assert jobs.JOBS["watch_alerts"] == ("notifications.tasks.watch_alerts", "*/2 * * * *")
+    assert jobs.JOBS["watch_alerts"] == ("notifications.tasks.watch_alerts", "* * * * *")
     (sent,) = requests.get(f"{mail_server.url}/_messages", timeout=60).json()
     assert sent["kind"] == "staff_alert"
     assert digests().get().status == "sent"
