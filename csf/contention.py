@@ -9,10 +9,12 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from django.db import InterfaceError, OperationalError, connection, models
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseServerError
 from django.shortcuts import render
 from django.template.loader import render_to_string
-from django.views.defaults import server_error as default_server_error
+
+from csf.logs import route_of
+from csf.requests import current
 
 logger = logging.getLogger(__name__)
 
@@ -70,14 +72,14 @@ class BusyMiddleware:
             return self._away(request)
         if sqlstate(error) not in BROKEN_OFF | {LOCK_TIMEOUT}:
             return None
-        logger.warning("busy: %s %s: %s", request.method, request.path, error)
+        logger.warning("busy: %s %s: %s", request.method, route_of(request), error)
         page = render(request, "busy.html", status=503)
         page["Retry-After"] = str(RETRY_AFTER_S)
         return page
 
     def _away(self, request: HttpRequest) -> HttpResponse:
         """Without anything that would ask the database again."""
-        logger.error("the database cannot be reached: %s %s", request.method, request.path)
+        logger.error("the database cannot be reached: %s %s", request.method, route_of(request))
         page = HttpResponse(render_to_string("away.html"), status=503)
         page["Retry-After"] = str(RETRY_AFTER_S)
         return page
@@ -94,4 +96,4 @@ def is_database_away(error: BaseException) -> bool:
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django's last word on an exception. One of the middleware itself passes no `process_exception`."""
     request.is_database_away = is_database_away(sys.exc_info()[1] or Exception())  # type: ignore[attr-defined]
-    return default_server_error(request)
+    return HttpResponseServerError(render_to_string("500.html", {"request_id": current()}))

@@ -102,6 +102,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "csf.requests.numbered",
     "django.middleware.security.SecurityMiddleware",
     "csf.contention.BusyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -407,6 +408,8 @@ UNFOLD = {
 
 # --- Logs ---------------------------------------------------------------------------------------------------
 
+LOG_FORMAT: str = env.str("LOG_FORMAT", "") or ("json" if IS_PRODUCTION else "plain")
+LOGGING_CONFIG = "csf.logs.configure"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -414,9 +417,7 @@ LOGGING = {
         "plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"},
         "json": {"()": "csf.logs.JsonFormatter"},
     },
-    "handlers": {
-        "console": {"class": "logging.StreamHandler", "formatter": "json" if IS_PRODUCTION else "plain"}
-    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
         name: {"level": env.str("LOG_LEVEL", "INFO")}

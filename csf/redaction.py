@@ -1,0 +1,97 @@
+"""What may be said in a log: what happened and where, never whose data it happened to."""
+
+import re
+import traceback
+from collections.abc import Iterator
+
+# Numbers at Stripe are no secrets, and what an operator searches for.
+STRIPE_ID = r"(?:acct|ch|cs|cus|dp|du|evt|ii|in|pi|pm|price|prod|py|pyr|re|req|seti|src|txn|we)_\w+"
+_CUTS = [
+    (re.compile(r"(\w+://)(?:[^\s/@'\"]+@)?([^\s/?#'\"]+)[^\s'\"]*"), r"\1\2"),  # an address keeps its host
+    (re.compile(r"[^\s@'\"<>(){}\[\],;:=]+@[^\s@'\"<>(){}\[\],;=]+"), "[email]"),
+    (re.compile(rf"(?<!\w)(?!{STRIPE_ID})(?=[\w.:-]*\d)(?=[\w.:-]*[A-Za-z])[\w.:-]{{24,}}"), "[token]"),
+]
+# In words of others a value stands in quotes or brackets, or is a path or an address of the network.
+_OUR_TASK = r"(?:csf|enrollments|orders|billing|notifications)\.[\w.]+"
+_NO_VALUE = rf"(?!(?:{STRIPE_ID}|{_OUR_TASK})')"
+_CUTS_OF_OTHERS = [
+    (re.compile(rf"'{_NO_VALUE}(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|“[^”]*”"), "[value]"),
+    (re.compile(r"\([^()]*\)=\([^()]*\)"), "[value]"),
+    (re.compile(r"[{\[(](?!value|email|token)[^{}\[\]]*[}\])]"), "[values]"),
+    (re.compile(r"(?<![\w:/.])/[^\s]+"), "[path]"),
+    (re.compile(r"\b(?!127\.)\d{1,3}(?:\.\d{1,3}){3}\b"), "[address]"),
+]
+# Errors that speak to a family or to staff, and so may name a child. Stripe's refusals do not.
+_SPOKEN = {"ValidationError", "NotPossible", "NotReady", "Refused"}
+_STRIPES = "billing.gateway"
+_ABOUT_VALUES = (ValueError, LookupError, AssertionError, UnicodeError)
+_ABOUT_CODE = (AttributeError, TypeError, NameError, ImportError)
+_TRACEBACK = "Traceback (most recent call last):"
+# What PostgreSQL adds to an error: whole rows, and the statement with its values.
+_ROWS = re.compile(r"^(?:DETAIL|CONTEXT|QUERY|STATEMENT|HINT|LINE \d+): .*|^\s*\^\s*$")
+
+
+def own_words(text: str) -> str:
+    """A message of ours names rows by id; what it repeats of somebody else is cut."""
+    for pattern, instead in _CUTS:
+        text = pattern.sub(instead, text)
+    return text
+
+
+def words_of_others(text: str) -> str:
+    """A message of a library may hold anything. Of a traceback in it stay the places in code and the class of
+    the error."""
+    head, found, trace = text.partition(_TRACEBACK)
+    if not found:
+        return "\n".join(_cut(line) for line in text.splitlines() if not _ROWS.match(line))
+    return "\n".join([_cut(head.split(" - ")[0].split("\n")[0]), _TRACEBACK, *_places(trace)])
+
+
+def _cut(line: str) -> str:
+    line = own_words(line)
+    for pattern, instead in _CUTS_OF_OTHERS:
+        line = pattern.sub(instead, line)
+    return line
+
+
+def _places(trace: str) -> Iterator[str]:
+    is_code = False
+    for line in trace.splitlines():
+        if (is_code and line.startswith("    ")) or (is_code := line.startswith('  File "')):
+            yield line
+        elif error := re.match(r"[\w.]*(?:Error|Exception|Warning|Exit|[a-z]\.[A-Z]\w*)(?=:|$)", line):
+            yield error[0]
+
+
+def error_text(error: BaseException) -> str:
+    """Class and message in one line. Of an error of the database only what names no row."""
+    kind = type(error).__qualname__
+    diagnosis = getattr(error, "diag", None) or getattr(error.__cause__, "diag", None)
+    if diagnosis is not None and diagnosis.sqlstate:
+        where = (diagnosis.table_name, diagnosis.column_name, diagnosis.constraint_name)
+        return " ".join([f"{kind}: {diagnosis.sqlstate}", *filter(None, where)])
+    is_spoken = kind in _SPOKEN and type(error).__module__ != _STRIPES
+    if is_spoken or isinstance(error, _ABOUT_VALUES):
+        return kind
+    cut = own_words if isinstance(error, _ABOUT_CODE) else words_of_others
+    said = cut(str(error)).partition("\n")[0]
+    return f"{kind}: {said}" if said else kind
+
+
+def traceback_text(error: BaseException) -> str:
+    """The whole chain: places in code, and each error in one line."""
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    earlier = f"{traceback_text(before)}\nwhich led to\n" if before else ""
+    return earlier + "".join(traceback.format_tb(error.__traceback__)) + error_text(error)
+
+
+class Said:
+    """An error as an argument of a message."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.text = error_text(error)
+
+    def __str__(self) -> str:
+        return self.text
+
+    __repr__ = __str__
