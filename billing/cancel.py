@@ -37,6 +37,7 @@ from billing.refunds import approve_by_rule, approve_by_system, request_refund
 from csf.budget import within
 from csf.contention import again_after_deadlock
 from csf.dates import local_date
+from csf.happened import happened
 from csf.models import StaffTask
 from csf.money import pro_rata_cents
 from csf.state import Stale
@@ -221,7 +222,9 @@ def settle_waiting_cancellations() -> int:
     settled = 0
     for cancellation in within(Cancellation.objects.waiting().order_by("?")[:AT_ONCE]):
         try:
-            if settle_cancellation(cancellation):
+            with happened(at=cancellation.created_at):
+                is_settled = settle_cancellation(cancellation)
+            if is_settled:
                 settled += 1
             else:
                 _tell_if_late(cancellation, UNDECIDED if cancellation.waits_for_bank else UNDER_WAY)

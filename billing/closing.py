@@ -33,6 +33,7 @@ from csf.advisory_locks import free_slot
 from csf.budget import LOOP_S, ends_at
 from csf.contention import again_after_deadlock
 from csf.dates import local_date
+from csf.happened import happened
 from csf.jobs import enqueue
 from csf.models import Instance, StaffTask
 from csf.money import money_text, pro_rata_cents
@@ -312,12 +313,13 @@ def _handle(line_id: int) -> None:
     line = ClosureLine.objects.select_related(
         "closure__course", "closure__session", "closure__by", "enrollment__order_item__order"
     ).get(pk=line_id)
-    if line.tries > MOST_TRIES:
-        _finish(line, ClosureLineStatus.FAILED, f"failed {MOST_TRIES} times; the log says why")
-    elif line.closure.session_id:
-        _give_share(line)
-    else:
-        _cancel_place(line)
+    with happened(at=max(line.closure.created_at, line.enrollment.created_at)):
+        if line.tries > MOST_TRIES:
+            _finish(line, ClosureLineStatus.FAILED, f"failed {MOST_TRIES} times; the log says why")
+        elif line.closure.session_id:
+            _give_share(line)
+        else:
+            _cancel_place(line)
 
 
 def _cancel_place(line: ClosureLine) -> None:

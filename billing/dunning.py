@@ -32,7 +32,8 @@ from billing.models import (
     Installment,
     InstallmentStatus,
 )
-from csf.jobs import enqueue
+from csf.happened import happened
+from csf.jobs import daily_run_at, enqueue
 from csf.models import StaffTask
 from csf.report import Report
 from csf.state import Stale, transition_many
@@ -136,7 +137,9 @@ def start_charges(
         if candidate.reason:
             report.skip(str(candidate.installment), candidate.installment, candidate.reason)
             if not dry_run:
-                with suppress(Stale):  # it moved since it was looked at
+                wanted_on = candidate.installment.next_try_on or candidate.installment.due_on
+                tried_at = daily_run_at("charge_due_installments", on=wanted_on)
+                with suppress(Stale), happened(at=tried_at):  # Stale: it moved since it was looked at
                     _leave_to_people(candidate, on=on)
         else:
             ready.append(candidate)

@@ -14,6 +14,7 @@ from billing.invoices import open_attempts, void
 from billing.models import ChargeAttempt, Installment
 from csf.budget import within
 from csf.contention import again_after_deadlock
+from csf.happened import happened
 from csf.state import Stale
 from enrollments.models import Household, User
 from orders.models import Order, OrderStatus
@@ -36,7 +37,8 @@ def expire_holds(*, now: datetime.datetime) -> Counter[str]:
     over = Order.objects.filter(status=OrderStatus.PLACED, held_until__lte=now).order_by("?")
     for order in within(over[:AT_ONCE]):
         try:
-            end_unpaid_order(order=order, to=OrderStatus.EXPIRED, reason="not paid in time")
+            with happened(at=order.held_until):
+                end_unpaid_order(order=order, to=OrderStatus.EXPIRED, reason="not paid in time")
             outcomes["expired"] += 1
         except Paid:
             outcomes["paid"] += 1

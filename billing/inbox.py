@@ -16,7 +16,7 @@ from billing import breaker
 from billing.customers import look_at_customer
 from billing.ended_invoices import look_at_ended_invoice
 from billing.event_types import EVENT_TYPES
-from billing.gateway import OutcomeUnknown
+from billing.gateway import OutcomeUnknown, instant
 from billing.invoice_declines import look_at_decline
 from billing.invoices import VOID_KEY, settle_paid_invoice
 from billing.lookups import look_at_dispute, look_at_refund, look_at_warning
@@ -24,6 +24,7 @@ from billing.models import StripeEvent, StripeEventStatus
 from billing.renewals import look_at_card
 from csf.advisory_locks import free_slot
 from csf.contention import again_after_deadlock
+from csf.happened import happened
 from csf.models import Instance, StaffTask
 
 logger = logging.getLogger(__name__)
@@ -97,9 +98,10 @@ def process_event(event: StripeEvent) -> bool:
         event.finish(StripeEventStatus.IGNORED, reason)
         return True
     try:
-        again_after_deadlock(Event.process)(data)
-        if follow_up := FOLLOW_UPS.get(event.type):
-            follow_up(data["data"]["object"]["id"])
+        with happened(at=instant(data["created"])):
+            again_after_deadlock(Event.process)(data)
+            if follow_up := FOLLOW_UPS.get(event.type):
+                follow_up(data["data"]["object"]["id"])
     except Exception as error:
         return _failed(event, error)
     event.finish(StripeEventStatus.PROCESSED)

@@ -9,16 +9,27 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils import timezone
 from djstripe.models import Invoice
 
 from billing import gateway
 from billing.cards import refuse_card
 from billing.declines import DeclineClass, decline_of
-from billing.models import Card, ChargeAttempt, ChargeKind, ChargeStatus, Installment
+from billing.dunning import next_try_on
+from billing.models import (
+    Card,
+    ChargeAttempt,
+    ChargeKind,
+    ChargeStatus,
+    Installment,
+    InstallmentStatus,
+)
 from billing.models.cards import card_columns
 from billing.models.charges import OPEN_CHARGE
 from billing.settle import StripeObject, locked_installment
 from csf.contention import again_after_deadlock
+from csf.dates import local_date
+from csf.happened import was_seen_by_predecessor
 from csf.jobs import enqueue
 
 
@@ -63,6 +74,8 @@ def add_declined(invoice: StripeObject, error: StripeObject) -> ChargeAttempt | 
         return None
     if decline.kind == DeclineClass.HARD:
         _refuse_if_saved(installment, method)
+    if was_seen_by_predecessor():
+        _wait_for_the_next_day(installment)
     card = card_columns(method)
     attempt = ChargeAttempt.objects.create(
         installment=installment,
@@ -78,6 +91,14 @@ def add_declined(invoice: StripeObject, error: StripeObject) -> ChargeAttempt | 
     )
     attempt.move(ChargeStatus.DECLINED, reason=decline.reason)
     return attempt
+
+
+def _wait_for_the_next_day(installment: Installment) -> None:
+    """It may have been a try of the installation before this one, which told the family when the next is."""
+    again_on = next_try_on(due_on=installment.due_on, on=local_date(timezone.now()))
+    if again_on and installment.status in {InstallmentStatus.SCHEDULED, InstallmentStatus.RETRY_WAIT}:
+        installment.start_charging(reason="charged by the installation before this one")
+        installment.wait_until(again_on, reason="declined")
 
 
 def _is_being_charged(installment: Installment) -> bool:

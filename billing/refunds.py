@@ -4,6 +4,7 @@ Money that came late or twice is approved by the system. A refund is never tried
 one whose outcome is not known is looked up, not repeated.
 """
 
+import datetime
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
@@ -34,6 +35,7 @@ from billing.models.refunds import GONE_BACK
 from billing.owed import kept_cents, refundable
 from csf.contention import again_after_deadlock
 from csf.dates import local_date
+from csf.happened import dated_by
 from csf.jobs import enqueue
 from csf.models import Instance, StaffTask
 from csf.money import money_text
@@ -382,8 +384,14 @@ def _refused(refund: Refund, error: gateway.Refused) -> None:
 # --- Stripe's word ------------------------------------------------------------------------------------------
 
 
+def _made_at(found: Mapping[str, Any]) -> datetime.datetime | None:
+    """None for one that Stripe does not have."""
+    return gateway.instant(found["created"]) if "created" in found else None
+
+
 @again_after_deadlock
 @transaction.atomic
+@dated_by(_made_at)
 def settle_refund(found: Mapping[str, Any]) -> Refund | None:
     """Write what Stripe says about a refund into ours; None if it is none of ours.
 

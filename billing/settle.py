@@ -38,6 +38,7 @@ from billing.models.money import CHARGEABLE, OPEN_INSTALLMENT
 from billing.refunds import refund_unmatched
 from csf.contention import again_after_deadlock
 from csf.dates import local_date
+from csf.happened import dated_by
 from csf.jobs import enqueue
 from csf.models import StaffTask
 from csf.money import money_text
@@ -68,6 +69,7 @@ def settle_payment_intent(intent: StripeObject) -> Payment | None:
 
 
 @transaction.atomic
+@dated_by(lambda intent: instant(intent["created"]))
 def _settle_intent(intent: StripeObject, *, lock_courses: bool) -> Payment | None:
     attempt = _locked_attempt(intent, lock_courses=lock_courses)
     if attempt is None:
@@ -104,8 +106,17 @@ def settle_checkout_session(session: StripeObject) -> None:
         attempt.give_back(reason="the payment page expired")
 
 
+def _paid_at(invoice: StripeObject) -> datetime.datetime:
+    return instant((invoice.get("status_transitions") or {}).get("paid_at") or invoice["created"])
+
+
+def _paid_at_if_paid(invoice: StripeObject) -> datetime.datetime | None:
+    return _paid_at(invoice) if invoice["status"] == "paid" else None
+
+
 @again_after_deadlock
 @transaction.atomic
+@dated_by(_paid_at_if_paid)
 def settle_invoice(invoice: StripeObject) -> Payment | None:
     """Record that an installment's invoice is paid: by our own charge, on Stripe's page, or in its dashboard.
 
@@ -145,7 +156,7 @@ def settle_invoice(invoice: StripeObject) -> Payment | None:
         currency=invoice["currency"],
         method=PaymentMethod.OTHER if off_stripe_cents else PaymentMethod.STRIPE,
         stripe_invoice_id=invoice["id"],
-        received_at=instant((invoice.get("status_transitions") or {}).get("paid_at") or invoice["created"]),
+        received_at=_paid_at(invoice),
         card_brand=card.brand if card else "",
         card_last4=card.last4 if card else "",
     )

@@ -479,7 +479,7 @@ class ProofRunAdmin(ReadOnlyAdmin):
 
 @admin.register(Instance)
 class InstanceAdmin(ReadOnlyAdmin):
-    list_display = fields = ["id", "created_at", "quarantined_at", "released_at"]
+    list_display = fields = ["id", "created_at", "quarantined_at", "released_at", "predecessor_until"]
 
 
 @admin.register(Cluster)

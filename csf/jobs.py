@@ -86,6 +86,11 @@ def daily_time(name: str) -> time:
     return time(int(hour), int(minute))
 
 
+def daily_run_at(name: str, *, on: date) -> datetime:
+    """The moment of a daily job's run on that local date."""
+    return datetime.combine(on, daily_time(name), ZoneInfo(settings.SCHOOL_TIME_ZONE))
+
+
 def daily_jobs() -> dict[str, time]:
     """The jobs that keep a JobRun a day, and their local time."""
     return {name: daily_time(name) for name, (_, cron) in JOBS.items() if cron.split()[1].isdecimal()}

@@ -43,6 +43,7 @@ class StaffTask(models.Model):
         EMAIL_SENDER_BLOCKED = "email_sender_blocked", "SendGrid takes no email from this account"
         NOBODY_TO_NOTIFY = "nobody_to_notify", "A family that no email can reach"
         EMAIL_UNKNOWN = "email_unknown", "An email that may or may not have been sent"
+        EMAILS_WITHHELD = "emails_withheld", "Emails that another installation may have sent"
         STRIPE_KEY_REFUSED = "stripe_key_refused", "Stripe does not accept our secret key"
         CHARGE_UNKNOWN = "charge_unknown", "A charge whose outcome Stripe does not tell"
         CARD_REFUSED = "card_refused", "A card that the bank refused for good"
@@ -262,6 +263,12 @@ class Instance(models.Model):
     id = models.TextField(primary_key=True)
     quarantined_at = models.DateTimeField(null=True, blank=True, help_text="Empty while it may act outside.")
     released_at = models.DateTimeField(null=True, blank=True)
+    predecessor_until = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="Until when the installation that this one replaces may have acted. What happened before "
+        "is not emailed by itself.",
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
@@ -296,6 +303,13 @@ class Instance(models.Model):
         return bool(instance and instance.released_at and instance.released_at > moment)
 
     @classmethod
+    def may_be_known_until(cls) -> datetime.datetime | None:
+        """What happened before may have been emailed by another installation; None if there was none. A
+        quarantine is taken for the begin of a new one before it is released."""
+        instance = cls._current()
+        return (instance.quarantined_at or instance.predecessor_until) if instance else None
+
+    @classmethod
     def _current(cls) -> "Instance | None":
         # Raw: each call to Stripe asks, and building the query would cost more than the rest.
         return next(iter(cls.objects.raw("SELECT * FROM csf_instance")), None)
@@ -310,7 +324,12 @@ class Instance(models.Model):
     def release(cls) -> None:
         """Take the configured name and act again."""
         cls.begin()
-        cls.objects.update(id=settings.INSTANCE_ID, quarantined_at=None, released_at=Now())
+        cls.objects.update(
+            id=settings.INSTANCE_ID,
+            predecessor_until=Coalesce(F("quarantined_at"), Now()),
+            quarantined_at=None,
+            released_at=Now(),
+        )
 
 
 class ClusterQuerySet(models.QuerySet["Cluster"]):

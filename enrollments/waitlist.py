@@ -19,6 +19,7 @@ from django.utils import timezone
 from csf.budget import within
 from csf.contention import again_after_deadlock
 from csf.dates import local_date, start_of_day
+from csf.happened import happened
 from csf.jobs import enqueue
 from enrollments.models import (
     Child,
@@ -240,7 +241,8 @@ def _with(enrollments: EnrollmentQuerySet) -> Q:
 def _lapse_and_fill(course_id: int, *, now: datetime.datetime) -> None:
     course = lock_course(course_id)
     for enrollment in course.enrollments.filter(status=EnrollmentStatus.OFFERED, expires_at__lte=now):
-        enrollment.lapse(reason="nobody answered the offer in time")
+        with happened(at=enrollment.expires_at):
+            enrollment.lapse(reason="nobody answered the offer in time")
     fill(course, now=now)
 
 

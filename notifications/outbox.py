@@ -8,8 +8,9 @@ from typing import Any
 from django.db import transaction
 from django.db.models.functions import Now
 
+from csf.happened import was_seen_by_predecessor
 from csf.jobs import enqueue, enqueue_once
-from csf.models import StaffTask
+from csf.models import Instance, StaffTask
 from enrollments.models import Household, User
 from notifications.facts.snapshots import Snapshot
 from notifications.kinds import EmailKind
@@ -18,6 +19,7 @@ from notifications.registry import EMAILS
 from notifications.spec import AWAITED, EmailSpec
 
 logger = logging.getLogger(__name__)
+MAY_BE_TOLD = "withheld: it happened before this installation took over, and the one before may have sent it"
 
 
 def notify(kind: EmailKind, facts: Iterable[Any]) -> None:
@@ -32,6 +34,7 @@ def notify(kind: EmailKind, facts: Iterable[Any]) -> None:
             owed = [row for fact in facts for row in _owed(kind, fact)]
     except Exception:
         owed = [row for fact in facts for row in _owed_or_failed(kind, fact)]
+    _withhold_what_may_be_told(kind, facts, owed)
     if EMAILS[kind].is_plain:
         EmailMessage.objects.add_plain(owed)
     else:
@@ -39,6 +42,23 @@ def notify(kind: EmailKind, facts: Iterable[Any]) -> None:
     transaction.on_commit(kick_drain, robust=True)
     if EMAILS[kind].priority == AWAITED:
         transaction.on_commit(kick_urgent, robust=True)
+
+
+def _withhold_what_may_be_told(kind: EmailKind, facts: list[Any], owed: list[EmailMessage]) -> None:
+    """After a restore, facts from before it are no news to the families that the lost installation told."""
+    told = _seen_by_predecessor(kind, facts)
+    withheld = [row for row in owed if row.fact_id in told and row.status == EmailStatus.QUEUED]
+    for row in withheld:
+        row.status, row.error = EmailStatus.WITHHELD, MAY_BE_TOLD
+    if withheld:
+        EmailMessage.report_withheld()
+
+
+def _seen_by_predecessor(kind: EmailKind, facts: list[Any]) -> set[int]:
+    if happened_at := EMAILS[kind].happened_at:
+        until = Instance.may_be_known_until()
+        return {fact.pk for fact in facts if until and happened_at(fact) < until}
+    return {fact.pk for fact in facts} if was_seen_by_predecessor() else set()
 
 
 def untold(kind: EmailKind, facts: Iterable[Any]) -> list[Any]:

@@ -22,5 +22,7 @@ def release_quarantine() -> int:
         leased_until=None,
         error="withheld: it was owed before the quarantine began",
     )
+    if withheld:
+        EmailMessage.report_withheld()
     Instance.release()
     return withheld

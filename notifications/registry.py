@@ -18,6 +18,7 @@ from billing.models import (
     ChargeAttemptTransition,
     ChargeKind,
     ChargeStatus,
+    Installment,
     InstallmentStatus,
     InstallmentTransition,
     Payment,
@@ -27,6 +28,7 @@ from billing.models import (
 from billing.models.charges import ON_STRIPES_PAGES
 from billing.models.money import OPEN_INSTALLMENT
 from csf.dates import start_of_day
+from csf.jobs import daily_run_at
 from enrollments.models import EnrollmentTransition, User
 from notifications.facts import changes, closing, invitations, waitlist
 from notifications.facts.due import (
@@ -194,6 +196,21 @@ def _card_key(fact: ExpiringCard) -> str:
     return f"card:{fact.pk}:{fact.due_on}:{fact.notice_days}"
 
 
+def _first_reminder_at(fact: DueInstallment) -> datetime:
+    installment: Installment = fact.installment
+    first_on = installment.due_on - timedelta(days=max(settings.REMINDER_DAYS, default=0))
+    return max(daily_run_at("send_installment_reminders", on=first_on), installment.created_at)
+
+
+def _overdue_notice_at(fact: OverdueInstallment) -> datetime:
+    return daily_run_at("process_overdue_installments", on=fact.stage_on)
+
+
+def _card_notice_at(fact: ExpiringCard) -> datetime:
+    first_on = fact.due_on - timedelta(days=fact.notice_days)
+    return max(daily_run_at("send_card_notices", on=first_on), fact.card.saved_at)
+
+
 def _in(delay: timedelta) -> Callable[[models.Model], datetime]:
     return lambda fact: timezone.now() + delay
 
@@ -315,6 +332,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
         family=attrgetter("installment.order.household_id"),
         snapshot=reminder_snapshot,
         key=_reminder_key,
+        happened_at=_first_reminder_at,
         accent="orange",
         is_copy_harmless=True,
         expires=lambda fact: start_of_day(fact.installment.due_on),
@@ -326,6 +344,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
         family=attrgetter("installment.order.household_id"),
         snapshot=overdue_snapshot,
         key=_overdue_key,
+        happened_at=_overdue_notice_at,
         accent="red",
         is_copy_harmless=True,
         expires=_in(timedelta(days=3)),
@@ -336,6 +355,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
         family=attrgetter("card.household_id"),
         snapshot=card_snapshot,
         key=_card_key,
+        happened_at=_card_notice_at,
         accent="orange",
         is_copy_harmless=True,
         expires=lambda fact: start_of_day(fact.due_on),

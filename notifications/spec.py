@@ -27,6 +27,8 @@ class EmailSpec:
     is_copy_harmless: bool
     """Whether the sweep may send a second copy when it is not known if the first went out."""
     expires: Callable[[Any], datetime | None]
+    happened_at: Callable[[Any], datetime] | None = None
+    """For facts that are there before anybody is told of them: the moment of the first job that tells."""
     delay: Callable[[Any], timedelta] = at_once
     """How long it waits before it goes out, for facts that may soon be overtaken."""
     group: Literal["essential", "service", "promotional"] = "essential"

@@ -47,4 +47,5 @@ open_while(
 open_while(Kind.EMAIL_SUPPRESSED, _suppressed)
 open_while(Kind.NOBODY_TO_NOTIFY, _without_guardian)
 a_person_closes(Kind.EMAIL_SENDER_BLOCKED, "Nothing is sent to find out.")
+a_person_closes(Kind.EMAILS_WITHHELD, "What nobody needs any more may stay withheld.")
 a_person_closes(Kind.EMAIL_WITHOUT_FILE, "A person sees that the family gets the file.")

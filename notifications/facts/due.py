@@ -31,6 +31,7 @@ _TOLD = [
     "number",
     "due_on",
     "amount_cents",
+    "created_at",
     "status",
     "next_try_on",
     "held_at",

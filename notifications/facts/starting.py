@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db.models import Case, Exists, F, OuterRef, Prefetch, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce, TruncDate
 
+from csf.jobs import daily_run_at
 from enrollments.models import (
     Course,
     CourseSession,
@@ -121,6 +122,11 @@ def start_snapshot(start: ClassStart) -> Snapshot:
     }
 
 
+def _first_reminder_at(start: ClassStart) -> datetime.datetime:
+    first_on = start.on - timedelta(days=settings.CLASS_REMINDER_DAYS)
+    return daily_run_at("send_class_reminders", on=first_on)
+
+
 def _still_enrolled(facts: Iterable[int]) -> set[int]:
     places = Enrollment.objects.filter(
         pk__in=facts, status=EnrollmentStatus.ACTIVE, course__cancelled_at=None
@@ -133,6 +139,7 @@ CLASS_STARTS_SOON = EmailSpec(
     family=attrgetter("place.child.household_id"),
     snapshot=start_snapshot,
     key=lambda start: f"enrollment:{start.pk}:starts:{start.on}",
+    happened_at=_first_reminder_at,
     accent="blue",
     is_copy_harmless=True,
     expires=lambda start: start.starts_at,

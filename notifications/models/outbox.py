@@ -225,6 +225,13 @@ class EmailMessage(models.Model):
         StaffTask.open_for_many(StaffTask.Kind.EMAIL_FAILED, cls, filters, detail)
 
     @classmethod
+    def report_withheld(cls) -> None:
+        """One open task, however many they are: the list is where a person decides about them."""
+        filters = {"status__exact": EmailStatus.WITHHELD.value}
+        detail = "Another installation may have sent them. Release those that the families did not get."
+        StaffTask.open_for_many(StaffTask.Kind.EMAILS_WITHHELD, cls, filters, detail)
+
+    @classmethod
     def report_file_refused(cls, kind: str, error: str) -> None:
         """One open task a kind: its emails reach the families, but without their calendar file."""
         filters = {"kind__exact": kind, "is_without_files__exact": "1"}

@@ -3,8 +3,6 @@
 import re
 import stat
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import StringIO
 
 import psycopg
@@ -14,34 +12,18 @@ from django.db import DatabaseError, connection
 
 from billing.models import Payment
 from csf import backups
-from csf.embedded import create_database, drop_database
 from csf.models import Instance
 from tests.conftest import ADDRESS, DATABASE
+from tests.restored import other_database
 from tests.shop import Shop, accept, order_with_plan
 
 pytestmark = pytest.mark.usefixtures("committed_db")
-OTHER = f"{DATABASE}_restored"
 
 
 def run(command, *arguments, **options):
     out = StringIO()
     call_command(command, *arguments, stdout=out, **options)
     return out.getvalue()
-
-
-@contextmanager
-def other_database() -> Iterator[None]:
-    """The settings name an empty database."""
-    drop_database(ADDRESS, OTHER)
-    create_database(ADDRESS, OTHER)
-    connection.close()
-    connection.settings_dict["NAME"] = OTHER
-    try:
-        yield
-    finally:
-        connection.close()
-        connection.settings_dict["NAME"] = DATABASE
-        drop_database(ADDRESS, OTHER)
 
 
 def contents():

@@ -1,5 +1,7 @@
 """A copy of production acts on nothing outside: no email, no change at Stripe, no event worked off."""
 
+from datetime import timedelta
+
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
@@ -12,17 +14,26 @@ from billing import tasks as billing_tasks
 from billing.asking import StripeUnavailable
 from billing.charging import charge_waiting
 from billing.expiry import expire_holds
-from billing.models import StripeEvent
-from csf.models import Instance
+from billing.models import Installment, StripeEvent
+from csf.dates import local_date, start_of_day
+from csf.models import Instance, StaffTask
 from notifications import tasks as email_tasks
+from notifications.daily.reminders import send_installment_reminders
 from notifications.models import EmailMessage
 from notifications.watch.health import problems
 from orders.models import Order
 from tests.factories import create_course, create_order
-from tests.shop import Shop, accept, open_page, outcome
+from tests.shop import Shop, accept, hear, open_page, order_with_plan, outcome
 from tests.stripe_events import deliver
 
 pytestmark = pytest.mark.django_db
+WEEK = timedelta(days=7)
+
+
+@pytest.fixture
+def shop(db, stripe_server):
+    accept()
+    return Shop(stripe_server)
 
 
 def moved_at(stripe_server):
@@ -184,3 +195,41 @@ def test_releasing_a_copy_takes_the_configured_name_and_withholds_all_that_is_ow
     assert (instance.id, instance.quarantined_at, Instance.why_quarantined()) == ("standby", None, "")
     assert instance.released_at
     assert statuses() == {"withheld"}
+
+
+def test_after_a_release_only_what_happened_since_the_restore_is_emailed(shop):
+    """Stripe reports both payments afterwards; the lost installation may have emailed about the first."""
+    before, after = create_order(), create_order()
+    shop.pay(open_page(before))
+    page = open_page(after)
+    shop.server.control("POST", "/_clock", {"advance": 60})
+    Instance.quarantine()
+    Instance.objects.update(quarantined_at=timezone.now() + timedelta(seconds=30))
+    shop.pay(page)
+
+    call_command("release_quarantine", "--yes")
+    hear(shop, "payment_intent.succeeded")
+
+    told = EmailMessage.objects.exclude(kind="order_confirmation")
+    assert sorted(told.values_list("kind", "to", "status")) == [
+        ("enrollment_confirmation", before.household.lead.email, "withheld"),
+        ("enrollment_confirmation", after.household.lead.email, "queued"),
+        ("payment_success", before.household.lead.email, "withheld"),
+        ("payment_success", after.household.lead.email, "queued"),
+    ]
+    assert StaffTask.objects.filter(kind="emails_withheld").count() == 1
+
+
+@pytest.mark.parametrize(("due_in_days", "status"), [(2, "withheld"), (3, "queued")])
+def test_a_reminder_that_the_lost_installation_had_time_for_is_withheld(shop, due_in_days, status):
+    part = order_with_plan(shop)
+    today = local_date(timezone.now())
+    Installment.objects.update(due_on=today + timedelta(days=due_in_days), created_at=timezone.now() - WEEK)
+    Instance.quarantine()
+    Instance.objects.update(quarantined_at=start_of_day(today))
+    Instance.release()
+
+    send_installment_reminders(on=today)
+
+    [reminder] = EmailMessage.objects.filter(kind="installment_reminder", fact_id=part.pk)
+    assert reminder.status == status

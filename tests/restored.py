@@ -1,0 +1,31 @@
+"""A second database, for what was backed up to be restored into."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import connection
+
+from csf.embedded import create_database, drop_database
+from tests.conftest import ADDRESS, DATABASE
+
+OTHER = f"{DATABASE}_restored"
+
+
+@contextmanager
+def other_database() -> Iterator[None]:
+    """The settings name an empty database, for this process and those that it starts."""
+    drop_database(ADDRESS, OTHER)
+    create_database(ADDRESS, OTHER)
+    _use(OTHER)
+    try:
+        yield
+    finally:
+        _use(DATABASE)
+        drop_database(ADDRESS, OTHER)
+
+
+def _use(database: str) -> None:
+    connection.close()
+    connection.settings_dict["NAME"] = database
+    os.environ["DATABASE_URL"] = f"{ADDRESS}/{database}"
