@@ -315,7 +315,7 @@ if not IS_PRODUCTION:
 
 EMAIL_BACKEND = "notifications.sending.transport.SendGridBackend"
 _quoted_name = SCHOOL_NAME.replace("\\", "\\\\").replace('"', '\\"')  # it may have a comma, quote or bracket
-DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", f'"{_quoted_name}" <{SCHOOL_EMAIL}>')
+DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", "") or f'"{_quoted_name}" <{SCHOOL_EMAIL}>'
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 # One "You're in" for an order that is paid, in place of its receipt and a confirmation for each class.
 EMAIL_BUNDLE_ORDERS: bool = env.bool("EMAIL_BUNDLE_ORDERS", False)
