@@ -60,8 +60,13 @@ def forget_customer(stripe_id: str | None) -> None:
 
 
 def forget_other_mode() -> None:
-    """After going live: the customers and cards of test mode are not those that are charged now."""
-    ours = StripeCustomer.objects.exclude(stripe_id=None).exclude(livemode=settings.STRIPE_LIVE_MODE)
+    """After going live: the customers and cards of test mode are not those that are charged now.
+
+    The other way round nothing is forgotten: it is a copy for staging, or a wrong setting.
+    """
+    if not settings.STRIPE_LIVE_MODE:
+        return
+    ours = StripeCustomer.objects.exclude(stripe_id=None).exclude(livemode=True)
     for stripe_id in ours.values_list("stripe_id", flat=True):
         forget_customer(stripe_id)
 

@@ -338,6 +338,9 @@ EMAIL_DRAINS: int = env.int("EMAIL_DRAINS", 2)
 CHECKOUT_DECLINE_MAIL_DELAY_S: int = env.int("CHECKOUT_DECLINE_MAIL_DELAY_S", 600)
 # A second route for essential emails while SendGrid takes none (notifications/sending/failover.py), if any.
 EMAIL_FAILOVER: str = env.str("EMAIL_FAILOVER", "")
+# Set in a copy of production that is there to try things out: every email goes to this address, and what
+# belongs to Stripe's live mode is left alone.
+STAGING_EMAILS_TO: str = env.str("STAGING_EMAILS_TO", "")
 EMAIL_UNKNOWN_WAIT_S: int = env.int("EMAIL_UNKNOWN_WAIT_S", 15 * 60)
 # Of the sender's domain, as SendGrid's sender authentication shows them: for check_deliverability.
 DKIM_SELECTORS: list[str] = env.list("DKIM_SELECTORS", ["s1", "s2"], subcast=str.strip)

@@ -14,8 +14,10 @@ from notifications.sending import failover
 @register()
 def addresses(**kwargs: Any) -> Iterable[CheckMessage]:
     """One that cannot be parsed makes every email fail, each by itself."""
-    for name in ("DEFAULT_FROM_EMAIL", "SCHOOL_EMAIL"):
+    for name in ("DEFAULT_FROM_EMAIL", "SCHOOL_EMAIL", "STAGING_EMAILS_TO"):
         value = getattr(settings, name)
+        if name == "STAGING_EMAILS_TO" and not value:
+            continue
         try:
             (address,) = parse_address_list([value])
             validate_email(address.addr_spec)
@@ -31,6 +33,16 @@ def addresses(**kwargs: Any) -> Iterable[CheckMessage]:
                 f"{name}: SendGrid takes only ASCII in {address.addr_spec!r}. Write the domain as xn--...",
                 id="csf.E030",
             )
+
+
+@register()
+def staging(**kwargs: Any) -> Iterable[CheckMessage]:
+    if settings.STAGING_EMAILS_TO and settings.STRIPE_LIVE_MODE:
+        yield Error(
+            "STAGING_EMAILS_TO keeps every email from the families, so it does not go with STRIPE_LIVE_MODE. "
+            "Unset it in production; in a copy set STRIPE_LIVE_MODE=false.",
+            id="csf.E070",
+        )
 
 
 @register()

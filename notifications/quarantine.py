@@ -1,8 +1,10 @@
 """Letting a restored or copied installation act again."""
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
+from billing.staging import leave_live_mode_alone
 from csf.models import Instance
 from notifications.models import UNFINISHED, EmailMessage, EmailStatus
 
@@ -22,6 +24,8 @@ def release_quarantine() -> int:
         leased_until=None,
         error="withheld: it was owed before the quarantine began",
     )
+    if settings.STAGING_EMAILS_TO:
+        leave_live_mode_alone()
     if withheld:
         EmailMessage.report_withheld()
     Instance.release()

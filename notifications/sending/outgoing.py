@@ -16,10 +16,11 @@ def outgoing(row: EmailMessage) -> EmailMultiAlternatives:
     """Of a rendered row."""
     # No ";" or "," (https://docs.sendgrid.com/api-reference/mail-send/limitations).
     name = " ".join(re.sub("[;,]", " ", row.recipient.get_full_name()).split()) if row.recipient else ""
+    is_staging = bool(settings.STAGING_EMAILS_TO)
     message = EmailMultiAlternatives(
-        subject=row.subject,
+        subject=f"[{row.to}] {row.subject}" if is_staging else row.subject,
         body=row.text,
-        to=[str(Address(display_name=name, addr_spec=row.to))],
+        to=[settings.STAGING_EMAILS_TO if is_staging else str(Address(display_name=name, addr_spec=row.to))],
         reply_to=[settings.SCHOOL_EMAIL],
         headers=_headers(row),
     )

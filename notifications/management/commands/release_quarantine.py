@@ -23,8 +23,12 @@ class Command(BaseCommand):
         if not why:
             raise CommandError("There is no quarantine to release.")
         if not options["yes"]:
-            raise CommandError(
-                f"Nothing is sent or charged: {why}. Once released, {settings.INSTANCE_ID!r} mails and "
-                "charges real families. Repeat with --yes if no other installation does."
-            )
+            raise CommandError(f"Nothing is sent or charged: {why}. Once released, {_what_follows()}")
         self.stdout.write(f"released {settings.INSTANCE_ID}, emails withheld={release_quarantine()}")
+
+
+def _what_follows() -> str:
+    name = settings.INSTANCE_ID
+    if to := settings.STAGING_EMAILS_TO:
+        return f"all emails of {name!r} go to {to}, and no order of live mode is charged. Add --yes."
+    return f"{name!r} mails and charges real families. Repeat with --yes if no other installation does."
