@@ -14,6 +14,7 @@ from django.http.request import validate_host
 
 from csf.currencies import why_not_charged
 from csf.encryption import BadKeys, parse_keys
+from csf.error_reports import is_dsn
 from csf.legal import own_text
 
 DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+", re.ASCII)
@@ -49,6 +50,10 @@ def configuration(**kwargs: Any) -> Iterable[CheckMessage]:
             yield Error(f"{name} must be an https address or a readable text file: {error}.", id="csf.E017")
     if settings.ALERT_WEBHOOK_URL and not _may_be_posted_to(settings.ALERT_WEBHOOK_URL):
         yield Error("ALERT_WEBHOOK_URL must be an https address, or one of this machine.", id="csf.E014")
+    if settings.METRICS_TOKEN and len(settings.METRICS_TOKEN) < 24:
+        yield Error("METRICS_TOKEN must have at least 24 characters, or be empty.", id="csf.E062")
+    if settings.SENTRY_DSN and not is_dsn(settings.SENTRY_DSN):
+        yield Error("SENTRY_DSN is not what Sentry shows as the DSN of a project.", id="csf.E063")
     if settings.STRIPE_PAGES_DOMAIN and not DOMAIN.fullmatch(settings.STRIPE_PAGES_DOMAIN):
         yield Error("STRIPE_PAGES_DOMAIN must be a bare domain, such as pay.example.org.", id="csf.E018")
     for address in settings.STAFF_ALERT_EMAILS:

@@ -80,9 +80,19 @@ def error_text(error: BaseException) -> str:
 
 def traceback_text(error: BaseException) -> str:
     """The whole chain: places in code, and each error in one line."""
-    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    earlier = f"{traceback_text(before)}\nwhich led to\n" if before else ""
-    return earlier + "".join(traceback.format_tb(error.__traceback__)) + error_text(error)
+    return "\nwhich led to\n".join(
+        "".join(traceback.format_tb(one.__traceback__)) + error_text(one) for one in chain(error)
+    )
+
+
+def chain(error: BaseException) -> list[BaseException]:
+    """The error behind those that led to it, the first one first."""
+    found: list[BaseException] = []
+    one: BaseException | None = error
+    while one is not None and one not in found:
+        found.insert(0, one)
+        one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
+    return found
 
 
 class Said:

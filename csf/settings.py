@@ -411,6 +411,9 @@ UNFOLD = {
 
 # --- Logs ---------------------------------------------------------------------------------------------------
 
+# Prometheus asks /metrics with it; empty: there is no such page.
+METRICS_TOKEN: str = env.str("METRICS_TOKEN", "")
+SENTRY_DSN: str = env.str("SENTRY_DSN", "")  # empty is off
 LOG_FORMAT: str = env.str("LOG_FORMAT", "") or ("json" if IS_PRODUCTION else "plain")
 LOGGING_CONFIG = "csf.logs.configure"
 LOGGING = {

@@ -20,5 +20,6 @@ urlpatterns = [
     path("unsubscribe/<str:token>/", preference_views.unsubscribe, name="unsubscribe"),
     path("invitation/<str:token>/", invitation_views.invitation, name="invitation"),
     path("readyz", views.readyz, name="readyz"),
+    path("metrics", views.metrics, name="metrics"),
     path("anymail/sendgrid/tracking/", webhooks.SendGridEvents.as_view(), name="sendgrid_events"),
 ]

@@ -1,10 +1,12 @@
 import logging
 import uuid
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
+from django.utils.crypto import constant_time_compare
 
 from enrollments.families import household_of
 from enrollments.models import Enrollment
@@ -25,6 +27,20 @@ def readyz(request: HttpRequest) -> HttpResponse:
         logger.error("not ready: %s", problem)
     text, status = ("not ready\n", 503) if found else ("ready\n", 200)
     return HttpResponse(text, status=status, content_type="text/plain")
+
+
+@login_not_required
+def metrics(request: HttpRequest) -> HttpResponse:
+    """For Prometheus, if METRICS_TOKEN is set and sent."""
+    if not settings.METRICS_TOKEN:
+        raise Http404
+    if not constant_time_compare(
+        request.headers.get("Authorization", ""), f"Bearer {settings.METRICS_TOKEN}"
+    ):
+        return HttpResponse("unauthorized\n", status=401, headers={"WWW-Authenticate": "Bearer"})
+    from notifications.watch import metrics  # with its library, which only this page needs
+
+    return HttpResponse(metrics.text(), content_type=metrics.CONTENT_TYPE_LATEST)
 
 
 def class_calendar(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:

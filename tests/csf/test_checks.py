@@ -75,6 +75,8 @@ def test_a_currency_that_is_none_is_refused_at_start(settings):
         ({"INSTANCE_ID": ""}, "csf.E013"),
         ({"ALERT_WEBHOOK_URL": "http://alerts.example.org/hook"}, "csf.E014"),
         ({"ALERT_WEBHOOK_URL": "ftp://127.0.0.1/hook"}, "csf.E014"),
+        ({"METRICS_TOKEN": "short"}, "csf.E062"),
+        ({"SENTRY_DSN": "sentry.example.org"}, "csf.E063"),
         ({"STRIPE_PAGES_DOMAIN": "https://pay.example.org"}, "csf.E018"),
         ({"STRIPE_PAGES_DOMAIN": "pay.example.org; script-src *"}, "csf.E018"),
         ({"FIELD_KEYS": []}, "csf.E011"),
