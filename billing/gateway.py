@@ -402,10 +402,17 @@ def _listed(
         yield from page["data"]
 
 
-def list_events(*, since: datetime.datetime, types: Sequence[str], after: str = "") -> Iterator[list[Object]]:
+def list_events(
+    *,
+    since: datetime.datetime,
+    until: datetime.datetime | None = None,
+    types: Sequence[str],
+    after: str = "",
+) -> Iterator[list[Object]]:
     """Events of at most TYPES_AT_ONCE types since then, newest first, page by page; only those before the
     event `after`, if one is given."""
-    wanted: Object = {"types": types, "created": {"gte": int(since.timestamp())}, "limit": 100}
+    created = {"gte": int(since.timestamp())} | ({"lte": int(until.timestamp())} if until else {})
+    wanted: Object = {"types": types, "created": created, "limit": 100}
     more = True
     while more:
         page = _get("/v1/events", **wanted, **({"starting_after": after} if after else {}))

@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 # A page that ended this long ago should have told us so.
 PATIENCE = timedelta(minutes=10)
+# A webhook comes within seconds; one that was not taken is repeated much later.
+WEBHOOK_TAKES = timedelta(minutes=2)
 
 
 PARTS = [EVENT_TYPES[start : start + TYPES_AT_ONCE] for start in range(0, len(EVENT_TYPES), TYPES_AT_ONCE)]
@@ -50,18 +52,23 @@ def pull_events(
     for number, types in enumerate(PARTS[part:], start=part):
         for page in gateway.list_events(since=since, types=types, after=after):
             stripe_key.accepted()
-            new += _store(page)
+            new += store(page)
             if page and time.monotonic() > deadline:
                 return Pulled(new, page[-1]["id"], number)
         after = ""
     return Pulled(new, "", part)
 
 
-def _store(page: list[gateway.Object]) -> int:
+def store(page: list[gateway.Object]) -> int:
     """How many of a page's events were new; oldest first, as webhooks bring them."""
+    told_by = time.time() - WEBHOOK_TAKES.total_seconds()
     rows = [
         StripeEvent(
-            stripe_id=event["id"], type=event["type"], livemode=event["livemode"], body=json.dumps(event)
+            stripe_id=event["id"],
+            type=event["type"],
+            livemode=event["livemode"],
+            body=json.dumps(event),
+            was_pulled=event["created"] <= told_by,
         )
         for event in reversed(page)
     ]

@@ -3,7 +3,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from billing import gateway, stripe_books
+from billing import gateway, stripe_books, webhook_health
 from billing.breaker import while_it_answers
 from billing.cancel import settle_waiting_cancellations
 from billing.charging import charge_waiting, recover_charges
@@ -106,6 +106,11 @@ def reconcile() -> None:
     now = timezone.now()
     enqueue("billing.tasks.pull", int((now - timedelta(days=3)).timestamp()), "")
     settle_finished_pages(now=now)
+
+
+def look_at_stripe() -> None:
+    """Each minute: whether Stripe answers, and whether its webhooks come."""
+    webhook_health.look(now=timezone.now())
 
 
 def pull(since: int, after: str, part: int = 0) -> None:

@@ -15,11 +15,13 @@ from django.contrib.auth.decorators import login_not_required
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
+from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 from djstripe.event_handlers import djstripe_receiver
 from djstripe.models import Event, PaymentIntent, Session, SetupIntent, WebhookEndpoint
 
+from billing import webhook_health
 from billing.models import StripeEvent
 from billing.settle import (
     settle_checkout_session,
@@ -39,6 +41,10 @@ class BadEvent(Exception):
     """Not from Stripe, or not an event."""
 
 
+class BadSignature(BadEvent):
+    """Not made with the secret that we know."""
+
+
 @csrf_exempt
 @login_not_required
 @require_POST
@@ -49,6 +55,9 @@ def stripe_webhook(request: HttpRequest, uuid: str) -> HttpResponse:
         return HttpResponse(status=413)
     try:
         event = verified_event(request.body, request.headers.get("Stripe-Signature", ""), endpoint)
+    except BadSignature:
+        webhook_health.note_refused(now=timezone.now())
+        return HttpResponse(status=400)
     except BadEvent:
         return HttpResponse(status=400)
     except Unreadable as error:  # a key of FIELD_KEYS is gone; Stripe asks again for three days
@@ -76,7 +85,9 @@ def verified_event(body: bytes, header: str, endpoint: WebhookEndpoint) -> Strip
             and type(data["livemode"]) is bool
             and isinstance(data["data"]["object"], dict)
         )
-    except (stripe.SignatureVerificationError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except stripe.SignatureVerificationError as error:
+        raise BadSignature from error
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise BadEvent from error
     if not good:
         raise BadEvent

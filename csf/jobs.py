@@ -43,6 +43,7 @@ JOBS: dict[str, tuple[str, str]] = {
     "sweep_emails": ("notifications.tasks.sweep_emails", "* * * * *"),
     "send_awaited_emails": ("notifications.tasks.send_awaited", "* * * * *"),
     "compare_books": ("billing.tasks.compare_books", "10 5 * * *"),
+    "look_at_stripe": ("billing.tasks.look_at_stripe", "* * * * *"),
     "reconcile_stripe": ("billing.tasks.reconcile", "7 * * * *"),
     "purge": ("notifications.tasks.purge", "30 4 * * *"),
     "close_settled_tasks": ("csf.tasks.close_settled_tasks", "* * * * *"),

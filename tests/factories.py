@@ -10,10 +10,12 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from django.db.models import F
 from django.utils import timezone
+from django_q.models import Schedule
 
 from billing.checkout import place_order
 from billing.models import Card, CardAgreement, Consent, PaymentPlan
 from csf.dates import local_date
+from csf.jobs import JOBS
 from csf.models import Cluster
 from enrollments.models import Child, Course, EmergencyContact, Household, Location, Program, User
 from orders.cart import add_to_cart
@@ -31,6 +33,18 @@ def create_cluster(name: str = "first", *, seen: int = 0, canary: int = 0, **fie
     return Cluster.objects.create(
         **{"name": name, "queue": "csf", "host": "elsewhere", "pid": 1} | ages | fields
     )
+
+
+def schedule_all_jobs() -> None:
+    """As sync_schedules does, without its care."""
+    later = timezone.now() + datetime.timedelta(days=1)
+    rows = [
+        Schedule(
+            name=f"csf:{name}", func=func, cron=cron, schedule_type=Schedule.CRON, next_run=later, repeats=-1
+        )
+        for name, (func, cron) in JOBS.items()
+    ]
+    Schedule.objects.bulk_create(rows)
 
 
 def create_household(

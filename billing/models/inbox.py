@@ -51,6 +51,9 @@ class StripeEvent(models.Model):
     leased_until = models.DateTimeField(null=True, blank=True)
     note = models.TextField(blank=True, help_text="Why it was ignored, or the last error.")
     received_at = models.DateTimeField(db_default=Now())
+    was_pulled = models.BooleanField(
+        default=False, help_text="Found by asking Stripe, long after a webhook should have told of it."
+    )
     finished_at = models.DateTimeField(null=True, blank=True)
 
     objects = StripeEventQuerySet.as_manager()
@@ -65,7 +68,10 @@ class StripeEvent(models.Model):
         indexes = [
             models.Index(
                 fields=["next_try_at"], condition=Q(status="received"), name="billing_stripeevent_due"
-            )
+            ),
+            models.Index(
+                fields=["received_at"], condition=Q(was_pulled=True), name="billing_stripeevent_pulled"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -16,7 +16,8 @@ from csf.models import Instance, StaffTask
 from notifications.kinds import EmailKind
 from notifications.models import Alert, EmailMessage
 from notifications.outbox import notify
-from notifications.watch.signs import Sign, signs
+from notifications.watch.sign import Sign
+from notifications.watch.signs import signs
 from notifications.watch.staff_alert import TOLD_BY_TASKS, WINDOW, about_these_emails, digests
 
 logger = logging.getLogger(__name__)

@@ -2,45 +2,69 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db.models import Max, Min, Q, QuerySet
+from django.db.models import Min, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from billing.models import StripeEvent, StripeEventStatus
-from csf.dates import local_date
-from csf.jobs import JOBS, daily_time, paused, waiting_since
-from csf.models import JobRun, StaffTask
+from csf.jobs import waiting_since
+from csf.models import StaffTask
 from csf.proofs import troubles
 from notifications.kinds import EmailKind
 from notifications.models import Alert, DrainSignal, EmailAttempt, EmailEvent, EmailMessage, EmailStatus
 from notifications.sending import failover
+from notifications.watch.disks import disk_signs
 from notifications.watch.health import cluster_problems, schedule_problems
+from notifications.watch.job_signs import job_signs
+from notifications.watch.sign import Sign
+from notifications.watch.stripe_signs import stripe_signs
 
 WARNING, PAGE = Alert.Level.WARNING, Alert.Level.PAGE
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
-JOB_MAX_LATE = timedelta(hours=1)
+
 QUEUE_TODO = "If this happens often, raise Q_WORKERS or run a second cluster."
-# Tasks of staff about what stops more than one email or payment.
+LATE_TODO = "Look whether SendGrid is away (status.sendgrid.com), and at the workers on the page System."
+UNKNOWN_TODO = "Look at the workers on the page System: they decide about such emails each minute."
+MUTE_TODO = (
+    "Look in SendGrid whether its event webhook is on and signed, and compare its key with "
+    "SENDGRID_WEBHOOK_PUBLIC_KEY."
+)
+EVENTS_TODO = "Look whether Stripe is away (status.stripe.com), and at the workers on the page System."
+PARKED_TODO = "Open them under Stripe events: each says why, and can be tried again."
+PROVIDER_TODO = (
+    "Look at status.sendgrid.com, and whether this machine reaches api.sendgrid.com. Emails wait meanwhile."
+)
+SENDER_TODO = "Look at what the emails have in common under Email, Email figures, and at SendGrid's activity."
+SPAM_TODO = (
+    "Look at which emails they are, under Email, Email figures, and run manage.py check_deliverability."
+)
+ROUTE_TODO = "It ends by itself when SendGrid takes emails again."
+NO_ROUTE_TODO = "Look at both providers: codes and receipts wait. Check EMAIL_FAILOVER."
+PROOF_TODO = "Open Operations, Proofs: it names the rows. manage.py check_invariants looks again."
+# Tasks of staff about what stops more than one email or payment: how bad, what is wrong, what to do.
 ASKED = {
-    StaffTask.Kind.EMAIL_SENDER_BLOCKED: PAGE,
-    StaffTask.Kind.EMAIL_FAILED: WARNING,
-    StaffTask.Kind.STRIPE_KEY_REFUSED: PAGE,
+    StaffTask.Kind.EMAIL_SENDER_BLOCKED: (
+        PAGE,
+        "SendGrid takes no email from us",
+        "If the key was revoked, make a new one there, put it into SENDGRID_API_KEY and restart web and "
+        "workers; if the account is suspended, ask SendGrid. Then close the staff task.",
+    ),
+    StaffTask.Kind.EMAIL_FAILED: (
+        WARNING,
+        "emails could not be sent",
+        "Open the staff tasks: each names the kind of email and its error.",
+    ),
+    StaffTask.Kind.STRIPE_KEY_REFUSED: (
+        PAGE,
+        "Stripe does not accept our secret key, so nothing can be paid",
+        "Make a new key in Stripe's dashboard, put it into STRIPE_LIVE_SECRET_KEY (STRIPE_TEST_SECRET_KEY in "
+        "test mode) and restart web and workers.",
+    ),
 }
-
-
-@dataclass(frozen=True)
-class Sign:
-    name: str
-    level: Alert.Level
-    text: str
-    todo: str = ""
-    about: str = ""
-    """Which one, where there are several: each has an alert of its own."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +74,7 @@ class Age:
     warn_after: timedelta
     page_after: timedelta
     text: str
-    todo: str = ""
+    todo: str
 
 
 @dataclass(frozen=True)
@@ -63,6 +87,7 @@ class Rate:
     at_least: int
     """Fewer than these say nothing about a rate: three emails a day and one that bounces are no 33 %."""
     text: str
+    todo: str
 
 
 def signs() -> Iterator[Sign]:
@@ -74,12 +99,13 @@ def signs() -> Iterator[Sign]:
     for rate in RATES:
         yield from _too_many(rate, now)
     yield from _provider()
+    yield from stripe_signs(now)
+    yield from disk_signs()
+    yield from job_signs(now)
     if parked := StripeEvent.objects.filter(status=StripeEventStatus.PARKED).count():
-        yield Sign("events_parked", WARNING, f"{parked} Stripe events could not be handled")
-    if missed := sorted(_missed_jobs(now)):
-        yield Sign("jobs_missed", PAGE, f"not done {JOB_MAX_LATE} after its time: {', '.join(missed)}")
+        yield Sign("events_parked", WARNING, f"{parked} Stripe events could not be handled", PARKED_TODO)
     for name, text in troubles(now=now):
-        yield Sign(name, WARNING, text)
+        yield Sign(name, WARNING, text, PROOF_TODO)
 
 
 def _work_stands_still() -> Iterator[Sign]:
@@ -104,16 +130,21 @@ def _too_many(rate: Rate, now: datetime) -> Iterator[Sign]:
     of = EmailAttempt.objects.filter(posted_at__gte=since).values("message").distinct().count()
     for level, share in ((WARNING, rate.warn_share), (PAGE, rate.page_share)):
         if count > of * share:
-            yield Sign(rate.name, level, f"{count} of {of} emails {rate.text} in {rate.window}")
+            yield Sign(rate.name, level, f"{count} of {of} emails {rate.text} in {rate.window}", rate.todo)
 
 
 def _provider() -> Iterator[Sign]:
     _, is_down = DrainSignal.gate()
     if is_down:
-        yield Sign("provider_down", PAGE, f"SendGrid took none of the last {DrainSignal.DOWN_AFTER} posts")
-    for kind, level in ASKED.items():
+        yield Sign(
+            "provider_down",
+            PAGE,
+            f"SendGrid took none of the last {DrainSignal.DOWN_AFTER} posts",
+            PROVIDER_TODO,
+        )
+    for kind, (level, text, todo) in ASKED.items():
         if asked := StaffTask.objects.open().filter(kind=kind).count():
-            yield Sign(kind.value, level, f"{kind.label}: {asked} staff tasks are open")
+            yield Sign(kind.value, level, f"{text} ({asked} staff tasks)", todo)
     if failover.is_on():
         yield from _second_route()
 
@@ -124,31 +155,14 @@ def _second_route() -> Iterator[Sign]:
     ).exclude(outcome=EmailAttempt.Outcome.OPEN)
     if used := lately.filter(outcome=EmailAttempt.Outcome.SENT).count():
         yield Sign(
-            "second_route_used", WARNING, f"{used} emails of the last 15 minutes took the second route"
+            "second_route_used",
+            WARNING,
+            f"{used} emails of the last 15 minutes took the second route",
+            ROUTE_TODO,
         )
     last = lately.order_by("-pk").first()
     if last and last.outcome in {EmailAttempt.Outcome.NOT_SENT, EmailAttempt.Outcome.UNKNOWN}:
-        yield Sign("second_route_down", PAGE, "the second route for emails takes none either")
-
-
-def _missed_jobs(now: datetime) -> Iterator[str]:
-    """Jobs that keep a run a day, without one for the last time that they were due."""
-    done = Q(status=JobRun.Status.DONE)
-    runs = (
-        JobRun.objects.order_by().values("job").annotate(first_on=Min("on"), done_on=Max("on", filter=done))
-    )
-    idle = paused()
-    for job, first_on, done_on in runs.values_list("job", "first_on", "done_on"):
-        if job in JOBS and job not in idle:
-            due_on = _last_due_on(daily_time(job), now)
-            if first_on <= due_on and (done_on is None or done_on < due_on):
-                yield job
-
-
-def _last_due_on(at: time, now: datetime) -> date:
-    today = local_date(now)
-    due_at = datetime.combine(today, at, tzinfo=ZoneInfo(settings.SCHOOL_TIME_ZONE))
-    return today if now > due_at + JOB_MAX_LATE else today - DAY
+        yield Sign("second_route_down", PAGE, "the second route for emails takes none either", NO_ROUTE_TODO)
 
 
 def _oldest(rows: QuerySet[Any], field: str) -> datetime | None:
@@ -201,19 +215,27 @@ def _told_since(since: datetime, names: list[str]) -> int:
 _UNKNOWN_WAIT = timedelta(seconds=settings.EMAIL_UNKNOWN_WAIT_S)
 AGES = [
     Age("queue", waiting_since, 2 * MINUTE, 5 * MINUTE, "tasks wait in the queue", QUEUE_TODO),
-    Age("emails_late", _oldest_due, 5 * MINUTE, 15 * MINUTE, "emails are overdue"),
+    Age("emails_late", _oldest_due, 5 * MINUTE, 15 * MINUTE, "emails are overdue", LATE_TODO),
     Age(
         "emails_unknown",
         _oldest_unknown,
         _UNKNOWN_WAIT + 5 * MINUTE,
         _UNKNOWN_WAIT + 15 * MINUTE,
         "nobody decided about emails that may or may not have been sent",
+        UNKNOWN_TODO,
     ),
-    Age("email_events_silent", _oldest_unheard, 30 * MINUTE, 120 * MINUTE, "SendGrid tells of no email"),
-    Age("events_late", _oldest_stripe_event, 15 * MINUTE, 60 * MINUTE, "Stripe events wait"),
+    Age(
+        "email_events_silent",
+        _oldest_unheard,
+        30 * MINUTE,
+        120 * MINUTE,
+        "SendGrid tells of no email",
+        MUTE_TODO,
+    ),
+    Age("events_late", _oldest_stripe_event, 15 * MINUTE, 60 * MINUTE, "Stripe events wait", EVENTS_TODO),
 ]
 RATES = [
-    Rate("failed", _failed, 15 * MINUTE, 0.02, 0.10, 3, "failed"),
-    Rate("bounced", _bounced, DAY, 0.02, 0.05, 3, "bounced"),
-    Rate("complained", _complained, DAY, 0.001, 0.003, 1, "were called spam"),
+    Rate("failed", _failed, 15 * MINUTE, 0.02, 0.10, 3, "failed", SENDER_TODO),
+    Rate("bounced", _bounced, DAY, 0.02, 0.05, 3, "bounced", SENDER_TODO),
+    Rate("complained", _complained, DAY, 0.001, 0.003, 1, "were called spam", SPAM_TODO),
 ]

@@ -20,7 +20,7 @@ from notifications.sending.drain import drain
 from notifications.sending.events import fold_events
 from notifications.sending.settle import fail, resolve_unknown
 from notifications.watch.alerts import watch
-from tests.factories import create_cluster, create_household
+from tests.factories import create_cluster, create_household, schedule_all_jobs
 
 MINUTE = timedelta(minutes=1)
 OFFICE, OWNER = "office@example.org", "owner@example.org"
@@ -28,12 +28,14 @@ Kind = StaffTask.Kind
 
 
 @pytest.fixture(autouse=True)
-def running(settings, request):
+def running(settings, request, monkeypatch):
+    monkeypatch.setattr("notifications.watch.signs.disk_signs", list)  # of this machine
     if "committed_db" not in request.fixturenames:
         request.getfixturevalue("db")
     settings.STAFF_ALERT_EMAILS = [OFFICE]
     Instance.begin()
     create_cluster()
+    schedule_all_jobs()
 
 
 def digests():
