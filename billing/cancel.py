@@ -14,7 +14,6 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from billing import gateway
 from billing.asking import StripeUnavailable
@@ -34,6 +33,7 @@ from billing.models import (
 )
 from billing.owed import Relief, relief, relieve
 from billing.refunds import approve_by_rule, approve_by_system, request_refund
+from csf import clock
 from csf.budget import within
 from csf.contention import again_after_deadlock
 from csf.dates import local_date
@@ -237,7 +237,7 @@ def settle_waiting_cancellations() -> int:
 
 
 def _tell_if_late(cancellation: Cancellation, why: str) -> None:
-    if timezone.now() - cancellation.created_at > TELL_AFTER:
+    if clock.now() - cancellation.created_at > TELL_AFTER:
         StaffTask.open(StaffTask.Kind.CANCELLATION_WAITING, cancellation, why)
 
 

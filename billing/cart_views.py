@@ -6,11 +6,11 @@ from django.contrib import messages
 from django.db.models import Prefetch, prefetch_related_objects
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils import timezone
 
 from billing.checkout import plans_for
 from billing.held import open_orders
 from billing.siblings import paid_children
+from csf import clock
 from csf.dates import local_date
 from enrollments.families import household_of, is_too_often
 from orders.cart import apply_promo, drop_promo
@@ -22,7 +22,7 @@ from orders.refusal import Refused
 
 def cart(request: HttpRequest) -> HttpResponse:
     """The cart with its prices; posting puts a promo code on it, or takes it off."""
-    household, now = household_of(request), timezone.now()
+    household, now = household_of(request), clock.now()
     today = local_date(now)
     form = PromoForm(request.POST if request.method == "POST" else None)
     if "remove" in request.POST:

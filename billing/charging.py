@@ -17,7 +17,6 @@ from itertools import repeat
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from billing import breaker, gateway
 from billing.cards import card_of
@@ -38,7 +37,7 @@ from billing.models import (
 from billing.models.charges import LEASE, ChargeAttemptQuerySet
 from billing.renewals import look_at_card
 from billing.settle import settle_invoice
-from csf import budget
+from csf import budget, clock
 from csf.advisory_locks import free_slot
 from csf.jobs import enqueue
 from csf.models import Instance
@@ -158,7 +157,7 @@ def ask_again(order: Order) -> None:
     does something with the order. Without an answer all stays as it is."""
     old = ChargeAttempt.objects.on_saved_cards().filter(
         status__in=[ChargeStatus.UNKNOWN, ChargeStatus.PARKED],
-        created_at__lt=timezone.now() - KEY_LIFE,
+        created_at__lt=clock.now() - KEY_LIFE,
         installment__order=order,
     )
     for attempt in old.select_related(*NEEDED):
@@ -232,7 +231,7 @@ def _claim(attempt_id: int) -> ChargeAttempt | None:
 
 def _paid_invoice(attempt: ChargeAttempt) -> gateway.Object:
     """The installment's invoice after the attempt's one charge. Raises what happened instead."""
-    if timezone.now() - attempt.created_at > KEY_LIFE:
+    if clock.now() - attempt.created_at > KEY_LIFE:
         return _read_old(attempt)
     if attempt.tries == 1:  # a repeat must learn what the first try did, wanted or not
         _still_wanted(attempt)
@@ -324,7 +323,7 @@ def _still_wanted(attempt: ChargeAttempt) -> None:
     card = card_of(order)
     if card is None or card != attempt.card:
         raise _Unwanted("the card is not the one that was agreed for this order")
-    if card.why_not_charged(timezone.localdate()):
+    if card.why_not_charged(clock.today()):
         raise _Unwanted("the card cannot be used")
 
 

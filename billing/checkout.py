@@ -7,7 +7,6 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
 
 from billing import gateway
 from billing.asking import StripeRefused, StripeUnavailable, asking_stripe
@@ -28,6 +27,7 @@ from billing.models.charges import OPEN_CHARGE
 from billing.plans import Part
 from billing.settle import settle_checkout_session, settle_payment_intent
 from billing.siblings import paid_children
+from csf import clock
 from csf.contention import again_after_deadlock
 from csf.dates import local_date
 from csf.models import StaffTask
@@ -287,7 +287,7 @@ def _page_made_before(attempt: ChargeAttempt, *, is_answered: bool = False) -> g
         session = gateway.find_checkout_session(customer=customer, attempt=str(attempt.public_id))
     if session is None:
         ends_at = attempt.session_expires_at
-        if is_answered or (ends_at and ends_at <= timezone.now()):
+        if is_answered or (ends_at and ends_at <= clock.now()):
             _no_page(attempt, ChargeStatus.NOT_EXECUTED, reason="no payment page was made")
         raise StripeUnavailable
     return session
@@ -338,15 +338,15 @@ def _line(attempt: ChargeAttempt, order: Order) -> dict[str, Any]:
 
 def _page_refused(attempt: ChargeAttempt, error: gateway.Refused, *, is_repeat: bool) -> None:
     """No page was made, and staff hear why. A refused `expires_at` only means that an attempt came to Stripe
-    too late; if it is fresh, our clock is slow."""
+    too late; if it is fresh, the database's clock is slow."""
     late = error.param == "expires_at"
     with transaction.atomic():
         to = ChargeStatus.NOT_EXECUTED if late else ChargeStatus.REJECTED
         _no_page(attempt, to, reason=str(error)[:300], error=str(error))
         if not late:
             StaffTask.open(StaffTask.Kind.CHARGE_REJECTED, attempt.installment.order, str(error))
-        elif not is_repeat and timezone.now() - attempt.created_at < timedelta(minutes=1):
-            detail = f"No family can pay: this server's clock is probably slow. Stripe says: {error}"
+        elif not is_repeat and clock.now() - attempt.created_at < timedelta(minutes=1):
+            detail = f"No family can pay: the database's clock is probably slow. Stripe says: {error}"
             filters = {"status__exact": ChargeStatus.NOT_EXECUTED.value}
             StaffTask.open_for_many(StaffTask.Kind.CHARGE_REJECTED, ChargeAttempt, filters, detail)
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from billing.cancel import OutcomeChanged, cancel_enrollment, value_left_cents
 from billing.credits import grant
@@ -29,6 +28,7 @@ from billing.models import (
     Terms,
 )
 from billing.owed import kept_cents, relief
+from csf import clock
 from csf.advisory_locks import free_slot
 from csf.budget import LOOP_S, ends_at
 from csf.contention import again_after_deadlock
@@ -390,7 +390,7 @@ def _give_share(line: ClosureLine) -> None:
             cents=cents,
             cause=CreditCause.SESSION,
             reason=str(line.closure)[:300],
-            on=local_date(timezone.now()),
+            on=clock.today(),
             by=line.closure.by,
             order=order,
             closure_line=line,

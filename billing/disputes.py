@@ -9,7 +9,6 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from billing import gateway
 from billing.models import (
@@ -22,6 +21,7 @@ from billing.models import (
     RefundMethod,
     RefundStatus,
 )
+from csf import clock
 from csf.contention import again_after_deadlock
 from csf.jobs import enqueue
 from csf.models import StaffTask
@@ -108,7 +108,7 @@ def _close(dispute: Dispute, found: Mapping[str, Any], *, is_new: bool) -> None:
 
     Staff decide about the other charges, also if nobody told us of the dispute before.
     """
-    dispute.status, dispute.closed_at = found["status"], timezone.now()
+    dispute.status, dispute.closed_at = found["status"], clock.now()
     dispute.save(update_fields=["status", "closed_at"])
     taken_cents = _taken_cents(found)
     if is_new or taken_cents:

@@ -16,7 +16,6 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, Exists, OuterRef, Prefetch
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from billing import breaker
 from billing.cards import card_of, refuse_card
@@ -32,6 +31,7 @@ from billing.models import (
     Installment,
     InstallmentStatus,
 )
+from csf import clock
 from csf.happened import happened
 from csf.jobs import daily_run_at, enqueue
 from csf.models import StaffTask
@@ -304,7 +304,7 @@ def _remember(card: Card, decline: Decline) -> None:
 
 def _ask_for_another_card(attempt: ChargeAttempt, *, reason: str) -> None:
     """Unless the family saved another one while this was charged."""
-    installment, on = attempt.installment, timezone.localdate()
+    installment, on = attempt.installment, clock.today()
     card = card_of(installment.order)
     if card and card.pk != attempt.card_id and not card.why_not_charged(on):
         installment.wait_until(on + timedelta(days=1), reason="another card was saved meanwhile")
@@ -333,7 +333,7 @@ def _try_again(attempt: ChargeAttempt, decline: Decline) -> None:
 def after_nothing(installment: Installment, *, reason: str) -> None:
     """Nothing was executed at the bank: nothing counts, nobody is mailed, the next day may try."""
     if _is_still_charging(installment, reason=reason):
-        today = timezone.localdate()
+        today = clock.today()
         again_on = next_try_on(due_on=installment.due_on, on=today) or today + timedelta(days=1)
         installment.wait_until(again_on, reason=reason[:300])
 
@@ -368,7 +368,7 @@ def _close(installment: Installment, *, reason: str) -> None:
 def look_later(attempt: ChargeAttempt, error: str) -> None:
     """No usable answer: nothing is concluded, and Stripe is asked again later; after three days a person is
     asked too."""
-    now = timezone.now()
+    now = clock.now()
     old = now - attempt.created_at > PARK_AFTER
     minutes = dict(enumerate(LOOK_AGAIN_MINUTES, start=1))
     is_away = breaker.is_away()  # no fault of this attempt: it goes on as soon as Stripe does

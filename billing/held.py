@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 from django.http import HttpRequest
-from django.utils import timezone
 
 from billing.models import Installment
 from billing.models.charges import ON_STRIPES_PAGES, OPEN_CHARGE
+from csf import clock
 from enrollments.families import guardian
 from orders.models import Order, OrderStatus
 
@@ -72,7 +72,7 @@ def open_orders(request: HttpRequest) -> OpenOrders:
         "on_pages": [kind.value for kind in ON_STRIPES_PAGES],
     }
     rows: Sequence[Any] = list(Order.objects.raw(_OPEN_ORDERS, values))
-    returned, now = confirming(request), timezone.now()
+    returned, now = confirming(request), clock.now()
     return OpenOrders(
         cart_size=sum(row.size for row in rows if row.status == OrderStatus.DRAFT),
         held=[
@@ -91,12 +91,12 @@ def open_orders(request: HttpRequest) -> OpenOrders:
 
 def note_return(request: HttpRequest, thing: Order | Installment) -> None:
     """The family came back from its payment page. Only the first time counts: the page reloads itself."""
-    request.session.setdefault(_RETURNED, {}).setdefault(str(thing.public_id), timezone.now().timestamp())
+    request.session.setdefault(_RETURNED, {}).setdefault(str(thing.public_id), clock.now().timestamp())
     request.session.modified = True
 
 
 def confirming(request: HttpRequest) -> set[str]:
     """Public ids of what this visitor came back from the payment page of, within CONFIRMING."""
-    earliest = (timezone.now() - CONFIRMING).timestamp()
+    earliest = (clock.now() - CONFIRMING).timestamp()
     returned: Mapping[str, float] = request.session.get(_RETURNED, {})
     return {public_id for public_id, at in returned.items() if at > earliest}

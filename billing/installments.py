@@ -10,7 +10,6 @@ from contextlib import contextmanager
 
 from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
 
 from billing import gateway
 from billing.cards import card_of
@@ -28,6 +27,7 @@ from billing.models import (
 )
 from billing.models.charges import OPEN_CHARGE
 from billing.models.money import CHARGEABLE, OWN_FAMILY
+from csf import clock
 from csf.jobs import enqueue
 from csf.money import money_text
 from csf.state import Stale
@@ -68,7 +68,7 @@ def hold(*, installment: Installment, by: User, reason: str) -> None:
     with _unlocked_by_charges(installment, by, f"held: {_given(reason)}") as locked:
         if locked.held_at:
             raise NotPossible("It is held already.")
-        Installment.objects.filter(pk=locked.pk).update(held_at=timezone.now())
+        Installment.objects.filter(pk=locked.pk).update(held_at=clock.now())
 
 
 def release_hold(*, installment: Installment, by: User, reason: str) -> None:
@@ -238,7 +238,7 @@ def _ended(
     and its invoice is seen void, before it does."""
     with _unlocked_by_charges(installment, by) as locked:
         was_held_at = locked.held_at
-        Installment.objects.filter(pk=locked.pk).update(held_at=timezone.now())
+        Installment.objects.filter(pk=locked.pk).update(held_at=clock.now())
     try:
         _void(locked)
         voided_id = locked.stripe_invoice_id

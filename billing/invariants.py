@@ -6,7 +6,6 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Count, Exists, F, OuterRef, Q, Subquery, Sum
 from django.db.models.functions import Coalesce, Greatest
-from django.utils import timezone
 
 from billing.models import (
     BookDifference,
@@ -31,6 +30,7 @@ from billing.models import (
 )
 from billing.models.charges import OPEN_CHARGE, SESSIONS
 from billing.models.refunds import COUNTED, GONE_BACK
+from csf import clock
 from csf.invariants import Invariant, legal
 from csf.models import StaffTask
 from enrollments.models import Household
@@ -146,7 +146,7 @@ def _refunded_without_right() -> Any:
 
 def _stuck_refunds() -> Any:
     """Sent more than an hour ago; one that Stripe calls pending may take days."""
-    long_ago = timezone.now() - timedelta(minutes=60)
+    long_ago = clock.now() - timedelta(minutes=60)
     sent = RefundTransition.objects.filter(
         refund=OuterRef("pk"), to_status="sending", created_at__lt=long_ago
     )
@@ -157,7 +157,7 @@ def _stuck_refunds() -> Any:
 
 
 def _stuck_cancellations() -> Any:
-    long_ago = timezone.now() - timedelta(minutes=60)
+    long_ago = clock.now() - timedelta(minutes=60)
     waiting = Cancellation.objects.waiting().filter(created_at__lt=long_ago)
     return _pks(waiting.exclude(pk__in=_told(StaffTask.Kind.CANCELLATION_WAITING)))
 
@@ -238,7 +238,7 @@ def _asked_after_a_hard_no() -> Any:
 
 
 def _stuck_charges() -> Any:
-    long_ago = timezone.now() - timedelta(minutes=60)
+    long_ago = clock.now() - timedelta(minutes=60)
     open_ones = ChargeAttempt.objects.filter(status__in=[ChargeStatus.SENDING, ChargeStatus.UNKNOWN])
     told = (
         StaffTask.objects.open().filter(kind=StaffTask.Kind.CHARGE_UNKNOWN).values_list("subject", flat=True)

@@ -9,7 +9,6 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
-from django.utils import timezone
 from djstripe.models import Invoice
 
 from billing import gateway
@@ -27,8 +26,8 @@ from billing.models import (
 from billing.models.cards import card_columns
 from billing.models.charges import OPEN_CHARGE
 from billing.settle import StripeObject, locked_installment
+from csf import clock
 from csf.contention import again_after_deadlock
-from csf.dates import local_date
 from csf.happened import was_seen_by_predecessor
 from csf.jobs import enqueue
 
@@ -95,7 +94,7 @@ def add_declined(invoice: StripeObject, error: StripeObject) -> ChargeAttempt | 
 
 def _wait_for_the_next_day(installment: Installment) -> None:
     """It may have been a try of the installation before this one, which told the family when the next is."""
-    again_on = next_try_on(due_on=installment.due_on, on=local_date(timezone.now()))
+    again_on = next_try_on(due_on=installment.due_on, on=clock.today())
     if again_on and installment.status in {InstallmentStatus.SCHEDULED, InstallmentStatus.RETRY_WAIT}:
         installment.start_charging(reason="charged by the installation before this one")
         installment.wait_until(again_on, reason="declined")

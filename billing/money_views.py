@@ -10,7 +10,6 @@ from django.core.signing import BadSignature
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
 from django.views.decorators.cache import never_cache
 
 from billing.asking import StripeUnavailable
@@ -26,7 +25,7 @@ from billing.models import Card, CardUpdate, Installment, InstallmentStatus
 from billing.models.money import OPEN_INSTALLMENT
 from billing.paying import card_page, next_charge_on
 from billing.statement import card_line, lines_of, statement_of
-from csf.dates import local_date
+from csf import clock
 from csf.own_pages import button_of
 from enrollments.families import guardian, household_of, verified_email_to_post
 from enrollments.models import Enrollment, EnrollmentStatus, Household
@@ -37,7 +36,7 @@ PAY_YOURSELF = "When a payment is due, we email you a link to pay it."
 
 
 def account(request: HttpRequest) -> HttpResponse:
-    household, today = household_of(request), local_date(timezone.now())
+    household, today = household_of(request), clock.today()
     orders, waiting = list(_orders_of(household)), list(waiting_places(household))
     context = {
         "statement": statement_of(orders, on=today),
@@ -73,7 +72,7 @@ def _uses(orders: Iterable[Order], waiting: Iterable[Enrollment]) -> list[Use]:
 
 def _card_update(household: Household, public_id: str) -> CardUpdate | None:
     """Back from the page of Stripe that this id names: the card arrives by webhook."""
-    an_hour_ago = timezone.now() - timedelta(hours=1)
+    an_hour_ago = clock.now() - timedelta(hours=1)
     updates = household.card_updates.filter(created_at__gt=an_hour_ago)
     return next((update for update in updates if str(update.public_id) == public_id), None)
 
@@ -83,7 +82,7 @@ def _card_update(household: Household, public_id: str) -> CardUpdate | None:
 def pay_own_installment(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     own = Installment.objects.filter(order__household=household_of(request))
     installment = get_object_or_404(own.select_related("order__household"), public_id=public_id)
-    by, now = guardian(request), timezone.now()
+    by, now = guardian(request), clock.now()
     return _to_stripe(request, lambda: installment_page(installment, by=by, now=now), back="account")
 
 
@@ -96,9 +95,9 @@ def pay_installment(request: HttpRequest, token: str) -> HttpResponse:
     except (BadSignature, Installment.DoesNotExist):
         return render(request, "billing/bad_link.html", status=404)
     if request.method == "POST":
-        now = timezone.now()
+        now = clock.now()
         return _to_stripe(request, lambda: installment_page(installment, by=None, now=now), back=request.path)
-    [line] = lines_of([installment], on=local_date(timezone.now()))
+    [line] = lines_of([installment], on=clock.today())
     came_back = "paid" in request.GET and installment.status == InstallmentStatus.CHARGING
     if came_back:
         note_return(request, installment)
@@ -114,7 +113,7 @@ def pay_installment(request: HttpRequest, token: str) -> HttpResponse:
 @verified_email_to_post
 def change_card(request: HttpRequest) -> HttpResponse:
     """Says what another card will pay and when, then leads to Stripe's page that saves it."""
-    household, today = household_of(request), local_date(timezone.now())
+    household, today = household_of(request), clock.today()
     uses = uses_of(household)
     use = _use_to_change(uses, request.GET.get("card", ""), on=today)
     if use is None:
@@ -145,7 +144,7 @@ def change_card(request: HttpRequest) -> HttpResponse:
 
 def stop_card(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """Withdraw what was agreed for a card, after saying what follows."""
-    household, today = household_of(request), local_date(timezone.now())
+    household, today = household_of(request), clock.today()
     card = get_object_or_404(household.cards, public_id=public_id)
     user, use = guardian(request), _use_of(card, uses_of(household))
     if use is None:

@@ -5,7 +5,6 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.urls import reverse
-from django.utils import timezone
 
 from billing import gateway
 from billing.asking import asking_stripe
@@ -18,6 +17,7 @@ from billing.invoices import ensure_invoice
 from billing.models import Cancellation, CardUpdate, Installment, InstallmentStatus
 from billing.settle import settle_invoice
 from billing.statement import state_of
+from csf import clock
 from csf.dates import local_date
 from csf.models import StaffTask
 from enrollments.models import Household, User
@@ -56,7 +56,7 @@ def invoice_page(installment: Installment) -> str:
 
 
 def _refuse_if_not_payable(installment: Installment) -> None:
-    state = state_of(installment, on=local_date(timezone.now()))
+    state = state_of(installment, on=clock.today())
     if not state.can_pay:
         raise NotPayable(state.text)
     if Cancellation.objects.waiting().filter(order=installment.order_id).exists():
@@ -67,7 +67,7 @@ def _refuse_if_not_payable(installment: Installment) -> None:
 def card_page(*, household: Household, by: User, charge_now: bool, use: Use | None = None) -> str:
     """The address of Stripe's page where another card is saved, to pay what `use` lists from then on: by
     itself all that no card will pay as things stand. Raises StripeUnavailable or StripeRefused."""
-    now = timezone.now()
+    now = clock.now()
     use = use or without_a_good_card(uses_of(household), on=local_date(now))
     update = CardUpdate.objects.create(
         household=household, requested_by=by, charge_now=charge_now, created_at=now

@@ -15,7 +15,6 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Sum
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from billing import breaker, gateway
 from billing.credits import grant
@@ -33,8 +32,8 @@ from billing.models import (
 from billing.models.money import OWN_FAMILY
 from billing.models.refunds import GONE_BACK
 from billing.owed import kept_cents, refundable
+from csf import clock
 from csf.contention import again_after_deadlock
-from csf.dates import local_date
 from csf.happened import dated_by
 from csf.jobs import enqueue
 from csf.models import Instance, StaffTask
@@ -200,7 +199,7 @@ def _give_as_credit(refund: Refund, *, by: User) -> None:
         cents=refund.amount_cents,
         cause=CreditCause.REFUND,
         reason=refund.reason,
-        on=local_date(timezone.now()),
+        on=clock.today(),
         by=by,
         order=refund.order,
     )
@@ -316,7 +315,7 @@ def _made(refund: Refund) -> gateway.Object:
     # Looked up first, always: it may have been made after the backup that this database was restored from.
     found = gateway.find_refund(payment_intent=intent, refund=str(refund.public_id))
     first_sent = refund.transitions.filter(to_status=RefundStatus.SENDING).earliest("pk")
-    is_young = timezone.now() - first_sent.created_at < KEY_LIFE
+    is_young = clock.now() - first_sent.created_at < KEY_LIFE
     if found is not None or not is_young:
         return found or _not_made(refund)
     return gateway.create_refund(
@@ -353,7 +352,7 @@ def _look_later(refund: Refund, error: str) -> None:
             reason="no answer",
             error=error,
             leased_until=None,
-            next_look_at=timezone.now() + timedelta(minutes=1 if is_away else minutes),
+            next_look_at=clock.now() + timedelta(minutes=1 if is_away else minutes),
         )
         if refund.tries >= len(LOOK_AGAIN_MINUTES) and not is_away:
             StaffTask.open(StaffTask.Kind.REFUND_UNKNOWN, refund, error)
@@ -415,7 +414,7 @@ def settle_refund(found: Mapping[str, Any]) -> Refund | None:
         case "pending" | "requires_action" if refund.status == RefundStatus.SENDING:
             # The bank takes its time: asked again tomorrow, unless an event tells it before.
             Refund.objects.filter(pk=refund.pk).update(
-                leased_until=None, next_look_at=timezone.now() + timedelta(days=1)
+                leased_until=None, next_look_at=clock.now() + timedelta(days=1)
             )
     return refund
 

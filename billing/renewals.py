@@ -8,15 +8,14 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from billing import gateway
 from billing.card_stops import lock_family, stop_gone
 from billing.models import Card, InstallmentStatus
 from billing.models.cards import card_columns
 from billing.settle import try_again_with
+from csf import clock
 from csf.contention import again_after_deadlock
-from csf.dates import local_date
 from csf.jobs import enqueue
 
 
@@ -65,6 +64,6 @@ def note_renewed(card: Card, method: Mapping[str, Any]) -> None:
         card.refused_at = twin.refused_at
     card.outdated_at = None
     card.save()
-    if not card.why_not_charged(local_date(timezone.now())):
+    if not card.why_not_charged(clock.today()):
         try_again_with(card, [InstallmentStatus.NEEDS_CARD])
         enqueue("billing.tasks.sweep_waitlist")

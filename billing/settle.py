@@ -13,7 +13,6 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
 
 from billing.cards import let_pay_as_agreed, let_pay_as_asked, save_card
 from billing.consent import plan_consent
@@ -36,6 +35,7 @@ from billing.models import (
 from billing.models.charges import OPEN_CHARGE
 from billing.models.money import CHARGEABLE, OPEN_INSTALLMENT
 from billing.refunds import refund_unmatched
+from csf import clock
 from csf.contention import again_after_deadlock
 from csf.dates import local_date
 from csf.happened import dated_by
@@ -95,9 +95,7 @@ def settle_checkout_session(session: StripeObject) -> None:
     attempt = _locked_attempt(session)
     if attempt is None or session["status"] == "open":
         return
-    ChargeAttempt.objects.filter(pk=attempt.pk, session_closed_at=None).update(
-        session_closed_at=timezone.now()
-    )
+    ChargeAttempt.objects.filter(pk=attempt.pk, session_closed_at=None).update(session_closed_at=clock.now())
     if session["status"] != "expired":
         return  # the money is told by its PaymentIntent
     if attempt.status in OPEN_CHARGE:
@@ -229,7 +227,7 @@ def settle_setup_intent(intent: StripeObject) -> Card | None:
     if update is None:
         return card
     orders = let_pay_as_asked(card, update=update)
-    if not card.why_not_charged(local_date(timezone.now())):
+    if not card.why_not_charged(clock.today()):
         enqueue("billing.tasks.sweep_waitlist")  # whose place waits for a card moves up
         try_again_with(card, [InstallmentStatus.NEEDS_CARD, InstallmentStatus.EXHAUSTED])
         if update.charge_now:
@@ -240,7 +238,7 @@ def settle_setup_intent(intent: StripeObject) -> Card | None:
 def try_again_with(card: Card, stuck_in: list[InstallmentStatus]) -> None:
     """What is stuck in these states, of the orders that this card pays: on the job's next day. The caller
     holds the locks of these orders."""
-    tomorrow = timezone.localdate() + timedelta(days=1)
+    tomorrow = clock.today() + timedelta(days=1)
     stuck = Installment.objects.filter(
         order__card_agreements__card=card, order__card_agreements__ended_at=None, status__in=stuck_in
     )
@@ -257,7 +255,7 @@ def _update_to_finish(card: Card, public_id: uuid.UUID | None) -> CardUpdate | N
         detail = "What it shall pay is not in this database. Ask the family to replace its card once more."
         StaffTask.open(StaffTask.Kind.CARD_UNKNOWN, card, detail)
         return None
-    return update if updates.filter(finished_at=None).update(finished_at=timezone.now()) else None
+    return update if updates.filter(finished_at=None).update(finished_at=clock.now()) else None
 
 
 def _charge_what_was_due(card: Card, orders: list[Order], *, on: datetime.date) -> None:
@@ -272,7 +270,7 @@ def _charge_what_was_due(card: Card, orders: list[Order], *, on: datetime.date) 
     )
     for installment in due.select_related("order"):
         with suppress(Stale):  # a place of its order is given up, and the money not settled: it can wait
-            start_attempt(installment, card=card, kind=ChargeKind.PARENT, on=local_date(timezone.now()))
+            start_attempt(installment, card=card, kind=ChargeKind.PARENT, on=clock.today())
     enqueue("billing.tasks.charge")
 
 

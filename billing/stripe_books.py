@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db.models import Min, Q
-from django.utils import timezone
 
 from billing import gateway
 from billing.breaker import while_it_answers
@@ -35,6 +34,7 @@ from billing.models import (
 from billing.models.money import OPEN_INSTALLMENT
 from billing.models.refunds import GONE_BACK
 from billing.settle import settle_invoice
+from csf import clock
 from csf.budget import ends_at
 from csf.jobs import enqueue
 from csf.models import Instance
@@ -102,7 +102,7 @@ def compare_day(day: datetime.date, *, budget_s: float = BUDGET_S) -> bool:
     except UNANSWERED as error:
         logger.warning("the books of %s are not compared: %s", day, error)
         return True
-    ComparedDay.objects.update_or_create(day=day, defaults=counts | {"compared_at": timezone.now()})
+    ComparedDay.objects.update_or_create(day=day, defaults=counts | {"compared_at": clock.now()})
     return True
 
 
@@ -229,7 +229,7 @@ def _payment_of(charge: gateway.Object) -> tuple[Payment | None, bool]:
     try:
         return payment_at_stripe(charge["payment_intent"])
     except NotYet:
-        if charge["created"] > time.time() - JUST_NOW_S:
+        if charge["created"] > clock.now().timestamp() - JUST_NOW_S:
             raise
         return None, False
 

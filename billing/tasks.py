@@ -1,8 +1,6 @@
 import datetime
 from datetime import timedelta
 
-from django.utils import timezone
-
 from billing import gateway, stripe_books, webhook_health
 from billing.breaker import while_it_answers
 from billing.cancel import settle_waiting_cancellations
@@ -20,7 +18,7 @@ from billing.reconcile import pull_events, settle_finished_pages
 from billing.refunds import recover_refunds, refund_waiting
 from billing.release import sell_lent_seats
 from billing.waitlist import serve_priority
-from csf.dates import local_date
+from csf import clock
 from csf.jobs import enqueue, enqueue_once
 from csf.models import Instance
 from csf.runs import run_job
@@ -42,7 +40,7 @@ def retry_failed_payments() -> None:
 
 def _charge_once_a_day(job: str, status: InstallmentStatus) -> None:
     forget_other_mode()
-    today = local_date(timezone.now())
+    today = clock.today()
     run_job(job, lambda: start_charges([status], on=today), on=today)
 
 
@@ -75,27 +73,27 @@ def sweep_refunds() -> None:
 
 
 def close_classes() -> None:
-    if work_off_closures(now=timezone.now()):
+    if work_off_closures(now=clock.now()):
         enqueue_once("billing.tasks.close_classes")
 
 
 def expire_credits() -> None:
-    today = local_date(timezone.now())
+    today = clock.today()
     run_job("expire_credits", lambda: end_credits(on=today), on=today)
 
 
 def complete_ended_classes() -> None:
-    today = local_date(timezone.now())
+    today = clock.today()
     run_job("complete_ended_classes", lambda: complete(on=today), on=today)
 
 
 def sweep_holds() -> None:
-    expire_holds(now=timezone.now())
+    expire_holds(now=clock.now())
 
 
 def sweep_waitlist() -> None:
     """Each minute, and when an offer of the priority tier is made or its card saved."""
-    now = timezone.now()
+    now = clock.now()
     waitlist.sweep(now=now)
     serve_priority(now=now)
     sell_lent_seats(now=now)
@@ -103,14 +101,14 @@ def sweep_waitlist() -> None:
 
 def reconcile() -> None:
     """Hourly; three days back, for as long as Stripe itself repeats a webhook."""
-    now = timezone.now()
+    now = clock.now()
     enqueue("billing.tasks.pull", int((now - timedelta(days=3)).timestamp()), "")
     settle_finished_pages(now=now)
 
 
 def look_at_stripe() -> None:
     """Each minute: whether Stripe answers, and whether its webhooks come."""
-    webhook_health.look(now=timezone.now())
+    webhook_health.look(now=clock.now())
 
 
 def pull(since: int, after: str, part: int = 0) -> None:
@@ -122,7 +120,7 @@ def pull(since: int, after: str, part: int = 0) -> None:
 
 def compare_books() -> None:
     """Each night: the days that are due, each in a task of its own, and what is open at any age."""
-    today = local_date(timezone.now())
+    today = clock.today()
     run_job("compare_books", lambda: stripe_books.compare(on=today), on=today)
 
 

@@ -8,7 +8,6 @@ from django.contrib import messages
 from django.db.models import Exists, OuterRef, Prefetch
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
 
 from billing import cancel, release
 from billing.asking import StripeRefused, StripeUnavailable
@@ -31,6 +30,7 @@ from billing.models import Installment, PaymentPlan, Terms
 from billing.refunds import is_within_rule
 from billing.siblings import paid_children
 from billing.statement import lines_of
+from csf import clock
 from csf.dates import local_date
 from csf.own_pages import button_of
 from csf.state import Stale
@@ -51,7 +51,7 @@ def checkout(request: HttpRequest) -> HttpResponse:
         return _place(request, _own_order(request))
     if not (items := lines_in_cart(household)):
         return redirect("cart")
-    order, now = items[0].order, timezone.now()
+    order, now = items[0].order, clock.now()
     paid = paid_children(household.pk, on=local_date(now))
     prices = quote(order, items, now=now, paid_children=paid)
     context = checkout_context(request, items, prices)
@@ -61,7 +61,7 @@ def checkout(request: HttpRequest) -> HttpResponse:
 def checkout_context(request: HttpRequest, items: Sequence[OrderItem], prices: Quote) -> dict[str, Any]:
     """What the checkout page shows of these lines, and the ways to pay them. With `?credit=no` the family
     keeps its credit for another time."""
-    today = local_date(timezone.now())
+    today = clock.today()
     credit = credit_choice(
         household_of(request),
         total_cents=prices.total_cents,
@@ -88,7 +88,7 @@ def _place(request: HttpRequest, order: Order | None) -> HttpResponse:
         return redirect("cart")
     if order.status != OrderStatus.DRAFT:  # pressed twice, or gone back: the order stands already
         return redirect(order)
-    now = timezone.now()
+    now = clock.now()
     try:
         place_order(order=order, by=_user(request), now=now, **chosen(request))
     except Refused as refusal:
@@ -116,7 +116,7 @@ def chosen(request: HttpRequest) -> dict[str, Any]:
 @verified_email_to_post
 def pay(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     order = get_object_or_404(household_of(request).orders.placed(), public_id=public_id)
-    return to_payment(request, order, now=timezone.now())
+    return to_payment(request, order, now=clock.now())
 
 
 def to_payment(request: HttpRequest, order: Order, *, now: datetime.datetime) -> HttpResponse:
@@ -153,7 +153,7 @@ def order(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         Prefetch("installments", Installment.objects.select_related("consent")), "payments"
     )
     found = get_object_or_404(orders.annotate(has_other_guardian=Exists(others)), public_id=public_id)
-    today, parts = local_date(timezone.now()), found.installments.all()
+    today, parts = clock.today(), found.installments.all()
     # A line that a child moved to has its own price; the total is what was agreed at placing.
     lines = [item for item in found.items.all() if not item.moved_from_id]
     list_cents = sum(item.list_cents or 0 for item in lines)
@@ -215,17 +215,17 @@ def cancel_enrollment(request: HttpRequest, public_id: uuid.UUID) -> HttpRespons
     """Give up a paid place, after saying what will happen."""
     found = _own_place(request, public_id)
     form = CancelForm(request.POST if request.method == "POST" else None)
-    if not found.can_be_given_up(local_date(timezone.now())):
+    if not found.can_be_given_up(clock.today()):
         messages.info(request, f"There is no place in {found.course} to give up any more.")
         return redirect(found.order_item.order)
     if form.is_valid() and _give_up(request, found, reason=form.cleaned_data["reason"]):
         return redirect(found.order_item.order)
-    outcome = cancel.outcome_of(enrollment=found, now=timezone.now())
+    outcome = cancel.outcome_of(enrollment=found, now=clock.now())
     context = {
         "enrollment": found,
         "form": form,
         "outcome": outcome,
-        "today": local_date(timezone.now()),
+        "today": clock.today(),
         "by_rule": is_within_rule(found.order_item.order, more_cents=outcome.relief.refund_cents),
         "credit_until": _credit_until(outcome),
     }
@@ -234,7 +234,7 @@ def cancel_enrollment(request: HttpRequest, public_id: uuid.UUID) -> HttpRespons
 
 def _credit_until(outcome: cancel.Outcome) -> datetime.date | None:
     """The last day on which all of the credit that it would bring can be spent; None if it never ends."""
-    relief, on = outcome.relief, local_date(timezone.now())
+    relief, on = outcome.relief, clock.today()
     ends = ends_of(outcome.item.order, cents=relief.credit_cents, on=on, refund_cents=relief.refund_cents)
     return min((end for end, _ in ends if end), default=None)
 
@@ -246,7 +246,7 @@ def _give_up(request: HttpRequest, enrollment: Enrollment, *, reason: str) -> bo
             enrollment=enrollment,
             by=_user(request),
             reason=reason or "cancelled by the family",
-            now=timezone.now(),
+            now=clock.now(),
             seen=request.POST.get("seen", ""),
         )
     except cancel.OutcomeChanged:
@@ -261,7 +261,7 @@ def _give_up(request: HttpRequest, enrollment: Enrollment, *, reason: str) -> bo
 
 def release_place(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """Offer a paid place to the waitlist, after saying what that means."""
-    found, now = _own_place(request, public_id), timezone.now()
+    found, now = _own_place(request, public_id), clock.now()
     if not release.can_be_released(found, now=now):
         messages.info(request, f"The place in {found.course} cannot be offered to the waitlist now.")
         return redirect(found.order_item.order)

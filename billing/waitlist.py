@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
 
 from billing.cards import let_pay
 from billing.checkout import place_order
@@ -18,6 +17,7 @@ from billing.consent import WAITLIST_TEXT_VERSION, waitlist_consent_text
 from billing.dunning import start_attempt
 from billing.models import Card, CardAgreement, ChargeKind, WaitlistConsent
 from billing.siblings import paid_children
+from csf import clock
 from csf.budget import within
 from csf.contention import again_after_deadlock
 from csf.dates import local_date
@@ -85,7 +85,7 @@ def join_waitlist(
         )
         if card:
             let_pay(card, places=[consent], by=by, at=now)
-    enrollment.enter_line(tier, at=timezone.now(), by=by, reason="joined the waitlist")
+    enrollment.enter_line(tier, at=clock.now(), by=by, reason="joined the waitlist")
     fill(course, now=now)  # a family may have put its seat up
     enrollment.refresh_from_db()
     return enrollment
@@ -129,7 +129,7 @@ def _move_up(enrollment: Enrollment, now: datetime.datetime) -> None:
     waits = (EnrollmentStatus.WAITLISTED, WaitlistTier.REGULAR)
     if (enrollment.status, enrollment.tier) == waits and _agreed_card(enrollment, on=local_date(now)):
         tier = WaitlistTier.PRIORITY
-        enrollment.enter_line(tier, at=timezone.now(), by=None, reason="a card was saved")
+        enrollment.enter_line(tier, at=clock.now(), by=None, reason="a card was saved")
 
 
 @again_after_deadlock

@@ -8,7 +8,6 @@ from django.contrib.auth.decorators import login_not_required
 from django.core.signing import BadSignature
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
 from django.views.decorators.cache import never_cache
 
 from billing.asking import StripeUnavailable
@@ -20,6 +19,7 @@ from billing.models import Card, WaitlistConsent
 from billing.paying import card_page
 from billing.views import checkout_context, chosen, to_payment
 from billing.waitlist import accept_offer, join_waitlist, price_cents, price_of
+from csf import clock
 from csf.dates import local_date
 from csf.own_pages import button_of
 from csf.state import Stale
@@ -51,7 +51,7 @@ def join(request: HttpRequest, slug: str) -> HttpResponse:
     course = get_object_or_404(Course.objects.published(), slug=slug)
     household, user = household_of(request), guardian(request)
     assert user is not None
-    form = WaitlistForm(request.POST, household=household, course=course, on=local_date(timezone.now()))
+    form = WaitlistForm(request.POST, household=household, course=course, on=clock.today())
     if not form.is_valid():
         messages.error(request, " ".join(str(error) for errors in form.errors.values() for error in errors))
         return redirect(course)
@@ -69,7 +69,7 @@ def join(request: HttpRequest, slug: str) -> HttpResponse:
 
 def _terms(child: Child, course: Course, *, chosen_card: str) -> Terms:
     """`chosen_card` is a card's public id, "new", or empty for the one that was saved last."""
-    now = timezone.now()
+    now = clock.now()
     cents = price_cents(child, course, now=now)
     cards = chargeable_cards(child.household, on=local_date(now))
     by_id = {str(card.public_id): card for card in cards}
@@ -97,7 +97,7 @@ def _join(
             child=child,
             course=course,
             by=by,
-            now=timezone.now(),
+            now=clock.now(),
             at_most_cents=at_most_cents,
             address=address_of(request),
             card=card,
@@ -139,7 +139,7 @@ def leave_waitlist(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
 
 def _leave(request: HttpRequest, place: Enrollment, *, by: User | None) -> bool:
     try:
-        leave(place, by=by, now=timezone.now(), reason=LEFT_BY_FAMILY)
+        leave(place, by=by, now=clock.now(), reason=LEFT_BY_FAMILY)
     except Stale:
         messages.warning(request, "This changed a moment ago. Please look again.")
         return False
@@ -153,7 +153,7 @@ def accept(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     place = _own_place(request, public_id)
     if order_item := getattr(place, "order_item", None):
         return redirect(order_item.order)
-    now, user = timezone.now(), guardian(request)
+    now, user = clock.now(), guardian(request)
     assert user is not None
     if place.status != EnrollmentStatus.OFFERED or place.is_over(now):
         return render(request, "billing/offer_over.html", {"place": place}, status=410)
@@ -191,7 +191,7 @@ def _offer_page(request: HttpRequest, token: str, template: str) -> HttpResponse
         return render(request, "billing/bad_link.html", status=404)
     if order_item := getattr(place, "order_item", None):
         return redirect(order_item.order)  # accepted
-    now = timezone.now()
+    now = clock.now()
     if place.status != EnrollmentStatus.OFFERED or place.is_over(now):
         return render(request, "billing/offer_over.html", {"place": place}, status=410)
     if request.method == "POST" and template == "billing/decline_offer.html":

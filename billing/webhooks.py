@@ -15,7 +15,6 @@ from django.contrib.auth.decorators import login_not_required
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 from djstripe.event_handlers import djstripe_receiver
@@ -28,6 +27,7 @@ from billing.settle import (
     settle_payment_intent,
     settle_setup_intent,
 )
+from csf import clock
 from csf.encryption import Unreadable
 from csf.jobs import enqueue_once
 
@@ -56,7 +56,7 @@ def stripe_webhook(request: HttpRequest, uuid: str) -> HttpResponse:
     try:
         event = verified_event(request.body, request.headers.get("Stripe-Signature", ""), endpoint)
     except BadSignature:
-        webhook_health.note_refused(now=timezone.now())
+        webhook_health.note_refused(now=clock.now())
         return HttpResponse(status=400)
     except BadEvent:
         return HttpResponse(status=400)

@@ -11,10 +11,9 @@ from django import forms
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.utils import timezone
 from unfold.widgets import INPUT_CLASSES, UnfoldAdminTextInputWidget
 
-from csf.dates import local_date
+from csf import clock
 from csf.money import money_text, percent_text
 from csf.templatetags.csf_format import day
 
@@ -132,7 +131,7 @@ def check_year(value: datetime.date) -> None:
 
 def _days_around_today(past: int, ahead: int) -> Callable[[datetime.date], None]:
     def check(value: datetime.date) -> None:
-        today = local_date(timezone.now())
+        today = clock.today()
         first, last = today - timedelta(days=past), today + timedelta(days=ahead)
         if not first <= value <= last:
             raise forms.ValidationError(f"From {day(first)} to {day(last)}.")

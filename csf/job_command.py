@@ -6,9 +6,8 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils import timezone
 
-from csf.dates import local_date
+from csf import clock
 from csf.money import money_text
 from csf.report import Report
 from csf.runs import run_job
@@ -26,7 +25,7 @@ class JobCommand(BaseCommand, ABC):
         parser.add_argument("--dry-run", action="store_true", help="change nothing, say what would be done")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        today = local_date(timezone.now())
+        today = clock.today()
         on = options["date"] or today
         if on > today and not getattr(settings, "STRIPE_API_HOST", ""):
             raise CommandError(f"{on} is still to come: with the real Stripe this would act too early.")

@@ -11,12 +11,11 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Min, QuerySet
 from django.dispatch import receiver
-from django.utils import timezone
 from django_q.models import Failure, OrmQ, Schedule, Task
 from django_q.signals import pre_execute
 from django_q.tasks import async_task
 
-from csf import budget
+from csf import budget, clock
 
 OWN = "csf:"
 LOOKED_THROUGH = 1000
@@ -66,7 +65,7 @@ def enqueue(task: str, *args: int | str | UUID | date) -> None:
 def enqueue_once(task: str, *, urgent: bool = False) -> None:
     """Ask for a task without arguments, unless one is waiting. One at work may have looked already."""
     queue = URGENT if urgent else MAIN
-    waiting = OrmQ.objects.filter(key=queue, lock__lte=timezone.now()).order_by("-pk")
+    waiting = OrmQ.objects.filter(key=queue, lock__lte=clock.now()).order_by("-pk")
     # The name is inside the signed payload. A queue longer than that has other troubles than one task more.
     if not any(row.func() == task for row in waiting[:LOOKED_THROUGH]):
         _enqueue(task, queue=queue)
@@ -162,7 +161,7 @@ def failed() -> int:
 
 def overdue(than: timedelta) -> list[str]:
     """Names of the jobs that should have begun longer ago than that."""
-    rows = Schedule.objects.filter(name__startswith=OWN, next_run__lt=timezone.now() - than)
+    rows = Schedule.objects.filter(name__startswith=OWN, next_run__lt=clock.now() - than)
     return [name.removeprefix(OWN) for name in rows.exclude(repeats=0).values_list("name", flat=True)]
 
 
@@ -174,7 +173,7 @@ def waiting_since() -> datetime | None:
 
 def _waiting() -> "QuerySet[OrmQ]":
     # Django-Q2 marks a task as taken by moving `lock` into the future; the queues of canaries are other ones.
-    return OrmQ.objects.filter(key__in=[MAIN, URGENT], lock__lte=timezone.now())  # type: ignore[no-any-return]
+    return OrmQ.objects.filter(key__in=[MAIN, URGENT], lock__lte=clock.now())  # type: ignore[no-any-return]
 
 
 def paused() -> set[str]:
@@ -216,7 +215,7 @@ def _put(row: Schedule, func: str, cron: str) -> int:
     differs = row.pk is None or any(getattr(row, name) != value for name, value in fields.items())
     for name, value in fields.items():
         setattr(row, name, value)
-    now = timezone.now()
+    now = clock.now()
     following = row.calculate_next_run(now)
     if not differs and (row.next_run <= now or row.next_run == following):
         return 0  # an overdue run stays due

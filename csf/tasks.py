@@ -1,6 +1,4 @@
-from django.utils import timezone
-
-from csf import proofs
+from csf import clock, proofs
 from csf.jobs import enqueue
 from csf.models import Cluster
 from csf.runs import take_up
@@ -17,9 +15,9 @@ def close_settled_tasks() -> None:
 
 
 def prove() -> None:
-    if proofs.prove(now=timezone.now()):
+    if proofs.prove(now=clock.now()):
         enqueue("csf.tasks.prove")
 
 
 def take_up_jobs() -> None:
-    take_up(now=timezone.now())
+    take_up(now=clock.now())

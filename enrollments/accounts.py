@@ -10,8 +10,8 @@ from django.contrib.auth.hashers import make_password
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils import timezone
 
+from csf import clock
 from csf.email_address import AddressField, clean_address
 from csf.own_pages import is_own_path, page_to_see
 from enrollments.forms import LastNameField, NameField
@@ -66,7 +66,7 @@ class FamilyAccountAdapter(DefaultAccountAdapter):
         user.household = Household.objects.create(
             name=f"{form.cleaned_data['last_name'] or form.cleaned_data['first_name']} family"
         )
-        user.signed_up_at = timezone.now()
+        user.signed_up_at = clock.now()
         saved: User = super().save_user(request, user, form, commit)
         return saved
 

@@ -7,9 +7,9 @@ from django.contrib import admin, messages
 from django.db.models import Count, Max, Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.utils import timezone
 from unfold.admin import TabularInline
 
+from csf import clock
 from csf.admin import (
     ModelAdmin,
     Panel,
@@ -23,10 +23,9 @@ from csf.admin import (
     state,
 )
 from csf.archive import ArchiveAdmin, InUse
-from csf.dates import local_date
 from csf.form_fields import CLOCK_FIELDS, CentsField
 from csf.money import money_text
-from csf.templatetags.csf_format import clock, day, moment
+from csf.templatetags.csf_format import day, moment, time_of_day
 from enrollments.accounts_admin import GuardianInline, save_guardians
 from enrollments.changes_admin import CourseMoves
 from enrollments.dates import first_day_refusal
@@ -178,7 +177,7 @@ class GroundAdmin(ArchiveAdmin):
     """What classes stand on: in use until the last of them has ended."""
 
     def archive(self, request: HttpRequest, row: Any) -> None:
-        if row.courses.filter(archived_at=None).current(local_date(timezone.now())).exists():
+        if row.courses.filter(archived_at=None).current(clock.today()).exists():
             raise InUse("it has classes that have not ended.")
         super().archive(request, row)
 
@@ -338,11 +337,11 @@ class CourseAdmin(CourseMoves, CoursePublishing, ArchiveAdmin):
 
     def archive(self, request: HttpRequest, row: Course) -> None:
         assert isinstance(request.user, User)
-        archive_course(course=row, by=request.user, now=timezone.now())
+        archive_course(course=row, by=request.user, now=clock.now())
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         given: dict[str, Any] = super().get_changeform_initial_data(request)
-        return {"registration_opens_at": timezone.now()} | given
+        return {"registration_opens_at": clock.now()} | given
 
     def response_post_save_add(self, request: HttpRequest, obj: Course) -> HttpResponse:
         """A new class is a draft: next come its sessions and publishing it."""
@@ -357,11 +356,11 @@ class CourseAdmin(CourseMoves, CoursePublishing, ArchiveAdmin):
             written = len(course.plan_sessions())
             messages.info(request, f"{written} weekly sessions were added; remove any that will not meet.")
         elif change:
-            fill(lock_course(course.pk), now=timezone.now(), by=request.user)
+            fill(lock_course(course.pk), now=clock.now(), by=request.user)
 
     @admin.display(description="when", ordering="weekday")
     def when(self, course: Course) -> str:
-        return f"{course.get_weekday_display()}, {clock(course.start_time)}"
+        return f"{course.get_weekday_display()}, {time_of_day(course.start_time)}"
 
     @admin.display(description="starts", ordering="first_on")
     def first_day(self, course: Course) -> str:

@@ -14,7 +14,7 @@ from django.db import transaction
 from django.dispatch import Signal
 
 from csf.dates import local_date
-from csf.templatetags.csf_format import clock, day
+from csf.templatetags.csf_format import day, time_of_day
 from enrollments.dates import DateChoice, fit_sessions
 from enrollments.endings import reopen_places
 from enrollments.models import Course, CourseChange, CourseSession, Enrollment, User
@@ -180,12 +180,12 @@ def only_in(plan: Plan, other: Plan) -> list[dict[str, str]]:
 def _in_words(plan: Plan) -> dict[str, str]:
     return {
         "Place": ", ".join(filter(None, [plan["location"], plan["address"]])),
-        "Time": f"{plan['weekday']}s, {clock(plan['start_time'])} to {clock(plan['end_time'])}",
+        "Time": f"{plan['weekday']}s, {time_of_day(plan['start_time'])} to {time_of_day(plan['end_time'])}",
         "First day": day(plan["first_on"]),
         "Last day": day(plan["last_on"]),
     }
 
 
 def _sessions_in_words(sessions: list[dict[str, str]]) -> str:
-    words = [f"{day(row['on'])}, {clock(row['from'])} to {clock(row['to'])}" for row in sessions]
+    words = [f"{day(row['on'])}, {time_of_day(row['from'])} to {time_of_day(row['to'])}" for row in sessions]
     return "\n".join(words) or "none"

@@ -9,9 +9,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.defaultfilters import linebreaksbr
 from django.template.response import TemplateResponse
-from django.utils import timezone
 from unfold.widgets import UnfoldAdminTextareaWidget
 
+from csf import clock
 from csf.admin import Panel, ReadOnlyAdmin, link, panel
 from csf.templatetags.csf_format import moment
 from enrollments.changes import Move, NotConfirmed, change_course, differences
@@ -78,7 +78,7 @@ class CourseMoves:
             by=request.user,  # type: ignore[arg-type]
             reason=asked.cleaned_data["reason"] if asked.is_valid() else "",
             seen=request.POST.get(SEEN, ""),
-            now=timezone.now(),
+            now=clock.now(),
             choice=_choice(request),
         )
 

@@ -4,8 +4,8 @@ from datetime import timedelta
 from typing import Any
 
 from django.db.models import Count, Exists, F, OuterRef, Q, Subquery
-from django.utils import timezone
 
+from csf import clock
 from csf.dates import local_date
 from csf.invariants import Invariant, legal
 from enrollments.models import Course, Enrollment, EnrollmentTransition
@@ -58,7 +58,7 @@ def _offers_out_of_order() -> Iterator[int]:
 
 def _idle_seats() -> Any:
     """Free for 15 minutes at least: nothing has moved in the class since."""
-    now = timezone.now()
+    now = clock.now()
     a_while_ago = now - timedelta(minutes=15)
     to_come = Q(starts_on__gt=local_date(now)) | Q(offers_after_start=True, registration_closes_at__gt=now)
     offered = Course.objects.with_places().current(local_date(now)).filter(to_come, cancelled_at=None)
@@ -92,7 +92,7 @@ INVARIANTS = [
     Invariant(
         "S4",
         "holds and offers that are over for long",
-        lambda: _ids(status__in=HOLDING, expires_at__lt=timezone.now() - timedelta(hours=2)),
+        lambda: _ids(status__in=HOLDING, expires_at__lt=clock.now() - timedelta(hours=2)),
     ),
     Invariant("S5", "offers that went past somebody who waited longer", _offers_out_of_order),
     Invariant("S7", "classes with a free seat that nobody who waits is offered", _idle_seats),

@@ -9,9 +9,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
-from django.utils import timezone
 from unfold.widgets import UnfoldAdminSelectWidget
 
+from csf import clock
 from csf.admin import Button, row_buttons
 from enrollments.models import Household, User
 from enrollments.waitlist_admin import ReasonForm
@@ -64,7 +64,7 @@ class LeadActions:
         form = LeadForm(request.POST if request.method == "POST" else None, family=family)
         if form.is_valid():
             lead: User = form.cleaned_data["lead"]
-            lead.lead_family(at=timezone.now())
+            lead.lead_family(at=clock.now())
             self.log_change(request, family, f"{lead} leads from now on: {form.cleaned_data['reason']}")
             messages.success(request, f"{lead} leads {family} from now on and gets its emails.")
             return redirect("admin:enrollments_household_change", pk)

@@ -8,8 +8,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
-from django.utils import timezone
 
+from csf import clock
 from csf.admin import Button, row_buttons
 from enrollments.models import Course, User
 from enrollments.publishing import NotReady, checklist, publish, unpublish
@@ -28,7 +28,7 @@ class CoursePublishing:
         return [own, *super().get_urls()]  # type: ignore[misc]
 
     def publishing(self, request: HttpRequest, pk: int) -> HttpResponse:
-        course, now = get_object_or_404(Course, pk=pk), timezone.now()
+        course, now = get_object_or_404(Course, pk=pk), clock.now()
         if not self.has_change_permission(request, course):  # type: ignore[attr-defined]
             raise PermissionDenied
         assert isinstance(request.user, User)

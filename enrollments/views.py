@@ -7,10 +7,9 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.cache import never_cache
 
-from csf.dates import local_date
+from csf import clock
 from csf.own_pages import is_own_path
 from enrollments.children import CONTACT_COLUMNS, AlreadyInFamily, children_with_classes, save_child
 from enrollments.families import household_of
@@ -29,7 +28,7 @@ def start_again(request: HttpRequest) -> HttpResponse:
 
 
 def children(request: HttpRequest) -> HttpResponse:
-    today = local_date(timezone.now())
+    today = clock.today()
     found = children_with_classes(household_of(request), on=today)
     cards = [{"child": child, "age": child.age_on(today)} for child in found]
     return render(request, "enrollments/children.html", {"cards": cards})
@@ -48,7 +47,7 @@ def edit_child(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
 def _child_page(request: HttpRequest, child: Child) -> HttpResponse:
     """The form of a new or known child with its contacts; afterwards back to where the parent came from."""
     sent = request.POST if request.method == "POST" else None
-    form = ChildForm(sent, child=child, on=local_date(timezone.now()))
+    form = ChildForm(sent, child=child, on=clock.today())
     siblings = list(child.household.children.exclude(pk=child.pk).prefetch_related("emergency_contacts"))
     known, same_as = _known_contacts(child, siblings)
     contacts = ContactFormSet(sent, prefix="contacts", initial=known)

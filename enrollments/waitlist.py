@@ -14,8 +14,8 @@ from datetime import timedelta
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
-from django.utils import timezone
 
+from csf import clock
 from csf.budget import within
 from csf.contention import again_after_deadlock
 from csf.dates import local_date, start_of_day
@@ -139,7 +139,7 @@ def join(*, child: Child, course: Course) -> Enrollment:
         course=course,
         status=EnrollmentStatus.WAITLISTED,
         tier=WaitlistTier.REGULAR,
-        joined_at=timezone.now(),
+        joined_at=clock.now(),
     )
 
 

@@ -11,9 +11,9 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
-from django.utils import timezone
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanSwitchWidget
 
+from csf import clock
 from csf.admin import Button, Panel, badge, link, panel, row_buttons
 from csf.state import Stale
 from csf.templatetags.csf_format import moment
@@ -41,11 +41,11 @@ class OfferForm(ReasonForm):
 
 
 def _offer(place: Enrollment, by: User, typed: dict[str, Any]) -> None:
-    offer_out_of_order(place, by=by, now=timezone.now(), **typed)
+    offer_out_of_order(place, by=by, now=clock.now(), **typed)
 
 
 def _take_off(place: Enrollment, by: User, typed: dict[str, Any]) -> None:
-    leave(place, by=by, now=timezone.now(), **typed)
+    leave(place, by=by, now=clock.now(), **typed)
 
 
 @dataclass(frozen=True)

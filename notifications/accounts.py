@@ -14,8 +14,8 @@ from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.core.internal import ratelimit
 from django.conf import settings
 from django.urls import reverse
-from django.utils import timezone
 
+from csf import clock
 from csf.email_address import clean_address
 from csf.models import StaffTask
 from csf.roles import with_meaning
@@ -108,7 +108,7 @@ class AccountAdapter(FamilyAccountAdapter):
             _addressed(user, email) if user else _owner_of(email),
             NOTICE_LIFE_S,
             event=NOTICES.get(template_prefix, OTHER),
-            happened_at=timezone.now().isoformat(),
+            happened_at=clock.now().isoformat(),
             new_email=context.get("to_email", ""),
         )
         if template_prefix not in NOTICES:
@@ -144,7 +144,7 @@ def _consume(action: str, email: str) -> bool:
 
 
 def _tell(kind: EmailKind, recipient: User, life_s: int, **facts: Any) -> AccountEvent:
-    expires_at = timezone.now() + timedelta(seconds=life_s)
+    expires_at = clock.now() + timedelta(seconds=life_s)
     event = AccountEvent(recipient, facts | {"minutes": life_s // 60}, expires_at)
     notify(kind, [event])
     return event

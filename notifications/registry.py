@@ -10,7 +10,6 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.urls import reverse
-from django.utils import timezone
 
 from billing.models import (
     Card,
@@ -27,6 +26,7 @@ from billing.models import (
 )
 from billing.models.charges import ON_STRIPES_PAGES
 from billing.models.money import OPEN_INSTALLMENT
+from csf import clock
 from csf.dates import start_of_day
 from csf.jobs import daily_run_at
 from enrollments.models import EnrollmentTransition, User
@@ -178,9 +178,9 @@ def _decline_delay(fact: ChargeAttemptTransition) -> timedelta:
 def _decline_expires(fact: ChargeAttemptTransition) -> datetime:
     attempt = fact.chargeattempt
     if attempt.kind in ON_STRIPES_PAGES:
-        return timezone.now() + timedelta(hours=24)
+        return clock.now() + timedelta(hours=24)
     next_on = attempt.installment.next_try_on
-    return start_of_day(next_on) if next_on else timezone.now() + timedelta(days=7)
+    return start_of_day(next_on) if next_on else clock.now() + timedelta(days=7)
 
 
 def _reminder_key(fact: DueInstallment) -> str:
@@ -212,12 +212,12 @@ def _card_notice_at(fact: ExpiringCard) -> datetime:
 
 
 def _in(delay: timedelta) -> Callable[[models.Model], datetime]:
-    return lambda fact: timezone.now() + delay
+    return lambda fact: clock.now() + delay
 
 
 def _first_session(fact: EnrollmentTransition) -> datetime | None:
     """The first that the family can come to. Who pays minutes before it wants the email all the same."""
-    now = timezone.now()
+    now = clock.now()
     to_come = [row.starts_at for row in fact.enrollment.course.sessions.all() if row.starts_at > now]
     return max(to_come[0], now + timedelta(hours=24)) if to_come else None
 

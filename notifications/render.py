@@ -17,7 +17,7 @@ from django.utils.translation import gettext, gettext_lazy
 from billing.models import InstallmentStatus
 from csf.language import babel_locale
 from csf.maps import map_url
-from csf.templatetags.csf_format import clock, day
+from csf.templatetags.csf_format import day, time_of_day
 from notifications.kinds import EmailKind
 from notifications.palette import ACCENTS, BRAND, DARK, LIGHT
 from notifications.registry import EMAILS
@@ -195,7 +195,7 @@ def _times_and_days(
     language: str, weekday: str, start_time: str, end_time: str, first_on: str, last_on: str
 ) -> tuple[str, str]:
     first, last = (day(date).replace(" ", NBSP) for date in (first_on, last_on))
-    hours = f"{clock(start_time)}{TO}{clock(end_time)}"
+    hours = f"{time_of_day(start_time)}{TO}{time_of_day(end_time)}"
     once, weekly = WEEKDAYS[weekday]
     if first == last:
         return f"{once}, {hours}", first

@@ -1,10 +1,8 @@
 import datetime
 from typing import Protocol
 
-from django.utils import timezone
-
+from csf import clock
 from csf.budget import is_over
-from csf.dates import local_date
 from csf.jobs import enqueue_once
 from csf.report import Report
 from csf.runs import run_job
@@ -61,7 +59,7 @@ def process_overdue_installments() -> None:
 
 
 def _once_a_day(job: str, work: _Work) -> None:
-    today = local_date(timezone.now())
+    today = clock.today()
     run_job(job, lambda: work(on=today), on=today)
 
 

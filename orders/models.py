@@ -8,8 +8,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Prefetch, Q
 from django.db.models.functions import Now, Upper
-from django.utils import timezone
 
+from csf import clock
 from csf.paths import path_to
 from csf.state import StatefulModel, TransitionRow, edges, transition
 from enrollments.models import Child, Course, CourseSession, Enrollment, Household, Program, User
@@ -217,7 +217,7 @@ class OrderItem(models.Model):
     @property
     def sessions(self) -> list[CourseSession]:
         """Those that it pays for; in the cart those that it would pay for now."""
-        since = self.bought_at or timezone.now()
+        since = self.bought_at or clock.now()
         return [session for session in self.course.meetings() if session.starts_at > since]
 
     @property

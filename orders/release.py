@@ -3,9 +3,8 @@
 from collections import defaultdict
 
 from django.db import transaction
-from django.utils import timezone
 
-from csf.dates import local_date
+from csf import clock
 from enrollments.models import Course, Enrollment, User
 from enrollments.models.seats import seat_numbers_for_sale
 from enrollments.waitlist import fill
@@ -25,7 +24,7 @@ def release_order(*, order: Order, to: OrderStatus, by: User | None = None, reas
     give_back(order)
     order.end(to, by=by, reason=reason)
     for course in Course.objects.filter(order_items__order=order).order_by("pk").distinct():
-        fill(course, now=timezone.now())
+        fill(course, now=clock.now())
 
 
 def lock_courses(order: Order) -> list[Course]:
@@ -40,7 +39,7 @@ def seats_again(order: Order) -> dict[int, int] | None:
 
     Needs the row locks of all its courses.
     """
-    today = local_date(timezone.now())
+    today = clock.today()
     released = list(
         Enrollment.objects.filter(order_item__order=order).select_related("course").order_by("pk")
     )

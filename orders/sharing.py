@@ -8,13 +8,12 @@ from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import Truncator
 
-from csf.dates import local_date
+from csf import clock
 from csf.money import decimal_text
-from csf.templatetags.csf_format import clock, day
+from csf.templatetags.csf_format import day, time_of_day
 from enrollments.models import Course
 
 DESCRIPTION_LENGTH = 155  # what search engines show
@@ -23,7 +22,7 @@ DESCRIPTION_LENGTH = 155  # what search engines show
 @login_not_required
 def sitemap(request: HttpRequest) -> HttpResponse:
     """The catalog and each class that is offered."""
-    offered = Course.objects.published().offered(local_date(timezone.now())).order_by("pk")
+    offered = Course.objects.published().offered(clock.today()).order_by("pk")
     paths = [reverse("catalog"), reverse("terms"), *(course.get_absolute_url() for course in offered)]
     rows = "".join(f"<url><loc>{escape(settings.SITE_URL + path)}</loc></url>" for path in paths)
     head = '<?xml version="1.0" encoding="UTF-8"?>'
@@ -34,9 +33,8 @@ def sitemap(request: HttpRequest) -> HttpResponse:
 def description_of(course: Course) -> str:
     """One line: when, for whom, and what the class is about."""
     ages = f"ages {course.age_min} to {course.age_max}"
-    facts = (
-        f"{course.get_weekday_display()}s, {clock(course.start_time)}, {ages}, from {day(course.first_on)}."
-    )
+    when = f"{course.get_weekday_display()}s, {time_of_day(course.start_time)}"
+    facts = f"{when}, {ages}, from {day(course.first_on)}."
     return Truncator(" ".join(f"{facts} {course.description}".split())).chars(DESCRIPTION_LENGTH)
 
 

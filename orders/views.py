@@ -8,8 +8,8 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.utils import timezone
 
+from csf import clock
 from csf.dates import local_date
 from csf.own_pages import button_of
 from enrollments.families import guardian, household_of
@@ -28,7 +28,7 @@ CLASSES_ON_A_PAGE = 60
 @login_not_required
 def catalog(request: HttpRequest) -> HttpResponse:
     """Classes that are not over, narrowed by the filters, a page at a time."""
-    now = timezone.now()
+    now = clock.now()
     form = CatalogForm(request.GET)
     courses = form.narrow(Course.objects.for_catalog().offered(local_date(now)), now=now)
     courses = courses.prefetch_related("sessions")  # what is left of those that have begun
@@ -51,14 +51,14 @@ def course(request: HttpRequest, slug: str) -> HttpResponse:
                 household=household_of(request),
                 child=form.cleaned_data["child"],
                 course=found,
-                now=timezone.now(),
+                now=clock.now(),
             )
         except Refused as refusal:
             form.add_error("child", refusal.message)
         else:
             messages.success(request, f"{form.cleaned_data['child'].first_name} is in the cart for {found}.")
             return redirect("cart")
-    now = timezone.now()
+    now = clock.now()
     context = {
         "course": found,
         "sessions": found.sessions.all(),
@@ -83,9 +83,7 @@ def course(request: HttpRequest, slug: str) -> HttpResponse:
 def _line_form(request: HttpRequest, found: Course) -> LineForm:
     sent = request.POST if request.method == "POST" else None
     chosen = {"child": request.GET["child"]} if "child" in request.GET else None
-    return LineForm(
-        sent, initial=chosen, household=household_of(request), course=found, on=local_date(timezone.now())
-    )
+    return LineForm(sent, initial=chosen, household=household_of(request), course=found, on=clock.today())
 
 
 def _sign_in_again(request: HttpRequest) -> HttpResponse:

@@ -17,8 +17,10 @@ import psycopg
 import pytest
 from django.conf import settings
 from django.db import connections
+from django.utils import timezone
 
 from billing import breaker
+from csf import clock
 from csf.embedded import create_database, drop_database
 from csf.sandbox.sendgrid.serve import MailServer
 from csf.sandbox.stripe.serve import StripeServer
@@ -134,3 +136,10 @@ def mail_server(_mail_server: MailServer) -> MailServer:
     """The SendGrid stand-in of this worker, empty."""
     _mail_server.reset()
     return _mail_server
+
+
+@pytest.fixture(autouse=True)
+def _clocks_move_together(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that travels in time takes the database's clock with it, unless it is about their difference."""
+    if "clocks_differ" not in request.keywords:
+        monkeypatch.setattr(clock, "now", lambda: timezone.now())

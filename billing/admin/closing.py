@@ -11,7 +11,6 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
-from django.utils import timezone
 
 from billing.admin.closing_forms import ClassForm, ReasonForm, SessionForm, sessions_to_cancel
 from billing.cancel import OutcomeChanged
@@ -33,6 +32,7 @@ from billing.models import (
     ClosureStatus,
     Terms,
 )
+from csf import clock
 from csf.admin import (
     Button,
     Panel,
@@ -45,7 +45,6 @@ from csf.admin import (
     row_buttons,
     state,
 )
-from csf.dates import local_date
 from csf.money import money_text
 from csf.state import Stale
 from csf.templatetags.csf_format import day, moment
@@ -58,7 +57,7 @@ SHARE = "this session's share of the price, as credit"
 
 
 def _class_preview(course: Course, typed: dict[str, Any]) -> Preview:
-    return preview_class(course=course, terms=Terms(typed["terms"]), now=timezone.now())
+    return preview_class(course=course, terms=Terms(typed["terms"]), now=clock.now())
 
 
 def _close_class(course: Course, typed: dict[str, Any], **options: Any) -> Closure:
@@ -112,7 +111,7 @@ ACTS = {
 def course_buttons(request: HttpRequest, course: Course) -> list[Button]:
     if not request.user.has_perm(MAY_CLOSE):
         return []
-    if course.cancelled_at or course.has_ended(local_date(timezone.now())):
+    if course.cancelled_at or course.has_ended(clock.today()):
         return []
     possible = [ACTS["class"], *([ACTS["session"]] if sessions_to_cancel(course).exists() else [])]
     return [Button(act.title, _address(act, course)) for act in possible]
@@ -121,7 +120,7 @@ def course_buttons(request: HttpRequest, course: Course) -> list[Button]:
 @row_buttons(CourseSession)
 def session_buttons(request: HttpRequest, session: CourseSession) -> list[Button]:
     may = request.user.has_perm(MAY_CLOSE) and session.cancelled_at is None
-    if not may or session.course.cancelled_at or session.starts_at <= timezone.now():
+    if not may or session.course.cancelled_at or session.starts_at <= clock.now():
         return []
     return [
         Button("Cancel this session", f"{_address(ACTS['session'], session.course)}?session={session.pk}")
@@ -247,7 +246,7 @@ class ClosureAdmin(ReadOnlyAdmin):
 def _close(act: Act, course: Course, form: ReasonForm, request: HttpRequest) -> tuple[Closure | None, str]:
     """What was begun, or why not."""
     typed = {name: value for name, value in form.cleaned_data.items() if name != "reason"}
-    options = {"by": request.user, "reason": form.cleaned_data["reason"], "now": timezone.now()}
+    options = {"by": request.user, "reason": form.cleaned_data["reason"], "now": clock.now()}
     try:
         return act.close(course, typed, seen=request.POST["seen"], **options), ""
     except OutcomeChanged:

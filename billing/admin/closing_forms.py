@@ -2,11 +2,11 @@
 
 from django import forms
 from django.db.models import QuerySet
-from django.utils import timezone
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from billing.models import Terms
-from csf.templatetags.csf_format import clock, day
+from csf import clock
+from csf.templatetags.csf_format import day, time_of_day
 from enrollments.models import Course, CourseSession
 
 REASON_LENGTH = 200  # with what is said before it, it fits a transition's reason
@@ -36,7 +36,7 @@ class ClassForm(ReasonForm):
 
 class SessionChoice(forms.ModelChoiceField):  # type: ignore[type-arg] # not generic at run time
     def label_from_instance(self, obj: CourseSession) -> str:
-        return f"{day(obj.held_on)}, {clock(obj.start_time)}"
+        return f"{day(obj.held_on)}, {time_of_day(obj.start_time)}"
 
 
 class SessionForm(ReasonForm):
@@ -49,6 +49,6 @@ class SessionForm(ReasonForm):
 
 
 def sessions_to_cancel(course: Course) -> QuerySet[CourseSession]:
-    now = timezone.now()
+    now = clock.now()
     to_come = [session.pk for session in course.sessions.filter(cancelled_at=None) if session.starts_at > now]
     return course.sessions.filter(pk__in=to_come)

@@ -5,14 +5,13 @@ from functools import cached_property
 from typing import Any, Self
 
 from django.shortcuts import get_object_or_404
-from django.utils import timezone
 
 from billing.admin.actions import Action, Actions
 from billing.admin.installment_forms import TodayForm
 from billing.credits import CreditAccount, credit_account, grant, take_back
 from billing.models import CreditCause
+from csf import clock
 from csf.admin import Panel, link
-from csf.dates import local_date
 from csf.form_fields import CentsField
 from csf.money import money_text
 from csf.templatetags.csf_format import day
@@ -31,7 +30,7 @@ class FamilyFacts:
 
     @cached_property
     def account(self) -> CreditAccount:
-        return credit_account(self.row, on=local_date(timezone.now()))
+        return credit_account(self.row, on=clock.today())
 
     @property
     def seen(self) -> str:

@@ -5,7 +5,6 @@ from typing import Any, Self
 
 from django.conf import settings
 from django.shortcuts import get_object_or_404
-from django.utils import timezone
 
 from billing import found_at_stripe, installments
 from billing.admin.actions import Action, Actions
@@ -14,8 +13,8 @@ from billing.cards import card_that_pays
 from billing.models import Card, Installment, InstallmentStatus
 from billing.models.charges import OPEN_CHARGE
 from billing.models.money import CHARGEABLE
+from csf import clock
 from csf.admin import Panel, badge, link
-from csf.dates import local_date
 from csf.money import money_text
 from csf.templatetags.csf_format import day
 from orders.models import Order, OrderStatus
@@ -36,7 +35,7 @@ class Facts:
         part = get_object_or_404(Installment.objects.select_related("order__household"), pk=pk)
         return cls(
             part=part,
-            card=card_that_pays(part.order, on=local_date(timezone.now())),
+            card=card_that_pays(part.order, on=clock.today()),
             is_open=part.status in CHARGEABLE
             and part.order.status != OrderStatus.PLACED
             and not part.attempts.filter(status__in=OPEN_CHARGE).exists(),

@@ -3,10 +3,10 @@
 from typing import Any
 
 from django import forms
-from django.utils import timezone
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from billing.models import PaymentMethod
+from csf import clock
 from csf.dates import local_date, start_of_day
 from csf.form_fields import CentsField, DayField
 
@@ -31,7 +31,7 @@ class TodayForm(ReasonForm):
     """For functions that need to know today."""
 
     def arguments(self) -> dict[str, Any]:
-        return super().arguments() | {"on": local_date(timezone.now())}
+        return super().arguments() | {"on": clock.today()}
 
 
 class MoveForm(TodayForm):
@@ -71,7 +71,7 @@ class OfflineForm(ReasonForm):
         help_text="Empty: the whole installment. Of a smaller amount, the rest stays due on the same day.",
     )
     check_number = forms.CharField(max_length=30, required=False, widget=UnfoldAdminTextInputWidget)
-    received_on = DayField(label="Received on", initial=lambda: local_date(timezone.now()), past=366, ahead=0)
+    received_on = DayField(label="Received on", initial=clock.today, past=366, ahead=0)
     field_order = ["cents", "method", "check_number", "received_on", "reason"]
 
     def clean(self) -> dict[str, Any]:
@@ -81,7 +81,7 @@ class OfflineForm(ReasonForm):
         return data
 
     def arguments(self) -> dict[str, Any]:
-        arguments, now = super().arguments(), timezone.now()
+        arguments, now = super().arguments(), clock.now()
         received_on = arguments.pop("received_on")
         is_today = received_on == local_date(now)
         return arguments | {"received_at": now if is_today else start_of_day(received_on)}

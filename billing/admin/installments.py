@@ -4,7 +4,6 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Exists, OuterRef, Q
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from billing.admin.installment_actions import INSTALLMENT_ACTIONS
@@ -19,8 +18,8 @@ from billing.models import (
     InstallmentStatus,
     InstallmentTransition,
 )
+from csf import clock
 from csf.admin import Panel, ReadOnlyAdmin, TransitionAdmin, badge, history, link, money, panel, state
-from csf.dates import local_date
 from csf.money import money_text
 from csf.templatetags.csf_format import moment
 from orders.models import Order, OrderStatus
@@ -34,7 +33,7 @@ class Concern(admin.SimpleListFilter):
         return [("overdue", "overdue"), ("held", "held"), ("staff", "needs staff")]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        today = local_date(timezone.now())
+        today = clock.today()
         match self.value():
             case "overdue":
                 return queryset.overdue(today)

@@ -9,11 +9,10 @@ from typing import Self
 from django import forms
 from django.conf import settings
 from django.http import HttpRequest
-from django.utils import timezone
 
 from billing.models import PaymentPlan
+from csf import clock
 from csf.admin import Panel
-from csf.dates import local_date
 from csf.form_fields import CentsField, DayField, PercentField
 from csf.money import money_text
 from csf.templatetags.csf_format import day
@@ -74,7 +73,7 @@ def why_not_offered(
 
 def _preset(plan: PaymentPlan) -> dict[str, str]:
     """The next class that the plan is meant for, bought today."""
-    today = local_date(timezone.now())
+    today = clock.today()
     meant_for = plan.courses.all() if plan.courses.exists() else Course.objects.all()
     course = meant_for.filter(starts_on__gte=today).order_by("starts_on", "pk").first()
     price_cents = course.price_cents if course else 20_000

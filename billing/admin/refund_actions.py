@@ -7,7 +7,6 @@ from typing import Any, Self
 
 from django import forms
 from django.shortcuts import get_object_or_404
-from django.utils import timezone
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from billing import refunds
@@ -18,6 +17,7 @@ from billing.models import Payment, Refund, RefundMethod, RefundStatus, Terms
 from billing.models.money import OWN_FAMILY
 from billing.owed import CREDITED, refundable
 from billing.refunds import HANDED_OVER, NotPossible, has_failed_by_card
+from csf import clock
 from csf.admin import Panel, badge, link
 from csf.form_fields import CentsField
 from csf.money import money_text
@@ -50,13 +50,13 @@ class PlaceFacts:
     def outcomes(self) -> dict[Terms, Outcome]:
         if not self.can_be_cancelled:
             return {}
-        now = timezone.now()
+        now = clock.now()
         return {terms: outcome_of(enrollment=self.row, now=now, terms=terms) for terms in Terms}
 
     @cached_property
     def policy(self) -> Terms | None:
         outcome = next(iter(self.outcomes.values()), None)
-        return policy_terms(outcome.item.order, now=timezone.now()) if outcome else None
+        return policy_terms(outcome.item.order, now=clock.now()) if outcome else None
 
     @property
     def seen(self) -> str:
@@ -110,11 +110,11 @@ class CancelPlaceForm(FactsForm):
 
 def _cancel_place(*, enrollment: Enrollment, by: User, reason: str, terms: Terms, seen: str) -> None:
     order = enrollment.order_item.order
-    if by.household_id == order.household_id and terms != policy_terms(order, now=timezone.now()):
+    if by.household_id == order.household_id and terms != policy_terms(order, now=clock.now()):
         raise NotPossible(f"{OWN_FAMILY} You may choose our policy only.")
     try:
         cancel_enrollment(
-            enrollment=enrollment, by=by, reason=reason, now=timezone.now(), terms=terms, seen=seen
+            enrollment=enrollment, by=by, reason=reason, now=clock.now(), terms=terms, seen=seen
         )
     except Stale as lost:
         raise NotPossible("The place was given up, or moved, by somebody else.") from lost

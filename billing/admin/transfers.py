@@ -11,7 +11,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminTextareaWidget
@@ -19,10 +18,10 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from billing.admin.installment_forms import ReasonForm
 from billing.models import Transfer
 from billing.transfer import Move, NotPossible, move_of, transfer
+from csf import clock
 from csf.admin import Button, Panel, ReadOnlyAdmin, link, money, panel, row_buttons
-from csf.dates import local_date
 from csf.money import money_text
-from csf.templatetags.csf_format import clock, day, moment
+from csf.templatetags.csf_format import day, moment, time_of_day
 from enrollments.models import Course, Enrollment, User
 from enrollments.who_is_notified import who_is_notified
 from orders.models import Order, OrderItem
@@ -87,7 +86,7 @@ class Facts:
 
 
 def _when(course: Course) -> str:
-    hours = f"{clock(course.start_time)} to {clock(course.end_time)}"
+    hours = f"{time_of_day(course.start_time)} to {time_of_day(course.end_time)}"
     return f"{course.get_weekday_display()}s, {hours}, {day(course.first_on)} to {day(course.last_on)}"
 
 
@@ -149,7 +148,7 @@ def move_button(request: HttpRequest, enrollment: Enrollment) -> list[Button]:
 
 def _can_move(enrollment: Enrollment) -> bool:
     is_bought = OrderItem.objects.filter(enrollment=enrollment).exists()
-    return is_bought and enrollment.can_be_given_up(local_date(timezone.now()))
+    return is_bought and enrollment.can_be_given_up(clock.today())
 
 
 def choose_class(request: HttpRequest, pk: int) -> HttpResponse:
@@ -180,7 +179,7 @@ def choose_class(request: HttpRequest, pk: int) -> HttpResponse:
 def fitting(enrollment: Enrollment) -> list[Course]:
     """Classes of the child's age with a free seat, where it has no place yet; those of the same program
     first."""
-    child, today = enrollment.child, local_date(timezone.now())
+    child, today = enrollment.child, clock.today()
     taken = child.enrollments.live().values("course")
     courses: QuerySet[Course] = Course.objects.offered(today).exclude(pk__in=taken).with_places().with_days()
     found = courses.filter(capacity__gt=F("taken") + F("waiting")).select_related("location")
@@ -203,7 +202,7 @@ def confirm_move(request: HttpRequest, pk: int, course_pk: int) -> HttpResponse:
     enrollment = _enrollment(request, pk)
     course = get_object_or_404(Course.objects.select_related("location"), pk=course_pk)
     try:
-        move = move_of(enrollment=enrollment, course=course, now=timezone.now())
+        move = move_of(enrollment=enrollment, course=course, now=clock.now())
     except NotPossible as refusal:
         messages.error(request, refusal.message)
         return redirect("admin:billing_transfer_choose", pk)
@@ -212,7 +211,7 @@ def confirm_move(request: HttpRequest, pk: int, course_pk: int) -> HttpResponse:
         if why_not := _move(request, move, form):
             form.add_error(None, why_not)
             try:
-                move = move_of(enrollment=enrollment, course=course, now=timezone.now())
+                move = move_of(enrollment=enrollment, course=course, now=clock.now())
             except NotPossible as refusal:
                 messages.error(request, refusal.message)
                 return redirect("admin:billing_transfer_choose", pk)
@@ -251,7 +250,7 @@ def _move(request: HttpRequest, move: Move, form: TransferForm) -> str:
             enrollment=move.item.enrollment,
             course=move.course,
             by=request.user,
-            now=timezone.now(),
+            now=clock.now(),
             seen=request.POST.get("seen", ""),
             **form.arguments(),
         )

@@ -6,10 +6,10 @@ from typing import Any, Self
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from billing.models.money import Installment
 from billing.models.refunds import Dispute
+from csf import clock
 from csf.state import StatefulModel, TransitionRow, edges, transition
 from enrollments.models import Course, CourseSession, Enrollment, User
 from orders.models import Order
@@ -232,7 +232,7 @@ class ClosureLine(StatefulModel):
 
     def finish(self, to: ClosureLineStatus, *, by: User, result: str) -> None:
         """The family's email about a session hangs on this. Raises Stale if it is finished already."""
-        transition(self, to, by=by, reason=result[:300], result=result[:300], finished_at=timezone.now())
+        transition(self, to, by=by, reason=result[:300], result=result[:300], finished_at=clock.now())
 
     def try_again(self, *, by: User) -> None:
         """Raises Stale unless it has failed."""

@@ -1,12 +1,11 @@
 """Announcing the ways to pay before there is a cart."""
 
 from django import template
-from django.utils import timezone
 
 from billing.checkout import plans_of
 from billing.models import PaymentPlan
 from billing.plans import Part
-from csf.dates import local_date
+from csf import clock
 from enrollments.models import Course
 
 register = template.Library()
@@ -15,7 +14,7 @@ register = template.Library()
 @register.simple_tag
 def plans_for_class(course: Course, cents: int) -> list[tuple[PaymentPlan, list[Part]]]:
     """How a place at this price could be paid today: `{% plans_for_class course cents as plans %}`."""
-    return plans_of([course], total_cents=cents, on=local_date(timezone.now())) if cents else []
+    return plans_of([course], total_cents=cents, on=clock.today()) if cents else []
 
 
 @register.simple_tag

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext
 
+from csf import clock
 from csf.language import babel_locale
 from csf.money import money_text
 
@@ -28,7 +29,7 @@ def day(value: datetime.date | str) -> str:
 
 
 @register.filter
-def clock(value: datetime.time | str) -> str:
+def time_of_day(value: datetime.time | str) -> str:
     """A local time of day (or its ISO text) as "4:30 PM"."""
     return _clock_text(value if isinstance(value, str) else value.isoformat(), babel_locale())
 
@@ -44,7 +45,7 @@ def moment(value: datetime.datetime | str) -> str:
 def until(value: datetime.datetime) -> str:
     """The end of a short wait: "4:54 PM EDT" if that is today at the school, else as `moment`."""
     text = moment(value)
-    is_today = timezone.localdate(value, _school_zone()) == timezone.localdate(timezone=_school_zone())
+    is_today = timezone.localdate(value, _school_zone()) == clock.today()
     if is_today:
         text = text.removeprefix(f"{day(timezone.localdate(value, _school_zone()))}, ")
     hours, _, zone = text.rpartition("\u00a0")
@@ -83,7 +84,7 @@ def _day_text(iso: str, locale: str) -> str:
 def _moment_text(instant: datetime.datetime, locale: str) -> str:
     local = instant.astimezone(_school_zone())
     zone = get_timezone_name(local, width="short", locale=locale)
-    return f"{day(local.date())}, {clock(local.time())}\u00a0{zone}"
+    return f"{day(local.date())}, {time_of_day(local.time())}\u00a0{zone}"
 
 
 @lru_cache(maxsize=2048)

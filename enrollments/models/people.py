@@ -10,10 +10,9 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F
 from django.db.models.functions import Lower, Now
-from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
-from csf.dates import local_date
+from csf import clock
 from csf.email_address import clean_address
 from csf.names import one_line
 
@@ -159,7 +158,7 @@ class Child(InLines):
 
     def clean(self) -> None:
         super().clean()
-        if self.born_on and self.born_on > local_date(timezone.now()):
+        if self.born_on and self.born_on > clock.today():
             raise ValidationError({"born_on": "This day is still to come."})
         if self.born_on and self.household_id and self.is_in_family(self.household):
             raise ValidationError(f"{self} is in this family already.")

@@ -6,7 +6,6 @@ from typing import Any
 
 from django import forms
 from django.db.models import F, Q
-from django.utils import timezone
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminIntegerFieldWidget,
@@ -17,7 +16,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from csf.dates import local_date
+from csf import clock
 from csf.templatetags.csf_format import day
 from enrollments.models import Course, Program
 from notifications.kinds import EmailKind
@@ -80,7 +79,7 @@ class MessageForm(forms.Form):
             del self.fields["courses"], self.fields["program"]
             return
         named = draft.audience.get("courses", []) if draft else self.initial.get("courses", [])
-        since = local_date(timezone.now()) - OFFERED_FOR
+        since = clock.today() - OFFERED_FOR
         recent = Course.objects.filter(Q(pk__in=Course.objects.current(since)) | Q(pk__in=named))
         recent = recent.filter(Q(archived_at=None) | Q(pk__in=named)).with_days()
         self.fields["courses"].queryset = recent.select_related("location").order_by("title", F("first_on"))  # type: ignore[attr-defined]

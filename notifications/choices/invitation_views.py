@@ -7,9 +7,9 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
 from django.views.decorators.cache import never_cache
 
+from csf import clock
 from csf.own_pages import button_of
 from enrollments.addresses import AddressTaken
 from enrollments.families import household_of
@@ -30,7 +30,7 @@ def invite(request: HttpRequest) -> HttpResponse:
     if form.is_valid():
         try:
             invited = invite_guardian(
-                household=household, by=request.user, now=timezone.now(), **form.cleaned_data
+                household=household, by=request.user, now=clock.now(), **form.cleaned_data
             )
         except NotInvited as reason:
             form.add_error("email", str(reason))
@@ -81,13 +81,13 @@ def invitation(request: HttpRequest, token: str) -> HttpResponse:
         return render(request, "notifications/joined.html", context)
     if request.method == "POST":
         try:
-            join_family(invitation=found, now=timezone.now())
+            join_family(invitation=found, now=clock.now())
         except AddressTaken:
             context["is_taken"] = True
         except InvitationOver:
             pass  # the page says so
         else:
             return redirect(request.path)
-    is_over = not found.is_open(timezone.now())
+    is_over = not found.is_open(clock.now())
     page = "notifications/invitation.html"
     return render(request, page, context | {"is_over": is_over}, status=410 if is_over else 200)

@@ -22,6 +22,7 @@ from django.db.models.functions import Coalesce
 from icalendar import Calendar, Event, vCalAddress, vText
 
 from billing.models import ClosureLineStatus
+from csf import clock
 from enrollments.models import (
     Course,
     CourseChange,
@@ -92,7 +93,7 @@ def calendar_facts(
             "method": method,
             "uid": str(enrollment.public_id),
             "sequence": state.sequence,
-            "made_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "made_at": clock.now().isoformat(timespec="seconds"),
             "title": f"{course.title} ({child.first_name})",
             "place": f"{place.name}, {place.address}" if place.address else place.name,
             "path": course.get_absolute_url(),

@@ -1,19 +1,18 @@
 """What the emails about credit and about a move to another class say."""
 
 from django.urls import reverse
-from django.utils import timezone
 
 from billing.credits import spendable
 from billing.links import pay_link_path
 from billing.models import Credit, CreditCause, Transfer
-from csf.dates import local_date
+from csf import clock
 from enrollments.models import Enrollment
 from notifications.facts.calendar import CANCEL, calendar_facts
 from notifications.facts.snapshots import Snapshot, course_facts, order_facts
 
 
 def credit_snapshot(fact: Credit) -> Snapshot:
-    balance = spendable(fact.household, on=local_date(timezone.now()))
+    balance = spendable(fact.household, on=clock.today())
     return {
         "amount_cents": fact.amount_cents,
         "reason": fact.reason,

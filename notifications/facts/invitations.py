@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 from datetime import timedelta
 
-from django.utils import timezone
-
+from csf import clock
 from enrollments.models import GuardianInvitation, User
 from notifications.choices.links import invitation_path
 from notifications.facts.snapshots import Snapshot
@@ -40,7 +39,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
         key=lambda fact: f"invitation:{fact.pk}",
         accent="blue",
         is_copy_harmless=True,
-        expires=lambda fact: timezone.now() + timedelta(days=3),
+        expires=lambda fact: clock.now() + timedelta(days=3),
         priority=2,
         still_true=still_invited,
     )

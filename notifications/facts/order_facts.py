@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 
 from django.db import models
 from django.db.models import QuerySet
-from django.utils import timezone
 
 from billing.cards import card_that_pays
 from billing.models import (
@@ -21,7 +20,7 @@ from billing.models import (
     RefundStatus,
     RefundTransition,
 )
-from csf.dates import local_date
+from csf import clock
 from enrollments.models import CourseChange, EnrollmentTransition
 from notifications.facts.calendar import place_states
 from notifications.facts.closing import is_session_cancelled
@@ -116,20 +115,20 @@ def _overdue(order: Order) -> OverdueInstallment | None:
     part = _open_part(order)
     if part is None:
         return None
-    on = max(local_date(timezone.now()), part.due_on + timedelta(days=1))
+    on = max(clock.today(), part.due_on + timedelta(days=1))
     return OverdueInstallment(part, on=on, stage_days=NO_STAGE)
 
 
 def _card(order: Order) -> ExpiringCard | None:
     """As if the family's card did not live to the next payments."""
-    card = card_that_pays(order, on=local_date(timezone.now()))
+    card = card_that_pays(order, on=clock.today())
     missed = list(order.installments.open().select_related("order").order_by("due_on", "number"))
     return ExpiringCard(card, missed) if card and card.exp_month and missed else None
 
 
 def _class_start(order: Order) -> ClassStart | None:
     """The first of its classes that has yet to begin."""
-    today = local_date(timezone.now())
+    today = clock.today()
     places: QuerySet[Any] = starting(after=today, until=today + timedelta(days=LOOK_AHEAD_DAYS))
     place = places.filter(order_item__order=order).order_by("first_on", "pk").first()
     return ClassStart(place, place_states([place.pk])[place.pk]) if place else None

@@ -7,7 +7,6 @@ import datetime
 from typing import Any
 
 from django.db.models import QuerySet
-from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
 from billing.chargeable import why_not_charged, will_be_charged
@@ -34,7 +33,7 @@ from billing.models import (
 from billing.models.cards import CARD_EXPIRED, CARD_GONE, CARD_OUTDATED, CARD_REFUSED
 from billing.models.money import OPEN_INSTALLMENT
 from billing.paying import next_charge_on
-from csf.dates import local_date
+from csf import clock
 from csf.paths import fixed_path
 from enrollments.models import Course, EnrollmentStatus, EnrollmentTransition, Household, User
 from notifications.choices.readers import readers
@@ -192,7 +191,7 @@ def _invoice_page_decline(fact: ChargeAttemptTransition) -> Snapshot:
 
 def _charged_by_itself_on(installment: Installment) -> datetime.date | None:
     """When the job charges the saved card, as things stand."""
-    charge_on = next_charge_on(installment, on=local_date(timezone.now()))
+    charge_on = next_charge_on(installment, on=clock.today())
     planned = installment.status in {InstallmentStatus.SCHEDULED, InstallmentStatus.RETRY_WAIT}
     return charge_on if charge_on and planned and will_be_charged(installment, on=charge_on) else None
 
@@ -212,7 +211,7 @@ def card_needed_snapshot(fact: InstallmentTransition) -> Snapshot:
     """The card that would have been charged, if there is one, and why it cannot be."""
     installment = with_story(Installment.objects.filter(pk=fact.installment_id)).get()
     card = DueInstallment(installment).card
-    today = local_date(timezone.now())
+    today = clock.today()
     words = CARD_WORDS.get(card.why_not_charged(max(today, installment.due_on))) if card else None
     return _installment_story(installment) | _card_facts(card) | {"reason": str(words or NO_CARD_WORDS)}
 

@@ -3,11 +3,10 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from django.utils import timezone
-
 from billing.links import offer_token
 from billing.models import ChargeAttempt, ChargeAttemptTransition, ChargeStatus
 from billing.waitlist import price_cents
+from csf import clock
 from csf.paths import path_to
 from enrollments.endings import ENDED
 from enrollments.models import Enrollment, EnrollmentStatus, EnrollmentTransition, User
@@ -67,7 +66,7 @@ def offer_snapshot(fact: EnrollmentTransition) -> Snapshot:
     token = offer_token(enrollment)
     return _place_facts(enrollment) | {
         "ends_at": enrollment.expires_at.isoformat(),
-        "price_cents": price_cents(enrollment.child, enrollment.course, now=timezone.now()),
+        "price_cents": price_cents(enrollment.child, enrollment.course, now=clock.now()),
         "instead_of_charge": enrollment.priority_at is not None,
         "accept_path": path_to("offer", token),
         "decline_path": path_to("decline_offer", token),
@@ -80,7 +79,7 @@ def offer_expires(fact: EnrollmentTransition) -> datetime | None:
 
 def still_offered(facts: Iterable[int]) -> set[int]:
     offered = EnrollmentTransition.objects.filter(
-        pk__in=facts, enrollment__status=EnrollmentStatus.OFFERED, enrollment__expires_at__gt=timezone.now()
+        pk__in=facts, enrollment__status=EnrollmentStatus.OFFERED, enrollment__expires_at__gt=clock.now()
     )
     return set(offered.values_list("pk", flat=True))
 

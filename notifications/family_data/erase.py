@@ -16,7 +16,6 @@ from django.contrib.sessions.models import Session
 from django.db import connection, models, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from billing.credits import credit_account
 from billing.models import (
@@ -30,7 +29,7 @@ from billing.models import (
 )
 from billing.models.charges import OPEN_CHARGE
 from billing.stripe_copies import copies_that_name, delete_copies
-from csf.dates import local_date
+from csf import clock
 from enrollments.models import Child, EmergencyContact, Enrollment, GuardianInvitation, Household, User
 from notifications.family_data.export import stripe_words
 from notifications.family_data.rows import emails_of, family_models, notes_about, other_models, rows_of
@@ -57,7 +56,7 @@ class Erased:
 
 
 def why_not_yet(household: Household) -> list[str]:
-    today = local_date(timezone.now())
+    today = clock.today()
     order = Q(order__household=household)
     open_rows = {
         "installments that are not settled": Installment.objects.open().filter(order),

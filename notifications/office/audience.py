@@ -4,9 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.db.models import Count, Q, QuerySet
-from django.utils import timezone
 
-from csf.dates import local_date
+from csf import clock
 from enrollments.models import Course, Enrollment, EnrollmentStatus
 from enrollments.models.seats import WAITING
 from notifications.models.messages import Seats
@@ -30,7 +29,7 @@ def seats(audience: Mapping[str, Any]) -> QuerySet[Enrollment]:
 
 
 def _having(seats: Seats) -> Q:
-    today = local_date(timezone.now())
+    today = clock.today()
     has_place = Q(status__in=[EnrollmentStatus.ACTIVE, EnrollmentStatus.LENDING])
     match seats:
         case Seats.ACTIVE:

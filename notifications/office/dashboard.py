@@ -10,10 +10,10 @@ from urllib.parse import urlencode
 from django.db.models import Count, F, Max, Min, Sum
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.timesince import timesince
 
 from billing.models import Payment, Refund, RefundStatus, StripeEvent, StripeEventStatus
+from csf import clock
 from csf.admin import link
 from csf.dates import local_date, start_of_day
 from csf.models import Cluster, JobRun, StaffTask
@@ -44,7 +44,7 @@ class Tile:
 
 def start_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Adds tiles and tables, each only for those who may see the rows behind it."""
-    now = timezone.now()
+    now = clock.now()
     sections = [
         ("csf.view_stafftask", staff_task_tiles),
         ("orders.view_order", order_tiles),

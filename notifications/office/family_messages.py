@@ -8,8 +8,7 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
-from django.utils import timezone
-
+from csf import clock
 from enrollments.models import User
 from notifications.facts.snapshots import Snapshot, guardians
 from notifications.kinds import EmailKind
@@ -115,7 +114,7 @@ def _spec(**options: Any) -> EmailSpec:
         key=_key,
         accent="blue",
         is_copy_harmless=True,
-        expires=lambda line: timezone.now() + timedelta(days=days),
+        expires=lambda line: clock.now() + timedelta(days=days),
         **options,
     )
 

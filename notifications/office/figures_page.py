@@ -11,10 +11,9 @@ from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils import timezone
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from csf.dates import local_date
+from csf import clock
 from csf.staff import staff_page
 from csf.templatetags.csf_format import day
 from notifications.kinds import EmailKind
@@ -41,7 +40,7 @@ class PeriodForm(forms.Form):
         data: dict[str, Any] = super().clean() or self.cleaned_data
         if self.errors:
             return data
-        data["last"] = data["last"] or local_date(timezone.now())
+        data["last"] = data["last"] or clock.today()
         data["first"] = data["first"] or data["last"] - timedelta(days=USUAL_DAYS - 1)
         if not 0 <= (data["last"] - data["first"]).days < MOST_DAYS:
             raise forms.ValidationError(f"Choose a first and a last day, at most {MOST_DAYS} days in all.")

@@ -11,9 +11,9 @@ from django.core.mail import EmailMultiAlternatives
 from django.db import connection, transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce, Now
-from django.utils import timezone
 
-from csf.dates import local_date, start_of_day
+from csf import clock
+from csf.dates import start_of_day
 from csf.models import StaffTask
 from enrollments.models import User
 from notifications.kinds import EmailKind
@@ -183,7 +183,7 @@ def resend(*, email: EmailMessage, number: int, by: User, reason: str) -> EmailM
             dedupe_key=f"{original.dedupe_key}:resend:{number}",
             context=original.context,
             priority=original.priority,
-            expires_at=timezone.now() + RESEND_LIFE,
+            expires_at=clock.now() + RESEND_LIFE,
             resend_of=original,
         )
         EmailAct.objects.create(message=original, act=EmailAct.Act.RESENT, by=by, reason=reason)
@@ -205,7 +205,7 @@ def send_test(*, kind: EmailKind, facts: dict[str, Any], by: User, key: UUID) ->
         dedupe_key = f"test:{by.pk}:{key}"
         if found := EmailMessage.objects.filter(dedupe_key=dedupe_key).first():
             return found
-        an_hour_ago = timezone.now() - timedelta(hours=1)
+        an_hour_ago = clock.now() - timedelta(hours=1)
         tests = EmailAct.objects.filter(by=by, act=EmailAct.Act.SENT_TEST, created_at__gt=an_hour_ago)
         if tests.count() >= TESTS_AN_HOUR:
             raise NotPossible(f"{TESTS_AN_HOUR} tests in an hour are the most. Wait a little.")
@@ -215,7 +215,7 @@ def send_test(*, kind: EmailKind, facts: dict[str, Any], by: User, key: UUID) ->
             fact_id=0,
             dedupe_key=dedupe_key,
             context=facts,
-            expires_at=timezone.now() + TEST_LIFE,
+            expires_at=clock.now() + TEST_LIFE,
             is_test=True,
         )
         EmailAct.objects.create(message=email, act=EmailAct.Act.SENT_TEST, by=by)
@@ -232,7 +232,7 @@ def log_read(*, email: EmailMessage, by: User) -> None:
         "email": email.pk,
         "act": EmailAct.Act.READ.value,
         "by": by.pk,
-        "since": start_of_day(local_date(timezone.now())),
+        "since": start_of_day(clock.today()),
     }
     with connection.cursor() as cursor:
         cursor.execute(READ, values)

@@ -14,13 +14,12 @@ from django.core.paginator import Page, Paginator
 from django.db.models import Count, OuterRef, Prefetch, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils import timezone
 
 from billing.dunning import start_charges
 from billing.installments import NotPossible, hold, release_hold
 from billing.models import Card, CardAgreement, Installment, InstallmentStatus
 from billing.models.money import CHARGEABLE
-from csf.dates import local_date
+from csf import clock
 from csf.jobs import daily_time, paused
 from csf.models import JobRun
 from csf.report import Line, Report
@@ -258,7 +257,7 @@ def recent_runs() -> list[PastRun]:
 def tomorrow(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         return _hold_or_release(request)
-    today = local_date(timezone.now())
+    today = clock.today()
     form = DayForm(request.GET, today=today)
     context = admin.site.each_context(request) | {
         "title": "Tomorrow's run",

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
-from django.utils import timezone
-
+from csf import clock
 from csf.models import Instance
 from csf.templatetags.csf_format import moment
 from notifications.models import DrainSignal, EmailMessage, EmailStatus
@@ -23,7 +22,7 @@ class Gate:
         if why := Instance.why_quarantined():
             return cls(f"nothing leaves this installation: {why}")
         signal = DrainSignal.objects.filter(pk=1).first()
-        if signal and signal.closed_until and signal.closed_until > timezone.now():
+        if signal and signal.closed_until and signal.closed_until > clock.now():
             return cls(f"the provider takes no email now: tried again at {moment(signal.closed_until)}")
         return cls()
 
@@ -52,7 +51,7 @@ def in_short(text: str) -> str:
 
 
 def _waits(email: EmailMessage) -> str:
-    if email.next_attempt_at > timezone.now():
+    if email.next_attempt_at > clock.now():
         return f"it waits until {moment(email.next_attempt_at)}{_because(email.error)}"
     return "it goes within a minute"
 

@@ -17,8 +17,8 @@ from typing import Any, Self
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.db import InterfaceError, OperationalError, connection, transaction
-from django.utils import timezone
 
+from csf import clock
 from csf.advisory_locks import free_slot
 from csf.jobs import enqueue
 from csf.models import Instance
@@ -229,7 +229,7 @@ def _claim_for_failover(limit: int) -> list[EmailMessage]:
 
 def _worth_sending(rows: list[EmailMessage]) -> list[EmailMessage]:
     """Drop what came too late or is no longer true; one query for each kind in the batch."""
-    now = timezone.now()
+    now = clock.now()
     worth: list[EmailMessage] = []
     stale: dict[str, list[int]] = {TOO_LATE: [], UNTRUE: []}
     for kind in {row.kind for row in rows}:

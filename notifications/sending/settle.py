@@ -9,8 +9,8 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
-from django.utils import timezone
 
+from csf import clock
 from csf.models import StaffTask
 from notifications.kinds import EmailKind
 from notifications.models import (
@@ -210,7 +210,7 @@ def resolve_unknown() -> None:
             "message_id", flat=True
         )
     )
-    now = timezone.now()
+    now = clock.now()
     again = {
         row.pk
         for row in rows

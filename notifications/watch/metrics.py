@@ -7,7 +7,6 @@ from typing import Any
 
 from django.db.models import Count, F, QuerySet
 from django.db.models.functions import Now
-from django.utils import timezone
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -15,7 +14,7 @@ from prometheus_client.registry import Collector
 from billing.models import ChargeAttempt, Installment, Refund, StripeEvent, StripeEventStatus
 from billing.models.charges import OPEN_CHARGE
 from billing.models.money import OPEN_INSTALLMENT
-from csf.dates import local_date
+from csf import clock
 from csf.jobs import overdue
 from csf.models import Cluster, StaffTask
 from notifications.models import Alert, EmailAttempt, EmailMessage, EmailStatus
@@ -35,7 +34,7 @@ def text() -> bytes:
 
 class _Figures(Collector):
     def collect(self) -> Iterator[Metric]:
-        now = timezone.now()
+        now = clock.now()
         yield _one("csf_ready", "1 if /readyz says ready", not why_not_ready())
         oldest = ((age.name, age.oldest()) for age in AGES)
         ages = [(name, (now - at).total_seconds() if at else 0) for name, at in oldest]
@@ -61,7 +60,7 @@ def _counted() -> Iterator[Metric]:
     yield _count("csf_charges_open", "Charges without an end", charges, "status")
     refunds = Refund.objects.filter(status__in=["requested", "approved", "sending", "unknown"])
     yield _count("csf_refunds_open", "Refunds without an end", refunds, "status")
-    today = local_date(timezone.now())
+    today = clock.today()
     installments = Installment.objects.filter(status__in=OPEN_INSTALLMENT, due_on__lt=today)
     yield _count("csf_installments_overdue", "Installments open after their day", installments, "status")
     yield _count("csf_staff_tasks_open", "What a person must decide", StaffTask.objects.open(), "kind")

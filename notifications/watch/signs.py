@@ -8,9 +8,9 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Min, QuerySet
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from billing.models import StripeEvent, StripeEventStatus
+from csf import clock
 from csf.jobs import waiting_since
 from csf.models import StaffTask
 from csf.proofs import troubles
@@ -92,7 +92,7 @@ class Rate:
 
 def signs() -> Iterator[Sign]:
     """All that is wrong; what is worth a call at night comes as a warning as well."""
-    now = timezone.now()
+    now = clock.now()
     yield from _work_stands_still()
     for age in AGES:
         yield from _too_old(age, now)

@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 from django.urls import reverse
-from django.utils import timezone
 
+from csf import clock
 from csf.models import StaffTask
 from enrollments.models import User
 from notifications.facts.snapshots import Snapshot
@@ -49,7 +49,7 @@ class Digest:
 def digests(tasks: Iterable[StaffTask], alerts: Iterable[Alert]) -> list[Digest]:
     """One for each address; none if there is nothing to tell."""
     facts = _facts(Counter(task.kind for task in tasks), list(alerts))
-    window = int(timezone.now().timestamp() // WINDOW.total_seconds())
+    window = int(clock.now().timestamp() // WINDOW.total_seconds())
     addresses = range(len(settings.STAFF_ALERT_EMAILS)) if facts["count"] else []
     return [Digest(window, number, facts) for number in addresses]
 
@@ -107,6 +107,6 @@ STAFF_ALERT = EmailSpec(
     key=lambda digest: f"{digest.window}:{digest.number}",
     accent="red",
     is_copy_harmless=True,
-    expires=lambda digest: timezone.now() + LIFE,
+    expires=lambda digest: clock.now() + LIFE,
     priority=2,
 )

@@ -1,6 +1,6 @@
 from django import template
-from django.utils import timezone
 
+from csf import clock
 from enrollments.models import Course
 from orders.joining import Joining
 from orders.joining import joining as joining_at
@@ -11,4 +11,4 @@ register = template.Library()
 @register.simple_tag
 def joining(course: Course) -> Joining:
     """What a child who joins this class now would get: `{% joining course as join %}`."""
-    return joining_at(course, now=timezone.now())
+    return joining_at(course, now=clock.now())

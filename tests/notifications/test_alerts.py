@@ -214,7 +214,7 @@ def test_each_threshold(case):
 )
 def test_a_daily_job_that_was_not_done_is_missed_an_hour_after_its_time(monkeypatch, hour, runs, is_missed):
     now = timezone.make_aware(timezone.datetime(2026, 5, 20)) + timedelta(hours=hour)
-    monkeypatch.setattr("notifications.watch.signs.timezone.now", lambda: now)
+    monkeypatch.setattr("csf.clock.now", lambda: now)
     Instance.begin()
     Instance.objects.update(created_at=now - 30 * DAY)
     for day, status in runs.items():

@@ -2,13 +2,12 @@ from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils import timezone
 
 from billing import gateway
 from billing.models import BookDifference
 from billing.reconcile import pull_events, settle_finished_pages
 from billing.stripe_books import compare_day, compare_open, days_to_compare, why_not_compared
-from csf.dates import local_date
+from csf import clock
 
 NO_END_S = 24 * 3600.0  # nothing ends a command but its operator
 
@@ -30,7 +29,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if not 0 < options["hours"] <= 30 * 24:
             raise CommandError("--hours must be from 1 to 720: Stripe keeps its events for 30 days.")
-        now = timezone.now()
+        now = clock.now()
         try:
             since = now - timedelta(hours=options["hours"])
             events = pull_events(since=since, seconds=NO_END_S).new
@@ -43,7 +42,7 @@ class Command(BaseCommand):
     def _compare(self, *, everything: bool) -> None:
         if why := why_not_compared():
             raise CommandError(f"Books are not compared: {why}.")
-        days = days_to_compare(on=local_date(timezone.now()), everything=everything)
+        days = days_to_compare(on=clock.today(), everything=everything)
         unanswered = sum(not compare_day(day, budget_s=NO_END_S) for day in days) + compare_open()
         found = list(BookDifference.objects.open().select_related("household"))
         for difference in found:

@@ -2,10 +2,9 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils import timezone
 
 from billing.season import load_season
-from csf.dates import local_date
+from csf import clock
 from enrollments.models import Course, Household
 
 
@@ -21,5 +20,5 @@ class Command(BaseCommand):
             raise CommandError("The demo season has public passwords; it is only for CSF_MODE=demo or test.")
         if options["families"] < 1:
             raise CommandError("--families must be at least 1.")
-        load_season(on=local_date(timezone.now()), families=options["families"], seed=options["seed"])
+        load_season(on=clock.today(), families=options["families"], seed=options["seed"])
         self.stdout.write(f"classes={Course.objects.count()} families={Household.objects.count()}")

@@ -3,8 +3,8 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils import timezone
 
+from csf import clock
 from csf.backups import NotPossible, back_up, database_text, only_newest, text_of
 
 
@@ -26,7 +26,7 @@ class Command(BaseCommand):
         keep = options["keep"]
         if keep is not None and (keep < 1 or folder is None):
             raise CommandError("--keep takes a number from 1 on, and a folder.")
-        file = folder / f"{settings.INSTANCE_ID}-{timezone.now():%Y%m%dT%H%M%SZ}.dump" if folder else given
+        file = folder / f"{settings.INSTANCE_ID}-{clock.now():%Y%m%dT%H%M%SZ}.dump" if folder else given
         try:
             rows = back_up(file)
         except NotPossible as error:

@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
+from csf import clock
 from csf.invariants import Violation, registered, violations
 from csf.proofs import record
 
@@ -29,7 +30,7 @@ class Command(BaseCommand):
         if options["list"]:
             self.stdout.write("\n".join(f"{rule.number:4} {rule.broken}" for rule in registered()))
             return
-        began_at = timezone.now()
+        began_at = clock.now()
         found = violations(options["since"])
         if not options["since"]:
             record(found, began_at=began_at)

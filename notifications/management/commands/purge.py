@@ -2,9 +2,8 @@ import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils import timezone
 
-from csf.dates import local_date
+from csf import clock
 from notifications.purge import forget_old_data
 
 
@@ -16,7 +15,7 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="change nothing, count what would go")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        today = local_date(timezone.now())
+        today = clock.today()
         on = options["date"] or today
         if on > today:
             raise CommandError(f"{on} is still to come: what is young today would go.")

@@ -1,0 +1,51 @@
+"""What time it is, by the database's clock: all processes share it, and it stamps and compares the rows.
+
+The clock of a worker or of a web host may be a day ahead, and nobody notices for hours. So nothing is decided
+by it. Whoever is called from outside (a task, command, page, webhook) reads the time here, once, and passes
+it on as `now` or `on`.
+"""
+
+import datetime
+import time
+from dataclasses import dataclass
+
+from django.db import connection
+
+from csf.dates import local_date
+
+KEPT_S = 5
+
+
+@dataclass(frozen=True)
+class _Reading:
+    at: datetime.datetime
+    ticks: float
+    """Seconds of a stopwatch that nobody sets, when the answer had come: so we are never ahead."""
+
+
+_last: _Reading | None = None
+
+
+def now() -> datetime.datetime:
+    """This instant. The database is asked every few seconds; in between a stopwatch counts on."""
+    global _last
+    if _last is None or time.monotonic() - _last.ticks > KEPT_S:
+        _last = _read()
+    return _last.at + datetime.timedelta(seconds=time.monotonic() - _last.ticks)
+
+
+def today() -> datetime.date:
+    """The school's calendar day."""
+    return local_date(now())
+
+
+def ahead_s() -> float:
+    """By how many seconds the clock of this process is ahead of the database's; below zero: behind."""
+    return time.time() - _read().at.timestamp()
+
+
+def _read() -> _Reading:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement_timestamp()")
+        [at] = cursor.fetchone()
+    return _Reading(at, time.monotonic())
