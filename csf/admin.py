@@ -494,8 +494,8 @@ class ClusterAdmin(ReadOnlyAdmin):
 
 @admin.register(Schedule)
 class ScheduleAdmin(ModelAdmin):
-    """Only a pause (no repeats) and the next run can be set: one unreadable schedule stops all the others,
-    and `sync_schedules` restores the rest."""
+    """Only a pause (no repeats) and an earlier next run can be set: a later one is put back to the job's next
+    time, and `sync_schedules` restores the rest."""
 
     list_display = ["name", "func", "cron", "next_run", "repeats"]
     search_fields = ["name", "func"]

@@ -17,14 +17,14 @@ from typing import Any
 from django.db import DatabaseError, InterfaceError, connections, transaction
 from django.db.models.functions import Now
 from django.dispatch import receiver
-from django_q.brokers.orm import ORM
 from django_q.cluster import Cluster as Processes
 from django_q.conf import Conf
 from django_q.models import OrmQ
 from django_q.signals import post_execute
 from django_q.tasks import async_task
 
-from csf.jobs import MAIN
+from csf.broker import Queue
+from csf.jobs import MAIN, queue_due_jobs
 from csf.models import Cluster
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ LOOK_EVERY_S = 5.0
 FORGOTTEN_AFTER = timedelta(days=1)
 
 
-class Broker(ORM):  # type: ignore[misc] # Django-Q2 brings no types
+class Broker(Queue):
     """The queue that all clusters share, and now and then the cluster's own. What is taken from that one is
     gone: the next canary is never far."""
 
@@ -139,13 +139,14 @@ def _own_key(cluster: Cluster) -> str:
 
 
 def _beat(here: Cluster) -> None:
-    """Say that we live, and send the next canary unless one still waits."""
+    """Say that we live, send the next canary unless one still waits, and queue the jobs that are due."""
     try:
         fields = {"queue": here.queue, "host": here.host, "pid": here.pid}
         fields |= {"stopped_at": None, "seen_at": Now()}
         Cluster.objects.update_or_create(name=here.name, defaults=fields)
         if not OrmQ.objects.filter(key=_own_key(here)).exists():
             async_task(CANARY, here.name, cluster=_own_key(here))
+        queue_due_jobs(here.queue)
     except (DatabaseError, InterfaceError) as error:
         logger.warning("cluster %s could not give a sign of life: %s", here.name, type(error).__name__)
         connections.close_all()

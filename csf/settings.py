@@ -357,9 +357,9 @@ Q_WORKERS: int = env.int("Q_WORKERS", 4)
 Q_CLUSTER: dict[str, Any] = {
     "name": "csf",
     "orm": "default",
+    "broker_class": "csf.broker.Queue",
+    "scheduler": False,  # csf/cluster.py queues the jobs
     "cache": "q",
-    "time_zone": SCHOOL_TIME_ZONE,
-    "catch_up": False,
     "workers": Q_WORKERS,
     "queue_limit": Q_WORKERS,
     "bulk": 1,

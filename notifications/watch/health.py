@@ -16,7 +16,7 @@ from csf.jobs import URGENT_JOBS, overdue
 from csf.models import Cluster, Instance
 from csf.templatetags.csf_format import until
 
-SCHEDULE_MAX_LATE = timedelta(minutes=3)  # the scheduler looks every 30 s
+SCHEDULE_MAX_LATE = timedelta(minutes=3)  # each cluster looks every 15 s
 
 START = "Start the worker: systemctl start csf-cluster."
 START_URGENT = (
@@ -26,10 +26,7 @@ RESTART = (
     "Restart the worker on that host: systemctl restart csf-cluster. If the host is gone for good, press "
     "Forget on the page System."
 )
-SCHEDULES = (
-    "Run manage.py sync_schedules. If that does not help, look at the worker's log: one schedule that cannot "
-    "be read stops all of them."
-)
+SCHEDULES = "Run manage.py sync_schedules. If that does not help, look at the worker's log."
 
 
 @dataclass(frozen=True)

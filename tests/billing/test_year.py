@@ -1,6 +1,6 @@
 """A year of daily jobs under a moving clock: every reminder, charge and notice once, on its local date.
 
-Django-Q's own schedules say when a job runs. The bank is in this process, and whatever it is asked, every
+The product's own schedules say when a job runs. The bank is in this process, and whatever it is asked, every
 email and every task for staff goes to a log with the school's date of that moment.
 """
 
@@ -18,7 +18,6 @@ import pytest
 import time_machine
 from django.utils import timezone
 from django.utils.module_loading import import_string
-from django_q.conf import Conf
 from django_q.models import Schedule
 
 from billing import charging, gateway
@@ -27,7 +26,7 @@ from billing.models import ChargeAttempt, Installment, Payment, PaymentPlan
 from billing.plans import due_dates
 from csf.dates import local_date
 from csf.invariants import violations
-from csf.jobs import JOBS, sync_schedules
+from csf.jobs import JOBS, next_slot, sync_schedules
 from csf.models import JobRun, StaffTask
 from notifications.models import EmailMessage
 from tests.factories import create_card, create_cart, create_course, create_household
@@ -199,7 +198,7 @@ class Year:
             self.fired.append((name, local.date(), local.time()))
             for _ in range(1 + twice):
                 self.run(name)
-            row.next_run = row.calculate_next_run(row.next_run)  # as the scheduler does
+            row.next_run = next_slot(name, now)
         self.look()
 
     def _up_again(self, now: datetime.datetime, outages: list[Outage]) -> datetime.datetime:
@@ -273,7 +272,6 @@ def _from_then_on(family: Family, due_on: date, runs: Callable[[date], date]) ->
 @pytest.fixture
 def year(request, settings, monkeypatch):
     settings.SCHOOL_TIME_ZONE = settings.TIME_ZONE = request.param
-    monkeypatch.setattr(Conf, "TIME_ZONE", request.param)  # Django-Q reads its settings once
     with time_machine.travel(datetime.datetime(2027, 9, 1, tzinfo=UTC), tick=False) as clock:
         year = Year(request.param, clock)
         monkeypatch.setattr(charging, "_paid_invoice", year.pay)

@@ -1,13 +1,17 @@
-import datetime
+from datetime import timedelta
 
 import pytest
+import time_machine
 from django.core.management import call_command
 from django.db import transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 from django_q.models import OrmQ, Schedule
+from django_q.signing import SignedPackage
 
-from csf import jobs
-from csf.jobs import enqueue, sync_schedules
+from csf import clock, jobs
+from csf.broker import Queue
+from csf.jobs import enqueue, queue_due_jobs, sync_schedules
 
 pytestmark = pytest.mark.django_db
 
@@ -37,7 +41,7 @@ def test_schedules_are_registered_once_and_mended(monkeypatch):
 
 def test_an_overdue_run_stays_due_and_a_paused_schedule_paused():
     sync_schedules()
-    overdue = timezone.now() - datetime.timedelta(days=1)
+    overdue = timezone.now() - timedelta(days=1)
     Schedule.objects.filter(name="csf:close_settled_tasks").update(next_run=overdue, repeats=0)
 
     assert sync_schedules() == 0
@@ -67,3 +71,77 @@ def test_a_task_belongs_to_the_transaction_it_is_queued_in(committed_db):
     assert OrmQ.objects.count() == 0
     enqueue("csf.tasks.canary")
     assert OrmQ.objects.count() == 1
+
+
+# --- When the clocks differ ---------------------------------------------------------------------------------
+
+BY = pytest.mark.parametrize("wrong_by", [timedelta(days=1), -timedelta(hours=1)], ids=str)
+CHARGES = "billing.tasks.charge_due_installments"
+
+
+def taken() -> list[str]:
+    """What a cluster queues, takes and does when it looks."""
+    queue_due_jobs("csf")
+    broker, tasks = Queue("csf"), []
+    while rows := broker.dequeue():
+        for pk, payload in rows:
+            tasks.append(SignedPackage.loads(payload)["func"])
+            broker.acknowledge(pk)
+    return tasks
+
+
+@pytest.fixture
+def charges():
+    """The schedule of the daily charges, alone."""
+    sync_schedules()
+    ours = Schedule.objects.filter(name="csf:charge_due_installments")
+    Schedule.objects.exclude(pk__in=ours).delete()
+    return ours
+
+
+@pytest.mark.clocks_differ
+@BY
+def test_a_cluster_whose_clock_is_wrong_queues_a_job_when_all_others_would(charges, wrong_by):
+    slot = charges.get().next_run
+    with time_machine.travel(timezone.now() + wrong_by):
+        assert taken() == []
+        assert charges.get().next_run == slot
+
+        charges.update(next_run=Now())
+        assert taken() == [CHARGES]
+        assert taken() == []
+        assert charges.get().next_run == slot
+
+
+@pytest.mark.clocks_differ
+def test_by_its_own_clock_it_would_run_the_jobs_of_tomorrow(charges, monkeypatch):
+    monkeypatch.setattr(clock, "now", timezone.now)
+    with time_machine.travel(timezone.now() + timedelta(days=1)):
+        assert taken() == [CHARGES]
+
+
+@pytest.mark.clocks_differ
+def test_a_next_run_that_a_wrong_clock_left_is_put_right_by_any_cluster(charges):
+    slot = charges.get().next_run
+    charges.update(next_run=slot + timedelta(days=1))
+
+    assert taken() == []
+
+    assert charges.get().next_run == slot
+
+
+@pytest.mark.clocks_differ
+@BY
+def test_clusters_whose_clocks_differ_share_one_queue(wrong_by):
+    enqueue("csf.tasks.close_settled_tasks")
+    with time_machine.travel(timezone.now() + wrong_by):
+        enqueue("csf.tasks.close_settled_tasks")
+        [(at_work, _)] = Queue("csf").dequeue()
+
+    [(other, _)] = Queue("csf").dequeue()  # what the other host queued is to be had at once
+
+    with time_machine.travel(timezone.now() + wrong_by):
+        assert Queue("csf").dequeue() is None  # what others are at work on is theirs
+    OrmQ.objects.filter(pk=at_work).update(lock=Now())  # nobody said that it is done
+    assert [pk for pk, _ in Queue("csf").dequeue()] == [at_work]
+    assert other != at_work
