@@ -1,6 +1,5 @@
 """Staff sign-ins: a second factor before any admin page, secrets kept encrypted, short sessions."""
 
-import time
 from collections.abc import Callable
 from urllib.parse import urlencode
 
@@ -16,6 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
+from csf import clock
 from csf.encryption import Sealed, Unreadable, current_key_id, seal, unseal
 from enrollments.models import User
 
@@ -54,7 +54,7 @@ def staff_sessions(
 
 
 def _is_over(request: HttpRequest) -> bool:
-    now = int(time.time())
+    now = int(clock.now().timestamp())
     since, seen = request.session.get("staff_since", now), request.session.get("staff_seen", now)
     if now - since > settings.STAFF_SESSION_S or now - seen > settings.STAFF_IDLE_S:
         return True

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import time
 from typing import Any
 
 from anymail.exceptions import AnymailWebhookValidationFailure
@@ -10,6 +9,7 @@ from anymail.webhooks.sendgrid import SendGridTrackingWebhookView
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
+from csf import clock
 from csf.jobs import enqueue
 from notifications.models import EmailEvent
 from notifications.sending.events import event_row
@@ -39,8 +39,8 @@ class SendGridEvents(SendGridTrackingWebhookView):
         if not self.webhook_verification_key:  # anymail would take unsigned events then
             raise AnymailWebhookValidationFailure("no public key is configured")
         # (anymail calls its own check of the signature too: each class's validate_request is run)
-        signed_at = request.headers.get(TIMESTAMP, "")
-        age_s = time.time() - int(signed_at) if signed_at.isascii() and signed_at.isdigit() else None
+        signed_at, now_s = request.headers.get(TIMESTAMP, ""), clock.now().timestamp()
+        age_s = now_s - int(signed_at) if signed_at.isascii() and signed_at.isdigit() else None
         if age_s is None or not -NEWEST_S <= age_s <= OLDEST_S:
             raise AnymailWebhookValidationFailure("the signature is too old")
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
+from csf import clock
 from csf.dates import local_date
 from csf.templatetags.csf_format import day
 from enrollments.models import User
@@ -140,9 +141,8 @@ def choose(user: User, choice: str, *, is_on: bool, origin: Origin) -> bool:
         raise NotAChoice(choice)
     if choices_of(user)[choice] == is_on:
         return False
-    EmailPreference.objects.update_or_create(
-        user=user, choice=choice, defaults={"is_on": is_on, "origin": origin}
-    )
+    chosen = {"is_on": is_on, "origin": origin, "changed_at": clock.now()}
+    EmailPreference.objects.update_or_create(user=user, choice=choice, defaults=chosen)
     return True
 
 

@@ -100,7 +100,7 @@ class EmailPreference(models.Model):
     )
     is_on = models.BooleanField()
     origin = models.CharField(max_length=20, choices=Origin.choices)
-    changed_at = models.DateTimeField(auto_now=True)
+    changed_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         ordering = ["user", "choice"]

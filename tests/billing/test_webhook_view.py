@@ -65,6 +65,9 @@ THIN = json.dumps(
         pytest.param(GOOD[:-5], signature(GOOD), 400, id="cut body"),
         pytest.param(GOOD, "t=1,v1=\xe9", 400, id="not ASCII in the header"),
         pytest.param(GOOD, "t=abc,v1=def", 400, id="no time in the header"),
+        pytest.param(
+            GOOD, signature(GOOD, at=1) + f",t={int(time.time())}", 400, id="two times in the header"
+        ),
         pytest.param(b"[]", None, 400, id="an array"),
         pytest.param(b"", None, 400, id="empty"),
         pytest.param(json.dumps({"id": "evt_1"}).encode(), None, 400, id="no type"),
