@@ -133,7 +133,7 @@ def _failed(event: StripeEvent, error: Exception) -> bool:
     is_away = isinstance(error, STRIPE_AWAY) or (
         isinstance(error, stripe.APIError) and (error.http_status or 0) >= 500
     )
-    logger.warning("stripe event %s failed: %s", event.stripe_id, note, exc_info=not is_away)
+    logger.warning("stripe event %s failed: %s", event.stripe_id, error, exc_info=not is_away)
     breaker.note_failure(error)
     if is_away:
         event.try_again_in(timedelta(minutes=1), note, counted=False)

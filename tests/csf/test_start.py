@@ -1,5 +1,6 @@
 """What a process says that cannot start: one line that names the setting, and no traceback."""
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from environs import EnvError
 
 from csf.encryption import parse_keys
 from csf.environment import HOW, environment
+from csf.redaction import own_words
 from csf.start import DO_NOT_TRY_AGAIN
 from enrollments.models import User
 from tests.conftest import ROOT
@@ -101,16 +103,24 @@ def test_no_process_ends_in_a_traceback(command, settings, said, exit_code):
     assert ended.stderr.count("\n") == 1
 
 
+GUNICORN = ["-m", "gunicorn", "csf.wsgi", "--bind", "127.0.0.1:0", "--no-control-socket"]
+
+
 @pytest.mark.processes
-def test_gunicorn_says_what_check_refuses_and_ends():
+@pytest.mark.parametrize(
+    ("command", "exit_code"), [(GUNICORN, DO_NOT_TRY_AGAIN), (["manage.py", "qcluster"], 1)]
+)
+def test_pages_and_worker_log_what_check_refuses_and_end(command, exit_code):
     unsafe = {"SECRET_KEY": "short", "DATABASE_URL": "postgresql://nobody@localhost/none"}
-    ended = run("-m", "gunicorn", "csf.wsgi", "--bind", "127.0.0.1:0", "--no-control-socket", **unsafe)
+    ended = run(*command, **unsafe)
     checked = run("manage.py", "check", "--deploy", **unsafe)
 
     refused = [line for line in checked.stderr.splitlines() if "(csf.E" in line]
     assert "?: (csf.E009) Set SECRET_KEY to at least 50 random characters." in refused
-    assert set(refused) <= set(ended.stderr.splitlines())
-    assert ended.returncode == DO_NOT_TRY_AGAIN
+    assert {own_words(line) for line in refused} <= {
+        json.loads(line)["message"] for line in ended.stderr.splitlines()
+    }
+    assert ended.returncode == exit_code
 
 
 def test_new_keys_need_no_setting_and_fit_into_env(tmp_path, monkeypatch):

@@ -27,6 +27,7 @@ def test_the_processes_print_nothing_else(committed_db, stripe_server, mail_serv
         assert Journey(World(site, stripe_server.url, mail_server.url, manage=processes.manage)).run()
     lines = capfd.readouterr().err.splitlines()
 
+    assert [line for line in lines if not line.startswith("{")] == []
     loggers = {json.loads(line)["logger"] for line in lines}
     assert {"gunicorn.error", "csf.access"} <= loggers
     people = User.objects.exclude(last_name="").values_list("email", "last_name")
