@@ -18,6 +18,7 @@ import stripe
 
 from billing import stripe_key
 from csf.budget import within
+from csf.jobs import enqueue_once
 from csf.models import Breaker
 
 Row = TypeVar("Row")
@@ -25,6 +26,8 @@ Row = TypeVar("Row")
 NAME = "stripe"
 OPEN_AFTER = 3
 PROBE_EVERY_S = 20.0
+# What may have waited for an answer. Sweeps come too, but whoever waited has waited long enough.
+WAITING = ["billing.tasks.process_events", "billing.tasks.charge", "billing.tasks.refund"]
 
 
 class NotAsked(stripe.APIConnectionError):
@@ -119,8 +122,11 @@ def not_answered() -> None:
 
 def answered() -> None:
     if _Here.has_failed:
+        was_away = is_away()
         Breaker.answered(NAME)
         close()
+        for task in WAITING if was_away else ():
+            enqueue_once(task)
 
 
 def close() -> None:

@@ -26,9 +26,13 @@ def web() -> Iterator[str]:
 
 
 @contextmanager
-def cluster() -> Iterator[None]:
+def cluster(**environment: str) -> Iterator[None]:
     """All workers, with those of what somebody waits for."""
-    with _process("manage.py", "qcluster"), _process("manage.py", "qcluster", Q_CLUSTER_NAME="urgent"):
+    urgent = environment | {"Q_CLUSTER_NAME": "urgent"}
+    with (
+        _process("manage.py", "qcluster", **environment),
+        _process("manage.py", "qcluster", **urgent),
+    ):
         yield
 
 
