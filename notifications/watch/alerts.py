@@ -12,6 +12,7 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from csf.advisory_locks import free_slot
+from csf.budget import within
 from csf.models import Instance, StaffTask
 from notifications.kinds import EmailKind
 from notifications.models import Alert, EmailMessage
@@ -24,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 POST_TIMEOUT_S = (3.05, 5.0)  # to connect, to answer
 LOCK_CLASS = 20_253  # one process tells, the others have nothing to add
-AT_ONCE = 8  # posts of one run: all of them at the slowest fit into the minute that a task has
+AT_ONCE = 8  # posts of one run, if they are not slow
 LOG_LEVELS = {Alert.Level.WARNING.value: logging.WARNING, Alert.Level.PAGE.value: logging.ERROR}
 
 
@@ -83,7 +84,7 @@ def _email() -> None:
 def _tell() -> None:
     """In order, up to the first that the webhook does not take; the next run goes on there."""
     with free_slot(LOCK_CLASS, of=1) as slot:
-        for alert, state in islice(_untold(), 0 if slot is None else AT_ONCE):
+        for alert, state in within(islice(_untold(), 0 if slot is None else AT_ONCE)):
             if not _post(_message(alert, state)):
                 return
             Alert.objects.filter(pk=alert.pk).update(**{f"{state}_told_at": Now()})
