@@ -1,6 +1,7 @@
 """Workers while Stripe does not answer, and when it does again: nothing stops the rest, nothing is lost."""
 
 import os
+import time
 from datetime import timedelta
 from itertools import count
 from types import SimpleNamespace
@@ -240,7 +241,8 @@ def pages(monkeypatch, *, number, broken_at=None):
         if n == broken_at:
             raise gateway.OutcomeUnknown("the task was ended here")
         cursors.append(starting_after)
-        data = [{"id": f"evt_{n}_{k}", "type": "invoice.paid", "livemode": False} for k in range(100)]
+        event = {"type": "invoice.paid", "livemode": False, "created": 1790000000}
+        data = [event | {"id": f"evt_{n}_{k}"} for k in range(100)]
         data = data if n < number else []
         return {"has_more": n + 1 < number, "data": data}
 
@@ -259,7 +261,7 @@ def test_what_the_hourly_pull_has_fetched_is_kept_if_it_is_broken_off(monkeypatc
 
 def test_a_pull_goes_on_where_its_time_was_up(monkeypatch):
     cursors = pages(monkeypatch, number=4)
-    each_page_takes_30_s = SimpleNamespace(monotonic=count(step=30).__next__)
+    each_page_takes_30_s = SimpleNamespace(monotonic=count(step=30).__next__, time=time.time)
     monkeypatch.setattr(reconcile, "time", each_page_takes_30_s)
     monkeypatch.setattr(budget, "time", each_page_takes_30_s)
     tasks.pull(0, "")
