@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import connection
+from django.db import connection, connections
 
 from csf.embedded import create_database, drop_database
 from tests.conftest import ADDRESS, DATABASE
@@ -13,10 +13,11 @@ OTHER = f"{DATABASE}_restored"
 
 
 @contextmanager
-def other_database() -> Iterator[None]:
-    """The settings name an empty database, for this process and those that it starts."""
+def other_database(*, like: str | None = None) -> Iterator[None]:
+    """The settings name an empty database, or a copy of one, for this process and those that it starts."""
+    connections.close_all()  # what is connected to cannot be copied
     drop_database(ADDRESS, OTHER)
-    create_database(ADDRESS, OTHER)
+    create_database(ADDRESS, OTHER, template=like)
     _use(OTHER)
     try:
         yield

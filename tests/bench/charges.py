@@ -40,10 +40,10 @@ def run(count: int) -> Iterator[Case]:
         statements = _statements_of(WARM_UP)
         with cluster() as pid:
             _ask("POST", "/_faults", json={"kind": "delay", "seconds": LATENCY_S})
-            _plan(WARM_UP)
+            plan_at_stripe(WARM_UP)
             start_due()
             wait_until(_all_paid, patience_s=PATIENCE_S)
-            _plan(count)
+            plan_at_stripe(count)
             before = len(_books()["posts"])
             with measured(pid, starting=_wake, apart=stripe) as meter:
                 wait_until(_all_paid, patience_s=PATIENCE_S + count)
@@ -77,7 +77,7 @@ def _all_paid() -> bool:
 
 
 def _statements_of(count: int) -> int:
-    _plan(count)
+    plan_at_stripe(count)
     with counted_statements() as statements:
         start_due()
         while charge_waiting():
@@ -85,7 +85,7 @@ def _statements_of(count: int) -> int:
     return statements.count
 
 
-def _plan(count: int) -> None:
+def plan_at_stripe(count: int) -> None:
     """Families whose second part is due today; Stripe knows them and their cards."""
     known = Card.objects.count()
     create_plans(count, due_on=local_date(timezone.now()))
