@@ -84,7 +84,7 @@ class Cluster:
     def pid_of(self, kind, dice):
         """None while it is being started."""
         stat = next((stat for stat in Stat.get_all() if stat.pid == self._main), None)
-        if stat is None:
+        if stat is None or not stat.workers:
             return None
         return {
             "worker": dice.choice(stat.workers),
