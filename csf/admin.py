@@ -494,14 +494,14 @@ class ClusterAdmin(ReadOnlyAdmin):
 
 @admin.register(Schedule)
 class ScheduleAdmin(ModelAdmin):
-    """Only a pause (no repeats) and an earlier next run can be set: a later one is put back to the job's next
-    time, and `sync_schedules` restores the rest."""
+    """Only an earlier next run can be set: a later one is put back to the job's next time, `sync_schedules`
+    restores the rest, and the page System pauses with a reason."""
 
     list_display = ["name", "func", "cron", "next_run", "repeats"]
     search_fields = ["name", "func"]
     ordering = ["name"]
     fields = ["name", "func", "args", "cron", "repeats", "next_run"]
-    readonly_fields = ["name", "func", "args", "cron"]
+    readonly_fields = ["name", "func", "args", "cron", "repeats"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -51,6 +51,13 @@ JOBS: dict[str, tuple[str, str]] = {
 URGENT_JOBS = {"send_awaited_emails"}
 """Begun by the urgent workers themselves, so that one of them is missed if there are none."""
 
+# Where the name alone says too little.
+TITLES = {
+    "look_at_stripe": "Ask whether Stripe answers",
+    "reconcile_stripe": "Fetch Stripe's events",
+    "prove": "Check that rows agree",
+}
+
 
 def enqueue(task: str, *args: int | str | UUID | date) -> None:
     """Ask a worker to run `task` (a dotted path) soon; part of the current transaction.
@@ -127,7 +134,7 @@ def daily_jobs() -> dict[str, time]:
 
 def job_title(name: str) -> str:
     """As "Send installment reminders"."""
-    return name.replace("_", " ").capitalize()
+    return TITLES.get(name) or name.replace("_", " ").capitalize()
 
 
 @dataclass(frozen=True)

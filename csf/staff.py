@@ -69,9 +69,6 @@ MENU: list[tuple[str, list[tuple[str, str, str]]]] = [
             ("notifications.alert", "Alerts", "notifications_active"),
             ("csf.proofrun", "Proofs", "verified"),
             ("billing.stripeevent", "Stripe events", "webhook"),
-            ("django_q.schedule", "Schedules", "schedule"),
-            ("django_q.ormq", "Queued tasks", "queue"),
-            ("django_q.failure", "Failed tasks", "error"),
         ],
     ),
 ]

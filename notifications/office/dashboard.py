@@ -188,7 +188,7 @@ def cluster_tiles(now: datetime.datetime) -> list[Tile]:
             title="Background work",
             value="running" if seen_at else "stopped",
             note=f"last seen {timesince(seen_at, now)} ago" if seen_at else "no worker is running",
-            url=_list("django_q_schedule"),
+            url=reverse("admin:system"),
             is_alarm=not seen_at,
         )
     ]
