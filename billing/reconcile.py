@@ -16,6 +16,7 @@ from billing.breaker import while_it_answers
 from billing.checkout import close_page, learn_page
 from billing.event_types import EVENT_TYPES, TYPES_AT_ONCE
 from billing.models import ChargeAttempt, ChargeKind, StripeEvent
+from csf import clock
 from csf.budget import LOOP_S, ends_at
 from csf.jobs import enqueue_once
 from csf.state import Stale
@@ -61,7 +62,7 @@ def pull_events(
 
 def store(page: list[gateway.Object]) -> int:
     """How many of a page's events were new; oldest first, as webhooks bring them."""
-    told_by = time.time() - WEBHOOK_TAKES.total_seconds()
+    told_by = clock.now().timestamp() - WEBHOOK_TAKES.total_seconds()
     rows = [
         StripeEvent(
             stripe_id=event["id"],

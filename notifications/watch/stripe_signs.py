@@ -16,7 +16,7 @@ AWAY_TODO = (
 REFUSED_TODO = (
     "Compare the endpoint's signing secret in Stripe's dashboard with STRIPE_WEBHOOK_SECRET and run "
     "manage.py create_webhook_endpoint, or with --remote to make a new endpoint. If the secret is right, "
-    "look at this machine's clock."
+    "look at the database's clock."
 )
 NOT_TOLD_TODO = (
     "Run manage.py create_webhook_endpoint --remote, and look at the endpoint's failed deliveries in "

@@ -107,7 +107,7 @@ def test_a_cluster_whose_clock_is_wrong_queues_a_job_when_all_others_would(charg
         assert taken() == []
         assert charges.get().next_run == slot
 
-        charges.update(next_run=Now())
+        charges.update(next_run=Now() - timedelta(seconds=1))
         assert taken() == [CHARGES]
         assert taken() == []
         assert charges.get().next_run == slot
