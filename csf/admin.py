@@ -484,8 +484,8 @@ class InstanceAdmin(ReadOnlyAdmin):
 
 @admin.register(Cluster)
 class ClusterAdmin(ReadOnlyAdmin):
-    list_display = ["name", "started_at", "seen_at", "canary_at", "stopped_at"]
-    fields = ["name", "host", "pid", "started_at", "seen_at", "canary_at", "stopped_at"]
+    list_display = ["name", "started_at", "seen_at", "canary_at", "stopped_at", "clock_ahead_s"]
+    fields = ["name", "host", "pid", "started_at", "seen_at", "canary_at", "stopped_at", "clock_ahead_s"]
     ordering = ["name"]
 
 

@@ -23,6 +23,7 @@ from django_q.models import OrmQ
 from django_q.signals import post_execute
 from django_q.tasks import async_task
 
+from csf import clock
 from csf.broker import Queue
 from csf.jobs import MAIN, queue_due_jobs
 from csf.models import Cluster
@@ -142,7 +143,7 @@ def _beat(here: Cluster) -> None:
     """Say that we live, send the next canary unless one still waits, and queue the jobs that are due."""
     try:
         fields = {"queue": here.queue, "host": here.host, "pid": here.pid}
-        fields |= {"stopped_at": None, "seen_at": Now()}
+        fields |= {"stopped_at": None, "seen_at": Now(), "clock_ahead_s": clock.ahead_s()}
         Cluster.objects.update_or_create(name=here.name, defaults=fields)
         if not OrmQ.objects.filter(key=_own_key(here)).exists():
             async_task(CANARY, here.name, cluster=_own_key(here))

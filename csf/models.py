@@ -378,6 +378,11 @@ class Cluster(models.Model):
     stopped_at = models.DateTimeField(
         null=True, blank=True, help_text="When it was stopped in an orderly way."
     )
+    clock_ahead_s = models.FloatField(
+        "clock ahead, in seconds",
+        db_default=0,
+        help_text="Of the database's; below zero its host's clock is behind.",
+    )
 
     objects = ClusterQuerySet.as_manager()
 

@@ -42,6 +42,8 @@ class _Figures(Collector):
         seen = Cluster.objects.expected().values_list("name", Now() - F("canary_at"))
         canaries = [(name, age.total_seconds()) for name, age in seen if age is not None]
         yield _by("csf_canary_seconds", "Age of a cluster's last sign of life", ("cluster",), canaries)
+        ahead_s = clock.ahead_s()
+        yield _one("csf_clock_ahead_seconds", "Of this web host against the database's", ahead_s)
         late = len(overdue(SCHEDULE_MAX_LATE))
         yield _one("csf_schedules_late", "Schedules that should have begun", late)
         yield from _counted()

@@ -17,6 +17,7 @@ from csf.proofs import troubles
 from notifications.kinds import EmailKind
 from notifications.models import Alert, DrainSignal, EmailAttempt, EmailEvent, EmailMessage, EmailStatus
 from notifications.sending import failover
+from notifications.watch.clock_signs import clock_signs
 from notifications.watch.disks import disk_signs
 from notifications.watch.health import cluster_problems, schedule_problems
 from notifications.watch.job_signs import job_signs
@@ -101,6 +102,7 @@ def signs() -> Iterator[Sign]:
     yield from _provider()
     yield from stripe_signs(now)
     yield from disk_signs()
+    yield from clock_signs()
     yield from job_signs(now)
     if parked := StripeEvent.objects.filter(status=StripeEventStatus.PARKED).count():
         yield Sign("events_parked", WARNING, f"{parked} Stripe events could not be handled", PARKED_TODO)

@@ -1,6 +1,7 @@
 """What is refused, full, paused or missed: planted, seen by name with what to do, and gone again."""
 
 import datetime
+import json
 import shutil
 from collections import namedtuple
 from datetime import timedelta
@@ -14,7 +15,7 @@ from django_q.models import Schedule
 from billing import breaker, stripe_key
 from billing.models import StripeEvent
 from csf.jobs import JOBS, daily_jobs, set_paused
-from csf.models import Breaker, Instance, JobRun, ProofRun, StaffTask
+from csf.models import Breaker, Cluster, Instance, JobRun, ProofRun, StaffTask
 from notifications.models import Alert, DrainSignal
 from notifications.watch import disks
 from notifications.watch.alerts import watch
@@ -37,7 +38,7 @@ def all_well(monkeypatch):
     create_cluster()
     schedule_all_jobs()
     cache.clear()
-    monkeypatch.setattr("notifications.watch.signs.timezone.now", lambda: NOON)
+    monkeypatch.setattr(timezone, "now", lambda: NOON)
     set_free(monkeypatch, 500)
     Instance.begin()
     Instance.objects.update(created_at=NOON - 30 * DAY)
@@ -57,7 +58,8 @@ def refuse_webhook(monkeypatch):
 
 
 def believe_webhook(monkeypatch):
-    assert deliver(event_body()) == 200
+    body = json.dumps(event_body()).encode()
+    assert deliver(body, header=signature(body, at=NOON.timestamp())) == 200
     StripeEvent.objects.update(status="processed")
 
 
@@ -131,6 +133,18 @@ CASES = {
         [("disk_full", None, "warning"), ("disk_full", None, "page")],
         ["1.0 of 1000.0 GB are free on the disk with", "Make room or enlarge the disk"],
         lambda monkeypatch: set_free(monkeypatch, 11),
+    ),
+    "a clock goes wrong": (
+        lambda _: Cluster.objects.update(clock_ahead_s=-31),
+        [("clock_wrong", "elsewhere", "warning")],
+        ["the clock of elsewhere is 0:00:31 behind the database's", "Run timedatectl there"],
+        lambda _: Cluster.objects.update(clock_ahead_s=-29),
+    ),
+    "a clock is a day ahead": (
+        lambda _: Cluster.objects.update(clock_ahead_s=86_400.4),
+        [("clock_wrong", "elsewhere", "warning"), ("clock_wrong", "elsewhere", "page")],
+        ["the clock of elsewhere is 1 day, 0:00:00 ahead of the database's", "Run timedatectl there"],
+        lambda _: Cluster.objects.update(clock_ahead_s=0),
     ),
     "a job is paused": (
         lambda _: set_paused("charge_due_installments", True),
