@@ -147,7 +147,7 @@ class Scheduled:
     next_at: datetime
     is_paused: bool
     begun_at: datetime | None
-    """When its last task was queued, by its own clock."""
+    """The time for which its last task was queued."""
 
     @property
     def title(self) -> str:

@@ -41,7 +41,7 @@ EVENTS = 300
 ROUNDS = 3  # a busy machine may spoil one
 PATIENCE_S = 900
 HEALED_WITHIN_S = 120
-TO_NEXT_SWEEP_S = 95  # each minute, by a scheduler that looks every 30 s
+TO_NEXT_SWEEP_S = 80  # each minute, by a cluster that looks every 15 s
 
 
 @dataclass
