@@ -9,6 +9,8 @@ from billing.models.money import OWN_FAMILY
 from enrollments.models import User
 from orders.models import Order
 
+GO_ON = "charges of the order go on"
+
 
 @transaction.atomic
 def pause_charges(*, order: Order, by: User, reason: str) -> None:
@@ -25,14 +27,14 @@ def resume_charges(*, order: Order, by: User, reason: str) -> None:
     """Charge again, from the next run of the jobs on. Raises NotPossible."""
     if not Order.objects.filter(pk=order.pk).exclude(charges_paused_at=None).update(charges_paused_at=None):
         raise NotPossible("The charges of this order are not stopped.")
-    _note(order, by, "charges of the order go on", reason)
+    _note(order, by, GO_ON, reason)
 
 
 def _note(order: Order, by: User, what: str, reason: str) -> None:
-    """In the history of every installment that it concerns."""
+    """In the history of every installment that it concerns; without an open one, of all."""
     if not reason.strip():
         raise NotPossible("Say why: it stays in the history.")
     InstallmentNote.objects.bulk_create(
         InstallmentNote(installment=installment, by=by, text=f"{what}: {reason.strip()}"[:500])
-        for installment in order.installments.open()
+        for installment in order.installments.open() or order.installments.all()
     )

@@ -13,6 +13,7 @@ from django.apps import apps
 from django.db import connection, models, transaction
 from django.utils.module_loading import import_string, module_has_submodule
 
+from csf.models import Instance, StaffTask
 from csf.state import StatefulModel
 
 MOST_IDS = 20
@@ -75,6 +76,43 @@ def registered() -> Iterator[Invariant]:
             yield from import_string(f"{config.name}.invariants.INVARIANTS")
 
 
+def pks(rows: Any) -> Any:
+    """The ids of these rows, of which none is read."""
+    return rows.order_by("pk").values_list("pk", flat=True)
+
+
+def told(*kinds: StaffTask.Kind) -> list[int]:
+    """The ids of the rows that staff have or had a task for."""
+    tasks = StaffTask.objects.filter(kind__in=kinds, subject__contains=":")
+    return [int(subject.rpartition(":")[2]) for subject in tasks.values_list("subject", flat=True)]
+
+
+def twice(model: Any, *fields: str, since: datetime | None = None) -> Iterator[str]:
+    """Values that several rows of a table have, though one only may. The database refuses them; this sees
+    that it still does. With `since` only values of rows that were written from then on."""
+    rows = model.objects.exclude(**{f"{fields[0]}__isnull": True}).order_by()
+    if since:
+        written = model.objects.filter(pk__gt=last_before(model, since))
+        rows = rows.filter(**{f"{fields[0]}__in": written.values(fields[0])})
+    for found in rows.values(*fields).annotate(rows=models.Count("pk")).filter(rows__gt=1):
+        yield f"{model._meta.model_name} {' '.join(str(found[field]) for field in fields)}"
+
+
+def quarantined_since() -> datetime | None:
+    """Since when nothing may leave; what was under way then had its lease to end."""
+    return Instance.objects.values_list("quarantined_at", flat=True).first()
+
+
+def unguarded_tables() -> list[str]:
+    facts = {model._meta.db_table for model in apps.get_models() if getattr(model, "IS_APPEND_ONLY", False)}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT tgrelid::regclass::text FROM pg_trigger "
+            "WHERE tgname = 'csf_append_only' AND tgenabled = 'O'"
+        )
+        return sorted(facts - {table for (table,) in cursor.fetchall()})
+
+
 def last_before(model: type[models.Model], since: datetime | None, *, at: str = "created_at") -> int:
     """The id after which the rows of a table were written since then. Ids follow time closely enough, for
     proofs overlap by an hour. Looked for from the end, so it costs as much as was written since."""
@@ -99,13 +137,18 @@ def _illegal_states(
     not follow the one before, or that never moved and yet are in a state in which none begins."""
     history: Any = model.transitions.rel.related_model
     moves = [f"{before}>{after}" for before, targets in model.EDGES.items() for after in targets]
-    mark = last_before(history, since)
+    is_dated = any(field.name == "created_at" for field in model._meta.concrete_fields)
     with connection.cursor() as cursor:
         cursor.execute(
             _ILLEGAL.format(
                 table=model._meta.db_table, history=history._meta.db_table, key=f"{model._meta.model_name}_id"
             ),
-            {"moves": moves, "born": list(born), "mark": mark},
+            {
+                "moves": moves,
+                "born": list(born),
+                "mark": last_before(history, since),
+                "born_mark": last_before(model, since) if is_dated else 0,
+            },
         )
         return [row_id for (row_id,) in cursor.fetchall()]
 
@@ -126,7 +169,7 @@ WHERE from_status || '>' || to_status <> ALL(%(moves)s)
     OR before IS NULL AND from_status <> ALL(%(born)s)
     OR is_last AND to_status <> stands.status
 UNION
-SELECT id FROM {table} AS stands WHERE status <> ALL(%(born)s)
+SELECT id FROM {table} AS stands WHERE id > %(born_mark)s AND status <> ALL(%(born)s)
     AND NOT EXISTS (SELECT FROM {history} WHERE {key} = stands.id)
 ORDER BY 1
 """

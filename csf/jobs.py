@@ -1,5 +1,6 @@
 """The one seam to the queue: nothing but this module (and the admin) knows that it is Django-Q2."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from uuid import UUID
@@ -216,6 +217,22 @@ def paused() -> set[str]:
     """Names of the jobs that staff have paused."""
     rows = Schedule.objects.filter(name__startswith=OWN, repeats=0).values_list("name", flat=True)
     return {name.removeprefix(OWN) for name in rows}
+
+
+def schedules_exist() -> bool:
+    return bool(Schedule.objects.filter(name__startswith=OWN).exists())
+
+
+def tasks_with_more_than_ids() -> Iterator[int]:
+    """Ids of queued tasks with other arguments than ids and days: names and addresses are no ids."""
+    for row in OrmQ.objects.order_by("-pk")[:LOOKED_THROUGH]:
+        given = [*(row.args() or ()), *(row.kwargs() or {}).values()]
+        if not all(isinstance(value, int | UUID | date) or _is_word(value) for value in given):
+            yield row.pk
+
+
+def _is_word(value: object) -> bool:
+    return isinstance(value, str) and "@" not in value and not any(map(str.isspace, value))
 
 
 def tasks_stopped_before(moment: datetime) -> "QuerySet[Task]":

@@ -1,59 +1,89 @@
+"""Of places and seats, and of the people who have them."""
+
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 from django.db.models import Count, Exists, F, OuterRef, Q, Subquery
+from django.db.models.functions import Now
 
 from csf import clock
 from csf.dates import local_date
-from csf.invariants import Invariant, legal
-from enrollments.models import Course, Enrollment, EnrollmentTransition
+from csf.invariants import Invariant, last_before, legal, pks
+from enrollments.endings import COMPLETE_AFTER
+from enrollments.models import Course, Enrollment, EnrollmentTransition, WaitlistTier
 from enrollments.models.seats import HOLDING, LIVE, OCCUPYING
 from enrollments.waitlist import IN_ORDER
 
-
-def _ids(*conditions: Q, **lookups: object) -> list[int]:
-    return list(Enrollment.objects.filter(*conditions, **lookups).values_list("pk", flat=True))
-
-
-def _twice(*fields: str, **lookups: object) -> list[tuple[int, ...]]:
-    rows = Enrollment.objects.filter(**lookups).values(*fields).annotate(rows=Count("pk")).filter(rows__gt=1)
-    return list(rows.values_list(*fields))
+HOLDS_END_WITHIN = timedelta(hours=2)
+NOT_COMPLETED = timedelta(days=30)
 
 
-def _offers_out_of_order() -> Iterator[int]:
-    """Offers without a reason of their own, while somebody stood before that family.
+def _ids(*conditions: Q, **lookups: object) -> Any:
+    return pks(Enrollment.objects.filter(*conditions, **lookups))
 
-    Who waited when is told by the ids of the transitions: they are written under the class's lock.
-    """
-    offers = EnrollmentTransition.objects.filter(from_status="waitlisted", to_status="offered")
+
+def _twice(*fields: str, **lookups: object) -> Any:
+    rows = Enrollment.objects.order_by().filter(**lookups).values(*fields)
+    return rows.annotate(rows=Count("pk")).filter(rows__gt=1).values_list(*fields)
+
+
+class _Place(NamedTuple):
+    """On a waitlist; who waited when is told by the ids of the transitions, for they are written under the
+    class's lock."""
+
+    course: int
+    pk: int
+    joined_at: datetime
+    priority_at: datetime | None
+    entered: int | None
+    moved_up: int | None  # the same, for who came with priority
+    left: int | None
+
+    def turn(self, at: int) -> tuple[bool, datetime, int]:
+        """Its rank in the line as it was at that transition."""
+        is_priority = self.priority_at is not None and (self.moved_up or 0) <= at
+        return (not is_priority, self.joined_at, self.pk)
+
+    def waited(self, at: int) -> bool:
+        return (self.entered or 0) < at and (self.left is None or self.left > at)
+
+
+def _offers_out_of_order(since: datetime | None = None) -> Iterator[int]:
+    """Offers without a reason of their own, while somebody stood before that family."""
+    offers = EnrollmentTransition.objects.filter(
+        from_status="waitlisted",
+        to_status="offered",
+        reason__in=["", IN_ORDER],
+        pk__gt=last_before(EnrollmentTransition, since),
+    )
+    lines = _lines(offers.order_by().values("enrollment__course"))
+    for at, enrollment_id, course_id in offers.values_list("pk", "enrollment", "enrollment__course"):
+        mine = next((place for place in lines[course_id] if place.pk == enrollment_id), None)
+        # With `priority_at` as it is now: who came by the regular tier and was offered a seat stays there.
+        turn = mine and (mine.priority_at is None, mine.joined_at, mine.pk)
+        if turn and any(place.waited(at) and place.turn(at) < turn for place in lines[course_id]):
+            yield enrollment_id
+
+
+def _lines(courses: Any) -> dict[int, list[_Place]]:
     moves = EnrollmentTransition.objects.filter(enrollment=OuterRef("pk"), from_status="waitlisted")
     entered = moves.filter(to_status="waitlisted").values("pk")
     left = moves.exclude(to_status="waitlisted").order_by("pk").values("pk")
-    came = Enrollment.objects.exclude(
-        joined_at=None
-    ).annotate(
-        entered=Subquery(entered.order_by("pk")[:1]),
-        moved_up=Subquery(entered.order_by("-pk")[:1]),  # the same, for who came with priority
-        left=Subquery(left[:1]),
+    came = Enrollment.objects.filter(course__in=courses, joined_at__isnull=False).values_list(
+        "course",
+        "pk",
+        "joined_at",
+        "priority_at",
+        Subquery(entered.order_by("pk")[:1]),
+        Subquery(entered.order_by("-pk")[:1]),
+        Subquery(left[:1]),
     )
-    lines: dict[int, list[Any]] = defaultdict(list)
-    for enrollment in came:
-        lines[enrollment.course_id].append(enrollment)
-    for offer in offers.filter(reason__in=["", IN_ORDER]).select_related("enrollment"):
-        mine = offer.enrollment
-        turn = (mine.priority_at is None, mine.joined_at, mine.pk)
-        waited = [
-            other
-            for other in lines[mine.course_id]
-            if (other.entered or 0) < offer.pk and (other.left is None or other.left > offer.pk)
-        ]
-        if any(
-            (not other.priority_at or (other.moved_up or 0) > offer.pk, other.joined_at, other.pk) < turn
-            for other in waited
-        ):
-            yield mine.pk
+    lines: dict[int, list[_Place]] = defaultdict(list)
+    for row in came:
+        lines[row[0]].append(_Place(*row))
+    return lines
 
 
 def _idle_seats() -> Any:
@@ -67,19 +97,30 @@ def _idle_seats() -> Any:
     moved = EnrollmentTransition.objects.filter(
         enrollment__course=OuterRef("pk"), created_at__gte=a_while_ago
     )
-    return idle.filter(Exists(waiting), ~Exists(moved)).values_list("pk", flat=True)
+    return pks(idle.filter(Exists(waiting), ~Exists(moved)))
+
+
+def _over_for_long() -> Any:
+    """Of classes that took place to the end."""
+    on = clock.today() - COMPLETE_AFTER - NOT_COMPLETED
+    ended = Course.objects.ended(on).filter(cancelled_at=None).values("pk")
+    return _ids(course__in=ended, status__in=LIVE)
 
 
 INVARIANTS = [
     Invariant(
-        "S1",
-        "enrollments with a seat that need none, or without one that need it",
-        lambda: _ids(
-            Q(status__in=OCCUPYING, seat_number=None)
-            | (~Q(status__in=OCCUPYING) & Q(seat_number__isnull=False))
-        ),
+        "S1", "places that need a seat and have none", lambda: _ids(status__in=OCCUPYING, seat_number=None)
     ),
-    Invariant("S2", "seats beyond the capacity", lambda: _ids(seat_number__gt=F("course__capacity"))),
+    Invariant(
+        "S1",
+        "places that need no seat and have one",
+        lambda: _ids(~Q(status__in=OCCUPYING), seat_number__isnull=False),
+    ),
+    Invariant(
+        "S2",
+        "seats beyond the capacity",
+        lambda: _ids(Q(seat_number__gt=F("course__capacity")) | Q(seat_number__lt=1)),
+    ),
     Invariant(
         "S2",
         "seats sold twice (class, seat)",
@@ -92,11 +133,29 @@ INVARIANTS = [
     Invariant(
         "S4",
         "holds and offers that are over for long",
-        lambda: _ids(status__in=HOLDING, expires_at__lt=clock.now() - timedelta(hours=2)),
+        lambda: _ids(status__in=HOLDING, expires_at__lt=Now() - HOLDS_END_WITHIN),
     ),
-    Invariant("S5", "offers that went past somebody who waited longer", _offers_out_of_order),
+    Invariant(
+        "S4",
+        "places with an end that have none",
+        lambda: _ids(~Q(status__in=HOLDING), expires_at__isnull=False),
+    ),
+    Invariant(
+        "S5",
+        "offers that went past somebody who waited longer",
+        _offers_out_of_order,
+        _offers_out_of_order,
+    ),
+    Invariant(
+        "S5",
+        "places on the waitlist without a rank",
+        lambda: _ids(
+            Q(joined_at=None) | ~Q(tier__in=WaitlistTier.values), status__in=["waitlisted", "offered"]
+        ),
+    ),
     Invariant("S7", "classes with a free seat that nobody who waits is offered", _idle_seats),
     Invariant(
         "M13", "enrollments in a state that they cannot be in", *legal(Enrollment, "held waitlisted active")
     ),
+    Invariant("Y1", "places in classes that ended long ago", _over_for_long),
 ]

@@ -43,7 +43,7 @@ def forget_old_data(*, on: datetime.date, dry_run: bool = False) -> dict[str, in
     ends when its time is up. Safe to repeat.
     """
     midnight = timezone.make_aware(datetime.datetime.combine(on, datetime.time.min))
-    steps = _steps(midnight)
+    steps = steps_until(midnight)
     found = {
         name: rows.count() if dry_run else _in_parts(rows, forget) for name, (rows, forget) in steps.items()
     }
@@ -65,7 +65,9 @@ def _in_parts(rows: QuerySet[Any], forget: Callable[[QuerySet[Any]], int]) -> in
     return count
 
 
-def _steps(midnight: datetime.datetime) -> dict[str, Step]:
+def steps_until(midnight: datetime.datetime) -> dict[str, Step]:
+    """The rows that are too old by then, and what becomes of them."""
+
     def days_ago(days: int) -> datetime.datetime:
         return midnight - timedelta(days=days)
 

@@ -10,7 +10,7 @@ from billing.charging import run_attempt
 from billing.models import ChargeAttempt
 from billing.paying import card_page
 from billing.tasks import sweep_waitlist
-from enrollments.models import Enrollment
+from enrollments.models import Course, Enrollment
 from orders.models import Order
 from tests.factories import create_course, create_household, create_order
 from tests.pages import parent_of
@@ -18,11 +18,11 @@ from tests.shop import VISA, hear
 
 
 def full_class(**fields):
-    """With its one seat enrolled; `free` gives it up."""
-    course = create_course(capacity=1, **fields)
-    order = create_order(courses=[course])
-    order.confirm(reason="paid")
-    return course
+    """With its one seat enrolled, which cost nothing; `free` gives it up."""
+    course = create_course(capacity=1, **fields | {"price_cents": 0})
+    create_order(courses=[course])
+    Course.objects.filter(pk=course.pk).update(price_cents=fields.get("price_cents", 14400))
+    return Course.objects.get(pk=course.pk)
 
 
 def family(name="Lopez"):

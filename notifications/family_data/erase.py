@@ -38,6 +38,8 @@ from notifications.models import EmailEvent, EmailMessage, EmailStatus, Suppress
 from orders.models import Order, OrderItem
 
 GONE = "-"  # one character: it fits wherever a name was
+ERASED = "Erased family"
+NO_ADDRESS = "@erased.invalid"
 OPEN_REFUND = ["requested", "approved", "sending", "unknown"]
 SHORTEST_WORD = 2  # letters
 CARD_NUMBERS = {"last4", "card_last4", "fingerprint"}
@@ -201,7 +203,7 @@ def _blank_emails(household: Household, people: _People) -> int:
     emails.filter(status=EmailStatus.QUEUED).update(expires_at=Now())  # never to be sent
     blank = {"subject": "", "html": "", "text": "", "error": "", "secret": "", "context": {}}
     EmailEvent.objects.filter(address__in=people.distinct).update(address="", detail="")
-    return emails.update(to=f"erased-{household.pk}@erased.invalid", **blank)
+    return emails.update(to=f"erased-{household.pk}{NO_ADDRESS}", **blank)
 
 
 def _blank_mentions(household: Household, people: _People) -> int:
@@ -221,16 +223,16 @@ def _blank_mentions(household: Household, people: _People) -> int:
 
 
 def _blank_people(household: Household) -> None:
-    Household.objects.filter(pk=household.pk).update(name="Erased family")
+    Household.objects.filter(pk=household.pk).update(name=ERASED)
     for user in User.objects.filter(household=household):
-        user.email, user.first_name, user.last_name = f"erased-{user.pk}@erased.invalid", "", ""
+        user.email, user.first_name, user.last_name = f"erased-{user.pk}{NO_ADDRESS}", "", ""
         user.password, user.is_active = make_password(None), False
         user.save(update_fields=["email", "first_name", "last_name", "password", "is_active"])
     for child in Child.objects.filter(household=household):
         born_on = child.born_on.replace(month=1, day=1)
         Child.objects.filter(pk=child.pk).update(first_name=GONE, last_name="", born_on=born_on)
     GuardianInvitation.objects.filter(household=household).update(
-        email=f"erased-{household.pk}@erased.invalid", first_name=GONE, last_name=""
+        email=f"erased-{household.pk}{NO_ADDRESS}", first_name=GONE, last_name=""
     )
 
 

@@ -13,6 +13,7 @@ from csf.proofs import record
 
 class Command(BaseCommand):
     help = "Look for rows that contradict each other. Exit code 1 and their ids if there are any."
+    requires_system_checks = ()  # it only reads; the checks would load the whole site, half of its memory
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="one JSON object a line")

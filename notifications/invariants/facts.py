@@ -1,0 +1,216 @@
+"""What must hold between emails and the facts that they tell."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.db.models import BigIntegerField, Count, Exists, F, OuterRef, Q, QuerySet, Subquery, TextField
+from django.db.models.fields.json import KT
+from django.db.models.functions import Cast, Coalesce, Lower
+
+from billing.models import (
+    CancellationTransition,
+    CardStop,
+    ChargeAttemptTransition,
+    Credit,
+    Payment,
+    RefundTransition,
+    Transfer,
+)
+from csf.invariants import Invariant, last_before, pks, told
+from csf.models import StaffTask
+from enrollments.models import EnrollmentTransition, User
+from notifications.family_data.erase import NO_ADDRESS
+from notifications.kinds import EmailKind
+from notifications.models import EmailAct, EmailMessage
+from notifications.registry import EMAILS
+from orders.models import OrderOrigin, OrderTransition
+
+SAME_MOMENT = timedelta(minutes=1)
+FOR_FAMILIES = [kind for kind, spec in EMAILS.items() if spec.family]
+FOR_STAFF = [EmailKind.STAFF_ALERT, EmailKind.STAFF_INVITATION]
+# They also go to an address that an account had, or is to have.
+OF_ADDRESSES = [EmailKind.ACCOUNT_NOTICE, EmailKind.ACCOUNT_CONFIRM_EMAIL, EmailKind.GUARDIAN_INVITATION]
+
+
+@dataclass(frozen=True)
+class Fact:
+    """What owes one email of a kind. `subject` is what its key names: of several facts about it one is
+    told."""
+
+    kind: EmailKind
+    owing: QuerySet[Any]
+    household: str
+    subject: str = "pk"
+
+    def owed_since(self, since: datetime | None) -> QuerySet[Any]:
+        return self.owing.filter(pk__gt=last_before(self.owing.model, since))
+
+
+_ordered = OrderTransition.objects.exclude(order__origin=OrderOrigin.WAITLIST)
+_tried = ChargeAttemptTransition.objects.exclude(
+    chargeattempt__installment__order__origin=OrderOrigin.WAITLIST
+)
+FACTS = [
+    Fact(EmailKind.ORDER_CONFIRMATION, _ordered.filter(to_status="placed"), "order__household", "order"),
+    Fact(EmailKind.ORDER_EXPIRED, _ordered.filter(to_status="expired"), "order__household", "order"),
+    Fact(
+        EmailKind.ENROLLMENT_CONFIRMATION,
+        EnrollmentTransition.objects.filter(
+            from_status__in=["held", "released"], to_status="active", enrollment__course__cancelled_at=None
+        ),
+        "enrollment__child__household",
+        "enrollment",
+    ),
+    Fact(EmailKind.PAYMENT_SUCCESS, Payment.objects.all(), "order__household"),
+    Fact(
+        EmailKind.PAYMENT_FAILED,
+        _tried.filter(to_status="declined"),
+        "chargeattempt__installment__order__household",
+        "chargeattempt",
+    ),
+    Fact(
+        EmailKind.AUTHENTICATION_NEEDED,
+        _tried.filter(to_status="needs_auth"),
+        "chargeattempt__installment__order__household",
+        "chargeattempt",
+    ),
+    Fact(EmailKind.CARD_STOPPED, CardStop.objects.all(), "card__household"),
+    Fact(
+        EmailKind.CANCELLATION_CONFIRMATION,
+        CancellationTransition.objects.filter(to_status="settled"),
+        "cancellation__order__household",
+    ),
+    Fact(
+        EmailKind.REFUND_ISSUED,
+        RefundTransition.objects.filter(to_status="succeeded"),
+        "refund__order__household",
+        "refund",
+    ),
+    Fact(EmailKind.CREDIT_ADDED, Credit.objects.filter(cause="granted"), "household"),
+    Fact(EmailKind.TRANSFER_CONFIRMATION, Transfer.objects.all(), "order__household"),
+    Fact(
+        EmailKind.WAITLIST_OFFER,
+        EnrollmentTransition.objects.filter(to_status="offered", enrollment__tier="regular"),
+        "enrollment__child__household",
+        "enrollment",
+    ),
+]
+
+
+def emails(since: datetime | None = None, **lookups: Any) -> QuerySet[EmailMessage]:
+    """None of the tests, which tell no fact; with `since` those that were written from then on."""
+    written = EmailMessage.objects.filter(is_test=False, pk__gt=last_before(EmailMessage, since))
+    return written.filter(**lookups)
+
+
+def _resent_without_a_reason() -> Any:
+    acts = EmailAct.objects.filter(message=OuterRef("pk"), act=EmailAct.Act.RESENT).exclude(reason="")
+    reasons = acts.order_by().values("message").annotate(n=Count("pk")).values("n")
+    copied = EmailMessage.objects.filter(
+        pk__in=EmailMessage.objects.exclude(resend_of=None).values("resend_of")
+    )
+    resent = copied.annotate(copies=Count("resends"), reasons=Coalesce(Subquery(reasons), 0))
+    return pks(resent.filter(copies__gt=F("reasons")))
+
+
+def _told_twice(since: datetime | None = None) -> Iterator[str]:
+    """To one person; a key for each fact forbids it, and what staff send once more names the first."""
+    facts = emails(since, kind__in=[fact.kind for fact in FACTS], resend_of=None, recipient__isnull=False)
+    told = facts.order_by().values("kind", "fact_id", "recipient").annotate(n=Count("pk")).filter(n__gt=1)
+    yield from (f"{row['kind']}:{row['fact_id']}" for row in told)
+
+
+def _tell_no_fact(since: datetime | None = None) -> Iterator[int]:
+    for fact in FACTS:
+        told = fact.owing.model.objects.filter(pk=OuterRef("fact_id"))
+        yield from pks(emails(since, kind=fact.kind).filter(~Exists(told)))
+
+
+def _older_than_their_fact(since: datetime | None = None) -> Iterator[int]:
+    """Fact and email are written in one transaction."""
+    for fact in FACTS:
+        later = fact.owing.model.objects.filter(
+            pk=OuterRef("fact_id"), created_at__gt=OuterRef("created_at") + SAME_MOMENT
+        )
+        yield from pks(emails(since, kind=fact.kind).filter(Exists(later)))
+
+
+def _tell_another_amount(since: datetime | None = None) -> Iterator[int]:
+    for kind, model in [(EmailKind.PAYMENT_SUCCESS, Payment), (EmailKind.CREDIT_ADDED, Credit)]:
+        cents = model._default_manager.filter(pk=OuterRef("fact_id")).values("amount_cents")
+        rows = emails(since, kind=kind, context__has_key="amount_cents")
+        told = rows.annotate(told=Cast(KT("context__amount_cents"), BigIntegerField()))
+        yield from pks(told.exclude(told=Subquery(cents)))
+
+
+def _untold_facts(since: datetime | None = None) -> Iterator[str]:
+    """A family that nobody reads for is not told; that staff were asked to call it tells so."""
+    unreachable = told(StaffTask.Kind.NOBODY_TO_NOTIFY)
+    active = User.objects.filter(is_active=True)
+    for fact in FACTS:
+        owing = fact.owed_since(since)
+        if since:  # most are told by what was written since; only the rest is looked for among all emails
+            owing = owing.exclude(pk__in=emails(since, kind=fact.kind).values("fact_id"))
+            owing = fact.owing.filter(pk__in=list(pks(owing)))
+        known = fact.owing.model.objects.filter(pk__in=emails(kind=fact.kind).values("fact_id"))
+        untold = owing.exclude(**{f"{fact.subject}__in": known.values(fact.subject)})
+        untold = untold.exclude(**{f"{fact.household}__in": unreachable})
+        readers = active.filter(household=OuterRef(fact.household))
+        yield from (f"{fact.kind}:{pk}" for pk in pks(untold.filter(Exists(readers))))
+
+
+def _of_another_family(since: datetime | None = None) -> Iterator[int]:
+    for fact in FACTS:
+        family = fact.owing.model.objects.filter(pk=OuterRef("fact_id")).values(fact.household)
+        rows = emails(since, kind=fact.kind, recipient__household__isnull=False)
+        rows = rows.filter(~Exists(_changed_by_staff_since()))
+        yield from pks(rows.exclude(recipient__household=Subquery(family)))
+
+
+def _changed_by_staff_since() -> Any:
+    """The office has moved its reader to another family, or taken rights away, after the email was owed."""
+    return LogEntry.objects.filter(
+        content_type__app_label="enrollments",
+        content_type__model="user",
+        object_id=Cast(OuterRef("recipient"), TextField()),
+        action_flag=CHANGE,
+        action_time__gt=OuterRef("created_at"),
+    )
+
+
+def _to_another_address(since: datetime | None = None) -> Any:
+    """Than the person has, or is known to have had: of each address that was replaced a notice tells."""
+    known = EmailMessage.objects.filter(kind__in=OF_ADDRESSES, recipient=OuterRef("recipient"))
+    owed = emails(since, kind__in=FOR_FAMILIES, recipient__isnull=False).alias(address=Lower("to"))
+    strange = owed.exclude(address=Lower("recipient__email")).exclude(to__endswith=NO_ADDRESS)
+    return pks(strange.filter(~Exists(known.filter(to__iexact=OuterRef("to")))))
+
+
+def _to_nobodys_family(since: datetime | None = None) -> Any:
+    """An account without a family; and what is for staff, to an account that has none of their rights."""
+    outside = Q(kind__in=FOR_FAMILIES, recipient__household=None)
+    for_staff = Q(kind__in=FOR_STAFF, recipient__is_staff=False)
+    rows = emails(since, recipient__isnull=False).filter(outside | for_staff)
+    return pks(rows.filter(~Exists(_changed_by_staff_since())))
+
+
+INVARIANTS = [
+    Invariant("E1", "emails sent once more without a reason", _resent_without_a_reason),
+    Invariant("E1", "facts that one person was told twice", _told_twice, _told_twice),
+    Invariant("E2", "emails without their fact", _tell_no_fact, _tell_no_fact),
+    Invariant("E2", "emails older than their fact", _older_than_their_fact, _older_than_their_fact),
+    Invariant(
+        "E2", "emails that tell another amount than their fact", _tell_another_amount, _tell_another_amount
+    ),
+    Invariant("E3", "facts that nobody was told of", _untold_facts, _untold_facts),
+    Invariant("E7", "emails to somebody of another family", _of_another_family, _of_another_family),
+    Invariant(
+        "E7", "emails to an address that is not their reader's", _to_another_address, _to_another_address
+    ),
+    Invariant(
+        "E7", "emails to an account that is not of those they are for", _to_nobodys_family, _to_nobodys_family
+    ),
+]
