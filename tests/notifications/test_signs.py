@@ -57,6 +57,12 @@ def refuse_webhook(monkeypatch):
     assert deliver(body, header=signature(body, secret="whsec_other")) == 400
 
 
+def refuse_old_webhook(monkeypatch):
+    create_endpoint()
+    body = json.dumps(event_body()).encode()
+    assert deliver(body, header=signature(body, at=(NOON - HOUR).timestamp())) == 400
+
+
 def believe_webhook(monkeypatch):
     body = json.dumps(event_body()).encode()
     assert deliver(body, header=signature(body, at=NOON.timestamp())) == 200
@@ -96,6 +102,12 @@ CASES = {
         refuse_webhook,
         [("webhook_refused", "", "page")],
         ["its signature does not fit our secret", "STRIPE_WEBHOOK_SECRET"],
+        believe_webhook,
+    ),
+    "the database's clock is an hour ahead": (
+        refuse_old_webhook,
+        [("webhook_refused", "", "page")],
+        ["its signature does not fit our secret", "look at the database's clock"],
         believe_webhook,
     ),
     "no webhook comes": (
