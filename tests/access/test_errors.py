@@ -128,7 +128,7 @@ def test_a_broken_staff_page_and_a_broken_webhook_say_no_more(monkeypatch):
     monkeypatch.setattr("billing.admin.orders.with_figures", stumble)
     assert_plain_500(client.get("/admin/orders/order/"))
 
-    monkeypatch.setattr("billing.webhooks.enqueue", stumble)
+    monkeypatch.setattr("billing.webhooks.verified_event", stumble)
     answer = client_of().post(
         PATH,
         raw := json.dumps(event_body()).encode(),
