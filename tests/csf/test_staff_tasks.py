@@ -206,6 +206,7 @@ PEOPLE = [
     (Kind.JOB_SILENT, lambda: JobRun.objects.create(job="x", on=date(2026, 1, 1)), status("done")),
     (Kind.EMAIL_SENDER_BLOCKED, lambda: DrainSignal.objects.get_or_create(pk=1)[0], lambda row: None),
     (Kind.EMAIL_WITHOUT_FILE, email, status("sent")),
+    (Kind.EMAILS_WITHHELD, email, status("withheld")),
 ]
 
 
