@@ -13,7 +13,7 @@ OTHER = f"{DATABASE}_restored"
 
 
 @contextmanager
-def other_database(*, like: str | None = None) -> Iterator[None]:
+def other_database(*, like: str = "template0") -> Iterator[None]:
     """The settings name an empty database, or a copy of one, for this process and those that it starts."""
     connections.close_all()  # what is connected to cannot be copied
     drop_database(ADDRESS, OTHER)
