@@ -19,8 +19,10 @@ from psycopg import pq, sql
 
 PROOF = "csf_instance"
 """The table whose one row each database in use has."""
+# And the workers of the installation that was lost are missed by nobody.
 QUARANTINE = (
     "UPDATE public.csf_instance SET quarantined_at = coalesce(quarantined_at, statement_timestamp());"
+    "DELETE FROM public.csf_cluster;"
 )
 TIMEOUT_S = 3600
 # The role that restores owns everything: it may have another name than the one in production.
