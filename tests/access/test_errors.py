@@ -89,7 +89,7 @@ BROKEN = {
     "the checkout": ("billing.views.lines_in_cart", "get", "/checkout/"),
     "placing": ("billing.views.place_order", "post", "/checkout/"),
     "paying": ("billing.views.payment_page", "post", "/account/orders/{order}/pay/"),
-    "an order": ("billing.views.local_date", "get", "/account/orders/{order}/"),
+    "an order": ("billing.views.with_figures", "get", "/account/orders/{order}/"),
     "cancelling": ("billing.views.end_unpaid_order", "post", "/account/orders/{order}/cancel/"),
     "children": ("enrollments.views.children_with_classes", "get", "/account/children/"),
     "a child's form": ("enrollments.views.ChildForm", "post", "/account/children/add/"),

@@ -114,11 +114,11 @@ def test_expiry_cancelling_and_settling_are_repeated(committed_db, monkeypatch):
         cancel_enrollment(enrollment=enrollment, **options)
 
     troubled(monkeypatch, settle, "_locked_attempt", times=2)
-    assert settle.settle_payment_intent({"status": "succeeded", "metadata": {}}) is None
+    assert settle.settle_payment_intent({"status": "succeeded", "metadata": {}, "created": 0}) is None
     troubled(monkeypatch, settle, "_locked_attempt", times=2)
     settle.settle_checkout_session({"status": "expired", "metadata": {}})
     troubled(monkeypatch, settle, "locked_installment", times=2)
-    assert settle.settle_invoice({"status": "paid", "metadata": {}}) is None
+    assert settle.settle_invoice({"status": "paid", "metadata": {}, "created": 0}) is None
 
 
 def parent_of(order):
