@@ -109,11 +109,12 @@ def _disputed_and_charging() -> Any:
 
 
 def _lost_and_kept() -> Any:
-    """What had been refunded before, the bank gives back."""
+    """What had been refunded before, the bank gives back, and at times a part of the rest."""
     refunds = Refund.objects.filter(payment=OuterRef("payment"), status__in=GONE_BACK).order_by()
     gone = refunds.values("payment").annotate(sum=Sum("amount_cents")).values("sum")
     lost = Dispute.objects.filter(status="lost").annotate(gone_cents=Coalesce(Subquery(gone), 0))
-    return pks(lost.filter(gone_cents__lt=F("amount_cents")))
+    unbooked = ~Exists(refunds.filter(cause=RefundCause.DISPUTE))
+    return pks(lost.filter(unbooked, gone_cents__lt=F("amount_cents")))
 
 
 def _disputed_in_silence() -> Any:
