@@ -30,6 +30,7 @@ from billing.models import (
 from billing.models.charges import OPEN_CHARGE
 from billing.stripe_copies import copies_that_name, delete_copies
 from csf import clock
+from csf.staff_tasks import close_settled
 from enrollments.models import Child, EmergencyContact, Enrollment, GuardianInvitation, Household, User
 from notifications.family_data.export import stripe_words
 from notifications.family_data.rows import emails_of, family_models, notes_about, other_models, rows_of
@@ -98,6 +99,7 @@ def erase_family(household: Household) -> Erased:
         _blank_people(household)
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL csf.erasing = ''")
+        close_settled()  # tasks about what is no more
     return Erased(rows, [*_remains(household), *_found_elsewhere(people.distinct)])
 
 
