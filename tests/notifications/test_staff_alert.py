@@ -90,7 +90,7 @@ def test_the_digest_counts_what_is_new_and_links_to_it_without_names(settings):
         "* A refund to approve or reject: 2\n",
         "/admin/csf/stafftask/?state=open&kind__exact=refund_to_approve",
         "* A payment that the family's bank disputes: 1\n",
-        "* provider_down: Look at it now: SendGrid took none of the last 10 posts\n",
+        "* provider_down: Look at it now: SendGrid took none of the last 10\nposts. Look at",
         "/admin/notifications/alert/",
         "3 staff tasks are open in all.",
     ):
