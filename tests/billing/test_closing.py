@@ -200,7 +200,7 @@ def test_two_hundred_families_are_handled_once_though_the_worker_dies_twice(
     course = create_course(capacity=400, sessions=10)
     states = [(FULL, HALF, INVOICE, IN_FLIGHT, HELD, GONE, HELD, GONE)[n % 8] for n in range(400)]
     places = bulk_families(course, states)
-    monkeypatch.setattr(closing, "BUDGET_S", 600)
+    monkeypatch.setattr(closing, "LOOP_S", 600)
     of = {
         state: [place for place, mine in zip(places, states, strict=True) if mine == state]
         for state in range(6)
