@@ -45,10 +45,10 @@ def back_up(file: Path) -> RowsByTable:
 
     Nothing is left of a file that could not be written whole. Raises NotPossible.
     """
-    if file.exists():
-        raise NotPossible(f"{file} exists already.")
     unfinished = file.with_name(f"{file.name}.unfinished")
     try:
+        if file.exists():
+            raise NotPossible(f"{file} exists already.")
         unfinished.touch(mode=0o600)
         rows = _dump(unfinished)
         if _tables_in(unfinished) != set(rows):
@@ -57,7 +57,8 @@ def back_up(file: Path) -> RowsByTable:
     except OSError as error:
         raise NotPossible(f"Cannot write {file}: {error.strerror}.") from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(PermissionError):
+            unfinished.unlink(missing_ok=True)
     return rows
 
 
@@ -84,8 +85,8 @@ def restore(file: Path) -> RowsByTable:
     with connection.cursor() as cursor:
         if tables := _rows_by_table(cursor):
             raise NotPossible(
-                f"{database_text()} is not empty: it has {len(tables)} tables. Make an empty database "
-                "(createdb csf_restored) and name it in DATABASE_URL."
+                f"{database_text()} is not empty: it has {len(tables)} tables. Make an empty database of "
+                "another name, as docs/operations.md says, and name it in DATABASE_URL."
             )
     connection.close()
     _load(file)
@@ -141,8 +142,8 @@ def _rows_by_table(cursor: CursorWrapper) -> RowsByTable:
 
 def _tables_in(file: Path) -> set[str]:
     """The tables whose rows the file holds. Raises NotPossible for what is no backup."""
-    if not file.is_file():
-        raise NotPossible(f"There is no file {file}.")
+    if not os.access(file, os.R_OK):
+        raise NotPossible(f"There is no file {file} that this user may read.")
     contents = [line.split() for line in _run("pg_restore", "--list", str(file)).splitlines()]
     return {words[6] for words in contents if words[3:5] == ["TABLE", "DATA"]}
 

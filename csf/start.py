@@ -6,12 +6,15 @@ import sys
 
 from django.conf import settings
 from django.core.checks import run_checks
+from django.core.management import execute_from_command_line
+from django.db import OperationalError, ProgrammingError
 from environs import EnvError
 
 logger = logging.getLogger(__name__)
 
 # gunicorn replaces a worker that ends with any other code, for ever (its Arbiter.WORKER_BOOT_ERROR).
 DO_NOT_TRY_AGAIN = 3
+MISSING = {"42P01", "42703"}  # PostgreSQL's numbers for a table and a column
 
 
 def read_settings(*, or_exit_with: int = 1) -> None:
@@ -21,6 +24,19 @@ def read_settings(*, or_exit_with: int = 1) -> None:
     except EnvError as error:
         print(error, file=sys.stderr, flush=True)  # noqa: T201 - there are no settings of a log yet
         sys.exit(or_exit_with)
+
+
+def run_command(arguments: list[str]) -> None:
+    """Say in a line that the database is away, or has not the tables of this version."""
+    try:
+        execute_from_command_line(arguments)
+    except (OperationalError, ProgrammingError) as error:
+        sqlstate = getattr(error.__cause__, "sqlstate", None)
+        if sqlstate in MISSING:
+            sys.exit("The database has not the tables of this version: run `manage.py prepare`.")
+        if isinstance(error, ProgrammingError) or sqlstate:
+            raise
+        sys.exit(f"The database does not answer: {str(error).strip().splitlines()[-1]}")
 
 
 def refuse_unsafe_settings(*, or_exit_with: int = 1) -> None:

@@ -15,6 +15,7 @@ from csf.environment import HOW, environment
 from csf.redaction import own_words
 from csf.start import DO_NOT_TRY_AGAIN
 from enrollments.models import User
+from tests.conftest import ADDRESS as ADDRESS_OF_SERVER
 from tests.conftest import ROOT
 
 ADDRESS = "DATABASE_URL=postgresql://nobody@localhost/none\n"
@@ -153,7 +154,7 @@ def test_prepare_says_that_it_may_not_write_the_static_files(db, settings, monke
         call_command("prepare", stdout=StringIO())
     assert str(refused.value) == (
         "Static files cannot be written: [Errno 13] Permission denied: '/srv/csf/staticfiles/a.css'. "
-        "Give /srv/csf/staticfiles to the user who runs this: chown -R csf /srv/csf/staticfiles"
+        "As root, make the folder for the user who runs this: install -d -o csf /srv/csf/staticfiles"
     )
 
 
@@ -163,3 +164,21 @@ def test_createsuperuser_refuses_an_address_that_has_an_account(db, monkeypatch)
 
     with pytest.raises(CommandError, match=r"Maria@example.org has an account already; create_owner makes"):
         call_command("createsuperuser", email="Maria@example.org", interactive=False)
+
+
+@pytest.mark.parametrize(
+    ("database", "said"),
+    [
+        ("csf_nowhere", 'FATAL:  database "csf_nowhere" does not exist\n'),
+        ("postgres", "The database has not the tables of this version: run `manage.py prepare`.\n"),
+    ],
+)
+def test_a_command_says_in_a_line_what_is_wrong_with_the_database(database, said):
+    given = os.environ | {"DATABASE_URL": f"{ADDRESS_OF_SERVER}/{database}", "SECRET_KEY": "x"}
+    command = [sys.executable, "manage.py", "cluster_health"]
+
+    done = subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith(said)
+    assert "Traceback" not in done.stderr

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         given: Path = options["file"]
-        folder = given if given.is_dir() else None
+        folder = given if os.path.isdir(given) else None
         keep = options["keep"]
         if keep is not None and (keep < 1 or folder is None):
             raise CommandError("--keep takes a number from 1 on, and a folder.")

@@ -23,8 +23,8 @@ class Command(BaseCommand):
         except PermissionError as error:
             folder = settings.STATIC_ROOT
             raise CommandError(
-                f"Static files cannot be written: {error}. Give {folder} to the user who runs this: "
-                f"chown -R {getuser()} {folder}"
+                f"Static files cannot be written: {error}. As root, make the folder for the user who runs "
+                f"this: install -d -o {getuser()} {folder}"
             ) from error
         self.stdout.write(f"prepared, schedules changed={sync_schedules()}")
         if why := Instance.why_quarantined():
