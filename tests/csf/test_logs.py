@@ -242,7 +242,11 @@ def test_what_nobody_caught_in_any_thread_and_warnings_are_lines_too(db):
         "thread = threading.Thread(target=fail); thread.start(); thread.join()\n"
         "fail()"
     )
-    environment = os.environ | {"LOG_FORMAT": "json", "DJANGO_SETTINGS_MODULE": "csf.settings"}
+    environment = os.environ | {
+        "LOG_FORMAT": "json",
+        "DJANGO_SETTINGS_MODULE": "csf.settings",
+        "PYTHONWARNINGS": "",
+    }
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
     )
