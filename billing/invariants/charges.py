@@ -194,10 +194,10 @@ INVARIANTS = [
     Invariant("M12", "installments charged too often", _too_many_tries, _too_many_tries),
     Invariant("M12", "charges of a card that was refused for good before", _asked_after_a_hard_no),
     Invariant("M13", "charge attempts in a state that they cannot be in", *legal(ChargeAttempt, "created")),
-    Invariant("Y1", "charges without an outcome for an hour that nobody was told of", _without_outcome),
+    Invariant("Y1", "charges without an outcome for an hour, and nobody was told", _without_outcome),
     Invariant("Y1", "charges that nobody sent for two days", _never_sent),
     Invariant("Y1", "payment pages that were over a day ago and count as open", _pages_long_over),
-    Invariant("Y1", "parked charges that nobody was told of", _parked_in_silence),
+    Invariant("Y1", "parked charges, and nobody was told", _parked_in_silence),
     Invariant("Y1", "installments being charged without an attempt", _charging_without_attempt),
     Invariant("Y3", "charges sent in quarantine", _sent_in_quarantine),
 ]

@@ -95,15 +95,20 @@ def _first_part_unpaid() -> Any:
     return first.filter(order__status__in=STANDING).values_list("order", flat=True)
 
 
+CHARGED_BY_ITSELF = {
+    "held_at": None,
+    "consent__isnull": False,
+    "order__status": OrderStatus.CONFIRMED,
+    "order__charges_paused_at": None,
+}
+
+
 def _forgotten() -> Any:
     """Due for a month, agreed, and neither charged nor left to a person."""
     due = Installment.objects.filter(
         status=InstallmentStatus.SCHEDULED,
         due_on__lt=clock.today() - LONG_DUE,
-        held_at=None,
-        consent__isnull=False,
-        order__status=OrderStatus.CONFIRMED,
-        order__charges_paused_at=None,
+        **CHARGED_BY_ITSELF,
     )
     return pks(due.exclude(pk__in=told(StaffTask.Kind.INSTALLMENT_LATE)))
 
@@ -112,10 +117,7 @@ def _not_tried_again() -> Any:
     waiting = Installment.objects.filter(
         status=InstallmentStatus.RETRY_WAIT,
         next_try_on__lt=clock.today() - JOB_MISSED,
-        held_at=None,
-        consent__isnull=False,
-        order__status=OrderStatus.CONFIRMED,
-        order__charges_paused_at=None,
+        **CHARGED_BY_ITSELF,
     )
     return pks(waiting)
 

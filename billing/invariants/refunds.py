@@ -146,12 +146,12 @@ INVARIANTS = [
     Invariant(
         "M13", "lines of a closed class in a state that they cannot be in", *legal(ClosureLine, "waiting")
     ),
-    Invariant("Y1", "refunds without an outcome for an hour that nobody was told of", _without_outcome),
+    Invariant("Y1", "refunds without an outcome for an hour, and nobody was told", _without_outcome),
     Invariant("Y1", "refunds approved two days ago and not sent", _never_sent),
     Invariant("Y1", "refunds that nobody was asked to approve", _asked_in_silence),
-    Invariant("Y1", "refunds that failed and nobody was told of", _failed_in_silence),
-    Invariant("Y1", "disputes that nobody was told of", _disputed_in_silence),
-    Invariant("Y1", "cancellations that wait for an hour and nobody was told of", _waiting_cancellations),
-    Invariant("Y1", "closed classes that are not worked off after a day", _unfinished_closures),
+    Invariant("Y1", "refunds that failed, and nobody was told", _failed_in_silence),
+    Invariant("Y1", "disputes, and nobody was told", _disputed_in_silence),
+    Invariant("Y1", "cancellations that wait for an hour, and nobody was told", _waiting_cancellations),
+    Invariant("Y1", "closed classes whose families still wait after a day", _unfinished_closures),
     Invariant("Y3", "refunds sent in quarantine", _sent_in_quarantine),
 ]

@@ -57,7 +57,7 @@ def _parked_in_silence() -> Any:
 
 
 def _left_lying() -> Any:
-    """In quarantine none is worked off."""
+    """In quarantine events wait."""
     if Instance.why_quarantined():
         return []
     return pks(StripeEvent.objects.filter(status="received", received_at__lt=Now() - NOT_WORKED_OFF))
@@ -69,6 +69,6 @@ INVARIANTS = [
         "M16", "differences between our books and Stripe's", lambda: pks(BookDifference.objects.open())
     ),
     Invariant("M16", "books that were not compared with Stripe's for a day", _not_compared),
-    Invariant("Y2", "parked events that nobody was told of", _parked_in_silence),
+    Invariant("Y2", "parked events, and nobody was told", _parked_in_silence),
     Invariant("Y2", "events that wait for two days", _left_lying),
 ]

@@ -205,7 +205,7 @@ INVARIANTS = [
     Invariant(
         "E2", "emails that tell another amount than their fact", _tell_another_amount, _tell_another_amount
     ),
-    Invariant("E3", "facts that nobody was told of", _untold_facts, _untold_facts),
+    Invariant("E3", "facts that nobody was told about", _untold_facts, _untold_facts),
     Invariant("E7", "emails to somebody of another family", _of_another_family, _of_another_family),
     Invariant(
         "E7", "emails to an address that is not their reader's", _to_another_address, _to_another_address

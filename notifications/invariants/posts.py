@@ -184,9 +184,9 @@ def _posted_in_quarantine() -> Any:
 
 INVARIANTS = [
     Invariant("E4", "emails that are stuck", _stuck),
-    Invariant("E4", "emails that failed and nobody was told of", _failed_in_silence, _failed_in_silence),
+    Invariant("E4", "emails that failed, and nobody was told", _failed_in_silence, _failed_in_silence),
     Invariant(
-        "E4", "emails that did not arrive and nobody was told of", _bounced_in_silence, _bounced_in_silence
+        "E4", "emails that did not arrive, and nobody was told", _bounced_in_silence, _bounced_in_silence
     ),
     Invariant("E4", "what the provider told of emails and nobody took in", _unfolded),
     Invariant(

@@ -8,7 +8,7 @@ from notifications.models import Alert
 from notifications.watch.sign import Sign
 
 LIMITS = [(Alert.Level.WARNING, timedelta(seconds=30)), (Alert.Level.PAGE, timedelta(minutes=5))]
-TODO = (
+WHAT_TO_DO = (
     "Run timedatectl there and on the database's host: which one is right? Switch on its synchronisation "
     "(timedatectl set-ntp true) where it is not. What is due follows the database's clock."
 )
@@ -20,4 +20,4 @@ def clock_signs() -> Iterator[Sign]:
         words = f"the clock of {host} is {by} {'ahead of' if ahead_s > 0 else 'behind'} the database's"
         for level, limit in LIMITS:
             if by > limit:
-                yield Sign("clock_wrong", level, words, TODO, host)
+                yield Sign("clock_wrong", level, words, WHAT_TO_DO, host)

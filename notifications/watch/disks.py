@@ -17,7 +17,7 @@ GB = 10**9
 LOCAL_HOSTS = {"", "localhost", "127.0.0.1", "::1"}
 # Below both the share and the amount: a tenth of a large disk lasts for years.
 LIMITS = [(Alert.Level.WARNING, 0.10, 10 * GB), (Alert.Level.PAGE, 0.05, 2 * GB)]
-TODO = "Make room or enlarge the disk: when it is full, PostgreSQL stops."
+WHAT_TO_DO = "Make room or enlarge the disk: when it is full, PostgreSQL stops."
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def disk_signs() -> Iterator[Sign]:
     for disk in disks():
         for level, share, amount in LIMITS:
             if disk.free < share * disk.total and disk.free < amount:
-                yield Sign("disk_full", level, disk.words, TODO, str(disk.folder))
+                yield Sign("disk_full", level, disk.words, WHAT_TO_DO, str(disk.folder))
 
 
 def disks() -> list[Disk]:

@@ -482,15 +482,15 @@ PLANTS = {
     "S7 money of expired orders that nobody sends back": [paid_for_seats_that_are_gone],
     "Y1 installments due for a month that nobody charged": [due_for_a_month],
     "Y1 installments whose next try is past for days": [next_try_long_past],
-    "Y1 charges without an outcome for an hour that nobody was told of": [
+    "Y1 charges without an outcome for an hour, and nobody was told": [
         sent_without_an_answer,
         outcome_unknown,
     ],
     "Y1 charges that nobody sent for two days": [never_sent],
     "Y1 payment pages that were over a day ago and count as open": [page_long_over],
-    "Y1 parked charges that nobody was told of": [parked_in_silence],
+    "Y1 parked charges, and nobody was told": [parked_in_silence],
     "Y1 installments being charged without an attempt": [charging_without_a_charge],
-    "Y2 parked events that nobody was told of": [event_parked_in_silence],
+    "Y2 parked events, and nobody was told": [event_parked_in_silence],
     "Y2 events that wait for two days": [event_left_lying],
     "Y3 charges sent in quarantine": [charged_in_quarantine],
 }

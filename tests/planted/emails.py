@@ -372,7 +372,7 @@ PLANTS = {
     "E2 emails without their fact": [email_without_a_fact],
     "E2 emails older than their fact": [email_older_than_its_fact],
     "E2 emails that tell another amount than their fact": [email_with_another_amount],
-    "E3 facts that nobody was told of": [
+    "E3 facts that nobody was told about": [
         untold("order_confirmation", "Unpaid"),
         untold("order_expired", "Late"),
         untold("enrollment_confirmation", "Paid"),
@@ -384,8 +384,8 @@ PLANTS = {
         untold_offer,
     ],
     "E4 emails that are stuck": [late_in_the_queue, lost_lease, sending_without_a_lease, undecided],
-    "E4 emails that failed and nobody was told of": [failed_in_silence, failed_after_the_task_was_closed],
-    "E4 emails that did not arrive and nobody was told of": [bounced_in_silence, dropped_in_silence],
+    "E4 emails that failed, and nobody was told": [failed_in_silence, failed_after_the_task_was_closed],
+    "E4 emails that did not arrive, and nobody was told": [bounced_in_silence, dropped_in_silence],
     "E4 what the provider told of emails and nobody took in": [event_not_taken_in],
     "E5 emails posted again while a post was open or taken": [posted_while_open, posted_after_it_was_taken],
     "E5 emails copied more often than agreed": [copied_twice, copied_though_it_confuses],

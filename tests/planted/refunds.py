@@ -270,15 +270,15 @@ PLANTS = {
     "M15 credit that is not its order's": [given_back_unspent, credit_for_another_familys_order],
     "M15 credit of which nothing says what it was given for": [credit_for_nothing, credit_for_no_session],
     "M15 orders that took or gave back credit twice": [spent_and_given_back_twice],
-    "Y1 refunds without an outcome for an hour that nobody was told of": [
+    "Y1 refunds without an outcome for an hour, and nobody was told": [
         refund_without_an_answer,
         refund_whose_outcome_is_unknown,
     ],
     "Y1 refunds approved two days ago and not sent": [refund_never_sent],
     "Y1 refunds that nobody was asked to approve": [refund_that_nobody_was_asked_about],
-    "Y1 refunds that failed and nobody was told of": [refund_that_failed_in_silence],
-    "Y1 disputes that nobody was told of": [disputed_in_silence],
-    "Y1 cancellations that wait for an hour and nobody was told of": [cancellation_that_waits],
-    "Y1 closed classes that are not worked off after a day": [closure_not_worked_off],
+    "Y1 refunds that failed, and nobody was told": [refund_that_failed_in_silence],
+    "Y1 disputes, and nobody was told": [disputed_in_silence],
+    "Y1 cancellations that wait for an hour, and nobody was told": [cancellation_that_waits],
+    "Y1 closed classes whose families still wait after a day": [closure_not_worked_off],
     "Y3 refunds sent in quarantine": [refund_in_quarantine],
 }
