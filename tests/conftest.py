@@ -22,8 +22,8 @@ from django.utils import timezone
 from billing import breaker
 from csf import clock
 from csf.embedded import create_database, drop_database
-from csf.sandbox.sendgrid.serve import MailServer
-from csf.sandbox.stripe.serve import StripeServer
+from demo.standins.sendgrid.serve import MailServer
+from demo.standins.stripe.serve import StripeServer
 
 # How fast the machine is decides nothing. All else stays as Hypothesis has it, so CI always tries the same.
 # Fixtures are shared by all examples of a test, each of which removes what the one before it has left.

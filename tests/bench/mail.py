@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from csf.sandbox.sendgrid.serve import MailServer
+from demo.standins.sendgrid.serve import MailServer
 from tests.bench.surroundings import ROOT, port_of
 
 

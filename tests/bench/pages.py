@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from billing.checkout import place_order
 from csf.dates import local_date
-from csf.sandbox.browser import forms_of
+from demo.journey.browser import forms_of
 from enrollments.models import Child, Course, User
 from orders.cart import add_to_cart
 from orders.models import Order, cart_of

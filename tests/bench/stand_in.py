@@ -9,10 +9,10 @@ import signal
 import sys
 from typing import Any
 
-from csf.sandbox.sendgrid.check import problems
-from csf.sandbox.sendgrid.serve import MailServer
-from csf.sandbox.sendgrid.standin import STANDIN
-from csf.sandbox.stripe.serve import StripeServer
+from demo.standins.sendgrid.check import problems
+from demo.standins.sendgrid.serve import MailServer
+from demo.standins.sendgrid.standin import STANDIN
+from demo.standins.stripe.serve import StripeServer
 
 
 def main() -> None:

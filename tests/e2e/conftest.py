@@ -12,7 +12,7 @@ from django.test import Client
 from playwright.sync_api import expect, sync_playwright
 
 from billing.endpoint import register_endpoint
-from csf.sandbox.pictures import CHROMIUM, MISSING, launch
+from demo.journey.pictures import CHROMIUM, MISSING, launch
 from tests.conftest import _clone
 from tests.e2e import processes
 from tests.waiting import PATIENCE_S

@@ -26,7 +26,7 @@ from billing.checkout import payment_page, place_order
 from billing.expiry import end_unpaid_order
 from billing.links import offer_token, pay_link_path
 from billing.models import Card, Payment, PaymentPlan
-from csf.sandbox.mailbox import await_email
+from demo.standins.mailbox import await_email
 from enrollments.models import Course, Enrollment
 from enrollments.waitlist import fill, join, lock_course
 from notifications.models import EmailMessage

@@ -8,10 +8,10 @@ from contextlib import ExitStack
 import pytest
 
 from csf import embedded
-from csf.sandbox import manage
-from csf.sandbox.ports import NoFreePort, reserve
+from demo.journey import manage
+from demo.standins.ports import NoFreePort, reserve
 
-ASK = "import sys; from contextlib import ExitStack; from csf.sandbox.ports import reserve\n"
+ASK = "import sys; from contextlib import ExitStack; from demo.standins.ports import reserve\n"
 ASK += "with ExitStack() as all: print(*reserve(all, [18400, 18401]), flush=True); sys.stdin.read()"
 
 
@@ -40,7 +40,7 @@ def test_a_port_on_which_somebody_listens_is_not_given():
 
 
 def test_ports_that_are_all_taken_are_an_error_in_words(monkeypatch):
-    monkeypatch.setattr("csf.sandbox.ports._is_free", lambda port: False)
+    monkeypatch.setattr("demo.standins.ports._is_free", lambda port: False)
     with ExitStack() as running, pytest.raises(NoFreePort, match="no free port from 18500"):
         reserve(running, [18500])
 

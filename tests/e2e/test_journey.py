@@ -8,8 +8,8 @@ from django.core.management import call_command
 from billing.endpoint import register_endpoint
 from billing.models import Installment, Payment, Refund, StripeEvent, Transfer
 from csf.models import StaffTask
-from csf.sandbox.family import World
-from csf.sandbox.journey import Journey
+from demo.journey.family import World
+from demo.journey.journey import Journey
 from enrollments.models import Enrollment
 from notifications.models import EmailAttempt, EmailMessage
 from tests.e2e import processes

@@ -29,7 +29,7 @@ from csf.dates import local_date
 from csf.invariants import violations
 from csf.jobs import enqueue
 from csf.models import Instance
-from csf.sandbox.demo import WEB
+from demo.journey.demo import WEB
 from notifications.daily.reminders import send_installment_reminders
 from notifications.models import EmailAttempt, EmailMessage
 from notifications.sending.events import fold_events

@@ -11,8 +11,8 @@ import pytest
 from django.core.management import call_command
 
 from billing.endpoint import register_endpoint
-from csf.sandbox.family import World
-from csf.sandbox.journey import Journey
+from demo.journey.family import World
+from demo.journey.journey import Journey
 from enrollments.models import User
 from notifications.models import EmailMessage
 from tests.conftest import ROOT

@@ -17,8 +17,8 @@ from django.core.management import call_command
 
 from billing.endpoint import register_endpoint
 from billing.models import Payment
-from csf.sandbox.family import World
-from csf.sandbox.journey import Journey
+from demo.journey.family import World
+from demo.journey.journey import Journey
 from notifications.models import Alert, EmailAttempt, EmailMessage
 from tests.conftest import ROOT
 from tests.e2e import processes

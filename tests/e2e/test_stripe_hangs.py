@@ -25,7 +25,7 @@ from django_q.models import OrmQ
 from billing.dunning import start_charges
 from billing.endpoint import register_endpoint
 from billing.models import ChargeAttempt, Refund, StripeEvent
-from csf.sandbox.browser import Browser
+from demo.journey.browser import Browser
 from enrollments.models import User
 from tests.billing.test_refunds import approved, paid
 from tests.e2e import processes

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from csf.models import StaffTask
-from csf.sandbox.sendgrid.events import load_private_key, new_keypair, signed_headers
+from demo.standins.sendgrid.events import load_private_key, new_keypair, signed_headers
 from notifications.models import DrainSignal, EmailEvent, EmailMessage
 from notifications.sending.drain import drain
 from notifications.sending.events import OVERTAKES, fold_events

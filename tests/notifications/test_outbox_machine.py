@@ -29,7 +29,7 @@ from hypothesis.stateful import (
 )
 
 from billing.models import Credit
-from csf.sandbox.sendgrid.events import load_private_key, new_keypair, signed_headers
+from demo.standins.sendgrid.events import load_private_key, new_keypair, signed_headers
 from notifications.accounts import AccountEvent
 from notifications.kinds import EmailKind
 from notifications.models import (

@@ -8,7 +8,7 @@ from css_inline import CSSInliner
 from django.conf import settings
 
 from csf.maps import map_url
-from csf.sandbox.sendgrid.check import problems
+from demo.standins.sendgrid.check import problems
 from notifications.kinds import EmailKind
 from notifications.palette import ACCENTS, BRAND, DARK, LIGHT
 from notifications.registry import EMAILS

@@ -1,0 +1,88 @@
+"""The aiohttp application: API, pages and control routes on one port of the loopback interface."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from demo.standins.stripe import checkout, control, due, invoice_pages, invoices, pages
+from demo.standins.stripe.api import Api, BeforeRequest
+from demo.standins.stripe.state import State
+from demo.standins.stripe.store import Store
+from demo.standins.stripe.webhooks import Deliveries
+
+LOOPBACK = ("127.0.0.1", "localhost")
+TICK_SECONDS = 0.5
+LARGEST_BODY = 1024 * 1024
+
+
+def create_app(
+    *,
+    data_dir: Path | None,
+    fresh: bool = False,
+    public_url: str,
+    before_request: BeforeRequest | None = None,
+    real_webhook_spacing: bool = False,
+) -> web.Application:
+    """`data_dir=None` keeps everything in memory.
+
+    `before_request(method, path, {"params", "idempotency_key"})` is called on a thread, before any effect.
+    """
+    store = Store(None if data_dir is None else data_dir / "stripe.jsonl", fresh=fresh)
+    state = State(store, public_url.rstrip("/"))
+    app = web.Application(middlewares=[_only_loopback], client_max_size=LARGEST_BODY)
+    app[pages.STATE] = state
+    app.cleanup_ctx.append(_background)
+    deliveries = Deliveries(state, real_spacing=real_webhook_spacing)
+    app[pages.DELIVERIES] = deliveries
+    api = Api(state, deliveries, before_request)
+    api.add_routes(app)
+    app.on_shutdown.append(api.stop)
+    pages.add_routes(app)
+    invoice_pages.add_routes(app)
+    control.add_routes(app)
+    return app
+
+
+@web.middleware
+async def _only_loopback(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """A page elsewhere must not reach us by a name that it points at 127.0.0.1, nor post to us."""
+    origin = request.headers.get("Origin")
+    if _hostname(f"//{request.host}") not in LOOPBACK:
+        raise web.HTTPForbidden(text="This stand-in answers on 127.0.0.1 and localhost only.\n")
+    if request.method != "GET" and origin is not None and _hostname(origin) not in LOOPBACK:
+        raise web.HTTPForbidden(text="This stand-in takes no requests from other sites.\n")
+    return await handler(request)
+
+
+def _hostname(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
+
+
+async def _background(app: web.Application) -> AsyncIterator[None]:
+    state, deliveries = app[pages.STATE], app[pages.DELIVERIES]
+    deliveries.start()
+    state.event_listeners.append(deliveries.schedule)
+    checkout.renew_urls(state)
+    invoices.renew_urls(state)
+    ticking = asyncio.create_task(_tick(state))
+    yield
+    ticking.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await ticking
+    await deliveries.close()
+    state.store.close()
+
+
+async def _tick(state: State) -> None:
+    while True:
+        due.work_off(state)
+        state.store.commit()
+        await asyncio.sleep(TICK_SECONDS)
