@@ -2,7 +2,7 @@ import pytest
 import requests
 import stripe
 
-from demo.standins.stripe.cards import TEST_CARDS
+from demo.standins.stripe.customers.cards import TEST_CARDS
 from demo.standins.stripe.serve import StripeServer
 from tests.demo.stripe_shop import KEY, Receiver, Shop, receiver
 from tests.waiting import wait_until

@@ -7,7 +7,7 @@ import requests
 import stripe
 
 from demo.standins.stripe.serve import StripeServer
-from demo.standins.stripe.webhooks import FAST_PAUSES, Deliveries, pauses
+from demo.standins.stripe.webhooks.deliveries import FAST_PAUSES, Deliveries, pauses
 from tests.demo.stripe_shop import Receiver, Shop, receiver
 from tests.waiting import wait_until
 

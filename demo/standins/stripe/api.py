@@ -10,33 +10,27 @@ from typing import TypeAlias
 
 from aiohttp import BasicAuth, web
 
-from demo.standins.stripe import (
+from demo.standins.stripe.customers import customers, payment_methods, setups
+from demo.standins.stripe.invoices import invoice_items, invoice_payments, invoices
+from demo.standins.stripe.objects import books, errors
+from demo.standins.stripe.objects.errors import StripeError
+from demo.standins.stripe.objects.faults import Fault
+from demo.standins.stripe.objects.resources import expand
+from demo.standins.stripe.objects.state import Call, Route, State
+from demo.standins.stripe.objects.store import Obj, new_id
+from demo.standins.stripe.payments import (
     accounts,
     balance,
-    books,
     checkout,
-    customers,
     disputes,
-    errors,
-    events,
-    forms,
     fraud_warnings,
-    idempotency,
-    invoice_items,
-    invoice_payments,
-    invoices,
-    payment_methods,
     payments,
     refunds,
-    setups,
 )
-from demo.standins.stripe.errors import StripeError
-from demo.standins.stripe.faults import Fault
-from demo.standins.stripe.resources import expand
-from demo.standins.stripe.state import Call, Route, State
-from demo.standins.stripe.store import Obj, new_id
-from demo.standins.stripe.validation import check
-from demo.standins.stripe.webhooks import Deliveries
+from demo.standins.stripe.requests import forms, idempotency
+from demo.standins.stripe.requests.validation import check
+from demo.standins.stripe.webhooks import events
+from demo.standins.stripe.webhooks.deliveries import Deliveries
 
 ROUTES = [
     *accounts.ROUTES,

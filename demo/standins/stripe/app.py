@@ -9,11 +9,14 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from demo.standins.stripe import checkout, control, due, invoice_pages, invoices, pages
+from demo.standins.stripe import control
 from demo.standins.stripe.api import Api, BeforeRequest
-from demo.standins.stripe.state import State
-from demo.standins.stripe.store import Store
-from demo.standins.stripe.webhooks import Deliveries
+from demo.standins.stripe.invoices import invoices
+from demo.standins.stripe.objects.state import STATE, State
+from demo.standins.stripe.objects.store import Store
+from demo.standins.stripe.pages import checkout_pages, invoice_pages
+from demo.standins.stripe.payments import checkout, due
+from demo.standins.stripe.webhooks.deliveries import DELIVERIES, Deliveries
 
 LOOPBACK = ("127.0.0.1", "localhost")
 TICK_SECONDS = 0.5
@@ -35,14 +38,14 @@ def create_app(
     store = Store(None if data_dir is None else data_dir / "stripe.jsonl", fresh=fresh)
     state = State(store, public_url.rstrip("/"))
     app = web.Application(middlewares=[_only_loopback], client_max_size=LARGEST_BODY)
-    app[pages.STATE] = state
+    app[STATE] = state
     app.cleanup_ctx.append(_background)
     deliveries = Deliveries(state, real_spacing=real_webhook_spacing)
-    app[pages.DELIVERIES] = deliveries
+    app[DELIVERIES] = deliveries
     api = Api(state, deliveries, before_request)
     api.add_routes(app)
     app.on_shutdown.append(api.stop)
-    pages.add_routes(app)
+    checkout_pages.add_routes(app)
     invoice_pages.add_routes(app)
     control.add_routes(app)
     return app
@@ -67,7 +70,7 @@ def _hostname(url: str) -> str | None:
 
 
 async def _background(app: web.Application) -> AsyncIterator[None]:
-    state, deliveries = app[pages.STATE], app[pages.DELIVERIES]
+    state, deliveries = app[STATE], app[DELIVERIES]
     deliveries.start()
     state.event_listeners.append(deliveries.schedule)
     checkout.renew_urls(state)

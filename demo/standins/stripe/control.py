@@ -9,15 +9,17 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from demo.standins.stripe import books, declines, disputes, due, fraud_warnings, payment_methods, refunds
-from demo.standins.stripe.cards import find_card
-from demo.standins.stripe.errors import StripeError
-from demo.standins.stripe.events import new_event
-from demo.standins.stripe.faults import REQUEST_KINDS, Fault
-from demo.standins.stripe.pages import DELIVERIES, STATE
-from demo.standins.stripe.resources import require
-from demo.standins.stripe.state import Call
-from demo.standins.stripe.store import Obj
+from demo.standins.stripe.customers import declines, payment_methods
+from demo.standins.stripe.customers.cards import find_card
+from demo.standins.stripe.objects import books
+from demo.standins.stripe.objects.errors import StripeError
+from demo.standins.stripe.objects.faults import REQUEST_KINDS, Fault
+from demo.standins.stripe.objects.resources import require
+from demo.standins.stripe.objects.state import STATE, Call
+from demo.standins.stripe.objects.store import Obj
+from demo.standins.stripe.payments import disputes, due, fraud_warnings, refunds
+from demo.standins.stripe.webhooks.deliveries import DELIVERIES
+from demo.standins.stripe.webhooks.events import new_event
 
 Control: TypeAlias = Callable[[web.Request, Any], Awaitable[Any] | Any]
 LATEST = 2**33  # in seconds since 1970: the year 2242

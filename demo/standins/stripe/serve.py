@@ -13,8 +13,7 @@ from aiohttp import web
 
 from demo.standins.stripe.api import BeforeRequest
 from demo.standins.stripe.app import create_app
-from demo.standins.stripe.pages import STATE
-from demo.standins.stripe.state import State
+from demo.standins.stripe.objects.state import STATE, State
 
 STOP_SECONDS = 2.0
 
