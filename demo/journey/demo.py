@@ -72,7 +72,7 @@ def _run(*, once: bool, fresh: bool) -> int:
         site, stripe, mail = reserve(running, [8000, 8001, 8002])
         environment = environment_of_demo(address, site, stripe, mail)
         LAST.write_text(json.dumps({"site": site, "stripe": stripe, "mail": mail}))
-        with step("database, season, static files (the first time takes half a minute)"):
+        with step("database, demo data, static files (half a minute the first time)"):
             _manage(environment, "prepare")
             _manage(environment, "seed_demo")
         with step("Stripe and SendGrid stand-ins"):

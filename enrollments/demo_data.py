@@ -1,4 +1,4 @@
-"""A believable season for the demo, the benchmarks and the tests: programs, places, classes and families."""
+"""A believable season for demo, benchmarks and tests: programs, locations, classes and families."""
 
 import datetime
 from random import Random
@@ -72,7 +72,7 @@ DEMO_PASSWORD = "sparks-demo-2026"  # noqa: S105 - printed by the demo, refused 
 
 
 @transaction.atomic
-def load_season(*, on: datetime.date, families: int, seed: int) -> None:
+def load_demo_data(*, on: datetime.date, families: int, seed: int) -> None:
     """Write the season that starts three weeks after `on`, and `families` households. A repeat adds nothing.
 
     The first parent is parent1@example.org; staff sign in as office@example.org. All have DEMO_PASSWORD.
