@@ -8,8 +8,10 @@ class BillingConfig(AppConfig):
     def ready(self) -> None:
         import billing.roles
         import billing.staff_tasks  # noqa: F401 - says when its tasks are over
-        from billing import gateway, receivers, webhooks  # noqa: F401 - the last two register receivers
-        from billing.stripe_secrets import protect_secrets
+        from billing.changes import receivers  # noqa: F401 - the last two register receivers
+        from billing.events import webhooks  # noqa: F401 - the last two register receivers
+        from billing.stripe import gateway
+        from billing.stripe.account_secrets import protect_secrets
 
         protect_secrets()
         gateway.limit_djstripe_calls()

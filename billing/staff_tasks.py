@@ -3,7 +3,6 @@
 from django.db.models import Exists, F, OuterRef, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
-from billing import stripe_key
 from billing.models import (
     BookDifference,
     Cancellation,
@@ -23,6 +22,7 @@ from billing.models import (
 )
 from billing.models.money import OPEN_INSTALLMENT
 from billing.models.refunds import COUNTED
+from billing.stripe import secret_key
 from csf.models import StaffTask
 from csf.staff_tasks import a_person_closes, open_while
 from orders.models import Order, OrderStatus
@@ -92,7 +92,7 @@ open_while(Kind.DISPUTE, lambda: Dispute.objects.filter(closed_at=None))
 open_while(Kind.FRAUD_WARNING, _undecided_payments)
 open_while(Kind.WAITLIST_CHARGE, lambda: Order.objects.filter(status=OrderStatus.PLACED))
 open_while(Kind.CLOSURE_LINE, lambda: ClosureLine.objects.filter(status=ClosureLineStatus.FAILED))
-open_while(Kind.STRIPE_KEY_REFUSED, stripe_key.refusals)
+open_while(Kind.STRIPE_KEY_REFUSED, secret_key.refusals)
 open_while(Kind.BOOKS_DIFFER, lambda: BookDifference.objects.open())
 a_person_closes(Kind.REFUND_BY_SYSTEM, "Nobody has looked at the refund yet.")
 a_person_closes(Kind.REFUND_EXTERNAL, "Only a person knows why it was made.")

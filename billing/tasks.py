@@ -1,23 +1,24 @@
 import datetime
 from datetime import timedelta
 
-from billing import gateway, stripe_books, webhook_health
-from billing.breaker import while_it_answers
-from billing.cancel import settle_waiting_cancellations
-from billing.charging import charge_waiting, recover_charges
-from billing.closing import work_off_closures
-from billing.completing import complete_ended_classes as complete
-from billing.credits import expire_credits as end_credits
-from billing.customers import forget_other_mode
-from billing.dunning import start_charges
-from billing.expiry import expire_holds
-from billing.inbox import process_due_events
-from billing.inbox import process_event as process
+from billing.changes.cancellation import settle_waiting_cancellations
+from billing.changes.class_closure import work_off_closures
+from billing.changes.class_end import complete_ended_classes as complete
+from billing.changes.seat_release import sell_lent_seats
+from billing.changes.waitlist import serve_priority
+from billing.checkout.holds import expire_holds
+from billing.events import stripe_books, webhook_health
+from billing.events.inbox import process_due_events
+from billing.events.inbox import process_event as process
+from billing.events.reconcile import pull_events, settle_finished_pages
+from billing.installments.charging import charge_waiting, recover_charges
+from billing.installments.customers import forget_other_mode
+from billing.installments.dunning import start_charges
+from billing.ledger.credits import expire_credits as end_credits
+from billing.ledger.refunds import recover_refunds, refund_waiting
 from billing.models import InstallmentStatus, StripeEvent
-from billing.reconcile import pull_events, settle_finished_pages
-from billing.refunds import recover_refunds, refund_waiting
-from billing.release import sell_lent_seats
-from billing.waitlist import serve_priority
+from billing.stripe import gateway
+from billing.stripe.breaker import while_it_answers
 from csf import clock
 from csf.jobs import enqueue, enqueue_once
 from csf.models import Instance

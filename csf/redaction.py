@@ -29,7 +29,7 @@ _CUTS_OF_OTHERS = [
 ]
 # Errors that speak to a family or to staff, and so may name a child. Stripe's refusals do not.
 _SPOKEN = {"ValidationError", "NotPossible", "NotReady", "Refused"}
-_STRIPES = "billing.gateway"
+_STRIPES = "billing.stripe.gateway"
 _ABOUT_VALUES = (ValueError, LookupError, AssertionError, UnicodeError)
 _ABOUT_CODE = (AttributeError, TypeError, NameError, ImportError)
 _TRACEBACK = "Traceback (most recent call last):"

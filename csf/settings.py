@@ -121,7 +121,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "enrollments.staff.staff_sessions",
-    "billing.middleware.page_patience",
+    "billing.stripe.middleware.page_patience",
 ]
 
 ROOT_URLCONF = "csf.urls"
@@ -139,7 +139,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "csf.context.school",
                 "orders.context.discounts",
-                "billing.context.family_orders",
+                "billing.pages.context.family_orders",
                 "notifications.choices.banner.unreachable",
             ],
             "builtins": ["csf.templatetags.csf_format"],

@@ -49,9 +49,8 @@ def complete_places(course: Course) -> int:
 def reopen_places(course: Course, *, by: User, reason: str) -> list[Enrollment]:
     """Make the completed places of a class that is extended active again, each with a seat; gives them.
 
-    A child who has another place in the class by now keeps that one. The caller sees to the orders:
-    `billing.completing.reopen_class`. Raises NoSeat, and then nothing has changed, if there are more of them
-    than free seats.
+    A child who has another place in the class by now keeps that one. The caller reopens the orders. Raises
+    NoSeat, and then nothing has changed, if there are more of them than free seats.
     """
     course = lock_course(course.pk)
     has_place = course.enrollments.live().values("child")

@@ -2,7 +2,7 @@
 
 While somebody waits, a seat that becomes free is theirs: it is offered in the transaction that frees it, and
 nobody can buy it past them. A family in the priority tier gets its seat without being asked:
-`billing.waitlist` takes the offer up.
+`billing.changes.waitlist` takes the offer up.
 """
 
 import datetime

@@ -12,8 +12,8 @@ from django.db.models.fields.json import KT
 from django.db.models.functions import JSONObject
 from django.utils import timezone
 
+from billing.events.stripe_copies import copies_older_than, events_finished_before
 from billing.models import StripeEvent, StripeEventStatus
-from billing.stripe_copies import copies_older_than, events_finished_before
 from csf import budget
 from csf.jobs import tasks_stopped_before
 from csf.models import FormPress

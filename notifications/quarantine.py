@@ -4,7 +4,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
-from billing.staging import leave_live_mode_alone
+from billing.installments.staging import leave_live_mode_alone
 from csf.models import Instance
 from notifications.models import UNFINISHED, EmailMessage, EmailStatus
 

@@ -1,5 +1,4 @@
-"""From cart to held seats and frozen prices. `billing.checkout.place_order` is the door to this lower
-half."""
+"""From cart to held seats and frozen prices: the lower half of placing an order."""
 
 import datetime
 from collections import Counter, defaultdict

@@ -45,7 +45,7 @@ def quote(
     """Price the items of a cart; each brings its child and course with it.
 
     `paid_children` are the household's children whose places count for the sibling discount, by their first
-    one: `billing.siblings` knows them.
+    one: `billing.checkout.siblings` knows them.
     """
     lines = [_line(item, now=now) for item in items]
     promo = promo_for(order, items, on=local_date(now))

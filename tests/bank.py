@@ -4,7 +4,7 @@ import itertools
 import time
 from collections import Counter
 
-from billing import gateway
+from billing.stripe import gateway
 
 _numbers = itertools.count(1)
 
@@ -14,7 +14,7 @@ def _id(prefix):
 
 
 class Bank:
-    """Takes the place of `billing.gateway`'s functions. `says` are the answers to the next charges."""
+    """Takes the place of `billing.stripe.gateway`'s functions. `says` are the answers to the next charges."""
 
     def __init__(self):
         self.sessions, self.invoices, self.refunds, self.seen = {}, {}, {}, {}

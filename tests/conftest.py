@@ -19,7 +19,7 @@ from django.conf import settings
 from django.db import connections
 from django.utils import timezone
 
-from billing import breaker
+from billing.stripe import breaker
 from csf import clock
 from csf.embedded import create_database, drop_database
 from demo.standins.sendgrid.serve import MailServer

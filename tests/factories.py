@@ -12,7 +12,7 @@ from django.db.models import F
 from django.utils import timezone
 from django_q.models import Schedule
 
-from billing.checkout import place_order
+from billing.checkout.place_order import place_order
 from billing.models import Card, CardAgreement, Consent, PaymentPlan
 from csf.dates import local_date
 from csf.jobs import JOBS

@@ -11,12 +11,12 @@ import time_machine
 from django.conf import settings
 from django.utils import timezone
 
-from billing import gateway
-from billing.charging import run_attempt
-from billing.checkout import payment_page, place_order
-from billing.dunning import start_charges
-from billing.endpoint import register_endpoint
+from billing.checkout.place_order import payment_page, place_order
+from billing.installments.charging import run_attempt
+from billing.installments.dunning import start_charges
 from billing.models import Card, ChargeAttempt, InstallmentStatus, PaymentPlan
+from billing.stripe import gateway
+from billing.stripe.webhook_endpoint import register_endpoint
 from csf.models import StaffTask
 from enrollments.models import Enrollment
 from notifications.models import EmailMessage

@@ -8,7 +8,7 @@ import stripe
 from django.test import Client
 from djstripe.models import WebhookEndpoint
 
-from billing.inbox import process_event
+from billing.events.inbox import process_event
 from billing.models import StripeEvent
 
 SECRET = "whsec_" + "s" * 32

@@ -5,10 +5,10 @@ from datetime import timedelta
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.cancel import cancel_enrollment
-from billing.charging import run_attempt
+from billing.changes.cancellation import cancel_enrollment
+from billing.checkout.stripe_pages import card_page
+from billing.installments.charging import run_attempt
 from billing.models import ChargeAttempt
-from billing.paying import card_page
 from billing.tasks import sweep_waitlist
 from enrollments.models import Course, Enrollment
 from orders.models import Order

@@ -13,14 +13,15 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
-from billing import credits, installments, refunds
 from billing.admin.installment_forms import ReasonForm
+from billing.installments import staff_actions
+from billing.ledger import credits, refunds
 from csf.admin import Button, ModelAdmin, Panel, row_buttons
 from csf.presses import AGAIN, PressedAgain, new_press, once
 from enrollments.models import Household
 from enrollments.who_is_notified import who_is_notified
 
-REFUSED = (installments.NotPossible, refunds.NotPossible, credits.NotPossible)
+REFUSED = (staff_actions.NotPossible, refunds.NotPossible, credits.NotPossible)
 
 
 class Facts(Protocol):

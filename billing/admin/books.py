@@ -8,8 +8,8 @@ from django.shortcuts import get_object_or_404
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from billing import differences
 from billing.admin.actions import Action, Actions
+from billing.ledger import differences
 from billing.models import BookDifference, ComparedDay
 from csf.admin import Panel, ReadOnlyAdmin, link
 

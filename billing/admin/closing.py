@@ -13,8 +13,8 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 
 from billing.admin.closing_forms import ClassForm, ReasonForm, SessionForm, sessions_to_cancel
-from billing.cancel import OutcomeChanged
-from billing.closing import (
+from billing.changes.cancellation import OutcomeChanged
+from billing.changes.class_closure import (
     NotPossible,
     Preview,
     close_class,

@@ -8,7 +8,7 @@ from django.shortcuts import get_object_or_404
 
 from billing.admin.actions import Action, Actions
 from billing.admin.installment_forms import TodayForm
-from billing.credits import CreditAccount, credit_account, grant, take_back
+from billing.ledger.credits import CreditAccount, credit_account, grant, take_back
 from billing.models import CreditCause
 from csf import clock
 from csf.admin import Panel, link

@@ -6,10 +6,10 @@ from typing import Any, Self
 from django.conf import settings
 from django.shortcuts import get_object_or_404
 
-from billing import found_at_stripe, installments
 from billing.admin.actions import Action, Actions
 from billing.admin.installment_forms import FoundForm, MoveForm, OfflineForm, SplitForm, TodayForm
-from billing.cards import card_that_pays
+from billing.installments import found_at_stripe, staff_actions
+from billing.ledger.cards import card_that_pays
 from billing.models import Card, Installment, InstallmentStatus
 from billing.models.charges import OPEN_CHARGE
 from billing.models.money import CHARGEABLE
@@ -134,7 +134,7 @@ ACTIONS = [
         name="charge",
         title="Charge now",
         permission="retry",
-        act=installments.retry_now,
+        act=staff_actions.retry_now,
         form=TodayForm,
         is_possible=can_be_charged,
         confirm="Charge {amount} to {card} now",
@@ -147,7 +147,7 @@ ACTIONS = [
         name="offline",
         title="Record cash or check",
         permission="record_offline",
-        act=installments.record_offline,
+        act=staff_actions.record_offline,
         form=OfflineForm,
         confirm="Record cash or a check for {amount}",
         meaning="What is recorded here the family can no longer pay by card.",
@@ -159,7 +159,7 @@ ACTIONS = [
         name="move",
         title="Move the date",
         permission="move",
-        act=installments.move_date,
+        act=staff_actions.move_date,
         form=MoveForm,
         confirm="Move the due date of {amount}",
         meaning="The saved card is charged on the new date, and tries are counted from the start. The date "
@@ -170,7 +170,7 @@ ACTIONS = [
         name="split",
         title="Split",
         permission="move",
-        act=installments.split,
+        act=staff_actions.split,
         form=SplitForm,
         is_possible=can_be_split,
         confirm="Split {amount} into two parts",
@@ -182,7 +182,7 @@ ACTIONS = [
         name="hold",
         title="Hold",
         permission="hold",
-        act=installments.hold,
+        act=staff_actions.hold,
         is_possible=can_be_held,
         confirm="Hold {amount}: no charges, no reminders",
         meaning="The card is not charged and no reminders are sent until somebody releases it.",
@@ -192,7 +192,7 @@ ACTIONS = [
         name="release",
         title="Release the hold",
         permission="hold",
-        act=installments.release_hold,
+        act=staff_actions.release_hold,
         is_possible=is_held,
         confirm="Release {amount}: charge it when it is due",
         meaning="Charges and reminders go on. What is due already is charged on the next day of tries.",
@@ -202,7 +202,7 @@ ACTIONS = [
         name="waive",
         title="Waive",
         permission="waive",
-        act=installments.waive,
+        act=staff_actions.waive,
         confirm="Waive {amount} for good",
         meaning="For what is owed and the school lets go: the family keeps its place and does not pay this "
         "part. If it is not owed any more, cancel it instead.",
@@ -212,7 +212,7 @@ ACTIONS = [
         name="cancel",
         title="Cancel",
         permission="waive",
-        act=installments.cancel,
+        act=staff_actions.cancel,
         confirm="Cancel the {amount} for good",
         meaning="For what is not owed any more, such as a part of a class that was given up. What is still "
         "owed and the school lets go is waived instead.",

@@ -8,7 +8,7 @@ from django.utils.safestring import SafeString
 
 from billing.admin.installment_actions import INSTALLMENT_ACTIONS
 from billing.admin.pause_actions import CHARGES_ACTIONS
-from billing.dunning import LATEST_FIRST_TRY
+from billing.installments.dunning import LATEST_FIRST_TRY
 from billing.models import (
     ChargeAttempt,
     ChargeAttemptTransition,

@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from billing.figures import COLUMNS, NAMES, with_figures
+from billing.ledger.order_figures import COLUMNS, NAMES, with_figures
 from csf.admin import Panel, ReadOnlyAdmin, badge, link, money, panel, state
 from csf.money import money_text
 from csf.templatetags.csf_format import moment

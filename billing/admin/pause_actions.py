@@ -6,8 +6,8 @@ from typing import Any, Self
 from django.shortcuts import get_object_or_404
 
 from billing.admin.actions import Action, Actions
+from billing.installments.pause import pause_charges, resume_charges
 from billing.models import Dispute, InstallmentStatus
-from billing.pause import pause_charges, resume_charges
 from csf.admin import Panel, link
 from csf.money import money_text
 from csf.templatetags.csf_format import moment

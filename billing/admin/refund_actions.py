@@ -9,14 +9,14 @@ from django import forms
 from django.shortcuts import get_object_or_404
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
-from billing import refunds
 from billing.admin.actions import Action, Actions, FactsForm
 from billing.admin.installment_forms import REASON_LENGTH, ReasonForm
-from billing.cancel import Outcome, OutcomeChanged, cancel_enrollment, outcome_of, policy_terms
+from billing.changes.cancellation import Outcome, OutcomeChanged, cancel_enrollment, outcome_of, policy_terms
+from billing.ledger import refunds
+from billing.ledger.reductions import CREDITED, refundable
+from billing.ledger.refunds import HANDED_OVER, NotPossible, has_failed_by_card
 from billing.models import Payment, Refund, RefundMethod, RefundStatus, Terms
 from billing.models.money import OWN_FAMILY
-from billing.owed import CREDITED, refundable
-from billing.refunds import HANDED_OVER, NotPossible, has_failed_by_card
 from csf import clock
 from csf.admin import Panel, badge, link
 from csf.form_fields import CentsField

@@ -16,8 +16,8 @@ from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from billing.admin.installment_forms import ReasonForm
+from billing.changes.transfer import Move, NotPossible, move_of, transfer
 from billing.models import Transfer
-from billing.transfer import Move, NotPossible, move_of, transfer
 from csf import clock
 from csf.admin import Button, Panel, ReadOnlyAdmin, link, money, panel, row_buttons
 from csf.money import money_text

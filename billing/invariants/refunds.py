@@ -6,6 +6,8 @@ from typing import Any
 from django.db.models import Exists, F, OuterRef, Q, Subquery, Sum
 from django.db.models.functions import Coalesce, Now
 
+from billing.installments.pause import GO_ON
+from billing.ledger.refunds import LEASE
 from billing.models import (
     Cancellation,
     Closure,
@@ -20,8 +22,6 @@ from billing.models import (
     RefundTransition,
 )
 from billing.models.refunds import COUNTED, GONE_BACK
-from billing.pause import GO_ON
-from billing.refunds import LEASE
 from csf.invariants import Invariant, legal, pks, quarantined_since, told, twice
 from csf.models import Instance, StaffTask
 

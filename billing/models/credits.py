@@ -43,7 +43,7 @@ class CreditQuerySet(models.QuerySet["Credit"]):
 class Credit(models.Model):
     """One line of a family's account: what it may spend on classes. Never changed; the sum is the balance.
 
-    Written by `billing.credits`, under the family's lock.
+    Written by `billing.ledger.credits`, under the family's lock.
     """
 
     IS_APPEND_ONLY = True

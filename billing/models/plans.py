@@ -7,7 +7,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 
-from billing.plans import Part, schedule
+from billing.plan_schedule import Part, schedule
 from enrollments.models import Course, User
 from orders.models import Order
 

@@ -2,9 +2,9 @@
 
 from django import template
 
-from billing.checkout import plans_of
+from billing.checkout.place_order import plans_of
 from billing.models import PaymentPlan
-from billing.plans import Part
+from billing.plan_schedule import Part
 from csf import clock
 from enrollments.models import Course
 

@@ -2,8 +2,8 @@
 
 from django.urls import reverse
 
-from billing.credits import spendable
-from billing.links import pay_link_path
+from billing.ledger.credits import spendable
+from billing.ledger.signed_links import pay_link_path
 from billing.models import Credit, CreditCause, Transfer
 from csf import clock
 from enrollments.models import Enrollment

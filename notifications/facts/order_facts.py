@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from django.db import models
 from django.db.models import QuerySet
 
-from billing.cards import card_that_pays
+from billing.ledger.cards import card_that_pays
 from billing.models import (
     CancellationStatus,
     CancellationTransition,

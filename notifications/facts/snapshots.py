@@ -9,11 +9,11 @@ from typing import Any
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy
 
-from billing.chargeable import why_not_charged, will_be_charged
-from billing.credits import spent_on
-from billing.declines import decline_words
-from billing.dunning import next_try_on
-from billing.links import pay_link_path
+from billing.checkout.stripe_pages import next_charge_on
+from billing.installments.chargeable import why_not_charged, will_be_charged
+from billing.installments.dunning import next_try_on
+from billing.ledger.credits import spent_on
+from billing.ledger.signed_links import pay_link_path
 from billing.models import (
     CancellationTransition,
     Card,
@@ -32,7 +32,7 @@ from billing.models import (
 )
 from billing.models.cards import CARD_EXPIRED, CARD_GONE, CARD_OUTDATED, CARD_REFUSED
 from billing.models.money import OPEN_INSTALLMENT
-from billing.paying import next_charge_on
+from billing.stripe.decline_codes import decline_words
 from csf import clock
 from csf.paths import fixed_path
 from enrollments.models import Course, EnrollmentStatus, EnrollmentTransition, Household, User

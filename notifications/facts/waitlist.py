@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from billing.links import offer_token
+from billing.changes.waitlist import price_cents
+from billing.ledger.signed_links import offer_token
 from billing.models import ChargeAttempt, ChargeAttemptTransition, ChargeStatus
-from billing.waitlist import price_cents
 from csf import clock
 from csf.paths import path_to
 from enrollments.endings import ENDED

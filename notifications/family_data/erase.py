@@ -17,7 +17,8 @@ from django.db import connection, models, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from billing.credits import credit_account
+from billing.events.stripe_copies import copies_that_name, delete_copies
+from billing.ledger.credits import credit_account
 from billing.models import (
     ChargeAttempt,
     Dispute,
@@ -28,7 +29,6 @@ from billing.models import (
     StripeEventStatus,
 )
 from billing.models.charges import OPEN_CHARGE
-from billing.stripe_copies import copies_that_name, delete_copies
 from csf import clock
 from csf.staff_tasks import close_settled
 from enrollments.models import Child, EmergencyContact, Enrollment, GuardianInvitation, Household, User

@@ -6,8 +6,8 @@ from typing import Any
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import QuerySet
 
+from billing.events.stripe_copies import copies_that_name
 from billing.models import StripeCustomer
-from billing.stripe_copies import copies_that_name
 from enrollments.models import Household
 from notifications.family_data.rows import emails_of, family_models, notes_about, rows_of
 

@@ -15,8 +15,8 @@ from django.db.models import Count, OuterRef, Prefetch, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
-from billing.dunning import start_charges
-from billing.installments import NotPossible, hold, release_hold
+from billing.installments.dunning import start_charges
+from billing.installments.staff_actions import NotPossible, hold, release_hold
 from billing.models import Card, CardAgreement, Installment, InstallmentStatus
 from billing.models.money import CHARGEABLE
 from csf import clock

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from billing import breaker, stripe_key, webhook_health
+from billing.events import webhook_health
+from billing.stripe import breaker, secret_key
 from csf.templatetags.csf_format import until
 from notifications.models import Alert
 from notifications.watch.sign import Sign
@@ -26,7 +27,7 @@ NOT_TOLD_TODO = (
 
 
 def stripe_signs(now: datetime) -> Iterator[Sign]:
-    if breaker.is_away() and not stripe_key.refusals().exists():
+    if breaker.is_away() and not secret_key.refusals().exists():
         yield Sign("stripe_away", Alert.Level.PAGE, "Stripe does not answer", AWAY_TODO)
     if at := webhook_health.refused_at():
         text = f"a webhook of Stripe's was refused at {until(at)}: its signature does not fit our secret"

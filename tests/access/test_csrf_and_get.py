@@ -10,7 +10,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.urls.resolvers import RoutePattern
 from django.utils.regex_helper import normalize
 
-from billing.expiry import end_unpaid_order
+from billing.checkout.holds import end_unpaid_order
 from enrollments.models import Enrollment, GuardianInvitation, User
 from notifications.choices.links import invitation_path, preferences_path, unsubscribe_path
 from orders.models import Order, OrderStatus

@@ -85,15 +85,15 @@ def stumble(*args, **kwargs):
 BROKEN = {
     "a public page": ("orders.views.CatalogForm", "get", "/"),
     "a class": ("orders.views.Course.objects.visible_to", "get", "/classes/x/"),
-    "the cart": ("billing.cart_views.lines_in_cart", "get", "/cart/"),
-    "the checkout": ("billing.views.lines_in_cart", "get", "/checkout/"),
-    "placing": ("billing.views.place_order", "post", "/checkout/"),
-    "paying": ("billing.views.payment_page", "post", "/account/orders/{order}/pay/"),
-    "an order": ("billing.views.with_figures", "get", "/account/orders/{order}/"),
-    "cancelling": ("billing.views.end_unpaid_order", "post", "/account/orders/{order}/cancel/"),
+    "the cart": ("billing.pages.cart.lines_in_cart", "get", "/cart/"),
+    "the checkout": ("billing.pages.orders.lines_in_cart", "get", "/checkout/"),
+    "placing": ("billing.pages.orders.place_order", "post", "/checkout/"),
+    "paying": ("billing.pages.orders.payment_page", "post", "/account/orders/{order}/pay/"),
+    "an order": ("billing.pages.orders.with_figures", "get", "/account/orders/{order}/"),
+    "cancelling": ("billing.pages.orders.end_unpaid_order", "post", "/account/orders/{order}/cancel/"),
     "children": ("enrollments.views.children_with_classes", "get", "/account/children/"),
     "a child's form": ("enrollments.views.ChildForm", "post", "/account/children/add/"),
-    "a template": ("billing.held.guardian", "get", "/account/"),
+    "a template": ("billing.pages.family_orders.guardian", "get", "/account/"),
     "sign-in": ("allauth.account.forms.LoginForm.clean", "post", "/account/login/"),
     "sign-up": ("enrollments.accounts.SignupForm.clean", "post", "/account/signup/"),
 }
@@ -128,7 +128,7 @@ def test_a_broken_staff_page_and_a_broken_webhook_say_no_more(monkeypatch):
     monkeypatch.setattr("billing.admin.orders.with_figures", stumble)
     assert_plain_500(client.get("/admin/orders/order/"))
 
-    monkeypatch.setattr("billing.webhooks.verified_event", stumble)
+    monkeypatch.setattr("billing.events.webhooks.verified_event", stumble)
     answer = client_of().post(
         PATH,
         raw := json.dumps(event_body()).encode(),

@@ -171,7 +171,7 @@ def test_what_shows_a_typed_address_or_opens_an_account_is_kept_by_no_cache(clie
 
 
 @pytest.mark.parametrize("error", [OperationalError("connection refused"), InterfaceError("closed")])
-@pytest.mark.parametrize("where", ["billing.cart_views.render", "enrollments.models.User.objects.get"])
+@pytest.mark.parametrize("where", ["billing.pages.cart.render", "enrollments.models.User.objects.get"])
 def test_a_database_that_is_away_answers_503(parent, monkeypatch, error, where):
     browser = parent_of(parent.household)
     browser.raise_request_exception = False
@@ -179,7 +179,7 @@ def test_a_database_that_is_away_answers_503(parent, monkeypatch, error, where):
     def fail(*args, **kwargs):
         raise error
 
-    if where == "billing.cart_views.render":
+    if where == "billing.pages.cart.render":
         monkeypatch.setattr(where, fail)
     else:
         monkeypatch.setattr("django.contrib.auth.middleware.get_user", fail)
@@ -196,6 +196,6 @@ def test_other_errors_stay_errors(parent, monkeypatch):
     def fail(*args, **kwargs):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("billing.cart_views.render", fail)
+    monkeypatch.setattr("billing.pages.cart.render", fail)
     assert browser.get("/cart/").status_code == 500
     assert User.objects.exists()

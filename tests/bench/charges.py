@@ -15,8 +15,8 @@ import requests
 from django.conf import settings
 from django.utils import timezone
 
-from billing.charging import charge_waiting
-from billing.dunning import start_charges
+from billing.installments.charging import charge_waiting
+from billing.installments.dunning import start_charges
 from billing.models import Card, ChargeAttempt, Installment, InstallmentStatus, Payment, StripeCustomer
 from csf.dates import local_date
 from csf.jobs import enqueue

@@ -16,7 +16,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from billing.checkout import place_order
+from billing.checkout.place_order import place_order
 from csf.dates import local_date
 from demo.journey.browser import forms_of
 from enrollments.models import Child, Course, User

@@ -13,9 +13,9 @@ from django.conf import settings
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from billing.checkout import payment_page, place_order
-from billing.endpoint import register_endpoint
+from billing.checkout.place_order import payment_page, place_order
 from billing.models import Payment, StripeEvent
+from billing.stripe.webhook_endpoint import register_endpoint
 from enrollments.models import User
 from notifications.kinds import EmailKind
 from notifications.models import DrainSignal, EmailMessage

@@ -4,7 +4,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.links import offer_token
+from billing.ledger.signed_links import offer_token
 from billing.models import PaymentPlan
 from orders.cart import add_to_cart
 from tests.factories import create_course, create_household

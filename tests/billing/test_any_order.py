@@ -6,9 +6,9 @@ import uuid
 import pytest
 from django.urls import reverse
 
-from billing import gateway
-from billing.event_types import EVENT_TYPES
 from billing.models import BookDifference, ChargeAttempt, Dispute, Installment, Payment, Refund, StripeEvent
+from billing.stripe import gateway
+from billing.stripe.event_types import EVENT_TYPES
 from csf.invariants import violations
 from csf.models import StaffTask
 from orders.models import Order

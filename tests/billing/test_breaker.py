@@ -3,10 +3,10 @@
 import pytest
 from django.utils import timezone
 
-from billing import breaker, gateway
-from billing.asking import StripeUnavailable
+from billing.events.reconcile import pull_events
 from billing.models import StripeEvent
-from billing.reconcile import pull_events
+from billing.stripe import breaker, gateway
+from billing.stripe.page_calls import StripeUnavailable
 from csf.kept import Ambiguous, KeptConnection
 from csf.models import StaffTask
 from csf.staff_tasks import close_settled

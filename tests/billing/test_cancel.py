@@ -13,11 +13,18 @@ from django.utils import timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from billing import cancel, gateway
-from billing.cancel import cancel_enrollment, outcome_of, refund_until, settle_waiting_cancellations
-from billing.charging import run_attempt
-from billing.checkout import place_order
-from billing.dunning import start_charges
+from billing.changes import cancellation
+from billing.changes.cancellation import (
+    cancel_enrollment,
+    outcome_of,
+    refund_until,
+    settle_waiting_cancellations,
+)
+from billing.checkout.place_order import place_order
+from billing.checkout.stripe_pages import invoice_page
+from billing.installments.charging import run_attempt
+from billing.installments.dunning import start_charges
+from billing.ledger.reductions import kept_cents, refundable, relief, relieve
 from billing.models import (
     Cancellation,
     ChargeAttempt,
@@ -30,8 +37,7 @@ from billing.models import (
     RefundStatus,
     Terms,
 )
-from billing.owed import kept_cents, refundable, relief, relieve
-from billing.paying import invoice_page
+from billing.stripe import gateway
 from csf.invariants import violations
 from csf.models import StaffTask
 from enrollments.models import Enrollment
@@ -310,14 +316,14 @@ def test_an_invoice_paid_on_stripes_page_at_the_same_moment_is_refunded(shop, mo
     order = two_children(shop, parts=2, household=household)
     part = order.installments.get(number=2)
     page = invoice_page(part)
-    free = cancel._free_the_seat
+    free = cancellation._free_the_seat
 
     def free_and_pay(*args, **options):
         done = free(*args, **options)
         shop.pay(page)
         return done
 
-    monkeypatch.setattr(cancel, "_free_the_seat", free_and_pay)
+    monkeypatch.setattr(cancellation, "_free_the_seat", free_and_pay)
 
     done = give_up(places(order)[0])
 

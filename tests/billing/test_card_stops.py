@@ -3,7 +3,7 @@ family."""
 
 import pytest
 
-from billing.card_stops import withdraw
+from billing.installments.card_stops import withdraw
 from billing.models import CardAgreement, CardStop, Installment
 from csf.invariants import violations
 from enrollments.models import Household

@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from billing.cancel import cancel_enrollment
-from billing.cards import card_of
-from billing.checkout import place_order
-from billing.dunning import start_attempt, start_charges
+from billing.changes.cancellation import cancel_enrollment
+from billing.checkout.place_order import place_order
+from billing.installments.dunning import start_attempt, start_charges
+from billing.ledger.cards import card_of
 from billing.models import (
     Card,
     CardAgreement,
@@ -157,7 +157,7 @@ def test_a_page_whose_list_is_out_of_date_saves_no_card(shop):
 
 def test_a_card_replaced_while_the_old_one_is_charged_is_asked_the_next_day(shop, monkeypatch):
     """The bank refuses the old card for good, but by then the family has saved another."""
-    from billing import gateway
+    from billing.stripe import gateway
     from tests.shop import script
 
     part = order_with_plan(shop)

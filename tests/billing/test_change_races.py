@@ -4,10 +4,11 @@ control: with the guard taken away, the damage shows."""
 import pytest
 from django.utils import timezone
 
-from billing import cancel, gateway, refunds
-from billing.cancel import cancel_enrollment, settle_waiting_cancellations
-from billing.charging import run_attempt
-from billing.dunning import start_charges
+from billing.changes import cancellation
+from billing.changes.cancellation import cancel_enrollment, settle_waiting_cancellations
+from billing.installments.charging import run_attempt
+from billing.installments.dunning import start_charges
+from billing.ledger import refunds
 from billing.models import (
     Cancellation,
     ChargeAttempt,
@@ -16,6 +17,7 @@ from billing.models import (
     Payment,
     Refund,
 )
+from billing.stripe import gateway
 from csf.invariants import violations
 from enrollments.models import Enrollment, User
 from orders.models import Order
@@ -81,7 +83,7 @@ def test_control_without_waiting_for_the_charge_its_money_stays(shop, monkeypatc
     installment = order_with_plan(shop)
     order = Order.objects.get(pk=installment.order_id)
     none = ChargeAttempt.objects.none
-    monkeypatch.setattr(cancel, "open_attempts", lambda order: none())
+    monkeypatch.setattr(cancellation, "open_attempts", lambda order: none())
     meanwhile(monkeypatch, gateway, "pay_invoice", lambda: give_up(order))
 
     charge(installment)

@@ -11,10 +11,11 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
-from billing import breaker, charging, gateway
-from billing.charging import charge_waiting, recover_charges, run_attempt
-from billing.dunning import candidates, start_charges
+from billing.installments import charging
+from billing.installments.charging import charge_waiting, recover_charges, run_attempt
+from billing.installments.dunning import candidates, start_charges
 from billing.models import Card, ChargeAttempt, Installment, InstallmentStatus, Payment
+from billing.stripe import breaker, gateway
 from csf.models import Breaker, JobRun, StaffTask
 from notifications.models import EmailMessage
 from tests.rivals import at_once

@@ -13,9 +13,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from billing import closing
-from billing.cancel import OutcomeChanged, cancel_enrollment, settle_waiting_cancellations
-from billing.closing import (
+from billing.changes import class_closure
+from billing.changes.cancellation import OutcomeChanged, cancel_enrollment, settle_waiting_cancellations
+from billing.changes.class_closure import (
     NotPossible,
     close_class,
     close_session,
@@ -160,7 +160,7 @@ def voided(monkeypatch):
         asked.append(installment.stripe_invoice_id)
         return installment.stripe_invoice_id
 
-    monkeypatch.setattr("billing.cancel.void", void)
+    monkeypatch.setattr("billing.changes.cancellation.void", void)
     return asked
 
 
@@ -200,7 +200,7 @@ def test_two_hundred_families_are_handled_once_though_the_worker_dies_twice(
     course = create_course(capacity=400, sessions=10)
     states = [(FULL, HALF, INVOICE, IN_FLIGHT, HELD, GONE, HELD, GONE)[n % 8] for n in range(400)]
     places = bulk_families(course, states)
-    monkeypatch.setattr(closing, "LOOP_S", 600)
+    monkeypatch.setattr(class_closure, "LOOP_S", 600)
     of = {
         state: [place for place, mine in zip(places, states, strict=True) if mine == state]
         for state in range(6)
@@ -369,14 +369,14 @@ def test_a_family_that_fails_is_set_aside_and_tried_again_by_a_person(monkeypatc
     course = create_course(sessions=10)
     bad, good = bulk_families(course, [FULL, FULL])
     closure, staff = close(course), create_staff()
-    real = closing.cancel_enrollment
+    real = class_closure.cancel_enrollment
 
     def broken(*, enrollment, **options):
         if enrollment == bad:
             raise RuntimeError("boom")
         return real(enrollment=enrollment, **options)
 
-    monkeypatch.setattr(closing, "cancel_enrollment", broken)
+    monkeypatch.setattr(class_closure, "cancel_enrollment", broken)
     for _ in range(7):
         assert work() is False  # the others are not kept waiting, and nothing spins
     lines = {line.enrollment_id: line for line in closure.lines.all()}
@@ -387,7 +387,7 @@ def test_a_family_that_fails_is_set_aside_and_tried_again_by_a_person(monkeypatc
     closure.refresh_from_db()
     assert closure.status == "done"
 
-    monkeypatch.setattr(closing, "cancel_enrollment", real)
+    monkeypatch.setattr(class_closure, "cancel_enrollment", real)
     try_again(lines[bad.pk], by=staff)
     work()
 

@@ -7,13 +7,13 @@ from django.core.management import call_command
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.cancel import cancel_enrollment
-from billing.closing import close_class, preview_class, work_off_closures
-from billing.completing import complete_ended_classes, reopen_class
+from billing.changes.cancellation import cancel_enrollment
+from billing.changes.class_closure import close_class, preview_class, work_off_closures
+from billing.changes.class_end import complete_ended_classes, reopen_class
+from billing.changes.seat_release import put_up
+from billing.changes.transfer import NotPossible, move_of, transfer
+from billing.ledger.refunds import approve, ask_for_refund
 from billing.models import InstallmentStatus, Payment, Refund, Terms, Transfer
-from billing.refunds import approve, ask_for_refund
-from billing.release import put_up
-from billing.transfer import NotPossible, move_of, transfer
 from csf.invariants import violations
 from csf.state import Stale
 from enrollments.models import Course, Enrollment

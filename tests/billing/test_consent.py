@@ -5,14 +5,14 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from billing.cancel import cancel_enrollment
-from billing.charging import run_attempt
-from billing.checkout import place_order
-from billing.dunning import candidates, start_charges
-from billing.installments import NotPossible, move_date, retry_now, split
+from billing.changes.cancellation import cancel_enrollment
+from billing.changes.transfer import transfer
+from billing.checkout.place_order import place_order
+from billing.installments.charging import run_attempt
+from billing.installments.dunning import candidates, start_charges
+from billing.installments.staff_actions import NotPossible, move_date, retry_now, split
+from billing.ledger.reductions import Relief, Stop, relieve
 from billing.models import ChargeAttempt, Installment, InstallmentStatus, PaymentPlan
-from billing.owed import Relief, Stop, relieve
-from billing.transfer import transfer
 from csf.invariants import violations
 from enrollments.models import Enrollment
 from orders.cart import add_to_cart

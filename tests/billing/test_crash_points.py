@@ -19,10 +19,11 @@ from django.db import connection
 from django.db.backends.postgresql.base import DatabaseWrapper
 from django.utils import timezone
 
-from billing import charging, gateway
-from billing.charging import recover_charges, run_attempt
-from billing.dunning import start_charges
+from billing.installments import charging
+from billing.installments.charging import recover_charges, run_attempt
+from billing.installments.dunning import start_charges
 from billing.models import ChargeAttempt, Installment
+from billing.stripe import gateway
 from csf.invariants import violations
 from notifications.models import DrainSignal, EmailMessage
 from tests.billing.test_charging import DUE, PAID, RETRY, story

@@ -11,10 +11,18 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from billing import credits
-from billing.checkout import place_order
-from billing.credits import NotEnoughCredit, expire_credits, give_back, grant, grants_left, spend, take_back
-from billing.expiry import expire_holds
+from billing.checkout.holds import expire_holds
+from billing.checkout.place_order import place_order
+from billing.ledger import credits
+from billing.ledger.credits import (
+    NotEnoughCredit,
+    expire_credits,
+    give_back,
+    grant,
+    grants_left,
+    spend,
+    take_back,
+)
 from billing.models import Credit, CreditCause, Payment, PaymentPlan
 from csf.dates import local_date
 from csf.invariants import violations

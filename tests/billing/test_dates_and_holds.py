@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from billing.checkout import place_order
-from billing.dunning import candidates
-from billing.installments import NotPossible, hold, move_date, record_offline, retry_now, split
+from billing.checkout.place_order import place_order
+from billing.installments.dunning import candidates
+from billing.installments.staff_actions import NotPossible, hold, move_date, record_offline, retry_now, split
 from billing.models import Installment, PaymentMethod, PaymentPlan
 from tests.factories import create_card, create_cart, create_staff
 from tests.shop import DUE

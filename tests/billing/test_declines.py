@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.declines import CLASS_BY_CODE, Decline, DeclineClass, decline_of, decline_words
-from billing.dunning import next_try_on
+from billing.installments.dunning import next_try_on
+from billing.stripe.decline_codes import CLASS_BY_CODE, Decline, DeclineClass, decline_of, decline_words
 
 anything = st.text(max_size=40)
 

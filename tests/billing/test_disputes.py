@@ -6,13 +6,13 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.cancel import cancel_enrollment, settle_waiting_cancellations
-from billing.closing import close_session, preview_session, work_off_closures
-from billing.disputes import settle_dispute
-from billing.lookups import look_at_dispute
+from billing.changes.cancellation import cancel_enrollment, settle_waiting_cancellations
+from billing.changes.class_closure import close_session, preview_session, work_off_closures
+from billing.changes.transfer import transfer
+from billing.events.lookups import look_at_dispute
+from billing.ledger.disputes import settle_dispute
+from billing.ledger.refunds import NotPossible, refund_waiting
 from billing.models import ClosureLine, Dispute, Refund
-from billing.refunds import NotPossible, refund_waiting
-from billing.transfer import transfer
 from csf.invariants import violations
 from csf.models import StaffTask
 from csf.staff_tasks import close_settled

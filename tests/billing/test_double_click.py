@@ -9,9 +9,9 @@ import time_machine
 from django.test import Client
 from django.utils import timezone
 
-from billing import gateway
-from billing.expiry import expire_holds
+from billing.checkout.holds import expire_holds
 from billing.models import ChargeAttempt
+from billing.stripe import gateway
 from enrollments.models import Household
 from notifications.models import EmailMessage
 from orders.models import Order, OrderStatus

@@ -12,11 +12,12 @@ from hypothesis import example, given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
-from billing import charging, gateway
-from billing.charging import run_attempt
-from billing.declines import CLASS_BY_CODE
-from billing.dunning import start_charges
+from billing.installments import charging
+from billing.installments.charging import run_attempt
+from billing.installments.dunning import start_charges
 from billing.models import Card, ChargeAttempt, Installment
+from billing.stripe import gateway
+from billing.stripe.decline_codes import CLASS_BY_CODE
 from csf.models import StaffTask
 from notifications.kinds import EmailKind
 from notifications.models import EmailMessage

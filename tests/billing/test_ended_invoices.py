@@ -3,12 +3,13 @@
 import pytest
 from django.utils import timezone
 
-from billing import gateway, installments
-from billing.dunning import start_charges
-from billing.invoices import closed_invoice
+from billing.checkout.stripe_pages import NotPayable, invoice_page
+from billing.installments import staff_actions
+from billing.installments.dunning import start_charges
+from billing.installments.invoices import closed_invoice
+from billing.ledger.refunds import ask_for_refund
 from billing.models import ChargeAttempt, Installment, Payment
-from billing.paying import NotPayable, invoice_page
-from billing.refunds import ask_for_refund
+from billing.stripe import gateway
 from csf.models import StaffTask
 from csf.staff_tasks import close_settled
 from tests.billing.test_charging import PAID, story
@@ -103,7 +104,7 @@ def test_staff_charge_what_somebody_ended(shop, how):
     installment = end(shop, how)
     run_days(installment, days=1)
 
-    installments.retry_now(
+    staff_actions.retry_now(
         installment=fresh(installment), by=create_staff(), reason="asked", on=timezone.localdate()
     )
     charge()
@@ -115,15 +116,15 @@ def test_staff_charge_what_somebody_ended(shop, how):
 def test_an_act_that_fails_after_its_invoice_was_voided_leaves_a_part_that_can_be_paid(shop, monkeypatch):
     """Staff waive it, and the web process is killed after the void."""
     installment = invoiced(shop)
-    void = installments._void
+    void = staff_actions._void
 
     def void_and_die(part):
         void(part)
         raise RuntimeError("the web process was killed here")
 
-    monkeypatch.setattr(installments, "_void", void_and_die)
+    monkeypatch.setattr(staff_actions, "_void", void_and_die)
     with pytest.raises(RuntimeError):
-        installments.waive(installment=installment, by=create_staff(), reason="x")
+        staff_actions.waive(installment=installment, by=create_staff(), reason="x")
 
     assert fresh(installment).status == "scheduled"
     assert payable(shop, installment) == []
@@ -172,7 +173,7 @@ def test_an_invoice_that_is_said_to_be_ended_is_held_and_a_person_decides(shop, 
     assert (story(installment), payable(shop, installment)) == (held, [])
     assert f"{installment.stripe_invoice_id} was made {how}" in StaffTask.objects.get().detail
 
-    installments.release_hold(installment=fresh(installment), by=create_staff(), reason="by mistake")
+    staff_actions.release_hold(installment=fresh(installment), by=create_staff(), reason="by mistake")
     assert close_settled() == 1
     for event in shop.events(*TOLD.values()):
         deliver({**event, "id": "evt_late"})
@@ -254,7 +255,7 @@ def test_an_invoice_that_was_paid_from_a_balance_at_stripe_breaks_nothing(shop, 
 
     assert story(installment) == REJECTED
     assert money_moved(shop, installment) == []
-    installments.waive(installment=fresh(installment), by=create_staff(), reason="balance at Stripe")
+    staff_actions.waive(installment=fresh(installment), by=create_staff(), reason="balance at Stripe")
     assert story(installment)["installment"] == "waived"
 
 

@@ -7,11 +7,11 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from billing.asking import StripeUnavailable
-from billing.cancel import cancel_enrollment
-from billing.expiry import Paid, end_unpaid_order, expire_holds
+from billing.changes.cancellation import cancel_enrollment
+from billing.checkout.holds import Paid, end_unpaid_order, expire_holds
+from billing.ledger.refunds import refund_waiting
 from billing.models import ChargeAttempt, Payment, Refund, StripeEvent
-from billing.refunds import refund_waiting
+from billing.stripe.page_calls import StripeUnavailable
 from csf.state import Stale
 from enrollments.models import Course, Enrollment
 from notifications.models import EmailMessage

@@ -10,9 +10,9 @@ import pytest
 from stripe.params import WebhookEndpointCreateParams
 from typing_extensions import get_type_hints
 
-from billing.event_types import EVENT_TYPES, TYPES_AT_ONCE
-from billing.inbox import FOLLOW_UPS
-from billing.reconcile import PARTS
+from billing.events.inbox import FOLLOW_UPS
+from billing.events.reconcile import PARTS
+from billing.stripe.event_types import EVENT_TYPES, TYPES_AT_ONCE
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -9,8 +9,10 @@ import pytest
 import time_machine
 from django.utils import timezone
 
-from billing.checkout import close_page, place_order
-from billing.event_types import EVENT_TYPES
+from billing.checkout.place_order import close_page, place_order
+from billing.checkout.stripe_pages import invoice_page
+from billing.events.stripe_books import compare_day
+from billing.ledger.refunds import approve, ask_for_refund, refund_waiting
 from billing.models import (
     BookDifference,
     Card,
@@ -22,9 +24,7 @@ from billing.models import (
     Refund,
     StripeEvent,
 )
-from billing.paying import invoice_page
-from billing.refunds import approve, ask_for_refund, refund_waiting
-from billing.stripe_books import compare_day
+from billing.stripe.event_types import EVENT_TYPES
 from csf.invariants import violations
 from csf.models import StaffTask
 from csf.staff_tasks import close_settled

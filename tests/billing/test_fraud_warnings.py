@@ -2,9 +2,9 @@
 
 import pytest
 
-from billing.dunning import candidates
+from billing.installments.dunning import candidates
+from billing.installments.pause import resume_charges
 from billing.models import Dispute, InstallmentStatus, Payment
-from billing.pause import resume_charges
 from csf.invariants import violations
 from csf.models import StaffTask
 from csf.staff_tasks import close_settled

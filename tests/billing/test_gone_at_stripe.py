@@ -5,13 +5,13 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from billing import gateway
-from billing.asking import StripeRefused, StripeUnavailable
-from billing.checkout import payment_page, place_order
-from billing.customers import forget_other_mode
-from billing.expiry import expire_holds
+from billing.checkout.holds import expire_holds
+from billing.checkout.place_order import payment_page, place_order
+from billing.checkout.stripe_pages import card_page, invoice_page
+from billing.installments.customers import forget_other_mode
 from billing.models import Card, ChargeAttempt, Installment, StripeCustomer
-from billing.paying import card_page, invoice_page
+from billing.stripe import gateway
+from billing.stripe.page_calls import StripeRefused, StripeUnavailable
 from csf.models import StaffTask
 from enrollments.models import Child
 from tests.billing.test_charging import PAID, story

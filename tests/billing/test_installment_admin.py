@@ -8,8 +8,8 @@ from django.contrib.auth.models import Permission
 from django.urls import reverse
 from django.utils import timezone
 
-from billing import installments
 from billing.admin.installment_actions import ACTIONS, is_unknown
+from billing.installments import staff_actions
 from billing.models import Card, CardAgreement, ChargeAttempt, Installment, Payment, PaymentPlan
 from csf.dates import local_date
 from csf.templatetags.csf_format import day
@@ -313,7 +313,7 @@ OF_AN_OPEN_PART = [action.name for action in ACTIONS if action.is_possible is no
 def test_pressed_twice_it_is_done_once(shop, finance, name):
     part = order_with_plan(shop)
     if name == "release":
-        installments.hold(installment=part, by=finance.user, reason="x")
+        staff_actions.hold(installment=part, by=finance.user, reason="x")
     if name == "charge":  # not before its day
         part.due_on = local_date(timezone.now())
         part.save(update_fields=["due_on"])

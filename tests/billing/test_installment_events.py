@@ -7,12 +7,12 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from billing.charging import run_attempt
-from billing.dunning import start_charges
-from billing.event_types import EVENT_TYPES
+from billing.checkout.stripe_pages import invoice_page
+from billing.events.reconcile import pull_events
+from billing.installments.charging import run_attempt
+from billing.installments.dunning import start_charges
 from billing.models import ChargeAttempt, Installment, StripeEvent
-from billing.paying import invoice_page
-from billing.reconcile import pull_events
+from billing.stripe.event_types import EVENT_TYPES
 from csf.invariants import violations
 from csf.models import StaffTask
 from notifications.models import EmailMessage

@@ -9,14 +9,15 @@ import time_machine
 from django.test import Client
 from django.utils import timezone
 
-from billing import gateway, installment_page
-from billing.charging import run_attempt
-from billing.checkout import StripeUnavailable, close_page
-from billing.dunning import start_charges
-from billing.installment_page import NotPayable
-from billing.invoices import ensure_invoice
+from billing.checkout import installment_page
+from billing.checkout.installment_page import NotPayable
+from billing.checkout.place_order import StripeUnavailable, close_page
+from billing.events.reconcile import settle_finished_pages
+from billing.installments.charging import run_attempt
+from billing.installments.dunning import start_charges
+from billing.installments.invoices import ensure_invoice
 from billing.models import ChargeAttempt, Installment, InstallmentStatus, InstallmentTransition, Payment
-from billing.reconcile import settle_finished_pages
+from billing.stripe import gateway
 from csf.invariants import violations
 from csf.models import StaffTask
 from notifications.models import EmailMessage

@@ -9,11 +9,12 @@ import requests
 from django.db import connection
 from django.utils import timezone
 
-from billing import charging, gateway, invoice_declines
-from billing.charging import recover_charges, run_attempt
-from billing.dunning import start_charges
+from billing.checkout.stripe_pages import invoice_page
+from billing.installments import charging, hosted_declines
+from billing.installments.charging import recover_charges, run_attempt
+from billing.installments.dunning import start_charges
 from billing.models import Card, ChargeAttempt, Installment, InstallmentStatus
-from billing.paying import invoice_page
+from billing.stripe import gateway
 from csf.invariants import violations
 from csf.models import StaffTask
 from notifications.models import EmailMessage
@@ -161,7 +162,7 @@ def test_our_own_decline_is_no_second_attempt_whenever_its_event_comes(shop, mon
 
 
 def test_without_the_look_at_open_attempts_it_would_be_one(shop, monkeypatch):
-    monkeypatch.setattr(invoice_declines, "_is_being_charged", lambda installment: False)
+    monkeypatch.setattr(hosted_declines, "_is_being_charged", lambda installment: False)
     monkeypatch.setattr(charging, "after_decline", lambda attempt, decline: None)
     with connection.cursor() as cursor:
         cursor.execute("DROP INDEX billing_chargeattempt_one_open")

@@ -7,10 +7,10 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.cancel import cancel_enrollment, outcome_of
-from billing.checkout import place_order
+from billing.changes.cancellation import cancel_enrollment, outcome_of
+from billing.changes.transfer import move_of
+from billing.checkout.place_order import place_order
 from billing.models import Cancellation, Terms
-from billing.transfer import move_of
 from csf.invariants import violations
 from enrollments.models import Course, Enrollment
 from notifications.models import EmailMessage

@@ -9,13 +9,13 @@ from django.db import IntegrityError, transaction
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.cancel import cancel_enrollment
-from billing.checkout import place_order
-from billing.credits import grant, spendable
-from billing.expiry import end_unpaid_order, expire_holds
+from billing.changes.cancellation import cancel_enrollment
+from billing.checkout.holds import end_unpaid_order, expire_holds
+from billing.checkout.place_order import place_order
+from billing.ledger.credits import grant, spendable
+from billing.ledger.refunds import approve, ask_for_refund, refund_waiting
+from billing.ledger.settle import settle_payment_intent
 from billing.models import CreditCause, Installment, Payment, Refund, RefundStatus, Terms
-from billing.refunds import approve, ask_for_refund, refund_waiting
-from billing.settle import settle_payment_intent
 from csf.invariants import violations
 from enrollments.models import Enrollment
 from orders.cart import add_to_cart, apply_promo

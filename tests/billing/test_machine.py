@@ -21,17 +21,21 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from billing import refunds, release, transfer
-from billing.cancel import cancel_enrollment, settle_waiting_cancellations
-from billing.charging import run_attempt
-from billing.checkout import NothingToPay, payment_page, place_order
-from billing.closing import NotPossible as CannotClose
-from billing.closing import close_session, preview_session, work_off_closures
-from billing.credits import expire_credits
-from billing.dunning import start_charges
-from billing.expiry import expire_holds
-from billing.installments import NotPossible as CannotDo
-from billing.installments import record_offline, waive
+from billing.changes import seat_release, transfer
+from billing.changes.cancellation import cancel_enrollment, settle_waiting_cancellations
+from billing.changes.class_closure import NotPossible as CannotClose
+from billing.changes.class_closure import close_session, preview_session, work_off_closures
+from billing.changes.waitlist import accept_offer, join_waitlist, price_cents, serve_priority
+from billing.checkout.holds import expire_holds
+from billing.checkout.place_order import NothingToPay, payment_page, place_order
+from billing.checkout.stripe_pages import NotPayable, invoice_page
+from billing.installments.charging import run_attempt
+from billing.installments.dunning import start_charges
+from billing.installments.staff_actions import NotPossible as CannotDo
+from billing.installments.staff_actions import record_offline, waive
+from billing.ledger import refunds
+from billing.ledger.credits import expire_credits
+from billing.ledger.settle import settle_checkout_session, settle_invoice, settle_payment_intent
 from billing.models import (
     ChargeAttempt,
     Installment,
@@ -43,9 +47,6 @@ from billing.models import (
     Terms,
 )
 from billing.models.money import OPEN_INSTALLMENT
-from billing.paying import NotPayable, invoice_page
-from billing.settle import settle_checkout_session, settle_invoice, settle_payment_intent
-from billing.waitlist import accept_offer, join_waitlist, price_cents, serve_priority
 from csf.dates import local_date
 from csf.invariants import violations
 from csf.state import Stale
@@ -209,9 +210,9 @@ class School(RuleBasedStateMachine):
         with contextlib.suppress(*REFUSALS):
             by = self._guardian(enrollment.child.household)
             if offers:
-                release.put_up(enrollment, by=by, now=self.now)
+                seat_release.put_up(enrollment, by=by, now=self.now)
             else:
-                release.keep(enrollment, by=by)
+                seat_release.keep(enrollment, by=by)
 
     # --- Staff ----------------------------------------------------------------------------------------------
 
@@ -309,7 +310,7 @@ class School(RuleBasedStateMachine):
         expire_credits(on=self.today)
         waitlist.sweep(now=self.now)
         serve_priority(now=self.now)
-        release.sell_lent_seats(now=self.now)
+        seat_release.sell_lent_seats(now=self.now)
         for attempt in ChargeAttempt.objects.on_saved_cards().waiting().order_by("pk"):
             run_attempt(attempt.pk)
         settle_waiting_cancellations()

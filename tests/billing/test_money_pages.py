@@ -7,9 +7,10 @@ from django.core import signing
 from django.test import Client
 from django.utils import timezone
 
-from billing.charging import run_attempt
-from billing.dunning import start_charges
-from billing.links import MAX_AGE, pay_link_path
+from billing.installments.charging import run_attempt
+from billing.installments.dunning import start_charges
+from billing.ledger.settle import settle_setup_intent
+from billing.ledger.signed_links import MAX_AGE, pay_link_path
 from billing.models import (
     Card,
     CardUpdate,
@@ -20,7 +21,6 @@ from billing.models import (
     Payment,
     PaymentPlan,
 )
-from billing.settle import settle_setup_intent
 from csf.dates import local_date
 from enrollments.models import Child, User
 from notifications.models import EmailMessage

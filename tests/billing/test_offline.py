@@ -7,8 +7,8 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.figures import with_figures
-from billing.installments import NotPossible, record_offline
+from billing.installments.staff_actions import NotPossible, record_offline
+from billing.ledger.order_figures import with_figures
 from billing.models import InstallmentStatus, Payment, PaymentMethod
 from orders.models import Order
 from tests.factories import create_order, create_staff

@@ -8,16 +8,16 @@ from django.contrib import admin
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.cancel import cancel_enrollment
-from billing.checkout import place_order
-from billing.credits import grant
-from billing.disputes import settle_dispute
-from billing.expiry import end_unpaid_order
-from billing.figures import COLUMNS, figures_of, with_figures
-from billing.installments import record_offline, waive
+from billing.changes.cancellation import cancel_enrollment
+from billing.changes.transfer import transfer
+from billing.checkout.holds import end_unpaid_order
+from billing.checkout.place_order import place_order
+from billing.installments.staff_actions import record_offline, waive
+from billing.ledger.credits import grant
+from billing.ledger.disputes import settle_dispute
+from billing.ledger.order_figures import COLUMNS, figures_of, with_figures
+from billing.ledger.refunds import approve, ask_for_refund, refund_waiting, reject
 from billing.models import CreditCause, PaymentMethod, PaymentPlan, Refund
-from billing.refunds import approve, ask_for_refund, refund_waiting, reject
-from billing.transfer import transfer
 from csf.dates import local_date
 from enrollments.models import Enrollment
 from orders.models import Order, OrderStatus

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from billing.checkout import NothingToPay
+from billing.checkout.place_order import NothingToPay
 from billing.models import ChargeAttempt, Installment, Payment, StripeEvent
 from billing.tasks import process_event
 from csf.models import StaffTask
@@ -190,7 +190,7 @@ def test_an_event_that_always_fails_is_parked_for_staff_after_eight_tries(shop, 
     order = create_order()
     shop.pay(open_page(order))
     [event] = shop.events("payment_intent.succeeded")
-    monkeypatch.setattr("billing.webhooks.settle_payment_intent", lambda intent: 1 / 0)
+    monkeypatch.setattr("billing.events.webhooks.settle_payment_intent", lambda intent: 1 / 0)
     deliver(event)
 
     for _ in range(9):

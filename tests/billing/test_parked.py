@@ -6,15 +6,16 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from billing import gateway, installments
-from billing.cancel import cancel_enrollment
-from billing.charging import recover_charges
-from billing.dunning import look_later, start_charges
-from billing.expiry import expire_holds
-from billing.found_at_stripe import record_charged, record_not_charged
-from billing.installments import NotPossible
+from billing.changes.cancellation import cancel_enrollment
+from billing.checkout.holds import expire_holds
+from billing.checkout.stripe_pages import invoice_page
+from billing.installments import staff_actions
+from billing.installments.charging import recover_charges
+from billing.installments.dunning import look_later, start_charges
+from billing.installments.found_at_stripe import record_charged, record_not_charged
+from billing.installments.staff_actions import NotPossible
 from billing.models import ChargeAttempt, ChargeStatus, Installment, PaymentMethod
-from billing.paying import invoice_page
+from billing.stripe import gateway
 from csf.invariants import violations
 from csf.models import StaffTask
 from enrollments.models import Enrollment
@@ -76,18 +77,18 @@ def silent(*args, **options):
 
 GIVEN = {"reason": "asked Stripe"}
 ACTS = {
-    "charge": lambda part, by: installments.retry_now(
+    "charge": lambda part, by: staff_actions.retry_now(
         installment=part, by=by, on=timezone.localdate(), **GIVEN
     ),
-    "offline": lambda part, by: installments.record_offline(
+    "offline": lambda part, by: staff_actions.record_offline(
         installment=part, by=by, method=PaymentMethod.CASH, received_at=timezone.now(), **GIVEN
     ),
-    "move": lambda part, by: installments.move_date(
+    "move": lambda part, by: staff_actions.move_date(
         installment=part, by=by, to=part.due_on + timedelta(days=5), on=timezone.localdate(), **GIVEN
     ),
-    "waive": lambda part, by: installments.waive(installment=part, by=by, **GIVEN),
-    "cancel": lambda part, by: installments.cancel(installment=part, by=by, **GIVEN),
-    "hold": lambda part, by: installments.hold(installment=part, by=by, **GIVEN),
+    "waive": lambda part, by: staff_actions.waive(installment=part, by=by, **GIVEN),
+    "cancel": lambda part, by: staff_actions.cancel(installment=part, by=by, **GIVEN),
+    "hold": lambda part, by: staff_actions.hold(installment=part, by=by, **GIVEN),
     "parent pays": lambda part, by: invoice_page(part),
 }
 
@@ -242,7 +243,7 @@ def test_a_payment_that_is_still_processing_is_no_outcome(shop, monkeypatch):
 
     monkeypatch.setattr(gateway, "_get", processing)
     with pytest.raises(NotPossible):
-        installments.waive(installment=fresh(installment), by=create_staff(), reason="x")
+        staff_actions.waive(installment=fresh(installment), by=create_staff(), reason="x")
 
     assert story(installment)["attempts"] == ["parked"]
     assert card_of(installment).refused_at is None

@@ -4,7 +4,7 @@ import pytest
 import requests
 from django.urls import reverse
 
-from billing.dunning import candidates
+from billing.installments.dunning import candidates
 from billing.models import Dispute, InstallmentNote, InstallmentStatus
 from orders.models import Order
 from tests.billing.test_refund_admin import act_on, page_of, press, staff_client

@@ -8,10 +8,10 @@ from django.utils import timezone
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from billing.checkout import place_order, plans_for
-from billing.expiry import expire_holds
+from billing.checkout.holds import expire_holds
+from billing.checkout.place_order import place_order, plans_for
 from billing.models import Card, ChargeAttempt, Consent, PaymentPlan
-from billing.plans import due_dates, schedule, split_cents
+from billing.plan_schedule import due_dates, schedule, split_cents
 from csf.dates import local_date
 from orders.quotes import lines_in_cart
 from orders.refusal import Refused

@@ -15,10 +15,14 @@ from django.core.management import call_command
 from django.db import IntegrityError, connection
 from django.utils import timezone
 
-from billing import charging, dunning, gateway, installments, settle
-from billing.charging import charge_waiting, run_attempt
-from billing.dunning import start_charges
-from billing.installments import NotPossible
+from billing.checkout.stripe_pages import invoice_page
+from billing.installments import charging, dunning, staff_actions
+from billing.installments.charging import charge_waiting, run_attempt
+from billing.installments.dunning import start_charges
+from billing.installments.pause import pause_charges
+from billing.installments.staff_actions import NotPossible
+from billing.ledger import settle
+from billing.ledger.settle import settle_invoice, settle_setup_intent
 from billing.models import (
     CardUpdate,
     ChargeAttempt,
@@ -28,9 +32,7 @@ from billing.models import (
     Payment,
     PaymentMethod,
 )
-from billing.pause import pause_charges
-from billing.paying import invoice_page
-from billing.settle import settle_invoice, settle_setup_intent
+from billing.stripe import gateway
 from csf.invariants import violations
 from csf.models import JobRun, StaffTask
 from csf.state import Stale
@@ -331,13 +333,13 @@ def test_a_card_saved_while_stripe_charges_the_old_one_costs_nothing_more(shop, 
 
 
 ACTS = {
-    "waive": lambda part, by: installments.waive(installment=part, by=by, reason="x"),
-    "cancel": lambda part, by: installments.cancel(installment=part, by=by, reason="x"),
-    "hold": lambda part, by: installments.hold(installment=part, by=by, reason="x"),
-    "move": lambda part, by: installments.move_date(
+    "waive": lambda part, by: staff_actions.waive(installment=part, by=by, reason="x"),
+    "cancel": lambda part, by: staff_actions.cancel(installment=part, by=by, reason="x"),
+    "hold": lambda part, by: staff_actions.hold(installment=part, by=by, reason="x"),
+    "move": lambda part, by: staff_actions.move_date(
         installment=part, by=by, reason="x", to=part.due_on + timedelta(days=20), on=timezone.localdate()
     ),
-    "cash": lambda part, by: installments.record_offline(
+    "cash": lambda part, by: staff_actions.record_offline(
         installment=part, by=by, reason="x", method=PaymentMethod.CASH, received_at=timezone.now()
     ),
 }
@@ -402,7 +404,7 @@ def the_job_comes_while_staff_waive(shop, staff, monkeypatch):
     """Just after its invoice was seen closed."""
     installment = order_with_plan(shop)
     page_of(installment)
-    meanwhile(monkeypatch, installments, "_void", lambda: job(installment), after=True)
+    meanwhile(monkeypatch, staff_actions, "_void", lambda: job(installment), after=True)
     [came_to] = at_once(lambda: ACTS["waive"](fresh(installment), staff))
     return installment, came_to
 
@@ -431,7 +433,7 @@ def test_cash_closes_the_page_that_the_parent_still_has_open(shop, staff, monkey
     installment = order_with_plan(shop)
     page = page_of(installment)
     if not guarded:
-        monkeypatch.setattr(installments, "_void", lambda installment: None)
+        monkeypatch.setattr(staff_actions, "_void", lambda installment: None)
 
     ACTS["cash"](fresh(installment), staff)
     requests.post(page, data={"card": "4242424242424242"}, allow_redirects=False, timeout=60)

@@ -9,14 +9,16 @@ from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from billing import dunning, expiry, gateway
-from billing.charging import charge_waiting, run_attempt
-from billing.dunning import start_charges
-from billing.expiry import expire_holds
-from billing.installment_page import NotPayable, installment_page
-from billing.installments import NotPossible, record_offline
+from billing.checkout import holds
+from billing.checkout.holds import expire_holds
+from billing.checkout.installment_page import NotPayable, installment_page
+from billing.installments import dunning
+from billing.installments.charging import charge_waiting, run_attempt
+from billing.installments.dunning import start_charges
+from billing.installments.staff_actions import NotPossible, record_offline
+from billing.ledger.settle import settle_checkout_session
 from billing.models import Card, ChargeAttempt, Consent, Installment, PaymentMethod, PaymentPlan, StripeEvent
-from billing.settle import settle_checkout_session
+from billing.stripe import gateway
 from csf.models import Instance, JobRun
 from csf.runs import run_job
 from tests.billing.test_charging import DUE, PAID, RETRY, story
@@ -59,15 +61,15 @@ def card_of(installment):
 
 def test_an_order_that_cannot_be_expired_keeps_no_other_from_it(shop, monkeypatch):
     orders = [create_order() for _ in range(4)]
-    close = expiry.close_payment_page
+    close = holds.close_payment_page
 
     def stumble(order):
         if order in orders[:2]:
             raise KeyError("an answer that nobody foresaw")
         close(order)
 
-    monkeypatch.setattr(expiry, "close_payment_page", stumble)
-    monkeypatch.setattr(expiry, "AT_ONCE", 2)
+    monkeypatch.setattr(holds, "close_payment_page", stumble)
+    monkeypatch.setattr(holds, "AT_ONCE", 2)
 
     seen = sum((expire_holds(now=timezone.now() + timedelta(minutes=40)) for _ in range(40)), Counter())
 
@@ -178,7 +180,7 @@ def test_an_event_whose_transaction_was_broken_off_is_handled_again_at_once(
     order = create_order(courses=[create_course(), create_course()])
     shop.pay(open_page(order))
     [event] = shop.events("payment_intent.succeeded")
-    from billing import webhooks
+    from billing.events import webhooks
 
     settle, broken = webhooks.settle_payment_intent, []
 

@@ -8,9 +8,9 @@ from django.contrib.auth.models import Permission
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.cancel import cancel_enrollment
+from billing.changes.cancellation import cancel_enrollment
+from billing.ledger.refunds import refund_waiting
 from billing.models import Cancellation, Payment, Refund, Terms
-from billing.refunds import refund_waiting
 from enrollments.models import Enrollment
 from notifications.models import EmailMessage
 from orders.models import Order

@@ -6,7 +6,7 @@ import pytest
 import time_machine
 from django.utils import timezone
 
-from billing.cancel import cancel_enrollment
+from billing.changes.cancellation import cancel_enrollment
 from billing.models import Dispute, Payment, Refund, Terms
 from csf.invariants import violations
 from csf.models import StaffTask

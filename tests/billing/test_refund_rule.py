@@ -7,9 +7,9 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.cancel import cancel_enrollment
-from billing.checkout import place_order
-from billing.credits import grant
+from billing.changes.cancellation import cancel_enrollment
+from billing.checkout.place_order import place_order
+from billing.ledger.credits import grant
 from billing.models import Cancellation, CreditCause, Refund
 from enrollments.models import CourseSession, Enrollment
 from tests.factories import create_cart, create_course, create_household, create_order, shift

@@ -8,21 +8,13 @@ from django.db import connection, transaction
 from django.urls import reverse
 from django.utils import timezone
 
-from billing import credits, installments, refunds
-from billing.cancel import cancel_enrollment
-from billing.changed import refund_state
-from billing.credits import grant
-from billing.lookups import look_at_refund
-from billing.models import (
-    CreditCause,
-    Payment,
-    PaymentMethod,
-    Refund,
-    RefundCause,
-    RefundMethod,
-)
-from billing.pause import pause_charges
-from billing.refunds import (
+from billing.changes.cancellation import cancel_enrollment
+from billing.events.lookups import look_at_refund
+from billing.installments import staff_actions
+from billing.installments.pause import pause_charges
+from billing.ledger import credits, refunds
+from billing.ledger.credits import grant
+from billing.ledger.refunds import (
     NotPossible,
     approve,
     ask_for_refund,
@@ -32,6 +24,15 @@ from billing.refunds import (
     reject,
     run_refund,
 )
+from billing.models import (
+    CreditCause,
+    Payment,
+    PaymentMethod,
+    Refund,
+    RefundCause,
+    RefundMethod,
+)
+from billing.pages.order_changes import refund_state
 from csf.invariants import violations
 from csf.models import Instance, StaffTask
 from enrollments.models import Enrollment
@@ -189,16 +190,16 @@ def test_nobody_gives_money_to_the_own_family(shop, who):
         grant(**gift, on=timezone.localdate(), by=me)
     today, later = part.due_on, part.due_on + timedelta(days=30)
     for act, more in [
-        (installments.waive, {}),
-        (installments.cancel, {}),
-        (installments.hold, {}),
-        (installments.move_date, {"to": later, "on": today}),
-        (installments.split, {"first_cents": 5000, "second_on": later}),
-        (installments.record_offline, {"method": PaymentMethod.CASH, "received_at": timezone.now()}),
+        (staff_actions.waive, {}),
+        (staff_actions.cancel, {}),
+        (staff_actions.hold, {}),
+        (staff_actions.move_date, {"to": later, "on": today}),
+        (staff_actions.split, {"first_cents": 5000, "second_on": later}),
+        (staff_actions.record_offline, {"method": PaymentMethod.CASH, "received_at": timezone.now()}),
     ]:
-        with pytest.raises(installments.NotPossible, match="your own family"):
+        with pytest.raises(staff_actions.NotPossible, match="your own family"):
             act(installment=part, by=me, reason="x", **more)
-    with pytest.raises(installments.NotPossible, match="your own family"):
+    with pytest.raises(staff_actions.NotPossible, match="your own family"):
         pause_charges(order=part.order, by=me, reason="x")
     reject(refund=asked(payment, 1, by=me), by=me, reason="a mistake")
     assert household.credits.count() == 0

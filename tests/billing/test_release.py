@@ -6,8 +6,8 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from billing.ledger.refunds import refund_waiting
 from billing.models import Cancellation, Refund
-from billing.refunds import refund_waiting
 from csf.invariants import violations
 from enrollments.models import Course, Enrollment
 from enrollments.models.seats import seat_numbers_for_sale

@@ -9,7 +9,7 @@ import time_machine
 from django.conf import settings
 from django.utils import timezone
 
-from billing.dunning import start_charges
+from billing.installments.dunning import start_charges
 from billing.models import Card, CardAgreement, ChargeAttempt, InstallmentStatus
 from csf.invariants import violations
 from csf.models import StaffTask

@@ -10,8 +10,9 @@ from django.db import connections
 from django.db.models import Q
 from django.utils import timezone
 
-from billing.event_types import EVENT_TYPES
-from billing.inbox import MAX_TRIES, process_event
+from billing.checkout.stripe_pages import invoice_page
+from billing.events.inbox import MAX_TRIES, process_event
+from billing.ledger.refunds import approve, ask_for_refund, refund_waiting
 from billing.models import (
     BookDifference,
     Card,
@@ -22,8 +23,7 @@ from billing.models import (
     Refund,
     StripeEvent,
 )
-from billing.paying import invoice_page
-from billing.refunds import approve, ask_for_refund, refund_waiting
+from billing.stripe.event_types import EVENT_TYPES
 from csf.invariants import violations
 from csf.models import StaffTask
 from csf.staff_tasks import close_settled

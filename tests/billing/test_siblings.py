@@ -5,15 +5,15 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from billing.cancel import cancel_enrollment
-from billing.checkout import place_order
-from billing.credits import grant
-from billing.expiry import expire_holds
-from billing.installments import record_offline
+from billing.changes.cancellation import cancel_enrollment
+from billing.changes.transfer import transfer
+from billing.checkout.holds import expire_holds
+from billing.checkout.place_order import place_order
+from billing.checkout.siblings import paid_children
+from billing.installments.staff_actions import record_offline
+from billing.ledger.credits import grant
+from billing.ledger.refunds import approve, ask_for_refund, refund_waiting
 from billing.models import CreditCause, Payment, PaymentMethod
-from billing.refunds import approve, ask_for_refund, refund_waiting
-from billing.siblings import paid_children
-from billing.transfer import transfer
 from csf.dates import local_date
 from enrollments.models import Enrollment
 from orders.cart import add_to_cart

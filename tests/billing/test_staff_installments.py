@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from billing import installments
-from billing.charging import charge_waiting, run_attempt
-from billing.dunning import start_charges
-from billing.installments import NotPossible
+from billing.installments import staff_actions
+from billing.installments.charging import charge_waiting, run_attempt
+from billing.installments.dunning import start_charges
+from billing.installments.staff_actions import NotPossible
 from billing.models import ChargeAttempt, Installment, InstallmentStatus, Payment, PaymentMethod
 from csf.invariants import violations
 from enrollments.models import User
@@ -58,7 +58,7 @@ def state_of(shop, installment):
 def test_charged_now_by_staff(shop, staff):
     installment = with_open_invoice(shop)
 
-    installments.retry_now(
+    staff_actions.retry_now(
         installment=installment, by=staff, reason="asked on the phone", on=timezone.localdate()
     )
     charge()
@@ -77,11 +77,11 @@ def test_charged_now_by_staff(shop, staff):
 def test_held_and_released(shop, staff):
     installment = order_with_plan(shop)
 
-    installments.hold(installment=installment, by=staff, reason="promised to pay")
+    staff_actions.hold(installment=installment, by=staff, reason="promised to pay")
     assert start_charges(DUE, on=installment.due_on).done == 0
     with pytest.raises(NotPossible, match="is held"):
-        installments.retry_now(installment=installment, by=staff, reason="x", on=timezone.localdate())
-    installments.release_hold(installment=installment, by=staff, reason="promise broken")
+        staff_actions.retry_now(installment=installment, by=staff, reason="x", on=timezone.localdate())
+    staff_actions.release_hold(installment=installment, by=staff, reason="promise broken")
 
     assert start_charges(DUE, on=installment.due_on).done == 1
 
@@ -90,7 +90,7 @@ def test_a_new_date_begins_the_count_anew(shop, staff):
     installment = with_open_invoice(shop)
     new_date = installment.due_on + timedelta(days=20)
 
-    installments.move_date(
+    staff_actions.move_date(
         installment=installment, by=staff, reason="new job", to=new_date, on=timezone.localdate()
     )
     installment.refresh_from_db()
@@ -100,7 +100,7 @@ def test_a_new_date_begins_the_count_anew(shop, staff):
 
     assert state_of(shop, installment)[:2] == ("paid", ["paid"])
     with pytest.raises(NotPossible, match="is past"):
-        installments.move_date(
+        staff_actions.move_date(
             installment=order_with_plan(shop),
             by=staff,
             reason="x",
@@ -113,7 +113,7 @@ def test_split_into_two(shop, staff):
     installment = with_open_invoice(shop)
     later = installment.due_on + timedelta(days=10)
 
-    first, second = installments.split(
+    first, second = staff_actions.split(
         installment=installment, by=staff, reason="two halves", first_cents=3000, second_on=later
     )
 
@@ -125,7 +125,7 @@ def test_split_into_two(shop, staff):
     assert violations() == []
     for cents in (0, installment.amount_cents, -1):
         with pytest.raises(NotPossible, match="at least"):
-            installments.split(
+            staff_actions.split(
                 installment=first, by=staff, reason="x", first_cents=cents or 0, second_on=later
             )
         break
@@ -135,7 +135,7 @@ def test_split_into_two(shop, staff):
 def test_let_go_with_its_invoice_void(shop, staff, act):
     installment = with_open_invoice(shop)
 
-    getattr(installments, act)(installment=installment, by=staff, reason="hardship")
+    getattr(staff_actions, act)(installment=installment, by=staff, reason="hardship")
 
     done = {"waive": "waived", "cancel": "cancelled"}[act]
     assert state_of(shop, installment) == (done, ["void"], [], [f"{done}: hardship"])
@@ -145,7 +145,7 @@ def test_let_go_with_its_invoice_void(shop, staff, act):
 def test_paid_offline_with_its_invoice_void(shop, staff, method):
     installment = with_open_invoice(shop)
 
-    installments.record_offline(
+    staff_actions.record_offline(
         installment=installment, by=staff, reason="at the desk", method=method, received_at=timezone.now()
     )
 
@@ -159,7 +159,7 @@ def test_if_the_parent_has_just_paid_the_money_is_recorded_and_the_act_refused(s
     shop.pay(page)
 
     with pytest.raises(NotPossible, match="just paid"):
-        installments.record_offline(
+        staff_actions.record_offline(
             installment=installment,
             by=staff,
             reason="x",
@@ -176,7 +176,7 @@ def test_while_stripe_is_away_nothing_is_changed(shop, staff):
     shop.server.control("POST", "/_faults", [{"path": "/v1/invoices/*", "kind": "drop_before"}])
 
     with pytest.raises(NotPossible, match="did not answer"):
-        installments.waive(installment=installment, by=staff, reason="x")
+        staff_actions.waive(installment=installment, by=staff, reason="x")
 
     shop.server.control("DELETE", "/_faults")
     assert state_of(shop, installment) == before
@@ -188,7 +188,7 @@ def test_what_is_over_stays_over(shop, staff, status):
     installment = order_with_plan(shop)
     Installment.objects.filter(pk=installment.pk).update(status=status)
 
-    for act in (installments.hold, installments.waive, installments.cancel):
+    for act in (staff_actions.hold, staff_actions.waive, staff_actions.cancel):
         with pytest.raises(NotPossible):
             act(installment=installment, by=staff, reason="x")
 
@@ -196,11 +196,11 @@ def test_what_is_over_stays_over(shop, staff, status):
 def test_not_while_a_charge_is_under_way_and_not_without_a_reason(shop, staff):
     installment = order_with_plan(shop)
     with pytest.raises(NotPossible, match="Say why"):
-        installments.hold(installment=installment, by=staff, reason="  ")
+        staff_actions.hold(installment=installment, by=staff, reason="  ")
     start_charges(DUE, on=installment.due_on)
 
     with pytest.raises(NotPossible):
-        installments.waive(installment=installment, by=staff, reason="x")
+        staff_actions.waive(installment=installment, by=staff, reason="x")
 
     assert state_of(shop, installment) == ("charging", [], [], [])
 
@@ -212,7 +212,7 @@ def test_cash_at_the_desk_while_the_job_charges_is_never_money_twice(committed_d
         installment = order_with_plan(shop)
 
         def desk(installment=installment):
-            installments.record_offline(
+            staff_actions.record_offline(
                 installment=installment,
                 by=staff,
                 reason="x",

@@ -9,10 +9,13 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from billing import stripe_books, tasks
-from billing.charging import run_attempt
-from billing.differences import amount_text, explain
-from billing.dunning import start_charges
+from billing import tasks
+from billing.checkout.stripe_pages import invoice_page
+from billing.events import stripe_books
+from billing.events.stripe_books import compare, compare_day, compare_open, days_to_compare
+from billing.installments.charging import run_attempt
+from billing.installments.dunning import start_charges
+from billing.ledger.differences import amount_text, explain
 from billing.models import (
     BookDifference,
     ComparedDay,
@@ -22,8 +25,6 @@ from billing.models import (
     Payment,
     Refund,
 )
-from billing.paying import invoice_page
-from billing.stripe_books import compare, compare_day, compare_open, days_to_compare
 from csf.invariants import violations
 from csf.models import Instance, JobRun, StaffTask
 from tests.billing.test_any_order import forget_rows, intent_of

@@ -8,7 +8,7 @@ from django.core.management import call_command
 from django.db import connection
 from djstripe.models import Account, APIKey, WebhookEndpoint
 
-from billing.endpoint import register_endpoint
+from billing.stripe.webhook_endpoint import register_endpoint
 from csf.encryption import Sealed
 from tests.factories import create_order
 from tests.shop import hear, open_page, outcome

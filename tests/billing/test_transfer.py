@@ -9,13 +9,13 @@ from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
 
-from billing import transfer as moving
-from billing.cancel import cancel_enrollment, outcome_of
-from billing.charging import run_attempt
-from billing.checkout import place_order
-from billing.dunning import start_charges
+from billing.changes import transfer as moving
+from billing.changes.cancellation import cancel_enrollment, outcome_of
+from billing.changes.transfer import NotPossible, move_of, transfer
+from billing.checkout.place_order import place_order
+from billing.installments.charging import run_attempt
+from billing.installments.dunning import start_charges
 from billing.models import ChargeAttempt, Credit, InstallmentStatus, PaymentPlan, Terms, Transfer
-from billing.transfer import NotPossible, move_of, transfer
 from csf.dates import local_date
 from csf.invariants import violations
 from enrollments.models import Course, CourseSession, Enrollment

@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.expiry import expire_holds
+from billing.checkout.holds import expire_holds
 from billing.models import Card, ChargeAttempt, PaymentPlan, WaitlistConsent
 from billing.tasks import sweep_waitlist
 from csf.invariants import violations

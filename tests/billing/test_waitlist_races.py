@@ -9,9 +9,9 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from billing import waitlist
-from billing.checkout import place_order
-from billing.waitlist import accept_offer, join_waitlist
+from billing.changes import waitlist
+from billing.changes.waitlist import accept_offer, join_waitlist
+from billing.checkout.place_order import place_order
 from csf.invariants import violations
 from enrollments.models import Course, Enrollment
 from enrollments.models.seats import free_seat_numbers

@@ -5,7 +5,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from djstripe.models import WebhookEndpoint
 
-from billing.event_types import EVENT_TYPES
+from billing.stripe.event_types import EVENT_TYPES
 from tests.shop import at_stripe
 from tests.stripe_events import PATH, UUID
 

@@ -4,9 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from billing import breaker, gateway, webhook_health
+from billing.events import webhook_health
+from billing.events.reconcile import WEBHOOK_TAKES
 from billing.models import StripeEvent
-from billing.reconcile import WEBHOOK_TAKES
+from billing.stripe import breaker, gateway
 from csf import clock
 from csf.models import Breaker, Instance
 from tests.stripe_events import event_body

@@ -131,7 +131,7 @@ def test_hostile_headers_change_nothing(header):
 
 
 def test_when_the_queue_fails_the_event_is_kept(monkeypatch, django_capture_on_commit_callbacks):
-    monkeypatch.setattr("billing.webhooks.enqueue_once", lambda *args: 1 / 0)
+    monkeypatch.setattr("billing.events.webhooks.enqueue_once", lambda *args: 1 / 0)
 
     with pytest.raises(ZeroDivisionError), django_capture_on_commit_callbacks(execute=True):
         assert deliver(event_body()) == 200

@@ -12,8 +12,13 @@ import stripe
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from billing import breaker, cancel, expiry, gateway, inbox, reconcile, refunds, tasks
+from billing import tasks
+from billing.changes import cancellation
+from billing.checkout import holds
+from billing.events import inbox, reconcile
+from billing.ledger import refunds
 from billing.models import Cancellation, Refund, StripeEvent
+from billing.stripe import breaker, gateway
 from billing.tasks import process_event, process_events, sweep_events
 from csf import budget
 from csf.budget import within
@@ -215,16 +220,16 @@ def test_the_last_calls_of_a_task_wait_no_longer_than_it_lives(slow, in_a_task):
 def test_cancellations_and_holds_end_in_time(shop, monkeypatch, slow):
     for _ in range(4):
         open_page(create_order())
-    monkeypatch.setattr(expiry, "end_unpaid_order", lambda **given: slow.append(given))
-    expiry.expire_holds(now=timezone.now() + timedelta(hours=3))
+    monkeypatch.setattr(holds, "end_unpaid_order", lambda **given: slow.append(given))
+    holds.expire_holds(now=timezone.now() + timedelta(hours=3))
     assert len(slow) == 2
 
     slow.clear()
     rows = [Cancellation(pk=n) for n in range(9)]
     waiting = type("Rows", (list,), {"order_by": lambda rows, by: rows})
     monkeypatch.setattr(Cancellation.objects, "waiting", lambda: waiting(rows), raising=False)
-    monkeypatch.setattr(cancel, "settle_cancellation", lambda row: bool(slow.append(row) or True))
-    assert cancel.settle_waiting_cancellations() == 2
+    monkeypatch.setattr(cancellation, "settle_cancellation", lambda row: bool(slow.append(row) or True))
+    assert cancellation.settle_waiting_cancellations() == 2
 
 
 # --- The hourly pull ----------------------------------------------------------------------------------------

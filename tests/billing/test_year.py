@@ -20,10 +20,11 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 from django_q.models import Schedule
 
-from billing import charging, gateway
-from billing.checkout import place_order
+from billing.checkout.place_order import place_order
+from billing.installments import charging
 from billing.models import ChargeAttempt, Installment, Payment, PaymentPlan
-from billing.plans import due_dates
+from billing.plan_schedule import due_dates
+from billing.stripe import gateway
 from csf.dates import local_date
 from csf.invariants import violations
 from csf.jobs import JOBS, next_slot, sync_schedules

@@ -30,7 +30,8 @@ from djstripe.models import (
     WebhookEndpoint,
 )
 
-from billing.cancel import cancel_enrollment
+from billing.changes.cancellation import cancel_enrollment
+from billing.ledger.refunds import approve
 from billing.models import (
     BookDifference,
     Cancellation,
@@ -56,7 +57,6 @@ from billing.models import (
     Transfer,
     WaitlistConsent,
 )
-from billing.refunds import approve
 from csf.models import Breaker, FormPress, Instance, JobRun, ProofRun, StaffTask
 from enrollments.changes import plan_of
 from enrollments.models import (

@@ -5,7 +5,7 @@ from django.contrib import admin
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.checkout import place_order
+from billing.checkout.place_order import place_order
 from billing.models import PaymentPlan
 from enrollments.models import Course, CourseSession, Location, Program
 from orders.models import PromoCode

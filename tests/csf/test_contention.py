@@ -11,10 +11,10 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from billing import settle
-from billing.cancel import cancel_enrollment
-from billing.checkout import place_order
-from billing.expiry import end_unpaid_order
+from billing.changes.cancellation import cancel_enrollment
+from billing.checkout.holds import end_unpaid_order
+from billing.checkout.place_order import place_order
+from billing.ledger import settle
 from csf.contention import again_after_deadlock
 from csf.state import Stale
 from notifications.models import EmailMessage
@@ -148,7 +148,7 @@ def test_a_page_that_waits_too_long_asks_to_try_again_and_the_cart_is_kept(commi
 @pytest.mark.django_db
 def test_other_errors_of_a_page_stay_errors(monkeypatch):
     order = create_cart()
-    monkeypatch.setattr("billing.views.place_order", lambda **kwargs: 1 / 0)
+    monkeypatch.setattr("billing.pages.orders.place_order", lambda **kwargs: 1 / 0)
 
     answer = parent_of(order).post(reverse("checkout"), {"order": order.public_id})
 

@@ -9,12 +9,12 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from billing import gateway
 from billing import tasks as billing_tasks
-from billing.asking import StripeUnavailable
-from billing.charging import charge_waiting
-from billing.expiry import expire_holds
+from billing.checkout.holds import expire_holds
+from billing.installments.charging import charge_waiting
 from billing.models import Installment, StripeEvent
+from billing.stripe import gateway
+from billing.stripe.page_calls import StripeUnavailable
 from csf.dates import local_date, start_of_day
 from csf.models import Instance, StaffTask
 from notifications import tasks as email_tasks

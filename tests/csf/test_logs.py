@@ -13,7 +13,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 from django.test import Client, RequestFactory
 
-from billing import gateway
+from billing.stripe import gateway
 from csf import logs, views
 from csf import requests as numbers
 from csf.logs import JsonFormatter, belongs_to

@@ -6,7 +6,6 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from billing import stripe_key
 from billing.models import (
     BookDifference,
     Cancellation,
@@ -19,6 +18,7 @@ from billing.models import (
     Refund,
     StripeEvent,
 )
+from billing.stripe import secret_key
 from csf.models import Breaker, JobRun, StaffTask
 from csf.staff_tasks import BY_A_PERSON, close_settled, kinds, subjects_in_words
 from enrollments.models import User
@@ -148,7 +148,7 @@ def shut_out():
 
 
 def refused_key():
-    stripe_key.refused("no")
+    secret_key.refused("no")
     return Breaker.objects.get()
 
 
@@ -196,7 +196,7 @@ CAUSES = [
     (Kind.FRAUD_WARNING, payment, lambda row: dispute(of=row)),
     (Kind.WAITLIST_CHARGE, create_order, status("expired")),
     (Kind.CLOSURE_LINE, closure_line, status("done")),
-    (Kind.STRIPE_KEY_REFUSED, refused_key, lambda row: stripe_key.accepted()),
+    (Kind.STRIPE_KEY_REFUSED, refused_key, lambda row: secret_key.accepted()),
     (Kind.BOOKS_DIFFER, lambda: BookDifference.objects.create(subject="payment", stripe_id="pi"), end),
 ]
 PEOPLE = [

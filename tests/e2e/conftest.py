@@ -11,7 +11,7 @@ from django.db import connections
 from django.test import Client
 from playwright.sync_api import expect, sync_playwright
 
-from billing.endpoint import register_endpoint
+from billing.stripe.webhook_endpoint import register_endpoint
 from demo.journey.pictures import CHROMIUM, MISSING, launch
 from tests.conftest import _clone
 from tests.e2e import processes

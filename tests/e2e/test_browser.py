@@ -21,10 +21,10 @@ from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import expect
 
-from billing.cancel import cancel_enrollment
-from billing.checkout import payment_page, place_order
-from billing.expiry import end_unpaid_order
-from billing.links import offer_token, pay_link_path
+from billing.changes.cancellation import cancel_enrollment
+from billing.checkout.holds import end_unpaid_order
+from billing.checkout.place_order import payment_page, place_order
+from billing.ledger.signed_links import offer_token, pay_link_path
 from billing.models import Card, Payment, PaymentPlan
 from demo.standins.mailbox import await_email
 from enrollments.models import Course, Enrollment

@@ -5,8 +5,8 @@ import uuid
 import pytest
 from django.core.management import call_command
 
-from billing.endpoint import register_endpoint
 from billing.models import Installment, Payment, Refund, StripeEvent, Transfer
+from billing.stripe.webhook_endpoint import register_endpoint
 from csf.models import StaffTask
 from demo.journey.family import World
 from demo.journey.journey import Journey

@@ -21,10 +21,10 @@ from django.utils import timezone
 from django_q.models import OrmQ
 from django_q.status import Stat
 
-from billing.charging import recover_charges
-from billing.dunning import start_charges
-from billing.endpoint import register_endpoint
+from billing.installments.charging import recover_charges
+from billing.installments.dunning import start_charges
 from billing.models import BookDifference, ChargeAttempt, Installment, InstallmentStatus, StripeEvent
+from billing.stripe.webhook_endpoint import register_endpoint
 from csf.dates import local_date
 from csf.invariants import violations
 from csf.jobs import enqueue

@@ -10,7 +10,7 @@ import uuid
 import pytest
 from django.core.management import call_command
 
-from billing.endpoint import register_endpoint
+from billing.stripe.webhook_endpoint import register_endpoint
 from demo.journey.family import World
 from demo.journey.journey import Journey
 from enrollments.models import User

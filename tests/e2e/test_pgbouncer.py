@@ -15,8 +15,8 @@ import pytest
 from django.conf import settings
 from django.core.management import call_command
 
-from billing.endpoint import register_endpoint
 from billing.models import Payment
+from billing.stripe.webhook_endpoint import register_endpoint
 from demo.journey.family import World
 from demo.journey.journey import Journey
 from notifications.models import Alert, EmailAttempt, EmailMessage

@@ -16,8 +16,9 @@ from django.test import Client
 from django.utils import timezone
 
 from billing import tasks as billing_tasks
-from billing.cancel import cancel_enrollment
-from billing.differences import explain
+from billing.changes.cancellation import cancel_enrollment
+from billing.ledger.differences import explain
+from billing.ledger.refunds import approve, ask_for_refund
 from billing.models import (
     BookDifference,
     Dispute,
@@ -25,7 +26,6 @@ from billing.models import (
     Payment,
     Refund,
 )
-from billing.refunds import approve, ask_for_refund
 from csf.dates import local_date
 from csf.models import Instance, StaffTask
 from enrollments.models import Enrollment, User

@@ -22,9 +22,9 @@ from django.test import Client
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from billing.dunning import start_charges
-from billing.endpoint import register_endpoint
+from billing.installments.dunning import start_charges
 from billing.models import ChargeAttempt, Refund, StripeEvent
+from billing.stripe.webhook_endpoint import register_endpoint
 from demo.journey.browser import Browser
 from enrollments.models import User
 from tests.billing.test_refunds import approved, paid

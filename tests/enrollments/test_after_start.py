@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.checkout import place_order
+from billing.checkout.place_order import place_order
 from csf.invariants import violations
 from enrollments import waitlist
 from enrollments.models import Child, Course, Enrollment, Location, Program

@@ -15,8 +15,8 @@ from django.urls import reverse
 from django.utils import timezone
 from icalendar import Calendar
 
-from billing.cancel import cancel_enrollment
-from billing.completing import complete_ended_classes
+from billing.changes.cancellation import cancel_enrollment
+from billing.changes.class_end import complete_ended_classes
 from csf.dates import local_date, start_of_day
 from enrollments import changes
 from enrollments.changes import NotConfirmed, change_course

@@ -17,9 +17,9 @@ from django.utils import timezone
 from hypothesis import strategies as st
 from icalendar import Calendar
 
-from billing.cancel import cancel_enrollment
-from billing.closing import close_session, preview_session, work_off_closures
-from billing.transfer import transfer
+from billing.changes.cancellation import cancel_enrollment
+from billing.changes.class_closure import close_session, preview_session, work_off_closures
+from billing.changes.transfer import transfer
 from enrollments.changes import NotConfirmed, change_course
 from enrollments.models import Course, CourseChange, CourseSession, Enrollment
 from notifications.facts.calendar import PlaceState, attachments, calendar_facts

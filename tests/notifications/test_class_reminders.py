@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 from icalendar import Calendar
 
-from billing.transfer import transfer
+from billing.changes.transfer import transfer
 from csf import jobs
 from csf.dates import local_date, start_of_day
 from csf.models import JobRun

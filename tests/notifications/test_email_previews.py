@@ -9,7 +9,7 @@ from django.contrib.auth.models import Permission
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.cancel import cancel_enrollment
+from billing.changes.cancellation import cancel_enrollment
 from notifications.facts.order_facts import FINDS, fact_of
 from notifications.kinds import EmailKind
 from notifications.models import EmailAct, EmailMessage

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from billing.credits import grant
+from billing.ledger.credits import grant
 from billing.models import CreditCause, Installment
 from csf.dates import local_date
 from csf.models import StaffTask

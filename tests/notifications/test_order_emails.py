@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from billing.checkout import place_order
-from billing.expiry import expire_holds
+from billing.checkout.holds import expire_holds
+from billing.checkout.place_order import place_order
 from notifications.choices.preferences import COPIES, choose
 from notifications.models import EmailMessage
 from notifications.sending.drain import drain

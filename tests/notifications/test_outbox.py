@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from billing.checkout import place_order
+from billing.checkout.place_order import place_order
 from billing.models import Payment
 from csf.models import StaffTask
 from enrollments.models import EnrollmentTransition

@@ -12,8 +12,8 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django_q.models import Schedule
 
-from billing import breaker, stripe_key
 from billing.models import StripeEvent
+from billing.stripe import breaker, secret_key
 from csf.jobs import JOBS, daily_jobs, set_paused
 from csf.models import Breaker, Cluster, Instance, JobRun, ProofRun, StaffTask
 from notifications.models import Alert, DrainSignal
@@ -77,7 +77,7 @@ def pulled(monkeypatch, age=MINUTE):
 
 
 def fail_key(monkeypatch):
-    stripe_key.refused("Expired API Key provided")
+    secret_key.refused("Expired API Key provided")
     fail_calls(3)
 
 

@@ -11,7 +11,7 @@ import pytest
 from django.conf import settings
 from django.utils.translation import template, trans_real
 
-from billing.declines import CLASS_BY_CODE, decline_words
+from billing.stripe.decline_codes import CLASS_BY_CODE, decline_words
 from csf import money
 from csf.templatetags import csf_format
 from notifications import render as rendering

@@ -10,8 +10,8 @@ from django.db import connection, models
 from django.db.utils import IntegrityError
 from django.utils import timezone
 
-from billing.checkout import place_order
-from billing.expiry import end_unpaid_order
+from billing.checkout.holds import end_unpaid_order
+from billing.checkout.place_order import place_order
 from csf.dates import local_date
 from enrollments.models import Program
 from orders import promos

@@ -5,7 +5,7 @@ from datetime import time
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from billing.cancel import cancel_enrollment
+from billing.changes.cancellation import cancel_enrollment
 from billing.models import (
     Cancellation,
     Closure,

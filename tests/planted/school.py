@@ -8,14 +8,14 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from billing.cancel import cancel_enrollment
-from billing.checkout import place_order
-from billing.credits import grant
-from billing.disputes import settle_dispute
-from billing.dunning import start_charges
-from billing.expiry import expire_holds
+from billing.changes.cancellation import cancel_enrollment
+from billing.checkout.holds import expire_holds
+from billing.checkout.place_order import place_order
+from billing.installments.dunning import start_charges
+from billing.ledger.credits import grant
+from billing.ledger.disputes import settle_dispute
+from billing.ledger.refunds import approve, refund_waiting
 from billing.models import Installment, PaymentPlan
-from billing.refunds import approve, refund_waiting
 from csf.dates import local_date
 from enrollments.models import Course, Enrollment, Household, User
 from notifications.sending.drain import drain

@@ -1,6 +1,6 @@
 import datetime
 
-from billing.completing import complete_ended_classes
+from billing.changes.class_end import complete_ended_classes
 from csf.job_command import JobCommand
 from csf.report import Report
 

@@ -4,8 +4,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from billing import gateway
-from billing.endpoint import register_endpoint
+from billing.stripe import gateway
+from billing.stripe.webhook_endpoint import register_endpoint
 
 
 class Command(BaseCommand):

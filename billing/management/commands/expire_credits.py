@@ -1,6 +1,6 @@
 import datetime
 
-from billing.credits import expire_credits
+from billing.ledger.credits import expire_credits
 from csf.job_command import JobCommand
 from csf.report import Report
 

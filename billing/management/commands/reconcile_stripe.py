@@ -3,10 +3,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from billing import gateway
+from billing.events.reconcile import pull_events, settle_finished_pages
+from billing.events.stripe_books import compare_day, compare_open, days_to_compare, why_not_compared
 from billing.models import BookDifference
-from billing.reconcile import pull_events, settle_finished_pages
-from billing.stripe_books import compare_day, compare_open, days_to_compare, why_not_compared
+from billing.stripe import gateway
 from csf import clock
 
 NO_END_S = 24 * 3600.0  # nothing ends a command but its operator

@@ -1,6 +1,6 @@
 import datetime
 
-from billing.dunning import start_charges
+from billing.installments.dunning import start_charges
 from billing.models import InstallmentStatus
 from csf.job_command import JobCommand
 from csf.report import Report

@@ -1,0 +1,357 @@
+"""Giving up a paid place: what it would bring, and doing it.
+
+The seat is free at once and goes to the waitlist. The money follows in the same moment, unless a charge of
+the order is under way or Stripe does not say that its invoices are void: then a sweep settles it.
+"""
+
+import datetime
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Now
+
+from billing.checkout.place_order import close_payment_page
+from billing.installments.charging import ask_again
+from billing.installments.invoices import open_attempts, void
+from billing.ledger.credits import give_for, grant
+from billing.ledger.reductions import Relief, relief, relieve
+from billing.ledger.refunds import approve_by_rule, approve_by_system, request_refund
+from billing.models import (
+    Cancellation,
+    Closure,
+    Credit,
+    CreditCause,
+    Installment,
+    InstallmentStatus,
+    RefundCause,
+    Terms,
+)
+from billing.stripe import gateway
+from billing.stripe.page_calls import StripeUnavailable
+from csf import clock
+from csf.budget import within
+from csf.contention import again_after_deadlock
+from csf.dates import local_date
+from csf.happened import happened
+from csf.models import StaffTask
+from csf.money import pro_rata_cents
+from csf.state import Stale
+from enrollments.models import Course, Enrollment, Household, User
+from enrollments.waitlist import fill
+from orders.models import Order, OrderItem, OrderStatus
+from orders.promos import give_use_back
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = 50
+TELL_AFTER = timedelta(minutes=45)
+UNDER_WAY = "A payment of its order is under way, or its outcome is not known."
+UNDECIDED = "The family's bank disputes a payment of its order: nothing becomes credit until it has decided."
+
+
+class OutcomeChanged(Exception):
+    """It would bring something else by now than the person has seen."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What giving up a place means for the family's money."""
+
+    item: OrderItem
+    terms: Terms
+    value_cents: int
+    relief: Relief
+    refund_until: datetime.date
+    """The last day on which the full price goes back."""
+    siblings: list[OrderItem]
+    """Lines of other children of the order that keep their price."""
+    sessions_left: int
+    sessions: int
+    charging: list[Installment]
+    """A charge of these is under way: paid, it counts as paid; not paid, it stops like the others."""
+
+    @property
+    def seen(self) -> str:
+        """The figures that a person looked at before pressing the button."""
+        stops = ",".join(f"{stop.installment.pk}={stop.left_cents}" for stop in self.relief.stops)
+        refunds = ",".join(f"{payment.pk}={cents}" for payment, cents in self.relief.refunds)
+        charging = ",".join(str(part.pk) for part in self.charging)
+        money = f"{self.value_cents} stops {stops} refunds {refunds} credit {self.relief.credit_cents}"
+        return f"{self.terms} {money} charging {charging}"
+
+
+def policy_terms(order: Order, *, now: datetime.datetime) -> Terms:
+    """The full price until REFUND_DAYS after the order, counted to the request; then what is left of it.
+
+    With REFUND_LESS_SESSIONS_HELD the sessions that were held by then are taken off the full price.
+    """
+    if local_date(now) > refund_until(order):
+        return Terms.PRORATED
+    return Terms.PRORATED_REFUND if settings.REFUND_LESS_SESSIONS_HELD else Terms.REFUND
+
+
+def refund_until(order: Order) -> datetime.date:
+    assert order.placed_at is not None
+    return local_date(order.placed_at) + timedelta(days=settings.REFUND_DAYS)
+
+
+def outcome_of(*, enrollment: Enrollment, now: datetime.datetime, terms: Terms | None = None) -> Outcome:
+    """What it would bring to give up this place now. The same for parent, staff and a whole class; changes
+    nothing. Without `terms` the policy decides."""
+    item = OrderItem.objects.select_related("order", "child", "course", "enrollment").get(
+        enrollment=enrollment
+    )
+    terms = terms or policy_terms(item.order, now=now)
+    value_cents = value_left_cents(item, terms, now=now)
+    left, of = _sessions_left(item, now=now)
+    return Outcome(
+        item=item,
+        terms=terms,
+        value_cents=value_cents,
+        relief=relief(item.order, value_cents, as_credit=terms.gives_credit),
+        refund_until=refund_until(item.order),
+        siblings=list(_siblings(item)),
+        sessions_left=left,
+        sessions=of,
+        charging=list(item.order.installments.filter(status=InstallmentStatus.CHARGING)),
+    )
+
+
+def _siblings(item: OrderItem) -> Iterable[OrderItem]:
+    others = item.order.items.exclude(child=item.child).filter(sibling_cents__gt=0)
+    return others.filter(enrollment__in=Enrollment.objects.enrolled()).select_related("child", "course")
+
+
+def value_left_cents(item: OrderItem, terms: Terms, *, now: datetime.datetime) -> int:
+    """What the family would no longer owe for this line. Needs its enrollment and class."""
+    price_cents = item.net_cents or 0
+    given = Credit.objects.filter(closure_line__enrollment=item.enrollment).balance_cents()
+    match terms:
+        case Terms.NOTHING:
+            return 0
+        case Terms.PRORATED | Terms.PRORATED_REFUND:
+            left, of = _sessions_left(item, now=now)
+            return pro_rata_cents(max(price_cents - given, 0), left, of)
+        case _:
+            return max(price_cents - given, 0)
+
+
+def _sessions_left(item: OrderItem, *, now: datetime.datetime) -> tuple[int, int]:
+    return item.course.sessions_left(now, since=item.bought_at)
+
+
+def cancel_enrollment(
+    *,
+    enrollment: Enrollment,
+    by: User | None,
+    reason: str,
+    now: datetime.datetime,
+    terms: Terms | None = None,
+    seen: str | None = None,
+    closure: Closure | None = None,
+) -> Cancellation:
+    """Give up an active place for good; the family gets its confirmation when the money is settled.
+
+    `seen` is the `Outcome.seen` of the page that was confirmed, `closure` the reason if the class does not
+    take place. Raises Stale unless the enrollment is
+    active, OutcomeChanged if it would bring something else by now. Stripe's silence only delays the money.
+    """
+    cancellation = _free_the_seat(
+        enrollment, by=by, reason=reason, now=now, terms=terms, seen=seen, closure=closure
+    )
+    try:
+        ask_again(cancellation.order)
+        settle_cancellation(cancellation)
+    except (gateway.OutcomeUnknown, gateway.Refused, Stale) as error:
+        logger.info("cancellation %s is not settled yet: %r", cancellation.pk, error)
+    cancellation.refresh_from_db()
+    return cancellation
+
+
+@again_after_deadlock
+@transaction.atomic
+def _free_the_seat(
+    enrollment: Enrollment,
+    *,
+    by: User | None,
+    reason: str,
+    now: datetime.datetime,
+    terms: Terms | None,
+    seen: str | None,
+    closure: Closure | None,
+) -> Cancellation:
+    """The seat and, if nothing stands in the way, the money: in one transaction."""
+    order = _lock(enrollment)
+    enrollment.refresh_from_db()
+    enrollment.cancel(by=by, reason=reason[:300])
+    outcome = outcome_of(enrollment=enrollment, now=now, terms=terms)
+    if seen is not None and outcome.seen != seen:
+        raise OutcomeChanged
+    cancellation = Cancellation.objects.create(
+        order=order,
+        enrollment=enrollment,
+        terms=outcome.terms,
+        value_cents=outcome.value_cents,
+        closure=closure,
+        by=by,
+        reason=reason[:300],
+        requested_at=now,
+    )
+    if not _must_wait(order, cancellation) and not _payable_invoices(order, cancellation):
+        _settle(cancellation, order)
+    fill(enrollment.course, now=now)
+    return cancellation
+
+
+def _lock(enrollment: Enrollment) -> Order:
+    """Family, class and order, in this order."""
+    families = Household.objects.select_for_update(no_key=True, of=("self",))
+    families.get(children=enrollment.child_id)
+    Course.objects.select_for_update(no_key=True).get(pk=enrollment.course_id)
+    orders = Order.objects.select_for_update(no_key=True, of=("self",))
+    return orders.get(items__enrollment=enrollment)
+
+
+def settle_waiting_cancellations() -> int:
+    """Each minute: those that waited for a charge or for Stripe; gives how many were settled."""
+    settled = 0
+    for cancellation in within(Cancellation.objects.waiting().order_by("?")[:AT_ONCE]):
+        try:
+            with happened(at=cancellation.created_at):
+                is_settled = settle_cancellation(cancellation)
+            if is_settled:
+                settled += 1
+            else:
+                _tell_if_late(cancellation, UNDECIDED if cancellation.waits_for_bank else UNDER_WAY)
+        except (gateway.OutcomeUnknown, gateway.Refused, Stale) as error:
+            logger.info("cancellation %s is not settled yet: %r", cancellation.pk, error)
+            _tell_if_late(cancellation, repr(error))
+        except Exception:  # one bad row must not stop the others
+            logger.exception("cancellation %s cannot be settled", cancellation.pk)
+    return settled
+
+
+def _tell_if_late(cancellation: Cancellation, why: str) -> None:
+    if clock.now() - cancellation.created_at > TELL_AFTER:
+        StaffTask.open(StaffTask.Kind.CANCELLATION_WAITING, cancellation, why)
+
+
+def settle_cancellation(cancellation: Cancellation) -> bool:
+    """Settle the money of a place that was given up; False while a charge of its order is under way, or while
+    the bank disputes what would become credit.
+
+    What would be charged less is voided at Stripe first, and seen void. Raises what the gateway raises.
+    """
+    cancellation.refresh_from_db()
+    order = cancellation.order
+    try:
+        close_payment_page(order)  # what is no longer owed must not be paid meanwhile
+    except StripeUnavailable:
+        return False
+    if cancellation not in Cancellation.objects.waiting() or _must_wait(order, cancellation):
+        return False
+    closed = {void(installment) for installment in _payable_invoices(order, cancellation)}
+    return _settle_if_still_possible(cancellation, closed)
+
+
+@again_after_deadlock
+@transaction.atomic
+def _settle_if_still_possible(cancellation: Cancellation, closed: set[str]) -> bool:
+    """`closed` are the invoices that were seen void or paid."""
+    order = _lock(cancellation.enrollment)
+    cancellation.refresh_from_db()
+    if cancellation not in Cancellation.objects.waiting() or _must_wait(order, cancellation):
+        return False
+    if {part.stripe_invoice_id for part in _payable_invoices(order, cancellation)} - closed:
+        return False  # an invoice was made meanwhile
+    _settle(cancellation, order)
+    return True
+
+
+def _must_wait(order: Order, cancellation: Cancellation) -> bool:
+    return open_attempts(order).exists() or (
+        cancellation.waits_for_bank and _found(order, cancellation).credit_cents > 0
+    )
+
+
+def _found(order: Order, cancellation: Cancellation) -> Relief:
+    return relief(order, cancellation.value_cents, as_credit=Terms(cancellation.terms).gives_credit)
+
+
+def _is_policy(cancellation: Cancellation) -> bool:
+    """Asked for in time, and not on terms that staff chose."""
+    in_time = policy_terms(cancellation.order, now=cancellation.requested_at) == Terms.REFUND
+    return in_time and cancellation.terms == Terms.REFUND
+
+
+def _settle(cancellation: Cancellation, order: Order) -> None:
+    """Under the locks of family, class and order. The email hangs on the last row."""
+    found = _found(order, cancellation)
+    by, reason = cancellation.by, f"{cancellation.enrollment} was cancelled"
+    relieve(order, found, by=by, reason=reason[:300])
+    for payment, cents in found.refunds:
+        refund = request_refund(
+            payment=payment,
+            cents=cents,
+            cause=RefundCause.CANCELLATION if by else RefundCause.TAKEN_OVER,
+            reason=reason,
+            by=by,
+            cancellation=cancellation,
+        )
+        if by is None:  # nobody has to agree to what the system itself has promised
+            approve_by_system(refund, reason=cancellation.reason)
+        elif _is_policy(cancellation) and by.household_id == order.household_id:
+            approve_by_rule(refund)
+    if found.credit_cents:
+        _give_credit(cancellation, found.credit_cents, reason=reason)
+    if cancellation.value_cents >= (cancellation.enrollment.order_item.net_cents or 0):
+        give_use_back(cancellation.enrollment.order_item)
+    if order.status == OrderStatus.CONFIRMED and not _still_wanted(order):
+        order.end(OrderStatus.CANCELLED, by=by, reason="the last class was cancelled")
+    StaffTask.objects.about(cancellation).open().update(closed_at=Now())
+    cancellation.settle(
+        stopped_cents=found.stopped_cents,
+        refund_cents=found.refund_cents,
+        credit_cents=found.credit_cents,
+        stops=[
+            {
+                "due_on": stop.installment.due_on.isoformat(),
+                "cents": stop.installment.amount_cents,
+                "left_cents": stop.left_cents,
+            }
+            for stop in reversed(found.stops)
+        ],
+    )
+
+
+def _give_credit(cancellation: Cancellation, cents: int, *, reason: str) -> None:
+    """What the school itself takes away becomes credit from today on; else credit keeps its last day."""
+    order, on = cancellation.order, local_date(cancellation.requested_at)
+    why: dict[str, Any] = {
+        "cause": CreditCause.CANCELLATION,
+        "reason": reason[:300],
+        "by": cancellation.by,
+        "cancellation": cancellation,
+    }
+    if cancellation.by is None or cancellation.closure_id:
+        grant(household=order.household, cents=cents, on=on, order=order, **why)
+    else:
+        give_for(order=order, cents=cents, on=on, **why)
+
+
+def _still_wanted(order: Order) -> bool:
+    """By another child or class, by a cancellation that waits, or for what is still to be paid."""
+    waiting = Cancellation.objects.waiting().filter(order=order).count()
+    enrolled = Enrollment.objects.enrolled().filter(order_item__order=order)
+    return waiting > 1 or enrolled.exists() or order.installments.open().exists()
+
+
+def _payable_invoices(order: Order, cancellation: Cancellation) -> list[Installment]:
+    """Of what would be charged less, what may be paid on Stripe's page meanwhile."""
+    found = _found(order, cancellation)
+    return [stop.installment for stop in found.stops if stop.installment.stripe_invoice_id]

@@ -1,0 +1,405 @@
+"""A whole class, or one of its sessions, that does not take place: reviewed once, then worked off family by
+family. Each family is handled once, however often the work is broken off and taken up again."""
+
+import datetime
+import hashlib
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
+
+from billing.changes.cancellation import OutcomeChanged, cancel_enrollment, value_left_cents
+from billing.ledger.credits import grant
+from billing.ledger.reductions import kept_cents, relief
+from billing.models import (
+    Cancellation,
+    CancellationStatus,
+    Closure,
+    ClosureLine,
+    ClosureLineStatus,
+    ClosureStatus,
+    CreditCause,
+    Dispute,
+    Installment,
+    InstallmentStatus,
+    Terms,
+)
+from csf import clock
+from csf.advisory_locks import free_slot
+from csf.budget import LOOP_S, ends_at
+from csf.contention import again_after_deadlock
+from csf.dates import local_date
+from csf.happened import happened
+from csf.jobs import enqueue
+from csf.models import Instance, StaffTask
+from csf.money import money_text, pro_rata_cents
+from csf.state import Stale
+from enrollments.models import Course, CourseSession, Enrollment, EnrollmentStatus, Household, User
+from enrollments.models.seats import WAITING
+from enrollments.waitlist import close_waitlist
+
+logger = logging.getLogger(__name__)
+
+MOST_TRIES = 5
+LOCK_CLASS = 20_274  # of its slot
+
+
+class NotPossible(Exception):
+    """Why the class or session cannot be closed, in words."""
+
+    @property
+    def message(self) -> str:
+        return str(self)
+
+
+# --- What it would bring ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What closing means for one family."""
+
+    enrollment: Enrollment
+    stopped_cents: int = 0
+    refund_cents: int = 0
+    credit_cents: int = 0
+    is_charging: bool = False
+    """A payment of the order is under way, so the figures may still change."""
+
+    @property
+    def figures(self) -> tuple[int, int, int]:
+        return self.stopped_cents, self.refund_cents, self.credit_cents
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What closing would mean, as things stand."""
+
+    effects: list[Effect]
+    waiting: list[Enrollment]
+    """Their wait for a place ends."""
+    held: list[Enrollment]
+    """Just being paid: if the money comes, it goes back in full."""
+
+    @property
+    def totals(self) -> tuple[int, int, int]:
+        """Not charged, refunded, as credit."""
+        stopped, refund, credit = (sum(cents) for cents in zip((0, 0, 0), *self._figures(), strict=True))
+        return stopped, refund, credit
+
+    @property
+    def seen(self) -> str:
+        """Stands for the families and sums that a person looked at before pressing the button."""
+        rows = [(effect.enrollment.pk, *effect.figures) for effect in self.effects]
+        return hashlib.sha256(repr(rows).encode()).hexdigest()[:20]
+
+    def _figures(self) -> Iterator[tuple[int, int, int]]:
+        return (effect.figures for effect in self.effects)
+
+
+def preview_class(*, course: Course, terms: Terms, now: datetime.datetime) -> Preview:
+    """What cancelling the class would bring each family; changes nothing."""
+    related = course.enrollments.select_related("child__household").order_by("pk")
+    places = _places(course)
+    charging = Installment.objects.filter(status=InstallmentStatus.CHARGING)
+    waits_for = set(charging.filter(order__items__enrollment__in=places).values_list("order", flat=True))
+    return Preview(
+        effects=[_effect(place, terms, waits_for, now=now) for place in places],
+        waiting=list(related.filter(status__in=WAITING)),
+        held=list(related.filter(status=EnrollmentStatus.HELD)),
+    )
+
+
+def _effect(place: Enrollment, terms: Terms, waits_for: set[int], *, now: datetime.datetime) -> Effect:
+    """As `cancel.outcome_of`, without what only the page of one place shows."""
+    item = place.order_item
+    value_cents = value_left_cents(item, terms, now=now)
+    found = relief(item.order, value_cents, as_credit=terms.gives_credit)
+    return Effect(
+        place,
+        found.stopped_cents,
+        found.refund_cents,
+        found.credit_cents,
+        is_charging=item.order_id in waits_for,
+    )
+
+
+def preview_session(*, session: CourseSession) -> Preview:
+    """The share of the price that each family would get as credit; changes nothing."""
+    sessions = list(session.course.sessions.all())
+    effects = [
+        Effect(place, credit_cents=_share_cents(place, session, sessions))
+        for place in _places(session.course)
+    ]
+    return Preview(effects, waiting=[], held=[])
+
+
+def _share_cents(place: Enrollment, session: CourseSession, sessions: list[CourseSession]) -> int:
+    """One session's share of what the family pays for the sessions that it bought."""
+    item = place.order_item
+    since = item.bought_at
+    assert since
+    bought = [
+        row
+        for row in sessions
+        if row.starts_at > since and (row.cancelled_at is None or row.cancelled_at > since)
+    ]
+    if session not in bought:
+        return 0
+    return pro_rata_cents(item.net_cents or 0, 1, len(bought))
+
+
+def _places(course: Course) -> QuerySet[Enrollment]:
+    places = course.enrollments.filter(status=EnrollmentStatus.ACTIVE)
+    related = places.select_related("child__household", "order_item__order", "order_item__course")
+    return related.order_by("pk")
+
+
+# --- The decision -------------------------------------------------------------------------------------------
+
+
+def close_class(
+    *, course: Course, terms: Terms, by: User, reason: str, now: datetime.datetime, seen: str
+) -> Closure:
+    """Decide that a class does not take place; its families are worked off by a worker.
+
+    From now on nobody can register, and its waitlist is told. `seen` is that of the preview which was
+    confirmed. Raises NotPossible; OutcomeChanged if it would bring something else by now.
+    """
+    preview = preview_class(course=course, terms=terms, now=now)
+    return _close_class(course=course, terms=terms, by=by, reason=reason, now=now, seen=seen, preview=preview)
+
+
+@again_after_deadlock
+@transaction.atomic
+def _close_class(
+    *,
+    course: Course,
+    terms: Terms,
+    by: User,
+    reason: str,
+    now: datetime.datetime,
+    seen: str,
+    preview: Preview,
+) -> Closure:
+    course = _locked(course, reason)
+    _check_seen(preview, course, seen)
+    Course.objects.filter(pk=course.pk).update(cancelled_at=now)
+    closure = Closure.objects.create(course=course, terms=terms, by=by, reason=_short(reason))
+    close_waitlist(course, by=by, reason=f"{course} does not take place"[:300])
+    return _begun(closure)
+
+
+def close_session(
+    *, session: CourseSession, by: User, reason: str, now: datetime.datetime, seen: str
+) -> Closure:
+    """Decide that one session does not take place; each family gets its share as credit. Raises like
+    `close_class`."""
+    preview = preview_session(session=session)
+    return _close_session(session=session, by=by, reason=reason, now=now, seen=seen, preview=preview)
+
+
+@again_after_deadlock
+@transaction.atomic
+def _close_session(
+    *, session: CourseSession, by: User, reason: str, now: datetime.datetime, seen: str, preview: Preview
+) -> Closure:
+    course = _locked(session.course, reason)
+    if session.starts_at <= now:
+        raise NotPossible("This session has begun, or is over.")
+    if not CourseSession.objects.filter(pk=session.pk, cancelled_at=None).update(cancelled_at=now):
+        raise NotPossible("This session was cancelled before.")
+    _check_seen(preview, course, seen)
+    closure = Closure.objects.create(
+        course=course, session=session, terms=Terms.CREDIT, by=by, reason=_short(reason)
+    )
+    return _begun(closure)
+
+
+def _short(reason: str) -> str:
+    return " ".join(reason.split())[:200]
+
+
+def _locked(course: Course, reason: str) -> Course:
+    if not reason.strip():
+        raise NotPossible("Say why: the families are told.")
+    locked = Course.objects.select_for_update(no_key=True).get(pk=course.pk)
+    if locked.cancelled_at:
+        raise NotPossible("This class was cancelled before.")
+    return locked
+
+
+def _check_seen(preview: Preview, course: Course, seen: str) -> None:
+    """The sums were looked up before the class was locked; under the lock the places must be the same."""
+    places = [effect.enrollment.pk for effect in preview.effects]
+    if preview.seen != seen or places != list(_places(course).values_list("pk", flat=True)):
+        raise OutcomeChanged
+
+
+def _begun(closure: Closure) -> Closure:
+    _add_lines(closure, _places(closure.course))
+    enqueue("billing.tasks.close_classes")
+    return closure
+
+
+def _add_lines(closure: Closure, places: QuerySet[Enrollment]) -> int:
+    lines = [ClosureLine(closure=closure, enrollment=place) for place in places]
+    ClosureLine.objects.bulk_create(lines, ignore_conflicts=True)
+    return len(lines)
+
+
+@transaction.atomic
+def try_again(line: ClosureLine, *, by: User) -> None:
+    """A person gives a family back to the worker. Raises Stale unless it has failed."""
+    line.try_again(by=by)
+    Closure.objects.filter(pk=line.closure_id).update(status=ClosureStatus.RUNNING, finished_at=None)
+    StaffTask.objects.about(line).open().update(closed_at=Now(), closed_by=by)
+    enqueue("billing.tasks.close_classes")
+
+
+# --- The work -----------------------------------------------------------------------------------------------
+
+
+def work_off_closures(*, now: datetime.datetime) -> bool:
+    """Handle the families that wait, one after the other, in one worker at a time; True if the time was up
+    before their turn. One that fails waits for the next minute."""
+    if Instance.why_quarantined():
+        return False
+    with free_slot(LOCK_CLASS, of=1) as slot:
+        if slot is None:
+            return False
+        _add_late_places(on=local_date(now))
+        is_done = _handle_waiting(deadline=ends_at(LOOP_S))
+        running = Closure.objects.filter(status=ClosureStatus.RUNNING)
+        finished = running.exclude(lines__status=ClosureLineStatus.WAITING)
+        finished.update(status=ClosureStatus.DONE, finished_at=Now())
+    return not is_done
+
+
+def _add_late_places(*, on: datetime.date) -> None:
+    """A place that was held at the decision is enrolled by now, maybe after the last day of the class."""
+    left = Enrollment.objects.filter(course=OuterRef("course"), status=EnrollmentStatus.ACTIVE)
+    of_session = Q(session__isnull=False, course__ends_on__gte=on)
+    of_class = Q(Exists(left), session=None)
+    for closure in Closure.objects.filter(of_session | of_class).select_related("course"):
+        late = _places(closure.course).exclude(closure_lines__closure=closure)
+        if closure.session_id:  # who registered later has not bought this session
+            late = late.filter(created_at__lte=closure.created_at)
+        if _add_lines(closure, late):
+            Closure.objects.filter(pk=closure.pk).update(status=ClosureStatus.RUNNING, finished_at=None)
+
+
+def _handle_waiting(*, deadline: float) -> bool:
+    waiting = ClosureLine.objects.filter(status=ClosureLineStatus.WAITING).order_by("tries", "pk")
+    for line_id in list(waiting.values_list("pk", flat=True)):
+        if time.monotonic() > deadline:
+            return False
+        try:
+            _handle(line_id)
+        except Exception:  # one bad row must not stop the others
+            logger.exception("closure line %s failed", line_id)
+    return True
+
+
+def _handle(line_id: int) -> None:
+    """One family. The try is counted before the work, so that a row that kills its worker parks itself."""
+    ours = ClosureLine.objects.filter(pk=line_id, status=ClosureLineStatus.WAITING)
+    if not ours.update(tries=F("tries") + 1):
+        return
+    line = ClosureLine.objects.select_related(
+        "closure__course", "closure__session", "closure__by", "enrollment__order_item__order"
+    ).get(pk=line_id)
+    with happened(at=max(line.closure.created_at, line.enrollment.created_at)):
+        if line.tries > MOST_TRIES:
+            _finish(line, ClosureLineStatus.FAILED, f"failed {MOST_TRIES} times; the log says why")
+        elif line.closure.session_id:
+            _give_share(line)
+        else:
+            _cancel_place(line)
+
+
+def _cancel_place(line: ClosureLine) -> None:
+    """Cancelling is done once: a second time the place is no longer active."""
+    closure = line.closure
+    try:
+        done: Cancellation | None = cancel_enrollment(
+            enrollment=line.enrollment,
+            by=closure.by,
+            reason=f"{closure.course} does not take place: {closure.reason}",
+            now=closure.created_at,
+            terms=_terms(line),
+            closure=closure,
+        )
+    except Stale:
+        line.enrollment.refresh_from_db()
+        done = Cancellation.objects.filter(enrollment=line.enrollment).first()
+    if done and done.closure_id == closure.pk:
+        _finish(line, ClosureLineStatus.DONE, result_of(done))
+    else:
+        _finish(line, ClosureLineStatus.DONE, f"was {line.enrollment.get_status_display()} before")
+
+
+def _terms(line: ClosureLine) -> Terms:
+    """Who paid for a class that was cancelled already gets everything back."""
+    enrolled = line.enrollment.transitions.filter(from_status=EnrollmentStatus.HELD, to_status="active")
+    is_late = enrolled.filter(created_at__gt=line.closure.created_at).exists()
+    return Terms.REFUND if is_late else Terms(line.closure.terms)
+
+
+def result_of(cancellation: Cancellation) -> str:
+    """What became of a family's money, in words."""
+    if cancellation.status == CancellationStatus.WAITING:
+        return cancellation.get_status_display()
+    figures = [
+        (cancellation.stopped_cents, "not charged"),
+        (cancellation.refund_cents, "to be refunded"),
+        (cancellation.credit_cents, "as credit"),
+    ]
+    return ", ".join(f"{money_text(cents)} {words}" for cents, words in figures if cents) or "no money"
+
+
+@again_after_deadlock
+@transaction.atomic
+def _give_share(line: ClosureLine) -> None:
+    """Credit for one session. Under the family's lock, under which a place is given up too: either that
+    counts what is given here, or nothing is given here any more."""
+    session = line.closure.session
+    assert session
+    place = line.enrollment
+    Household.objects.select_for_update(no_key=True, of=("self",)).get(children=place.child_id)
+    place.refresh_from_db(fields=["status"])
+    if place.status != EnrollmentStatus.ACTIVE:
+        _finish(line, ClosureLineStatus.DONE, f"was {place.get_status_display()} before")
+        return
+    cents = _share_cents(place, session, list(line.closure.course.sessions.all()))
+    order = place.order_item.order
+    if cents and Dispute.objects.undecided().filter(payment__order=order).exists():
+        why_not = "the bank disputes its payment. Try again once it has decided."
+        _finish(line, ClosureLineStatus.FAILED, f"{money_text(cents)} not given: {why_not}")
+        return
+    if cents and not kept_cents(order):  # a dispute was lost
+        _finish(line, ClosureLineStatus.DONE, "no money: the bank has given it back")
+        return
+    if cents:
+        grant(
+            household=order.household,
+            cents=cents,
+            cause=CreditCause.SESSION,
+            reason=str(line.closure)[:300],
+            on=clock.today(),
+            by=line.closure.by,
+            order=order,
+            closure_line=line,
+        )
+    _finish(line, ClosureLineStatus.DONE, f"{money_text(cents)} as credit" if cents else "no money")
+
+
+def _finish(line: ClosureLine, to: ClosureLineStatus, result: str) -> None:
+    with transaction.atomic():
+        line.finish(to, by=line.closure.by, result=result)
+        if to == ClosureLineStatus.FAILED:
+            StaffTask.open(StaffTask.Kind.CLOSURE_LINE, line, result)

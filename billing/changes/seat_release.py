@@ -1,0 +1,71 @@
+"""Offering a place to the waitlist after the time for refunds is over: when somebody has paid for it, the
+family is out of the class and its money follows by itself."""
+
+import datetime
+import logging
+from collections.abc import Iterator
+
+from django.db import transaction
+
+from billing.changes.cancellation import cancel_enrollment, refund_until
+from billing.models import Terms
+from csf.budget import within
+from csf.contention import again_after_deadlock
+from csf.dates import local_date
+from csf.state import Stale
+from enrollments.models import Course, Enrollment, EnrollmentStatus, User
+from enrollments.waitlist import fill, lock_course, offers_end_at, taken_over
+
+logger = logging.getLogger(__name__)
+
+TAKEN_OVER = "somebody of the waitlist has taken the place over"
+
+
+def can_be_released(enrollment: Enrollment, *, now: datetime.datetime) -> bool:
+    """Before that it can be given up for its full price; after the start nobody is offered a seat."""
+    is_active = enrollment.status == EnrollmentStatus.ACTIVE and enrollment.up_for_release_at is None
+    order = enrollment.order_item.order
+    is_late = local_date(now) > refund_until(order)
+    return is_active and is_late and offers_end_at(enrollment.course, now=now) is not None
+
+
+@again_after_deadlock
+@transaction.atomic
+def put_up(enrollment: Enrollment, *, by: User, now: datetime.datetime) -> None:
+    """Let somebody of the waitlist take the place over, now or later. Raises Stale if it cannot be."""
+    course = lock_course(enrollment.course_id)
+    enrollment.refresh_from_db()
+    if not can_be_released(enrollment, now=now):
+        raise Stale("this place cannot be offered")
+    enrollment.put_up(at=now, by=by)
+    fill(course, now=now)
+
+
+@again_after_deadlock
+@transaction.atomic
+def keep(enrollment: Enrollment, *, by: User) -> None:
+    """Keep the place after all. Raises Stale while somebody decides about it."""
+    lock_course(enrollment.course_id)
+    enrollment.refresh_from_db()
+    enrollment.keep(by=by)
+
+
+def sell_lent_seats(*, now: datetime.datetime) -> None:
+    """Each minute: who has lent a seat that somebody has paid for is out of the class."""
+    for enrollment in within(_taken_over()):
+        try:
+            cancel_enrollment(
+                enrollment=enrollment, by=None, reason=TAKEN_OVER, now=now, terms=Terms.PRORATED_REFUND
+            )
+        except Stale as lost:  # another worker was first
+            logger.info("enrollment %s: %s", enrollment.pk, lost)
+        except Exception:  # one bad place must not stop the others
+            logger.exception("the lent seat of enrollment %s cannot be settled", enrollment.pk)
+
+
+def _taken_over() -> Iterator[Enrollment]:
+    lending = Enrollment.objects.filter(status=EnrollmentStatus.LENDING)
+    for course_id in lending.order_by().values_list("course", flat=True).distinct():
+        with transaction.atomic():
+            over = taken_over(Course.objects.select_for_update(no_key=True).get(pk=course_id))
+        yield from over

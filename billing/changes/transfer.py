@@ -1,0 +1,282 @@
+"""Moving a child to another class: the new seat first, then the old one, then the difference in price.
+
+The same discounts apply in the new class, in proportion. Of a class that has begun only the sessions that
+are left count. A class that costs less shortens the open installments, and the rest becomes credit; one that
+costs more makes an installment of its own, due today.
+"""
+
+import datetime
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db import transaction
+from django.utils.translation import gettext
+
+from billing.changes.cancellation import value_left_cents
+from billing.installments.charging import ask_again
+from billing.installments.dunning import start_attempt
+from billing.installments.invoices import open_attempts, void
+from billing.ledger.cards import card_that_pays
+from billing.ledger.consent import record_move_consent
+from billing.ledger.credits import give_for
+from billing.ledger.reductions import Relief, relief, relieve
+from billing.models import (
+    Cancellation,
+    Card,
+    ChargeKind,
+    CreditCause,
+    Dispute,
+    Installment,
+    Terms,
+    Transfer,
+)
+from billing.stripe import gateway
+from csf.contention import again_after_deadlock
+from csf.dates import local_date
+from csf.jobs import enqueue
+from csf.money import pro_rata_cents
+from csf.state import Stale
+from enrollments.models import Course, Enrollment, EnrollmentStatus, Household, User
+from enrollments.models.seats import seat_numbers_for_sale
+from enrollments.waitlist import fill
+from orders.models import Order, OrderItem
+
+
+class NotPossible(Exception):
+    """Why the child cannot move there now, in words."""
+
+    @property
+    def message(self) -> str:
+        return str(self)
+
+
+@dataclass(frozen=True)
+class Move:
+    """What a transfer would mean for the family's money."""
+
+    item: OrderItem
+    """The line of the old class."""
+    course: Course
+    list_cents: int
+    """The new class, or what is left of it, before discounts."""
+    price_cents: int
+    """The same after the discounts of the old class, in proportion."""
+    left_cents: int
+    """What is left of the old class."""
+    sessions_left: int
+    sessions: int
+    """Of the new class."""
+    relief: Relief
+    card: Card | None
+
+    @property
+    def difference_cents(self) -> int:
+        return self.price_cents - self.left_cents
+
+    @property
+    def seen(self) -> str:
+        """The figures that a person looked at before pressing the button."""
+        stops = ",".join(f"{stop.installment.pk}={stop.left_cents}" for stop in self.relief.stops)
+        money = f"{self.price_cents} - {self.left_cents} stops {stops} credit {self.relief.credit_cents}"
+        return f"{self.course.pk}: {money} card {self.card and self.card.pk}"
+
+
+def move_of(*, enrollment: Enrollment, course: Course, now: datetime.datetime) -> Move:
+    """What it would mean to move this child there; changes nothing. Raises NotPossible."""
+    item = OrderItem.objects.select_related("order", "child", "course", "enrollment").get(
+        enrollment=enrollment
+    )
+    _check(item, course, now=now)
+    left, of = course.sessions_left(now)
+    if not left:
+        raise NotPossible(f"No session of {course} is left.")
+    list_cents = pro_rata_cents(course.price_cents, left, of)
+    whole_cents = (item.list_cents or 0) - item.begun_cents  # what the discounts were taken off
+    # A class that cost nothing says nothing about discounts.
+    price_cents = pro_rata_cents(list_cents, item.net_cents or 0, whole_cents) if whole_cents else list_cents
+    left_cents = value_left_cents(item, Terms.PRORATED, now=now)
+    if 0 < price_cents - left_cents < settings.MINIMUM_CHARGE_CENTS:  # Stripe cannot charge so little
+        price_cents = left_cents
+    return Move(
+        item=item,
+        course=course,
+        list_cents=list_cents,
+        price_cents=price_cents,
+        left_cents=left_cents,
+        sessions_left=left,
+        sessions=of,
+        relief=relief(item.order, max(left_cents - price_cents, 0), as_credit=True),
+        card=card_that_pays(item.order, on=local_date(now)),
+    )
+
+
+def _check(item: OrderItem, course: Course, *, now: datetime.datetime) -> None:
+    child = item.child
+    if item.enrollment is None or item.enrollment.status != EnrollmentStatus.ACTIVE:
+        raise NotPossible(f"{child.first_name} has no place in {item.course} any more.")
+    if course == item.course:
+        raise NotPossible(f"{child.first_name} is in {course} already.")
+    if course.cancelled_at or course.has_ended(local_date(now)):
+        raise NotPossible(f"{course} is over or cancelled.")
+    if not course.fits_age(child.age_on(course.starts_on)):
+        ages = f"{course.age_min} to {course.age_max}"
+        raise NotPossible(f"{course} is for ages {ages}; {child.first_name} does not fit.")
+    if child.enrollments.live().filter(course=course).exists():
+        raise NotPossible(f"{child.first_name} already has a place in {course}, or waits for one.")
+    if not seat_numbers_for_sale(course):
+        raise NotPossible(f"{course} is full.")
+
+
+def transfer(
+    *,
+    enrollment: Enrollment,
+    course: Course,
+    by: User,
+    reason: str,
+    now: datetime.datetime,
+    seen: str | None = None,
+    consent: str = "",
+) -> Transfer:
+    """Move a child. `seen` is the `Move.seen` of the page that was confirmed.
+
+    With `consent`, the words in which the family agreed, a difference is charged to its saved card at once;
+    without, the family pays it on its own. Raises NotPossible; then nothing has changed.
+    """
+    if not reason.strip():
+        raise NotPossible("Say why: it stays in the history.")
+    move = move_of(enrollment=enrollment, course=course, now=now)
+    ask_again(move.item.order)
+    _check_money(move, seen)
+    payable = [stop.installment for stop in move.relief.stops if stop.installment.stripe_invoice_id]
+    try:
+        closed = {void(installment) for installment in payable}
+        return _transfer(
+            enrollment=enrollment,
+            course=course,
+            by=by,
+            reason=reason.strip()[:300],
+            now=now,
+            seen=seen,
+            consent=consent.strip(),
+            closed=closed,
+        )
+    except (gateway.OutcomeUnknown, gateway.Refused) as error:
+        raise NotPossible("Stripe did not answer; nothing was changed. Please try again.") from error
+    except Stale as error:
+        raise NotPossible("This order changed a moment ago. Please look at it again.") from error
+
+
+def _check_money(move: Move, seen: str | None) -> None:
+    order = move.item.order
+    if seen is not None and move.seen != seen:
+        raise NotPossible("Something has changed since you saw these figures. Please look at the new ones.")
+    if move.relief.credit_cents and Dispute.objects.undecided().filter(payment__order=order).exists():
+        raise NotPossible("The bank disputes a payment of this order: no credit before it has decided.")
+    if open_attempts(order).exists() or Cancellation.objects.waiting().filter(order=order).exists():
+        raise NotPossible("A payment of this order is under way; please wait for it.")
+
+
+@again_after_deadlock
+@transaction.atomic
+def _transfer(
+    *,
+    enrollment: Enrollment,
+    course: Course,
+    by: User,
+    reason: str,
+    now: datetime.datetime,
+    seen: str | None,
+    consent: str,
+    closed: set[str],
+) -> Transfer:
+    order = _lock(enrollment, course)
+    enrollment.refresh_from_db()
+    course.refresh_from_db()
+    move = move_of(enrollment=enrollment, course=course, now=now)
+    _check_money(move, seen)
+    wanted = {stop.installment.stripe_invoice_id for stop in move.relief.stops}
+    if wanted - closed - {None}:
+        raise NotPossible("The family has just opened the payment page; please try again.")
+    joined = _new_place(move, order)
+    enrollment.leave_for(joined, by=by, reason=reason)
+    fill(enrollment.course, now=now)
+    relieve(order, move.relief, by=by, reason=reason)
+    done = Transfer(
+        order=order,
+        left=enrollment,
+        joined=joined,
+        difference_cents=move.difference_cents,
+        stopped_cents=move.relief.stopped_cents,
+        credit_cents=move.relief.credit_cents,
+        installment=_charge(move, order, by=by, consent=consent, at=now),
+        consent=consent,
+        by=by,
+        reason=reason,
+    )
+    if done.credit_cents:
+        give_for(
+            order=order,
+            cents=done.credit_cents,
+            on=local_date(now),
+            cause=CreditCause.TRANSFER,
+            reason=str(done)[:300],
+            by=by,
+        )
+    done.save()  # last: the family's email hangs on it
+    return done
+
+
+def _lock(enrollment: Enrollment, course: Course) -> Order:
+    """Family, both classes by id, order."""
+    families = Household.objects.select_for_update(no_key=True, of=("self",))
+    families.get(children=enrollment.child_id)
+    both = Course.objects.filter(pk__in=[enrollment.course_id, course.pk]).order_by("pk")
+    list(both.select_for_update(no_key=True))
+    orders = Order.objects.select_for_update(no_key=True, of=("self",))
+    return orders.get(items__enrollment=enrollment)
+
+
+def _new_place(move: Move, order: Order) -> Enrollment:
+    joined = Enrollment.objects.create(
+        child=move.item.child,
+        course=move.course,
+        status=EnrollmentStatus.ACTIVE,
+        seat_number=seat_numbers_for_sale(move.course)[0],
+    )
+    OrderItem.objects.create(
+        order=order,
+        child=move.item.child,
+        course=move.course,
+        enrollment=joined,
+        moved_from=move.item,
+        list_cents=move.list_cents,
+        sibling_cents=move.list_cents - move.price_cents,
+        net_cents=move.price_cents,
+        explanation=_explanation(move),
+    )
+    return joined
+
+
+def _explanation(move: Move) -> list[dict[str, str | int]]:
+    cents = move.list_cents - move.price_cents
+    label = gettext("The discounts of %(course)s, in proportion") % {"course": move.item.course}
+    return [{"label": label, "cents": cents}] if cents else []
+
+
+def _charge(move: Move, order: Order, *, by: User, consent: str, at: datetime.datetime) -> Installment | None:
+    """An installment for what the new class costs more, charged at once if the family has agreed to it."""
+    if move.difference_cents <= 0:
+        return None
+    last = order.installments.order_by("-number").values_list("number", flat=True).first() or 0
+    on = local_date(at)
+    installment = Installment.objects.create(
+        order=order,
+        number=last + 1,
+        due_on=on,
+        amount_cents=move.difference_cents,
+        consent=record_move_consent(text=consent, by=by, at=at) if consent else None,
+    )
+    if consent and move.card:
+        start_attempt(installment, card=move.card, kind=ChargeKind.STAFF, on=on)
+        enqueue("billing.tasks.charge")
+    return installment

@@ -1,0 +1,186 @@
+"""The waitlist where money is involved: joining with a saved card, and taking an offer up.
+
+A family in the priority tier is not asked: its seat is ordered and its saved card charged at once, within
+what it agreed to. Whatever stands in the way of that makes it an offer by email.
+"""
+
+import datetime
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from django.db import transaction
+
+from billing.checkout.place_order import place_order
+from billing.checkout.siblings import paid_children
+from billing.installments.dunning import start_attempt
+from billing.ledger.cards import let_pay
+from billing.ledger.consent import WAITLIST_TEXT_VERSION, waitlist_consent_text
+from billing.models import Card, CardAgreement, ChargeKind, WaitlistConsent
+from csf import clock
+from csf.budget import within
+from csf.contention import again_after_deadlock
+from csf.dates import local_date
+from csf.jobs import enqueue
+from enrollments.models import Child, Course, Enrollment, EnrollmentStatus, Household, User, WaitlistTier
+from enrollments.waitlist import fill, is_waitlist_open, join, lock_course
+from orders.cart import check_line
+from orders.models import Order, OrderItem
+from orders.quotes import Quote
+from orders.refusal import Refused
+from orders.waitlist import quote_of, waitlist_line, write_line
+
+logger = logging.getLogger(__name__)
+
+
+def price_of(line: OrderItem, *, now: datetime.datetime) -> Quote:
+    """What a seat from the waitlist would cost its child now."""
+    paid = paid_children(line.child.household_id, on=local_date(now))
+    return quote_of(line, now=now, paid_children=paid)
+
+
+def price_cents(child: Child, course: Course, *, now: datetime.datetime) -> int:
+    return price_of(waitlist_line(child=child, course=course), now=now).total_cents
+
+
+@again_after_deadlock
+@transaction.atomic
+def join_waitlist(
+    *,
+    child: Child,
+    course: Course,
+    by: User,
+    now: datetime.datetime,
+    at_most_cents: int | None = None,
+    address: str | None = None,
+    card: Card | None = None,
+) -> Enrollment:
+    """Let a child wait for a seat. Raises Refused, in words for the parent.
+
+    With `at_most_cents` the parent consents to be charged at once, from `address`, up to today's price, which
+    must be this one, to `card`. Until a card is saved for it the child waits in the regular tier.
+    """
+    Household.objects.select_for_update(no_key=True).get(pk=child.household_id)
+    course = lock_course(course.pk)
+    check_line(child=child, course=course, now=now)
+    if not is_waitlist_open(course, now=now):
+        raise Refused(f"{course} has places left: you can register {child.first_name} right away.")
+    today = local_date(now)
+    tier = WaitlistTier.REGULAR
+    if at_most_cents is not None:
+        if at_most_cents != price_cents(child, course, now=now):
+            raise Refused("The price has changed since you saw it. Please look at it again.")
+        if card and not card.why_not_charged(today):
+            tier = WaitlistTier.PRIORITY
+    enrollment = join(child=child, course=course)
+    if at_most_cents is not None:
+        consent = WaitlistConsent.objects.create(
+            enrollment=enrollment,
+            given_by=by,
+            at_most_cents=at_most_cents,
+            text=waitlist_consent_text(child=child, course=course, at_most_cents=at_most_cents, card=card),
+            text_version=WAITLIST_TEXT_VERSION,
+            address=address,
+            given_at=now,
+        )
+        if card:
+            let_pay(card, places=[consent], by=by, at=now)
+    enrollment.enter_line(tier, at=clock.now(), by=by, reason="joined the waitlist")
+    fill(course, now=now)  # a family may have put its seat up
+    enrollment.refresh_from_db()
+    return enrollment
+
+
+@again_after_deadlock
+@transaction.atomic
+def accept_offer(*, enrollment: Enrollment, by: User, now: datetime.datetime, **how: Any) -> Order:
+    """Order the seat that is offered, and nothing else; it is held for the payment like any other.
+
+    `how` it is paid is for `place_order`. Raises Refused if the offer is over, and for what that refuses.
+    """
+    order = write_line(waitlist_line(child=enrollment.child, course=enrollment.course, enrollment=enrollment))
+    place_order(order=order, by=by, now=now, **how)
+    return order
+
+
+def serve_priority(*, now: datetime.datetime) -> None:
+    """Move up who has saved the card that was missing, and take up the offers of the priority tier."""
+    waiting = Enrollment.objects.filter(status=EnrollmentStatus.WAITLISTED, tier=WaitlistTier.REGULAR)
+    for enrollment in within(waiting.filter(waitlist_consent__isnull=False).order_by("joined_at", "pk")):
+        _one(_move_up, enrollment, now)
+    offered = Enrollment.objects.filter(status=EnrollmentStatus.OFFERED, tier=WaitlistTier.PRIORITY)
+    for enrollment in within(offered.order_by("pk")):
+        _one(_take_up, enrollment, now)
+
+
+def _one(
+    act: Callable[[Enrollment, datetime.datetime], None], enrollment: Enrollment, now: datetime.datetime
+) -> None:
+    try:
+        act(enrollment, now)
+    except Exception:  # one bad row must not stop the others
+        logger.exception("enrollment %s of the priority tier cannot be served", enrollment.pk)
+
+
+@again_after_deadlock
+@transaction.atomic
+def _move_up(enrollment: Enrollment, now: datetime.datetime) -> None:
+    _lock(enrollment)
+    waits = (EnrollmentStatus.WAITLISTED, WaitlistTier.REGULAR)
+    if (enrollment.status, enrollment.tier) == waits and _agreed_card(enrollment, on=local_date(now)):
+        tier = WaitlistTier.PRIORITY
+        enrollment.enter_line(tier, at=clock.now(), by=None, reason="a card was saved")
+
+
+@again_after_deadlock
+@transaction.atomic
+def _take_up(enrollment: Enrollment, now: datetime.datetime) -> None:
+    """Order the seat, and charge the card for it: the attempt waits for a worker."""
+    _lock(enrollment)
+    offered = (EnrollmentStatus.OFFERED, WaitlistTier.PRIORITY)
+    if (enrollment.status, enrollment.tier) != offered:
+        return
+    if enrollment.is_over(now):
+        return  # it lapses
+    today = local_date(now)
+    line = waitlist_line(child=enrollment.child, course=enrollment.course, enrollment=enrollment)
+    total_cents = price_of(line, now=now).total_cents
+    consent = WaitlistConsent.objects.filter(enrollment=enrollment).first()
+    card = _agreed_card(enrollment, on=today)
+    if consent is None or total_cents > consent.at_most_cents:
+        enrollment.ask_instead(reason="the price is above what the family agreed to")
+        return
+    by = consent.given_by
+    if not by.is_active or by.household_id != enrollment.child.household_id:
+        enrollment.ask_instead(reason="who agreed to the charge is no longer a guardian")
+        return
+    if card is None:
+        enrollment.ask_instead(reason="there is no saved card that can be charged")
+        return
+    order = write_line(line)
+    place_order(
+        order=order,
+        by=by,
+        now=now,
+        expected_cents=total_cents,
+        held_until=enrollment.expires_at,
+        waitlist_consent=consent,
+    )
+    let_pay(card, orders=[order], by=by, at=now)
+    for installment in order.installments.all():  # none if it costs nothing
+        start_attempt(installment, card=card, kind=ChargeKind.AUTO, on=today)
+        enqueue("billing.tasks.charge")
+
+
+def _agreed_card(enrollment: Enrollment, *, on: datetime.date) -> Card | None:
+    """The one that was agreed for this place, if it can be charged."""
+    agreed = CardAgreement.objects.current().filter(waitlist_consent__enrollment=enrollment)
+    agreement = agreed.select_related("card").first()
+    return agreement.card if agreement and not agreement.card.why_not_charged(on) else None
+
+
+def _lock(enrollment: Enrollment) -> None:
+    """Family and class, and the enrollment as it is under their locks."""
+    Household.objects.select_for_update(no_key=True).get(children=enrollment.child_id)
+    lock_course(enrollment.course_id)
+    enrollment.refresh_from_db()

@@ -1,0 +1,86 @@
+"""Holds that are over free their seats, once no payment page can take money for them any more."""
+
+import datetime
+import logging
+from collections import Counter
+
+from django.db import transaction
+
+from billing.checkout.place_order import close_payment_page
+from billing.installments.charging import ask_again
+from billing.installments.invoices import open_attempts, void
+from billing.ledger.credits import give_back
+from billing.models import ChargeAttempt, Installment
+from billing.stripe.page_calls import StripeUnavailable, asking_stripe
+from csf.budget import within
+from csf.contention import again_after_deadlock
+from csf.happened import happened
+from csf.state import Stale
+from enrollments.models import Household, User
+from orders.models import Order, OrderStatus
+from orders.release import lock_courses, release_order
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = 50
+
+
+class Paid(Exception):
+    """The money came while the order was being given up."""
+
+
+def expire_holds(*, now: datetime.datetime) -> Counter[str]:
+    """End up to AT_ONCE orders whose hold is over; says how many expired, were paid after all,
+    must wait, or failed."""
+    outcomes: Counter[str] = Counter()
+    # In any order: those that cannot be ended now must not stand before the others each time.
+    over = Order.objects.filter(status=OrderStatus.PLACED, held_until__lte=now).order_by("?")
+    for order in within(over[:AT_ONCE]):
+        try:
+            with happened(at=order.held_until):
+                end_unpaid_order(order=order, to=OrderStatus.EXPIRED, reason="not paid in time")
+            outcomes["expired"] += 1
+        except Paid:
+            outcomes["paid"] += 1
+        except (StripeUnavailable, Stale) as error:
+            logger.info("order %s is not expired yet: %r", order.pk, error)
+            outcomes["waiting"] += 1
+        except Exception:  # one bad order must not keep the seats of all the others
+            logger.exception("order %s cannot be expired", order.pk)
+            outcomes["failed"] += 1
+    return outcomes
+
+
+@again_after_deadlock
+def end_unpaid_order(*, order: Order, to: OrderStatus, by: User | None = None, reason: str) -> None:
+    """Expire or cancel a placed order. Its payment page is closed at Stripe first, and seen closed.
+
+    Raises Paid if it was paid meanwhile, StripeUnavailable if Stripe does not say, Stale if somebody else
+    moved it.
+    """
+    close_payment_page(order)
+    ask_again(order)
+    _close_invoices(order)
+    with transaction.atomic():
+        Household.objects.select_for_update(no_key=True).get(pk=order.household_id)
+        lock_courses(order)
+        order.refresh_from_db(from_queryset=Order.objects.select_for_update(no_key=True))
+        if order.status == OrderStatus.CONFIRMED:
+            raise Paid
+        if ChargeAttempt.objects.payable().filter(installment__order=order).exists():
+            raise Stale("a payment page was opened meanwhile")
+        if open_attempts(order).exists():
+            raise Stale("its card is being charged, or it is not known whether it was")
+        for installment in Installment.objects.open().filter(order=order):
+            installment.cancel(by=by, reason=reason)
+        give_back(order)
+        release_order(order=order, to=to, by=by, reason=reason)
+
+
+def _close_invoices(order: Order) -> None:
+    """Of a saved card that was declined, unless one is being charged."""
+    if open_attempts(order).exists():
+        return
+    for installment in Installment.objects.open().filter(order=order, stripe_invoice_id__isnull=False):
+        with asking_stripe(order):
+            void(installment)

@@ -1,0 +1,40 @@
+"""Stopping the automatic charges of a whole order, and letting them go on. A dispute stops them by itself."""
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from billing.installments.staff_actions import NotPossible
+from billing.models import InstallmentNote
+from billing.models.money import OWN_FAMILY
+from enrollments.models import User
+from orders.models import Order
+
+GO_ON = "charges of the order go on"
+
+
+@transaction.atomic
+def pause_charges(*, order: Order, by: User, reason: str) -> None:
+    """From now on nothing of this order is charged by itself. Raises NotPossible."""
+    if by.household_id == order.household_id:
+        raise NotPossible(OWN_FAMILY)
+    if not Order.objects.filter(pk=order.pk, charges_paused_at=None).update(charges_paused_at=Now()):
+        raise NotPossible("The charges of this order are stopped already.")
+    _note(order, by, "charges of the order stopped", reason)
+
+
+@transaction.atomic
+def resume_charges(*, order: Order, by: User, reason: str) -> None:
+    """Charge again, from the next run of the jobs on. Raises NotPossible."""
+    if not Order.objects.filter(pk=order.pk).exclude(charges_paused_at=None).update(charges_paused_at=None):
+        raise NotPossible("The charges of this order are not stopped.")
+    _note(order, by, GO_ON, reason)
+
+
+def _note(order: Order, by: User, what: str, reason: str) -> None:
+    """In the history of every installment that it concerns; without an open one, of all."""
+    if not reason.strip():
+        raise NotPossible("Say why: it stays in the history.")
+    InstallmentNote.objects.bulk_create(
+        InstallmentNote(installment=installment, by=by, text=f"{what}: {reason.strip()}"[:500])
+        for installment in order.installments.open() or order.installments.all()
+    )

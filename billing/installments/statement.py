@@ -1,0 +1,171 @@
+"""What a family owes, in the words of its pages: each installment with its state, sorted into due, coming and
+paid."""
+
+import datetime
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db.models import Prefetch, prefetch_related_objects
+
+from billing.installments.chargeable import why_not_charged
+from billing.ledger.cards import Use
+from billing.models import (
+    Card,
+    CardAgreement,
+    ChargeAttempt,
+    ChargeKind,
+    Installment,
+    InstallmentStatus,
+)
+from billing.models.cards import CARD_EXPIRED, CARD_GONE, CARD_OUTDATED, CARD_REFUSED, NO_CARD
+from billing.models.money import OPEN_INSTALLMENT
+from csf.templatetags.csf_format import day
+from orders.models import Order, OrderStatus
+
+SHOWN = [*OPEN_INSTALLMENT, InstallmentStatus.PAID]
+
+
+@dataclass(frozen=True)
+class State:
+    """A badge (its words and its colour), a sentence, whether the parent may pay it on its own now, and
+    whether it is paid with its order instead (`billing.pages.family_orders`)."""
+
+    label: str
+    tone: str
+    text: str
+    can_pay: bool = False
+    is_at_order: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    installment: Installment
+    state: State
+
+
+@dataclass(frozen=True)
+class Statement:
+    due: list[Line]
+    coming: list[Line]
+    paid: list[Line]
+
+    @property
+    def due_cents(self) -> int:
+        return sum(line.installment.amount_cents for line in self.due)
+
+    @property
+    def balance_cents(self) -> int:
+        return self.due_cents + sum(line.installment.amount_cents for line in self.coming)
+
+    @property
+    def is_overdue(self) -> bool:
+        return any(line.state.tone == "overdue" for line in self.due)
+
+
+def statement_of(orders: Iterable[Order], *, on: datetime.date) -> Statement:
+    """Of these orders, which bring their installments with them."""
+    parts = [part for order in orders for part in order.installments.all() if part.status in SHOWN]
+    lines = lines_of(sorted(parts, key=lambda part: (part.due_on, part.order_id, part.number)), on=on)
+    unpaid = [line for line in lines if line.installment.status != InstallmentStatus.PAID]
+    return Statement(
+        due=[line for line in unpaid if line.installment.due_on <= on],
+        coming=[line for line in unpaid if line.installment.due_on > on],
+        paid=[line for line in reversed(lines) if line.installment.status == InstallmentStatus.PAID],
+    )
+
+
+def _paying_card(installment: Installment) -> Card | None:
+    """In Python: `lines_of` has read the agreements."""
+    agreements = installment.order.card_agreements.all()
+    return next((agreement.card for agreement in agreements if agreement.ended_at is None), None)
+
+
+def lines_of(installments: Iterable[Installment], *, on: datetime.date) -> list[Line]:
+    rows = list(installments)
+    charging = [row.pk for row in rows if row.status == InstallmentStatus.CHARGING]
+    pages = ChargeAttempt.objects.payable().filter(kind=ChargeKind.PAGE, installment__in=charging)
+    on_page = set(pages.values_list("installment", flat=True)) if charging else set()
+    retried = [row for row in rows if row.status == InstallmentStatus.RETRY_WAIT]
+    prefetch_related_objects(
+        retried, Prefetch("order__card_agreements", CardAgreement.objects.current().select_related("card"))
+    )
+    return [Line(row, state_of(row, on=on, has_page=row.pk in on_page)) for row in rows]
+
+
+def state_of(installment: Installment, *, on: datetime.date, has_page: bool = False) -> State:
+    """`has_page`: its own payment page at Stripe is open, or was paid a moment ago."""
+    order_status = installment.order.status
+    match installment.status:
+        case InstallmentStatus.PAID:
+            return State("Paid", "paid", "This installment is paid. Thank you!")
+        case InstallmentStatus.WAIVED | InstallmentStatus.CANCELLED:
+            return State(
+                installment.get_status_display().capitalize(), "over", "You do not need to pay this."
+            )
+    if order_status == OrderStatus.PLACED:
+        if installment.number == 1:
+            return State("Waiting for your payment", "placed", "", is_at_order=True)
+        return State("Upcoming", "coming", "You can pay this once the first payment is made.")
+    if order_status != OrderStatus.CONFIRMED:
+        return State("Order closed", "over", "The order is closed. If you have a question, please ask us.")
+    if installment.status == InstallmentStatus.CHARGING and has_page:
+        text = "You opened its payment page. If you have paid, it shows here in a moment. If not, pay now."
+        return State("Payment begun", "charging", text, can_pay=True)
+    if installment.status == InstallmentStatus.CHARGING:
+        return State("Being charged", "charging", "Your card is being charged right now.")
+    return _open_state(installment, on=on)
+
+
+def _open_state(installment: Installment, *, on: datetime.date) -> State:
+    late = "overdue" if installment.due_on < on else "warn"
+    match installment.status:
+        case InstallmentStatus.NEEDS_CARD:
+            text = "Your card could not be charged. Please pay now, or change the card."
+            return State("Needs another card", late, text, can_pay=True)
+        case InstallmentStatus.NEEDS_AUTH:
+            text = "Your bank wants you to confirm this payment. Please pay now."
+            return State("Needs your confirmation", late, text, can_pay=True)
+        case InstallmentStatus.EXHAUSTED:
+            text = "We could not charge your card. Please pay now, or call us."
+            return State("Could not be charged", late, text, can_pay=True)
+        case InstallmentStatus.RETRY_WAIT:
+            assert installment.next_try_on is not None
+            text = f"We will charge your card on {day(installment.next_try_on)}. You can also pay now."
+            if why_not_charged(installment, _paying_card(installment), on=installment.next_try_on):
+                text = "It will no longer be charged automatically. Please pay now or add another card."
+            return State("Overdue" if late == "overdue" else "Will be tried again", late, text, can_pay=True)
+    if installment.due_on > on:
+        return State("Upcoming", "coming", "", can_pay=True)
+    if installment.due_on == on:
+        return State("Due today", "warn", "", can_pay=True)
+    return State("Overdue", "overdue", "Please pay now.", can_pay=True)
+
+
+EXPIRES_SOON = timedelta(days=60)
+_CARD_STATES = {
+    NO_CARD: State(
+        "No card", "overdue", "No card is saved for this, so nothing will be charged automatically."
+    ),
+    CARD_GONE: State(
+        "No longer saved", "overdue", "This card was removed at Stripe, so we cannot charge it."
+    ),
+    CARD_REFUSED: State("Refused", "overdue", "Your bank refused this card, so we will not charge it again."),
+    CARD_OUTDATED: State("Does not work", "overdue", "Your bank asks for another card."),
+    CARD_EXPIRED: State("Expired", "overdue", "We no longer charge it."),
+}
+
+
+@dataclass(frozen=True)
+class CardLine:
+    use: Use
+    state: State | None
+    """None: all is well."""
+
+
+def card_line(use: Use, *, on: datetime.date) -> CardLine:
+    """A card of the family with what it pays, and what is wrong with it."""
+    state = _CARD_STATES.get(use.why_not_charged(on))
+    if state is None and use.card and use.card.expires_before(on + EXPIRES_SOON):
+        state = State("Expires soon", "warn", "")
+    return CardLine(use, state)
