@@ -1,3 +1,3 @@
 """gunicorn reads this by itself; its other options are the same in the Dockerfile and in deploy/."""
 
-logger_class = "csf.gunicorn_logs.Logger"
+logger_class = "csf.logs.gunicorn.Logger"

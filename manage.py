@@ -3,7 +3,7 @@ import sys
 
 from django.core.management import load_command_class
 
-from csf.start import read_settings, run_command
+from csf.startup.process import read_settings, run_command
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["new_keys"]:  # works before there is any setting

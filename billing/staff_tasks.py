@@ -1,4 +1,4 @@
-"""When the staff tasks about money are over: see `csf.staff_tasks`."""
+"""When the staff tasks about money are over: see `csf.staff.tasks`."""
 
 from django.db.models import Exists, F, OuterRef, QuerySet, Sum
 from django.db.models.functions import Coalesce
@@ -24,7 +24,7 @@ from billing.models.money import OPEN_INSTALLMENT
 from billing.models.refunds import COUNTED
 from billing.stripe import secret_key
 from csf.models import StaffTask
-from csf.staff_tasks import a_person_closes, open_while
+from csf.staff.tasks import a_person_closes, open_while
 from orders.models import Order, OrderStatus
 
 Kind = StaffTask.Kind

@@ -20,9 +20,9 @@ from billing.models import InstallmentStatus, StripeEvent
 from billing.stripe import gateway
 from billing.stripe.breaker import while_it_answers
 from csf import clock
-from csf.jobs import enqueue, enqueue_once
+from csf.jobs.queue import enqueue, enqueue_once
+from csf.jobs.runs import run_job
 from csf.models import Instance
-from csf.runs import run_job
 from enrollments import waitlist
 
 

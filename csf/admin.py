@@ -19,12 +19,12 @@ from django.utils.text import capfirst
 from django_q.models import Failure, OrmQ, Schedule, Success
 from unfold.admin import ModelAdmin as UnfoldModelAdmin
 
-from csf.form_fields import CLOCK_FIELDS, check_year, field_for_hundredths
+from csf.forms.fields import CLOCK_FIELDS, check_year, field_for_hundredths
 from csf.models import Cluster, Instance, JobRun, ProofRun, StaffTask
 from csf.money import money_text, percent_text
-from csf.staff_tasks import subjects_in_words
+from csf.staff.strict_lists import StrictChangeList, allowed_lookups
+from csf.staff.tasks import subjects_in_words
 from csf.state import StatefulModel
-from csf.strict_lists import StrictChangeList, allowed_lookups
 from csf.templatetags.csf_format import moment
 
 Column = Callable[[Any], Any]

@@ -8,17 +8,18 @@ class CsfConfig(AppConfig):
     verbose_name = "Operations"
 
     def ready(self) -> None:
-        from csf import checks, jobs  # noqa: F401 - registers the system checks, and what begins with a task
-        from csf.append_only import install_triggers
-        from csf.error_reports import start
-        from csf.logs import follow_tasks
-        from csf.pooled import limit_lock_waits
+        from csf.database.append_only import install_triggers
+        from csf.database.lock_timeout import limit_lock_waits
+        from csf.jobs import queue  # noqa: F401 - registers the system checks, and what begins with a task
+        from csf.logs.error_reports import start
+        from csf.logs.json_lines import follow_tasks
+        from csf.startup import checks  # noqa: F401 - registers the system checks, and what begins with a task
 
-        post_migrate.connect(install_triggers, dispatch_uid="csf.append_only")
+        post_migrate.connect(install_triggers, dispatch_uid="csf.database.append_only")
         limit_lock_waits()
         follow_tasks()
         start()
 
 
 class StaffAdminConfig(AdminConfig):
-    default_site = "csf.staff.StaffSite"
+    default_site = "csf.staff.site.StaffSite"

@@ -209,8 +209,8 @@ class ProofRunQuerySet(models.QuerySet["ProofRun"]):
 
 
 class ProofRun(models.Model):
-    """One look at whether the rows contradict each other (csf/proofs.py). Holds ids, never what is in the
-    rows."""
+    """One look at whether the rows contradict each other (csf/proofs/nightly.py). Holds ids, never what is
+    in the rows."""
 
     LEASE = datetime.timedelta(minutes=3)
 
@@ -358,7 +358,7 @@ class ClusterQuerySet(models.QuerySet["Cluster"]):
 
 
 class Cluster(models.Model):
-    """A cluster of workers, by name, and its signs of life (`csf/cluster.py`).
+    """A cluster of workers, by name, and its signs of life (`csf/jobs/cluster.py`).
 
     Its main process writes `seen_at`. `canary_at` proves more: a task of its own went through its queue, one
     of its workers and the process that takes the results.

@@ -1,5 +1,5 @@
-"""All settings, from the environment. `.env.example` lists every variable; `csf/checks.py` refuses unsafe
-mixes."""
+"""All settings, from the environment. `.env.example` lists every variable; `csf/startup/checks.py` refuses
+unsafe mixes."""
 
 import base64
 import hashlib
@@ -10,7 +10,7 @@ from typing import Any
 from django.templatetags.static import static
 
 from csf.currencies import STRIPE_MINIMUM_CENTS
-from csf.environment import environment
+from csf.startup.environment import environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -102,20 +102,20 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "csf.requests.numbered",
+    "csf.web.request_ids.numbered",
     "django.middleware.security.SecurityMiddleware",
-    "csf.contention.BusyMiddleware",
+    "csf.web.busy.BusyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     # Behind WhiteNoise, which has its own. Each page masks its CSRF token differently, and Django adds a
     # random length, so the size of a page says nothing about what is in it (BREACH).
     "django.middleware.gzip.GZipMiddleware",
-    "csf.site_files.permissions_policy",
+    "csf.web.site_files.permissions_policy",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "csf.private_pages.private_pages",
+    "csf.web.private_pages.private_pages",
     "enrollments.families.SignInRequired",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -126,7 +126,7 @@ MIDDLEWARE = [
 
 ROOT_URLCONF = "csf.urls"
 WSGI_APPLICATION = "csf.wsgi.application"
-FORM_RENDERER = "csf.forms.Renderer"
+FORM_RENDERER = "csf.forms.rendering.Renderer"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -137,7 +137,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "csf.context.school",
+                "csf.web.context.school",
                 "orders.context.discounts",
                 "billing.pages.context.family_orders",
                 "notifications.choices.banner.unreachable",
@@ -154,7 +154,7 @@ PGBOUNCER: bool = env.bool("PGBOUNCER", False)
 DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = PGBOUNCER
 # For web processes only, whose visitors wait; gunicorn's --env gives it to them (Dockerfile).
 DB_LOCK_TIMEOUT_MS: int = env.int("DB_LOCK_TIMEOUT_MS", 0)
-if DB_LOCK_TIMEOUT_MS and not PGBOUNCER:  # csf/pooled.py does it there, which takes no options
+if DB_LOCK_TIMEOUT_MS and not PGBOUNCER:  # csf/database/lock_timeout.py does it there, which takes no options
     _options = DATABASES["default"].setdefault("OPTIONS", {})
     _options["options"] = f"{_options.get('options', '')} -c lock_timeout={DB_LOCK_TIMEOUT_MS}".strip()
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -357,8 +357,8 @@ Q_WORKERS: int = env.int("Q_WORKERS", 4)
 Q_CLUSTER: dict[str, Any] = {
     "name": "csf",
     "orm": "default",
-    "broker_class": "csf.broker.Queue",
-    "scheduler": False,  # csf/cluster.py queues the jobs
+    "broker_class": "csf.jobs.broker.Queue",
+    "scheduler": False,  # csf/jobs/cluster.py queues the jobs
     "cache": "q",
     "workers": Q_WORKERS,
     "queue_limit": Q_WORKERS,
@@ -405,8 +405,8 @@ UNFOLD = {
     "SITE_URL": "/",
     "STYLES": [lambda request: static("staff.css")],
     "DASHBOARD_CALLBACK": "notifications.office.dashboard.start_page",
-    "COMMAND": {"search_callback": "csf.staff.find"},
-    "SIDEBAR": {"show_search": True, "command_search": True, "navigation": "csf.staff.menu"},
+    "COMMAND": {"search_callback": "csf.staff.site.find"},
+    "SIDEBAR": {"show_search": True, "command_search": True, "navigation": "csf.staff.site.menu"},
 }
 
 # --- Logs ---------------------------------------------------------------------------------------------------
@@ -415,13 +415,13 @@ UNFOLD = {
 METRICS_TOKEN: str = env.str("METRICS_TOKEN", "")
 SENTRY_DSN: str = env.str("SENTRY_DSN", "")  # empty is off
 LOG_FORMAT: str = env.str("LOG_FORMAT", "") or ("json" if IS_PRODUCTION else "plain")
-LOGGING_CONFIG = "csf.logs.configure"
+LOGGING_CONFIG = "csf.logs.json_lines.configure"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
         "plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"},
-        "json": {"()": "csf.logs.JsonFormatter"},
+        "json": {"()": "csf.logs.json_lines.JsonFormatter"},
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["console"], "level": "WARNING"},

@@ -1,8 +1,9 @@
-from csf import clock, proofs
-from csf.jobs import enqueue
+from csf import clock
+from csf.jobs.queue import enqueue
+from csf.jobs.runs import take_up
 from csf.models import Cluster
-from csf.runs import take_up
-from csf.staff_tasks import close_settled
+from csf.proofs import nightly
+from csf.staff.tasks import close_settled
 
 
 def canary(cluster: str) -> None:
@@ -15,7 +16,7 @@ def close_settled_tasks() -> None:
 
 
 def prove() -> None:
-    if proofs.prove(now=clock.now()):
+    if nightly.prove(now=clock.now()):
         enqueue("csf.tasks.prove")
 
 

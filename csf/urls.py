@@ -2,7 +2,7 @@ from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.urls import include, path
 
-from csf import legal, views
+from csf.web import health, legal
 
 # The admin's own sign-in knows neither the second factor nor the limits.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
@@ -16,9 +16,9 @@ urlpatterns = [
     path("account/second-step/", include("allauth.mfa.urls")),
     path("terms/", legal.terms, name="terms"),
     path("privacy/", legal.privacy, name="privacy"),
-    path("", include("csf.site_files")),
-    path("healthz", views.healthz, name="healthz"),
+    path("", include("csf.web.site_files")),
+    path("healthz", health.healthz, name="healthz"),
     path("admin/", admin.site.urls),
 ]
 
-handler500 = "csf.contention.server_error"
+handler500 = "csf.web.busy.server_error"

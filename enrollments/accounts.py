@@ -12,8 +12,8 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from csf import clock
-from csf.email_address import AddressField, clean_address
-from csf.own_pages import is_own_path, page_to_see
+from csf.forms.email_address import AddressField, clean_address
+from csf.web.own_pages import is_own_path, page_to_see
 from enrollments.forms import LastNameField, NameField
 from enrollments.models import Household, User
 

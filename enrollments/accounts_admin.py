@@ -20,8 +20,8 @@ from unfold.admin import TabularInline
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from csf.admin import ModelAdmin, ReadOnlyAdmin
-from csf.email_address import AddressField
-from csf.roles import with_meaning
+from csf.forms.email_address import AddressField
+from csf.staff.roles import with_meaning
 from enrollments.addresses import change_address, is_taken
 from enrollments.models import Household, User
 from enrollments.staff_accounts import (

@@ -19,7 +19,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from csf.email_address import clean_address
+from csf.forms.email_address import clean_address
 from enrollments.models import User
 
 SIGNED_UP = "signed_up_as"  # in the session of the browser in which the password was chosen

@@ -22,9 +22,9 @@ from csf.admin import (
     panel,
     state,
 )
-from csf.archive import ArchiveAdmin, InUse
-from csf.form_fields import CLOCK_FIELDS, CentsField
+from csf.forms.fields import CLOCK_FIELDS, CentsField
 from csf.money import money_text
+from csf.staff.archive import ArchiveAdmin, InUse
 from csf.templatetags.csf_format import day, moment, time_of_day
 from enrollments.accounts_admin import GuardianInline, save_guardians
 from enrollments.changes_admin import CourseMoves

@@ -16,8 +16,8 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from csf import clock
-from csf.email_address import clean_address
-from csf.roles import Role, make_roles
+from csf.forms.email_address import clean_address
+from csf.staff.roles import Role, make_roles
 from enrollments.models import User
 
 LIFE_S = 24 * 3600

@@ -3,7 +3,7 @@ from typing import Any, ClassVar
 
 from django import forms
 
-from csf.names import one_line
+from csf.forms.names import one_line
 from enrollments.models import Child, EmergencyContact
 
 OLDEST = 19  # years; this is a school for children

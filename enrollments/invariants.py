@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from csf import clock
 from csf.dates import local_date
-from csf.invariants import Invariant, last_before, legal, pks
+from csf.proofs.invariants import Invariant, last_before, legal, pks
 from enrollments.endings import COMPLETE_AFTER
 from enrollments.models import Course, Enrollment, EnrollmentTransition, WaitlistTier
 from enrollments.models.seats import HOLDING, LIVE, OCCUPYING

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from allauth.account.models import EmailAddress
 from django.db import IntegrityError, transaction
 
-from csf.email_address import clean_address
+from csf.forms.email_address import clean_address
 from enrollments.addresses import AddressTaken
 from enrollments.models import GuardianInvitation, Household, User
 

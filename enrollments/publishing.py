@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
-from csf.archive import InUse
 from csf.dates import local_date
 from csf.money import money_text
+from csf.staff.archive import InUse
 from csf.templatetags.csf_format import day, moment
 from enrollments.dates import first_day_refusal
 from enrollments.models import Course, User

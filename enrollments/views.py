@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 
 from csf import clock
-from csf.own_pages import is_own_path
+from csf.web.own_pages import is_own_path
 from enrollments.children import CONTACT_COLUMNS, AlreadyInFamily, children_with_classes, save_child
 from enrollments.families import household_of
 from enrollments.first_sign_in import sign_in, tokens

@@ -16,11 +16,11 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from csf import clock
-from csf.budget import within
-from csf.contention import again_after_deadlock
+from csf.database.retry import again_after_deadlock
 from csf.dates import local_date, start_of_day
 from csf.happened import happened
-from csf.jobs import enqueue
+from csf.jobs.queue import enqueue
+from csf.jobs.time_budget import within
 from enrollments.models import (
     Child,
     Course,

@@ -16,9 +16,9 @@ from django.conf import settings
 from django.urls import reverse
 
 from csf import clock
-from csf.email_address import clean_address
+from csf.forms.email_address import clean_address
 from csf.models import StaffTask
-from csf.roles import with_meaning
+from csf.staff.roles import with_meaning
 from enrollments.accounts import FamilyAccountAdapter
 from enrollments.models import User
 from enrollments.staff_accounts import is_to_be_invited

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from csf.happened import was_seen_by_predecessor
-from csf.jobs import enqueue, enqueue_once
+from csf.jobs.queue import enqueue, enqueue_once
 from csf.models import Instance, StaffTask
 from enrollments.models import Household, User
 from notifications.facts.snapshots import Snapshot

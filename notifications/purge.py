@@ -14,10 +14,10 @@ from django.utils import timezone
 
 from billing.events.stripe_copies import copies_older_than, events_finished_before
 from billing.models import StripeEvent, StripeEventStatus
-from csf import budget
-from csf.jobs import tasks_stopped_before
+from csf.jobs import time_budget
+from csf.jobs.queue import tasks_stopped_before
+from csf.jobs.report import Report
 from csf.models import FormPress
-from csf.report import Report
 from notifications.models import FINAL, EmailAttempt, EmailEvent, EmailMessage
 from orders.models import Order, OrderItem
 
@@ -54,12 +54,12 @@ def forget_old_data(*, on: datetime.date, dry_run: bool = False) -> dict[str, in
 
 def purge(*, on: datetime.date) -> Report:
     """As a daily job."""
-    return Report(done=sum(forget_old_data(on=on).values()), is_cut=budget.is_over())
+    return Report(done=sum(forget_old_data(on=on).values()), is_cut=time_budget.is_over())
 
 
 def _in_parts(rows: QuerySet[Any], forget: Callable[[QuerySet[Any]], int]) -> int:
     count, rest = 0, rows.order_by("pk")
-    while not budget.is_over() and (ids := list(rest.values_list("pk", flat=True)[:PART])):
+    while not time_budget.is_over() and (ids := list(rest.values_list("pk", flat=True)[:PART])):
         count += forget(rows.filter(pk__in=ids))
         rest = rows.filter(pk__gt=ids[-1]).order_by("pk")  # some may be locked, and left
     return count

@@ -28,7 +28,7 @@ from billing.models.charges import ON_STRIPES_PAGES
 from billing.models.money import OPEN_INSTALLMENT
 from csf import clock
 from csf.dates import start_of_day
-from csf.jobs import daily_run_at
+from csf.jobs.queue import daily_run_at
 from enrollments.models import EnrollmentTransition, User
 from notifications.facts import changes, closing, invitations, waitlist
 from notifications.facts.due import (

@@ -16,8 +16,8 @@ from django.utils.translation import gettext, gettext_lazy
 
 from billing.models import InstallmentStatus
 from csf.language import babel_locale
-from csf.maps import map_url
 from csf.templatetags.csf_format import day, time_of_day
+from csf.web.maps import map_url
 from notifications.kinds import EmailKind
 from notifications.palette import ACCENTS, BRAND, DARK, LIGHT
 from notifications.registry import EMAILS

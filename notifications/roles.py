@@ -1,4 +1,4 @@
-from csf.roles import Role, allow
+from csf.staff.roles import Role, allow
 
 allow(
     "notifications",

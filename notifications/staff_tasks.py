@@ -1,10 +1,10 @@
-"""When the staff tasks about emails are over: see `csf.staff_tasks`."""
+"""When the staff tasks about emails are over: see `csf.staff.tasks`."""
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Lower
 
 from csf.models import StaffTask
-from csf.staff_tasks import a_person_closes, open_while
+from csf.staff.tasks import a_person_closes, open_while
 from enrollments.models import Household, User
 from notifications.kinds import EmailKind
 from notifications.models import EmailMessage, EmailStatus, Suppression

@@ -2,10 +2,10 @@ import datetime
 from typing import Protocol
 
 from csf import clock
-from csf.budget import is_over
-from csf.jobs import enqueue_once
-from csf.report import Report
-from csf.runs import run_job
+from csf.jobs.queue import enqueue_once
+from csf.jobs.report import Report
+from csf.jobs.runs import run_job
+from csf.jobs.time_budget import is_over
 from notifications.daily.class_reminders import send_class_reminders as remind_of_classes
 from notifications.daily.overdue import process_overdue_installments as process_overdue
 from notifications.daily.reminders import send_card_notices as notify_of_cards

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
 from csf import clock
-from csf.jobs import enqueue
+from csf.jobs.queue import enqueue
 from notifications.models import EmailEvent
 from notifications.sending.events import event_row
 

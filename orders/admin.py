@@ -14,8 +14,8 @@ from csf.admin import (
     money,
     panel,
 )
-from csf.archive import ArchiveAdmin
 from csf.money import money_text, percent_text
+from csf.staff.archive import ArchiveAdmin
 from orders.models import Order, OrderItem, OrderTransition, PromoCode, PromoRedemption, PromoUse
 
 PANEL_ROWS = 50

@@ -8,7 +8,7 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.db.models import Exists, F, OuterRef, Q, Sum, TextField
 from django.db.models.functions import Cast
 
-from csf.invariants import Invariant, last_before, legal, pks, twice
+from csf.proofs.invariants import Invariant, last_before, legal, pks, twice
 from enrollments.models import Enrollment, EnrollmentStatus, Household, User
 from orders.models import (
     Order,

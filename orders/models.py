@@ -10,8 +10,8 @@ from django.db.models import F, Prefetch, Q
 from django.db.models.functions import Now, Upper
 
 from csf import clock
-from csf.paths import path_to
 from csf.state import StatefulModel, TransitionRow, edges, transition
+from csf.web.fast_reverse import path_to
 from enrollments.models import Child, Course, CourseSession, Enrollment, Household, Program, User
 
 

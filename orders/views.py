@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from csf import clock
 from csf.dates import local_date
-from csf.own_pages import button_of
+from csf.web.own_pages import button_of
 from enrollments.families import guardian, household_of
 from enrollments.models import Course
 from enrollments.waitlist import offers_end_at, waiting_places

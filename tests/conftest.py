@@ -42,7 +42,7 @@ ADDRESS = os.environ.get("DATABASE_URL", "").rsplit("/", 1)[0]
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 DATABASE = f"csf_test_{WORKER}"
 TRIGGERS = [
-    "csf/append_only.py",
+    "csf/database/append_only.py",
     "csf/state.py",
     "enrollments/seat_guard.py",
     "enrollments/address_guard.py",

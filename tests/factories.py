@@ -15,7 +15,7 @@ from django_q.models import Schedule
 from billing.checkout.place_order import place_order
 from billing.models import Card, CardAgreement, Consent, PaymentPlan
 from csf.dates import local_date
-from csf.jobs import JOBS
+from csf.jobs.queue import JOBS
 from csf.models import Cluster
 from enrollments.models import Child, Course, EmergencyContact, Household, Location, Program, User
 from orders.cart import add_to_cart

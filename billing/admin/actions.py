@@ -17,7 +17,7 @@ from billing.admin.installment_forms import ReasonForm
 from billing.installments import staff_actions
 from billing.ledger import credits, refunds
 from csf.admin import Button, ModelAdmin, Panel, row_buttons
-from csf.presses import AGAIN, PressedAgain, new_press, once
+from csf.forms.submit_once import AGAIN, PressedAgain, new_press, once
 from enrollments.models import Household
 from enrollments.who_is_notified import who_is_notified
 

@@ -12,7 +12,7 @@ from billing.ledger.credits import CreditAccount, credit_account, grant, take_ba
 from billing.models import CreditCause
 from csf import clock
 from csf.admin import Panel, link
-from csf.form_fields import CentsField
+from csf.forms.fields import CentsField
 from csf.money import money_text
 from csf.templatetags.csf_format import day
 from enrollments.models import Household

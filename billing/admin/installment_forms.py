@@ -8,7 +8,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, U
 from billing.models import PaymentMethod
 from csf import clock
 from csf.dates import local_date, start_of_day
-from csf.form_fields import CentsField, DayField
+from csf.forms.fields import CentsField, DayField
 
 REASON_LENGTH = 200  # with what the note says before it, it fits a transition's reason
 OFFLINE = [PaymentMethod.CASH, PaymentMethod.CHECK]

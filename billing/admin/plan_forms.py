@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from billing.models import PaymentPlan
 from csf import clock
 from csf.admin import Panel
-from csf.form_fields import CentsField, DayField, PercentField
+from csf.forms.fields import CentsField, DayField, PercentField
 from csf.money import money_text
 from csf.templatetags.csf_format import day
 from enrollments.models import Course

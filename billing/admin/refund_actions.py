@@ -19,7 +19,7 @@ from billing.models import Payment, Refund, RefundMethod, RefundStatus, Terms
 from billing.models.money import OWN_FAMILY
 from csf import clock
 from csf.admin import Panel, badge, link
-from csf.form_fields import CentsField
+from csf.forms.fields import CentsField
 from csf.money import money_text
 from csf.state import Stale
 from csf.templatetags.csf_format import day, moment

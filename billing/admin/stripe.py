@@ -17,7 +17,7 @@ from djstripe.models import (
 
 from billing.models import StripeEvent, StripeEventStatus
 from csf.admin import ReadOnlyAdmin, pretty, state
-from csf.jobs import enqueue
+from csf.jobs.queue import enqueue
 from csf.money import money_text
 
 

@@ -34,10 +34,10 @@ from billing.models import (
 from billing.stripe import gateway
 from billing.stripe.page_calls import StripeUnavailable
 from csf import clock
-from csf.budget import within
-from csf.contention import again_after_deadlock
+from csf.database.retry import again_after_deadlock
 from csf.dates import local_date
 from csf.happened import happened
+from csf.jobs.time_budget import within
 from csf.models import StaffTask
 from csf.money import pro_rata_cents
 from csf.state import Stale

@@ -29,12 +29,12 @@ from billing.models import (
     Terms,
 )
 from csf import clock
-from csf.advisory_locks import free_slot
-from csf.budget import LOOP_S, ends_at
-from csf.contention import again_after_deadlock
+from csf.database.advisory_locks import free_slot
+from csf.database.retry import again_after_deadlock
 from csf.dates import local_date
 from csf.happened import happened
-from csf.jobs import enqueue
+from csf.jobs.queue import enqueue
+from csf.jobs.time_budget import LOOP_S, ends_at
 from csf.models import Instance, StaffTask
 from csf.money import money_text, pro_rata_cents
 from csf.state import Stale

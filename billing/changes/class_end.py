@@ -22,7 +22,7 @@ from billing.models import (
     RefundStatus,
 )
 from billing.models.charges import OPEN_CHARGE
-from csf.report import Line, Report
+from csf.jobs.report import Line, Report
 from enrollments.endings import (
     ENDED,
     complete_places,

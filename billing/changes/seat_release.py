@@ -9,9 +9,9 @@ from django.db import transaction
 
 from billing.changes.cancellation import cancel_enrollment, refund_until
 from billing.models import Terms
-from csf.budget import within
-from csf.contention import again_after_deadlock
+from csf.database.retry import again_after_deadlock
 from csf.dates import local_date
+from csf.jobs.time_budget import within
 from csf.state import Stale
 from enrollments.models import Course, Enrollment, EnrollmentStatus, User
 from enrollments.waitlist import fill, lock_course, offers_end_at, taken_over

@@ -31,9 +31,9 @@ from billing.models import (
     Transfer,
 )
 from billing.stripe import gateway
-from csf.contention import again_after_deadlock
+from csf.database.retry import again_after_deadlock
 from csf.dates import local_date
-from csf.jobs import enqueue
+from csf.jobs.queue import enqueue
 from csf.money import pro_rata_cents
 from csf.state import Stale
 from enrollments.models import Course, Enrollment, EnrollmentStatus, Household, User

@@ -18,10 +18,10 @@ from billing.ledger.cards import let_pay
 from billing.ledger.consent import WAITLIST_TEXT_VERSION, waitlist_consent_text
 from billing.models import Card, CardAgreement, ChargeKind, WaitlistConsent
 from csf import clock
-from csf.budget import within
-from csf.contention import again_after_deadlock
+from csf.database.retry import again_after_deadlock
 from csf.dates import local_date
-from csf.jobs import enqueue
+from csf.jobs.queue import enqueue
+from csf.jobs.time_budget import within
 from enrollments.models import Child, Course, Enrollment, EnrollmentStatus, Household, User, WaitlistTier
 from enrollments.waitlist import fill, is_waitlist_open, join, lock_course
 from orders.cart import check_line

@@ -12,9 +12,9 @@ from billing.installments.invoices import open_attempts, void
 from billing.ledger.credits import give_back
 from billing.models import ChargeAttempt, Installment
 from billing.stripe.page_calls import StripeUnavailable, asking_stripe
-from csf.budget import within
-from csf.contention import again_after_deadlock
+from csf.database.retry import again_after_deadlock
 from csf.happened import happened
+from csf.jobs.time_budget import within
 from csf.state import Stale
 from enrollments.models import Household, User
 from orders.models import Order, OrderStatus

@@ -22,7 +22,7 @@ from billing.installments.statement import state_of
 from billing.ledger.signed_links import pay_link_path
 from billing.models import Cancellation, ChargeAttempt, ChargeKind, Installment
 from billing.stripe.page_calls import StripeUnavailable, asking_stripe
-from csf.contention import again_after_deadlock
+from csf.database.retry import again_after_deadlock
 from csf.dates import local_date
 from enrollments.models import User
 from orders.models import Order

@@ -28,7 +28,7 @@ from billing.plan_schedule import Part
 from billing.stripe import gateway
 from billing.stripe.page_calls import StripeRefused, StripeUnavailable, asking_stripe
 from csf import clock
-from csf.contention import again_after_deadlock
+from csf.database.retry import again_after_deadlock
 from csf.dates import local_date
 from csf.models import StaffTask
 from csf.state import Stale

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from billing.models import Payment
-from csf.contention import again_after_deadlock
+from csf.database.retry import again_after_deadlock
 from csf.models import StaffTask
 from csf.money import money_text
 from orders.models import Order

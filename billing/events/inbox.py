@@ -22,8 +22,8 @@ from billing.models import StripeEvent, StripeEventStatus
 from billing.stripe import breaker
 from billing.stripe.event_types import EVENT_TYPES
 from billing.stripe.gateway import OutcomeUnknown, instant
-from csf.advisory_locks import free_slot
-from csf.contention import again_after_deadlock
+from csf.database.advisory_locks import free_slot
+from csf.database.retry import again_after_deadlock
 from csf.happened import happened
 from csf.models import Instance, StaffTask
 

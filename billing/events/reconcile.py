@@ -17,8 +17,8 @@ from billing.stripe.breaker import while_it_answers
 from billing.stripe.event_types import EVENT_TYPES, TYPES_AT_ONCE
 from billing.stripe.page_calls import StripeUnavailable
 from csf import clock
-from csf.budget import LOOP_S, ends_at
-from csf.jobs import enqueue_once
+from csf.jobs.queue import enqueue_once
+from csf.jobs.time_budget import LOOP_S, ends_at
 from csf.state import Stale
 
 logger = logging.getLogger(__name__)

@@ -35,10 +35,10 @@ from billing.models.refunds import GONE_BACK
 from billing.stripe import gateway
 from billing.stripe.breaker import while_it_answers
 from csf import clock
-from csf.budget import ends_at
-from csf.jobs import enqueue
+from csf.jobs.queue import enqueue
+from csf.jobs.report import Report
+from csf.jobs.time_budget import ends_at
 from csf.models import Instance
-from csf.report import Report
 
 logger = logging.getLogger(__name__)
 Subject = BookDifference.Subject

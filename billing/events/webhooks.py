@@ -28,7 +28,7 @@ from billing.ledger.settle import (
 from billing.models import StripeEvent
 from csf import clock
 from csf.encryption import Unreadable
-from csf.jobs import enqueue_once
+from csf.jobs.queue import enqueue_once
 
 logger = logging.getLogger(__name__)
 

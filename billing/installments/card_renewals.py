@@ -15,8 +15,8 @@ from billing.models import Card, InstallmentStatus
 from billing.models.cards import card_columns
 from billing.stripe import gateway
 from csf import clock
-from csf.contention import again_after_deadlock
-from csf.jobs import enqueue
+from csf.database.retry import again_after_deadlock
+from csf.jobs.queue import enqueue
 
 
 def look_at_card(method_id: str) -> None:

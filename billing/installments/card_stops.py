@@ -14,7 +14,7 @@ from billing.models import (
     InstallmentStatus,
 )
 from billing.models.cards import CARD_GONE
-from csf.contention import again_after_deadlock
+from csf.database.retry import again_after_deadlock
 from enrollments.models import Household, User
 from orders.models import Order, OrderStatus
 

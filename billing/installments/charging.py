@@ -37,12 +37,13 @@ from billing.models import (
 from billing.models.charges import LEASE, ChargeAttemptQuerySet
 from billing.stripe import breaker, gateway
 from billing.stripe.decline_codes import CARD_GONE_CODE, Decline, decline_of
-from csf import budget, clock
-from csf.advisory_locks import free_slot
-from csf.jobs import enqueue
+from csf import clock
+from csf.database.advisory_locks import free_slot
+from csf.database.prepared_statements import prepare_statements
+from csf.jobs import time_budget
+from csf.jobs.queue import enqueue
 from csf.models import Instance
 from csf.money import money_text
-from csf.prepared import prepare_statements
 from csf.state import Stale
 from orders.models import Order, OrderOrigin, OrderStatus
 
@@ -84,7 +85,7 @@ def charge_waiting() -> bool:
             return False
         if _waiting()[MANY:].exists():
             enqueue("billing.tasks.charge")  # a second worker charges on another core
-        deadline = budget.ends_at(BUDGET_S)
+        deadline = time_budget.ends_at(BUDGET_S)
         pace = Pace(settings.STRIPE_CHARGES_PER_S / workers)
         while time.monotonic() < deadline and (ids := _share(slot, of=workers)):
             is_try = breaker.is_away()

@@ -33,9 +33,9 @@ from billing.stripe import breaker
 from billing.stripe.decline_codes import Decline, DeclineClass
 from csf import clock
 from csf.happened import happened
-from csf.jobs import daily_run_at, enqueue
+from csf.jobs.queue import daily_run_at, enqueue
+from csf.jobs.report import Report
 from csf.models import StaffTask
-from csf.report import Report
 from csf.state import Stale, transition_many
 from orders.models import Order, OrderStatus
 

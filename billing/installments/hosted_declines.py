@@ -27,9 +27,9 @@ from billing.models.charges import OPEN_CHARGE
 from billing.stripe import gateway
 from billing.stripe.decline_codes import DeclineClass, decline_of
 from csf import clock
-from csf.contention import again_after_deadlock
+from csf.database.retry import again_after_deadlock
 from csf.happened import was_seen_by_predecessor
-from csf.jobs import enqueue
+from csf.jobs.queue import enqueue
 
 
 def look_at_decline(invoice_id: str) -> None:

@@ -28,7 +28,7 @@ from billing.models.charges import OPEN_CHARGE
 from billing.models.money import CHARGEABLE, OWN_FAMILY
 from billing.stripe import gateway
 from csf import clock
-from csf.jobs import enqueue
+from csf.jobs.queue import enqueue
 from csf.money import money_text
 from csf.state import Stale
 from csf.templatetags.csf_format import day

@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Count, Exists, F, OuterRef
 
 from billing.models import CardAgreement, ChargeAttempt
-from csf.invariants import Invariant, last_before, pks
+from csf.proofs.invariants import Invariant, last_before, pks
 
 
 def _charged_a_card_not_agreed_for(since: datetime | None = None) -> Any:

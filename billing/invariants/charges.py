@@ -21,8 +21,8 @@ from billing.models import (
     WaitlistConsent,
 )
 from billing.models.charges import LEASE, OPEN_CHARGE, SESSIONS
-from csf.invariants import Invariant, last_before, legal, pks, quarantined_since, told, twice
 from csf.models import Instance, StaffTask
+from csf.proofs.invariants import Invariant, last_before, legal, pks, quarantined_since, told, twice
 from orders.models import OrderStatus, OrderTransition
 
 EXECUTED = [ChargeStatus.SUCCEEDED, ChargeStatus.DECLINED, ChargeStatus.NEEDS_AUTH]

@@ -5,7 +5,7 @@ from typing import Any
 from django.db.models import Count, Exists, F, OuterRef, Q, Sum
 
 from billing.models import Credit, CreditCause
-from csf.invariants import Invariant, pks
+from csf.proofs.invariants import Invariant, pks
 from enrollments.models import Household
 
 

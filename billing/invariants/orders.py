@@ -20,8 +20,8 @@ from billing.models import (
 from billing.models.money import OPEN_INSTALLMENT
 from billing.models.refunds import GONE_BACK
 from csf import clock
-from csf.invariants import Invariant, legal, pks, told, unguarded_tables
 from csf.models import StaffTask
+from csf.proofs.invariants import Invariant, legal, pks, told, unguarded_tables
 from enrollments.endings import COMPLETE_AFTER
 from enrollments.models import Course, Enrollment, EnrollmentStatus
 from enrollments.models.seats import ENROLLED

@@ -22,8 +22,8 @@ from billing.models import (
     RefundTransition,
 )
 from billing.models.refunds import COUNTED, GONE_BACK
-from csf.invariants import Invariant, legal, pks, quarantined_since, told, twice
 from csf.models import Instance, StaffTask
+from csf.proofs.invariants import Invariant, legal, pks, quarantined_since, told, twice
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 NOT_SENT = timedelta(days=2)

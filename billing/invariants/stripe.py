@@ -19,8 +19,8 @@ from billing.models import (
     StripeCustomer,
     StripeEvent,
 )
-from csf.invariants import Invariant, pks, told, twice
 from csf.models import Instance, StaffTask
+from csf.proofs.invariants import Invariant, pks, told, twice
 
 IDS: list[tuple[Any, str]] = [
     (Installment, "stripe_invoice_id"),

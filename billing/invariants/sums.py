@@ -19,7 +19,7 @@ from billing.models import (
     RefundTransition,
     Transfer,
 )
-from csf.invariants import last_before
+from csf.proofs.invariants import last_before
 from orders.models import Order, OrderTransition
 
 # All that can change what an order owes or has paid leaves a row in one of these.

@@ -14,8 +14,8 @@ from django.db.models import Sum
 from billing.ledger.reductions import CREDITED, refundable
 from billing.models import Cancellation, ClosureLine, Credit, CreditCause
 from billing.models.money import OWN_FAMILY
+from csf.jobs.report import Line, Report
 from csf.money import money_text
-from csf.report import Line, Report
 from enrollments.models import Household, User
 from orders.models import Order
 

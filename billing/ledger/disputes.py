@@ -22,8 +22,8 @@ from billing.models import (
 )
 from billing.stripe import gateway
 from csf import clock
-from csf.contention import again_after_deadlock
-from csf.jobs import enqueue
+from csf.database.retry import again_after_deadlock
+from csf.jobs.queue import enqueue
 from csf.models import StaffTask
 from csf.money import money_text
 from orders.models import Order

@@ -33,9 +33,9 @@ from billing.models.money import OWN_FAMILY
 from billing.models.refunds import GONE_BACK
 from billing.stripe import breaker, gateway
 from csf import clock
-from csf.contention import again_after_deadlock
+from csf.database.retry import again_after_deadlock
 from csf.happened import dated_by
-from csf.jobs import enqueue
+from csf.jobs.queue import enqueue
 from csf.models import Instance, StaffTask
 from csf.money import money_text
 from csf.state import Stale

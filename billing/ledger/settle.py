@@ -36,10 +36,10 @@ from billing.models.charges import OPEN_CHARGE
 from billing.models.money import CHARGEABLE, OPEN_INSTALLMENT
 from billing.stripe.gateway import instant, uuid_in
 from csf import clock
-from csf.contention import again_after_deadlock
+from csf.database.retry import again_after_deadlock
 from csf.dates import local_date
 from csf.happened import dated_by
-from csf.jobs import enqueue
+from csf.jobs.queue import enqueue
 from csf.models import StaffTask
 from csf.money import money_text
 from csf.state import Stale

@@ -6,7 +6,7 @@ from functools import lru_cache
 from django.core import signing
 
 from billing.models import Installment
-from csf.paths import path_to
+from csf.web.fast_reverse import path_to
 from enrollments.models import Enrollment
 
 MAX_AGE = datetime.timedelta(days=60)

@@ -26,7 +26,7 @@ from billing.pages.family_orders import confirming, note_return
 from billing.pages.forms import CardUpdateForm
 from billing.stripe.page_calls import StripeUnavailable
 from csf import clock
-from csf.own_pages import button_of
+from csf.web.own_pages import button_of
 from enrollments.families import guardian, household_of, verified_email_to_post
 from enrollments.models import Enrollment, EnrollmentStatus, Household
 from enrollments.waitlist import waiting_places

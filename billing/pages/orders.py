@@ -32,8 +32,8 @@ from billing.pages.order_changes import cancelled_text, changes_of
 from billing.stripe.page_calls import StripeRefused, StripeUnavailable
 from csf import clock
 from csf.dates import local_date
-from csf.own_pages import button_of
 from csf.state import Stale
+from csf.web.own_pages import button_of
 from enrollments.families import address_of, household_of, verified_email_to_post
 from enrollments.models import Enrollment, User
 from orders.models import Order, OrderItem, OrderStatus

@@ -21,8 +21,8 @@ from billing.pages.orders import checkout_context, chosen, to_payment
 from billing.stripe.page_calls import StripeUnavailable
 from csf import clock
 from csf.dates import local_date
-from csf.own_pages import button_of
 from csf.state import Stale
+from csf.web.own_pages import button_of
 from enrollments.families import address_of, guardian, household_of, verified_email_to_post
 from enrollments.models import Child, Course, Enrollment, EnrollmentStatus, User, WaitlistTier
 from enrollments.models.seats import WAITING

@@ -17,8 +17,8 @@ from typing import TypeVar
 import stripe
 
 from billing.stripe import secret_key
-from csf.budget import within
-from csf.jobs import enqueue_once
+from csf.jobs.queue import enqueue_once
+from csf.jobs.time_budget import within
 from csf.models import Breaker
 
 Row = TypeVar("Row")

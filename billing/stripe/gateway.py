@@ -21,8 +21,8 @@ from django.conf import settings
 from billing.stripe import breaker
 from billing.stripe.breaker import NotAsked
 from billing.stripe.event_types import EVENT_TYPES
-from csf.budget import left_for_calls_s
-from csf.kept import Ambiguous, KeptConnection, NotSent
+from csf.http_client import Ambiguous, HttpClient, NotSent
+from csf.jobs.time_budget import left_for_calls_s
 from csf.models import Instance
 
 Object = dict[str, Any]
@@ -115,10 +115,10 @@ class _Client(stripe.HTTPClient):
         # A message's headers are a mapping that knows no upper and lower case, as the SDK wants it.
         return answer.body, answer.status, answer.headers  # type: ignore[return-value]
 
-    def _connection(self) -> KeptConnection:
+    def _connection(self) -> HttpClient:
         if not hasattr(self._mine, "connection"):
-            self._mine.connection = KeptConnection(authorities=stripe.ca_bundle_path)
-        connection: KeptConnection = self._mine.connection
+            self._mine.connection = HttpClient(authorities=stripe.ca_bundle_path)
+        connection: HttpClient = self._mine.connection
         return connection
 
 

@@ -11,8 +11,8 @@ from django.urls import reverse
 from django.utils.functional import cached_property
 
 from csf.dates import local_date
-from csf.maps import map_url
 from csf.templatetags.csf_format import day
+from csf.web.maps import map_url
 from enrollments.models.people import Household
 
 

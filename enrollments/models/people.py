@@ -13,8 +13,8 @@ from django.db.models.functions import Lower, Now
 from django.utils.crypto import salted_hmac
 
 from csf import clock
-from csf.email_address import clean_address
-from csf.names import one_line
+from csf.forms.email_address import clean_address
+from csf.forms.names import one_line
 
 # Whom the office chose last, else who came first. Nobody who was shut out leads while another can.
 LEAD_FIRST = [F("is_active").desc(), F("leads_since").desc(nulls_last=True), F("pk").asc()]

@@ -24,7 +24,7 @@ from csf.admin import (
     preformatted,
     row_buttons,
 )
-from csf.staff import staff_page
+from csf.staff.site import staff_page
 from csf.state import Stale
 from csf.templatetags.csf_format import moment
 from enrollments.models import Course, Enrollment, Household, Program, User

@@ -19,8 +19,8 @@ from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from csf.admin import preformatted
-from csf.paths import path_to
-from csf.staff import staff_page
+from csf.staff.site import staff_page
+from csf.web.fast_reverse import path_to
 from enrollments.models import User
 from notifications.admin.frames import frame
 from notifications.choices.preferences import CHOICES, footer_links

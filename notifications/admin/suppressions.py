@@ -20,7 +20,7 @@ from unfold.widgets import (
 
 from billing.admin.actions import Action, Actions, FactsForm
 from csf.admin import Panel, ReadOnlyAdmin, badge, link, panel
-from csf.email_address import AddressField
+from csf.forms.email_address import AddressField
 from csf.templatetags.csf_format import moment
 from enrollments.models import Household, User
 from notifications.models import Suppression

@@ -4,7 +4,7 @@ from typing import Any
 
 from django import forms
 
-from csf.email_address import AddressField
+from csf.forms.email_address import AddressField
 from enrollments.forms import LastNameField, NameField
 from enrollments.models import User
 from notifications.choices.preferences import CHOICES, COPIES, Origin, choices_of, choose

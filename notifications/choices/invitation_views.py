@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 
 from csf import clock
-from csf.own_pages import button_of
+from csf.web.own_pages import button_of
 from enrollments.addresses import AddressTaken
 from enrollments.families import household_of
 from enrollments.invitations import InvitationOver, NotInvited, invite_guardian

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core import signing
 
-from csf.paths import path_to
+from csf.web.fast_reverse import path_to
 from enrollments.models import GuardianInvitation, User
 
 _SALT = "csf.notifications.preferences"

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from django.conf import settings
 
-from csf.report import Report
+from csf.jobs.report import Report
 from notifications.daily.telling import tell
 from notifications.facts.calendar import place_states
 from notifications.facts.due import in_chunks

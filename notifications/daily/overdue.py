@@ -13,7 +13,7 @@ from django.db.models import Max, Q, QuerySet
 
 from billing.models import ChargeStatus, Installment, InstallmentStatus
 from billing.models.charges import ON_STRIPES_PAGES
-from csf.report import Report
+from csf.jobs.report import Report
 from notifications.daily.telling import tell
 from notifications.facts.due import OverdueInstallment, in_chunks, why_staff_do_the_talking, with_story
 from notifications.kinds import EmailKind

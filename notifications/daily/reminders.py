@@ -10,7 +10,7 @@ from django.db.models import Prefetch, Q
 
 from billing.models import Card, CardAgreement, Installment
 from billing.models.cards import CARD_EXPIRED
-from csf.report import Report
+from csf.jobs.report import Report
 from notifications.choices.readers import readers
 from notifications.daily.telling import tell
 from notifications.facts.due import (

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from csf.report import Report
+from csf.jobs.report import Report
 from notifications.kinds import EmailKind
 from notifications.outbox import ask_staff_to_call, notify, untold
 from notifications.registry import EMAILS

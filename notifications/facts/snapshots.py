@@ -34,7 +34,7 @@ from billing.models.cards import CARD_EXPIRED, CARD_GONE, CARD_OUTDATED, CARD_RE
 from billing.models.money import OPEN_INSTALLMENT
 from billing.stripe.decline_codes import decline_words
 from csf import clock
-from csf.paths import fixed_path
+from csf.web.fast_reverse import fixed_path
 from enrollments.models import Course, EnrollmentStatus, EnrollmentTransition, Household, User
 from notifications.choices.readers import readers
 from notifications.facts.calendar import CANCEL, calendar_facts

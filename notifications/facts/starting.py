@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db.models import Case, Exists, F, OuterRef, Prefetch, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce, TruncDate
 
-from csf.jobs import daily_run_at
+from csf.jobs.queue import daily_run_at
 from enrollments.models import (
     Course,
     CourseSession,

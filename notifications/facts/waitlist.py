@@ -7,7 +7,7 @@ from billing.changes.waitlist import price_cents
 from billing.ledger.signed_links import offer_token
 from billing.models import ChargeAttempt, ChargeAttemptTransition, ChargeStatus
 from csf import clock
-from csf.paths import path_to
+from csf.web.fast_reverse import path_to
 from enrollments.endings import ENDED
 from enrollments.models import Enrollment, EnrollmentStatus, EnrollmentTransition, User
 from enrollments.models.seats import WAITING

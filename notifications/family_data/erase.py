@@ -30,7 +30,7 @@ from billing.models import (
 )
 from billing.models.charges import OPEN_CHARGE
 from csf import clock
-from csf.staff_tasks import close_settled
+from csf.staff.tasks import close_settled
 from enrollments.models import Child, EmergencyContact, Enrollment, GuardianInvitation, Household, User
 from notifications.family_data.export import stripe_words
 from notifications.family_data.rows import emails_of, family_models, notes_about, other_models, rows_of
@@ -85,7 +85,7 @@ def erase_family(household: Household) -> Erased:
         if reasons := why_not_yet(household):
             raise NotYet(*reasons)
         with connection.cursor() as cursor:
-            cursor.execute("SET LOCAL csf.erasing = 'on'")  # facts may lose their words (csf/append_only.py)
+            cursor.execute("SET LOCAL csf.erasing = 'on'")  # facts may lose their words: append_only.py
         people = _People.of(household)
         rows = _delete_what_only_names(household, people)
         rows += sum(

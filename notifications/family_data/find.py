@@ -2,7 +2,7 @@
 
 from django.core.exceptions import ValidationError
 
-from csf.email_address import clean_address
+from csf.forms.email_address import clean_address
 from enrollments.models import Household
 
 

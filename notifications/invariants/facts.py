@@ -19,8 +19,8 @@ from billing.models import (
     RefundTransition,
     Transfer,
 )
-from csf.invariants import Invariant, last_before, pks, told
 from csf.models import StaffTask
+from csf.proofs.invariants import Invariant, last_before, pks, told
 from enrollments.models import EnrollmentTransition, User
 from notifications.family_data.erase import NO_ADDRESS
 from notifications.kinds import EmailKind

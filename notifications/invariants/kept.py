@@ -10,8 +10,8 @@ from django.db.models.functions import Cast
 from csf import clock
 from csf.dates import start_of_day
 from csf.encryption import VERSION, Unreadable, encrypted_fields
-from csf.invariants import Invariant, last_before, pks
-from csf.jobs import tasks_with_more_than_ids
+from csf.jobs.queue import tasks_with_more_than_ids
+from csf.proofs.invariants import Invariant, last_before, pks
 from enrollments.models import Child, EmergencyContact, User
 from notifications.family_data.erase import ERASED, GONE, NO_ADDRESS
 from notifications.models import FINAL, EmailMessage

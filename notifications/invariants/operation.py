@@ -10,9 +10,9 @@ from django.db.models import Max, Min, Q, Window
 from django.db.models.functions import Lead, Now
 
 from csf import clock
-from csf.invariants import Invariant, pks
-from csf.jobs import JOBS, paused, schedules_exist, unscheduled
+from csf.jobs.queue import JOBS, paused, schedules_exist, unscheduled
 from csf.models import JobRun, StaffTask
+from csf.proofs.invariants import Invariant, pks
 
 DAY = timedelta(days=1)
 STUCK = timedelta(hours=1)

@@ -21,8 +21,8 @@ from django.db.models import (
 from django.db.models.functions import Cast, Coalesce, Concat, Lower, Now
 
 from billing.models import InstallmentTransition
-from csf.invariants import Invariant, last_before, pks, quarantined_since
 from csf.models import Instance, StaffTask
+from csf.proofs.invariants import Invariant, last_before, pks, quarantined_since
 from notifications.kinds import EmailKind
 from notifications.models import (
     LEASE,

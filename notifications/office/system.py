@@ -18,9 +18,10 @@ from django.utils.text import capfirst
 from django_q.models import Schedule
 
 from billing.models import BookDifference
-from csf import clock, jobs
+from csf import clock
+from csf.jobs import queue
 from csf.models import Cluster, JobRun, ProofRun
-from csf.staff import staff_page
+from csf.staff.site import staff_page
 from csf.templatetags.csf_format import time_of_day
 from notifications.models import Alert
 from notifications.watch.disks import database_folder, disks
@@ -42,7 +43,7 @@ MORE = {
         "djstripe.webhookendpoint",
     ],
     "Sign-in": ["account.emailaddress", "auth.group"],
-    "This installation": ["csf.cluster", "csf.instance"],
+    "This installation": ["csf.jobs.cluster", "csf.instance"],
 }
 PAUSED, RESUMED = "Paused: ", "Resumed: "
 
@@ -113,7 +114,7 @@ def cluster_lines() -> list[ClusterLine]:
 
 @dataclass(frozen=True)
 class ScheduleLine:
-    schedule: jobs.Scheduled
+    schedule: queue.Scheduled
     run: JobRun | None
     """The last one, of a job that keeps one a day."""
     pause: LogEntry | None
@@ -128,7 +129,7 @@ def schedule_lines() -> list[ScheduleLine]:
     pauses = _pauses()
     return [
         ScheduleLine(row, runs.get(row.name), pauses.get(str(row.pk)) if row.is_paused else None)
-        for row in jobs.scheduled()
+        for row in queue.scheduled()
     ]
 
 
@@ -181,9 +182,9 @@ def system(request: HttpRequest) -> HttpResponse:
         "now": now,
         "troubles": troubles(),
         "clusters": cluster_lines(),
-        "waiting": jobs.waiting(),
-        "waiting_since": jobs.waiting_since(),
-        "failed": jobs.failed(),
+        "waiting": queue.waiting(),
+        "waiting_since": queue.waiting_since(),
+        "failed": queue.failed(),
         "schedules": schedule_lines(),
         "proof": ProofRun.objects.finished().first(),
         "comparison": JobRun.objects.filter(job="compare_books", status=JobRun.Status.DONE).first(),
@@ -224,14 +225,14 @@ def _done(request: HttpRequest, *, act: str, name: str, reason: str) -> str:
     if act == "forget":
         Cluster.objects.filter(name=name).exclude(pk__in=Cluster.objects.well()).delete()
         return f"Cluster {name} is forgotten."
-    if name not in jobs.JOBS:
+    if name not in queue.JOBS:
         return f"There is no job {name}."
-    title = jobs.job_title(name)
+    title = queue.job_title(name)
     if act == "run":
-        jobs.run_now(name)
+        queue.run_now(name)
         return f"{title} begins within a minute."
     is_pause = act == "pause"
-    row = jobs.set_paused(name, is_pause)
+    row = queue.set_paused(name, is_pause)
     if row is None:
         return f"{title} has no schedule: run manage.py sync_schedules."
     note = f"{PAUSED if is_pause else RESUMED}{reason}"

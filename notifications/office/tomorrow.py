@@ -20,10 +20,10 @@ from billing.installments.staff_actions import NotPossible, hold, release_hold
 from billing.models import Card, CardAgreement, Installment, InstallmentStatus
 from billing.models.money import CHARGEABLE
 from csf import clock
-from csf.jobs import daily_time, paused
+from csf.jobs.queue import daily_time, paused
+from csf.jobs.report import Line, Report
 from csf.models import JobRun
-from csf.report import Line, Report
-from csf.staff import staff_page
+from csf.staff.site import staff_page
 from csf.templatetags.csf_format import day
 from enrollments.models import User
 from notifications.daily.class_reminders import send_class_reminders

@@ -19,8 +19,8 @@ from django.core.mail import EmailMultiAlternatives
 from django.db import InterfaceError, OperationalError, connection, transaction
 
 from csf import clock
-from csf.advisory_locks import free_slot
-from csf.jobs import enqueue
+from csf.database.advisory_locks import free_slot
+from csf.jobs.queue import enqueue
 from csf.models import Instance
 from notifications.choices.preferences import footer_links
 from notifications.kinds import EmailKind

@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import OuterRef, Subquery
 from django.db.models.functions import Coalesce, Lower, Now
 
-from csf.contention import again_after_deadlock
+from csf.database.retry import again_after_deadlock
 from csf.models import StaffTask
 from notifications.models import DrainSignal, EmailEvent, EmailMessage, EmailStatus, Suppression
 from notifications.sending.suppression import CHOOSES, learn, told_scope

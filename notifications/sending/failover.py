@@ -16,7 +16,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils.module_loading import import_string
 from urllib3.exceptions import NewConnectionError
 
-from csf.kept import NotSent
+from csf.http_client import NotSent
 from notifications.models import DrainSignal, EmailAttempt, EmailMessage
 from notifications.models.outbox import EmailMessageQuerySet
 from notifications.registry import EMAILS

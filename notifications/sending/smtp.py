@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 
-from csf.kept import MAX_IDLE_S, Ambiguous, NotSent, tls
+from csf.http_client import MAX_IDLE_S, Ambiguous, NotSent, tls
 from notifications.sending.transport import Outcome, Result
 
 TIMEOUT_S = 10  # to connect, and for each answer

@@ -20,7 +20,7 @@ from anymail.exceptions import AnymailError, AnymailRequestsAPIError
 from anymail.utils import Attachment, EmailAddress, parse_address_list
 from django.core.mail import EmailMultiAlternatives
 
-from csf.kept import Ambiguous, KeptConnection, NotSent
+from csf.http_client import Ambiguous, HttpClient, NotSent
 
 
 class Outcome(Enum):
@@ -59,7 +59,7 @@ class Backend(Protocol):
     def close(self) -> None: ...
 
 
-class _Session(KeptConnection):
+class _Session(HttpClient):
     """The part of `requests.Session` that anymail uses."""
 
     def request(

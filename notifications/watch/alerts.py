@@ -11,8 +11,8 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
-from csf.advisory_locks import free_slot
-from csf.budget import within
+from csf.database.advisory_locks import free_slot
+from csf.jobs.time_budget import within
 from csf.models import Instance, StaffTask
 from notifications.kinds import EmailKind
 from notifications.models import Alert, EmailMessage

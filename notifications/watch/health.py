@@ -1,7 +1,7 @@
 """Whether this installation can do its work: for `/readyz`, and for the watchdog of the cluster.
 
 A Django-Q2 cluster that stands still goes on reporting "Idle", so its own status is not asked: its canary is
-(`csf/cluster.py`).
+(`csf/jobs/cluster.py`).
 
 What only needs a person (late emails, parked events) is no reason to take the site away or to restart
 anything: `notifications.watch.alerts` tells of it. Nor is one cluster of two: the other does the work.
@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from csf.cluster import is_here, is_running
-from csf.jobs import URGENT_JOBS, overdue
+from csf.jobs.cluster import is_here, is_running
+from csf.jobs.queue import URGENT_JOBS, overdue
 from csf.models import Cluster, Instance
 from csf.templatetags.csf_format import until
 

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db.models import Max
 
 from csf.dates import local_date
-from csf.jobs import daily_jobs, job_title, paused, unscheduled
+from csf.jobs.queue import daily_jobs, job_title, paused, unscheduled
 from csf.models import Instance, JobRun
 from csf.templatetags.csf_format import day
 from notifications.models import Alert

@@ -11,9 +11,9 @@ from django.db.models.functions import Now
 
 from billing.models import StripeEvent, StripeEventStatus
 from csf import clock
-from csf.jobs import waiting_since
+from csf.jobs.queue import waiting_since
 from csf.models import StaffTask
-from csf.proofs import troubles
+from csf.proofs.nightly import troubles
 from notifications.kinds import EmailKind
 from notifications.models import Alert, DrainSignal, EmailAttempt, EmailEvent, EmailMessage, EmailStatus
 from notifications.sending import failover

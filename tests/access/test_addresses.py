@@ -10,7 +10,7 @@ from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
-from csf.email_address import clean_address
+from csf.forms.email_address import clean_address
 from enrollments.addresses import change_address
 from enrollments.models import User
 from notifications.family_data.find import family_of

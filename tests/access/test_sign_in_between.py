@@ -9,7 +9,7 @@ from django.db import InterfaceError, OperationalError
 from django.test import Client
 from django.urls import reverse
 
-from csf.own_pages import is_own_path
+from csf.web.own_pages import is_own_path
 from enrollments.models import User
 from notifications.models import EmailMessage
 from orders.models import cart_of

@@ -7,7 +7,7 @@ from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
 
-from csf.roles import make_roles
+from csf.staff.roles import make_roles
 from enrollments.models import User
 from notifications.kinds import EmailKind
 from notifications.models import EmailMessage

@@ -19,7 +19,7 @@ from billing.installments.charging import charge_waiting
 from billing.installments.dunning import start_charges
 from billing.models import Card, ChargeAttempt, Installment, InstallmentStatus, Payment, StripeCustomer
 from csf.dates import local_date
-from csf.jobs import enqueue
+from csf.jobs.queue import enqueue
 from notifications.models import DrainSignal
 from tests.bench.measure import Case, counted_statements, measured, wait_until
 from tests.bench.plans import create_plans

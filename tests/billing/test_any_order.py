@@ -9,8 +9,8 @@ from django.urls import reverse
 from billing.models import BookDifference, ChargeAttempt, Dispute, Installment, Payment, Refund, StripeEvent
 from billing.stripe import gateway
 from billing.stripe.event_types import EVENT_TYPES
-from csf.invariants import violations
 from csf.models import StaffTask
+from csf.proofs.invariants import violations
 from orders.models import Order
 from tests.billing.test_refunds import DISPUTED, REFUND_FAILS_LATER
 from tests.factories import create_order, create_staff

@@ -7,9 +7,9 @@ from billing.events.reconcile import pull_events
 from billing.models import StripeEvent
 from billing.stripe import breaker, gateway
 from billing.stripe.page_calls import StripeUnavailable
-from csf.kept import Ambiguous, KeptConnection
+from csf.http_client import Ambiguous, HttpClient
 from csf.models import StaffTask
-from csf.staff_tasks import close_settled
+from csf.staff.tasks import close_settled
 from notifications.watch.signs import signs
 from tests.factories import create_order
 from tests.pages import parent_of
@@ -17,7 +17,7 @@ from tests.shop import open_page
 from tests.stripe_events import deliver, event_body, work_off_inbox
 from tests.waiting import PATIENCE_S
 
-ANSWER = KeptConnection.ask
+ANSWER = HttpClient.ask
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def hangs(monkeypatch):
         waits.append(sum(timeout_s))
         raise Ambiguous("timed out")
 
-    monkeypatch.setattr(KeptConnection, "ask", hang)
+    monkeypatch.setattr(HttpClient, "ask", hang)
     yield waits
     breaker.close()
 
@@ -93,7 +93,7 @@ def test_after_a_few_failures_nobody_waits_and_the_first_answer_ends_that(second
     press(second_order)
     assert len(hangs) == 6
 
-    monkeypatch.setattr(KeptConnection, "ask", ANSWER)
+    monkeypatch.setattr(HttpClient, "ask", ANSWER)
     breaker._Here.next_probe_at = 1.0
     assert open_page(second_order).startswith("http")
     assert not breaker.must_not_ask()

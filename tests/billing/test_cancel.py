@@ -38,8 +38,8 @@ from billing.models import (
     Terms,
 )
 from billing.stripe import gateway
-from csf.invariants import violations
 from csf.models import StaffTask
+from csf.proofs.invariants import violations
 from enrollments.models import Enrollment
 from notifications.models import EmailMessage
 from orders.cart import add_to_cart

@@ -5,7 +5,7 @@ import pytest
 
 from billing.installments.card_stops import withdraw
 from billing.models import CardAgreement, CardStop, Installment
-from csf.invariants import violations
+from csf.proofs.invariants import violations
 from enrollments.models import Household
 from notifications.models import EmailMessage
 from tests.factories import create_household

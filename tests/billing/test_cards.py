@@ -19,8 +19,8 @@ from billing.models import (
     InstallmentStatus,
     PaymentPlan,
 )
-from csf.invariants import violations
 from csf.models import StaffTask
+from csf.proofs.invariants import violations
 from enrollments.models import Enrollment
 from orders.models import Order
 from tests.factories import create_cart, create_course

@@ -18,7 +18,7 @@ from billing.models import (
     Refund,
 )
 from billing.stripe import gateway
-from csf.invariants import violations
+from csf.proofs.invariants import violations
 from enrollments.models import Enrollment, User
 from orders.models import Order
 from tests.billing.test_races import apart, at_once, meanwhile, rounds

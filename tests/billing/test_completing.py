@@ -14,7 +14,7 @@ from billing.changes.seat_release import put_up
 from billing.changes.transfer import NotPossible, move_of, transfer
 from billing.ledger.refunds import approve, ask_for_refund
 from billing.models import InstallmentStatus, Payment, Refund, Terms, Transfer
-from csf.invariants import violations
+from csf.proofs.invariants import violations
 from csf.state import Stale
 from enrollments.models import Course, Enrollment
 from enrollments.waitlist import NoSeat

@@ -13,7 +13,7 @@ from billing.installments.dunning import candidates, start_charges
 from billing.installments.staff_actions import NotPossible, move_date, retry_now, split
 from billing.ledger.reductions import Relief, Stop, relieve
 from billing.models import ChargeAttempt, Installment, InstallmentStatus, PaymentPlan
-from csf.invariants import violations
+from csf.proofs.invariants import violations
 from enrollments.models import Enrollment
 from orders.cart import add_to_cart
 from orders.models import cart_of

@@ -24,7 +24,7 @@ from billing.installments.charging import recover_charges, run_attempt
 from billing.installments.dunning import start_charges
 from billing.models import ChargeAttempt, Installment
 from billing.stripe import gateway
-from csf.invariants import violations
+from csf.proofs.invariants import violations
 from notifications.models import DrainSignal, EmailMessage
 from tests.billing.test_charging import DUE, PAID, RETRY, story
 from tests.shop import money_moved, order_with_plan

@@ -25,7 +25,7 @@ from billing.ledger.credits import (
 )
 from billing.models import Credit, CreditCause, Payment, PaymentPlan
 from csf.dates import local_date
-from csf.invariants import violations
+from csf.proofs.invariants import violations
 from enrollments.models import User
 from notifications.models import EmailMessage
 from orders.models import Order

@@ -13,9 +13,9 @@ from billing.events.lookups import look_at_dispute
 from billing.ledger.disputes import settle_dispute
 from billing.ledger.refunds import NotPossible, refund_waiting
 from billing.models import ClosureLine, Dispute, Refund
-from csf.invariants import violations
 from csf.models import StaffTask
-from csf.staff_tasks import close_settled
+from csf.proofs.invariants import violations
+from csf.staff.tasks import close_settled
 from enrollments.models import Enrollment
 from tests.billing.test_refunds import (
     DISPUTED,

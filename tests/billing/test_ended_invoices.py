@@ -11,7 +11,7 @@ from billing.ledger.refunds import ask_for_refund
 from billing.models import ChargeAttempt, Installment, Payment
 from billing.stripe import gateway
 from csf.models import StaffTask
-from csf.staff_tasks import close_settled
+from csf.staff.tasks import close_settled
 from tests.billing.test_charging import PAID, story
 from tests.factories import create_staff
 from tests.shop import (

@@ -25,9 +25,9 @@ from billing.models import (
     StripeEvent,
 )
 from billing.stripe.event_types import EVENT_TYPES
-from csf.invariants import violations
 from csf.models import StaffTask
-from csf.staff_tasks import close_settled
+from csf.proofs.invariants import violations
+from csf.staff.tasks import close_settled
 from notifications.models import EmailMessage
 from tests.factories import create_cart, create_staff
 from tests.shop import NO_MONEY, at_stripe, card_of, open_page, run_days, script

@@ -5,9 +5,9 @@ import pytest
 from billing.installments.dunning import candidates
 from billing.installments.pause import resume_charges
 from billing.models import Dispute, InstallmentStatus, Payment
-from csf.invariants import violations
 from csf.models import StaffTask
-from csf.staff_tasks import close_settled
+from csf.proofs.invariants import violations
+from csf.staff.tasks import close_settled
 from tests.billing.test_refunds import approved, open_tasks
 from tests.factories import create_order, create_staff
 from tests.shop import hear, open_page, order_with_plan

@@ -13,8 +13,8 @@ from billing.installments.charging import run_attempt
 from billing.installments.dunning import start_charges
 from billing.models import ChargeAttempt, Installment, StripeEvent
 from billing.stripe.event_types import EVENT_TYPES
-from csf.invariants import violations
 from csf.models import StaffTask
+from csf.proofs.invariants import violations
 from notifications.models import EmailMessage
 from orders.models import Order
 from tests.shop import money_moved, order_with_plan, script

@@ -18,8 +18,8 @@ from billing.installments.dunning import start_charges
 from billing.installments.invoices import ensure_invoice
 from billing.models import ChargeAttempt, Installment, InstallmentStatus, InstallmentTransition, Payment
 from billing.stripe import gateway
-from csf.invariants import violations
 from csf.models import StaffTask
+from csf.proofs.invariants import violations
 from notifications.models import EmailMessage
 from tests.pages import parent_of, words
 from tests.shop import NO_MONEY, VISA, hear, order_with_plan

@@ -15,8 +15,8 @@ from billing.installments.charging import recover_charges, run_attempt
 from billing.installments.dunning import start_charges
 from billing.models import Card, ChargeAttempt, Installment, InstallmentStatus
 from billing.stripe import gateway
-from csf.invariants import violations
 from csf.models import StaffTask
+from csf.proofs.invariants import violations
 from notifications.models import EmailMessage
 from notifications.sending.drain import drain
 from tests.shop import NO_MONEY, VISA, hear, money_moved, order_with_plan, script

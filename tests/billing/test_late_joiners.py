@@ -11,7 +11,7 @@ from billing.changes.cancellation import cancel_enrollment, outcome_of
 from billing.changes.transfer import move_of
 from billing.checkout.place_order import place_order
 from billing.models import Cancellation, Terms
-from csf.invariants import violations
+from csf.proofs.invariants import violations
 from enrollments.models import Course, Enrollment
 from notifications.models import EmailMessage
 from orders.cart import add_to_cart

@@ -16,7 +16,7 @@ from billing.ledger.credits import grant, spendable
 from billing.ledger.refunds import approve, ask_for_refund, refund_waiting
 from billing.ledger.settle import settle_payment_intent
 from billing.models import CreditCause, Installment, Payment, Refund, RefundStatus, Terms
-from csf.invariants import violations
+from csf.proofs.invariants import violations
 from enrollments.models import Enrollment
 from orders.cart import add_to_cart, apply_promo
 from orders.models import Order, PromoCode, PromoRedemption, PromoUse, cart_of

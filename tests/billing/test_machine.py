@@ -48,7 +48,7 @@ from billing.models import (
 )
 from billing.models.money import OPEN_INSTALLMENT
 from csf.dates import local_date
-from csf.invariants import violations
+from csf.proofs.invariants import violations
 from csf.state import Stale
 from enrollments import waitlist
 from enrollments.models import Course, CourseSession, Enrollment

@@ -16,8 +16,8 @@ from billing.installments.found_at_stripe import record_charged, record_not_char
 from billing.installments.staff_actions import NotPossible
 from billing.models import ChargeAttempt, ChargeStatus, Installment, PaymentMethod
 from billing.stripe import gateway
-from csf.invariants import violations
 from csf.models import StaffTask
+from csf.proofs.invariants import violations
 from enrollments.models import Enrollment
 from tests.billing.test_charging import PAID, story
 from tests.factories import create_staff

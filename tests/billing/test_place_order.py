@@ -15,7 +15,7 @@ from billing.models import Installment
 from billing.stripe import gateway
 from csf import money
 from csf.dates import local_date
-from csf.invariants import violations
+from csf.proofs.invariants import violations
 from enrollments.models import Child, Course, Enrollment
 from notifications.models import EmailMessage
 from orders import checkout

@@ -33,8 +33,8 @@ from billing.models import (
     PaymentMethod,
 )
 from billing.stripe import gateway
-from csf.invariants import violations
 from csf.models import JobRun, StaffTask
+from csf.proofs.invariants import violations
 from csf.state import Stale
 from enrollments.models import User
 from notifications.models import EmailMessage

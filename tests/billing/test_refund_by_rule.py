@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from billing.changes.cancellation import cancel_enrollment
 from billing.models import Dispute, Payment, Refund, Terms
-from csf.invariants import violations
 from csf.models import StaffTask
+from csf.proofs.invariants import violations
 from notifications.models import EmailMessage
 from tests.billing.test_cancel import confirm_on_page, give_up, places, two_children
 from tests.factories import create_household, create_staff

@@ -33,8 +33,8 @@ from billing.models import (
     RefundMethod,
 )
 from billing.pages.order_changes import refund_state
-from csf.invariants import violations
 from csf.models import Instance, StaffTask
+from csf.proofs.invariants import violations
 from enrollments.models import Enrollment
 from notifications.models import EmailMessage
 from tests.factories import create_guardian, create_order, create_staff

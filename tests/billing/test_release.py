@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from billing.ledger.refunds import refund_waiting
 from billing.models import Cancellation, Refund
-from csf.invariants import violations
+from csf.proofs.invariants import violations
 from enrollments.models import Course, Enrollment
 from enrollments.models.seats import seat_numbers_for_sale
 from notifications.models import EmailMessage

@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from billing.installments.dunning import start_charges
 from billing.models import Card, CardAgreement, ChargeAttempt, InstallmentStatus
-from csf.invariants import violations
 from csf.models import StaffTask
+from csf.proofs.invariants import violations
 from notifications.models import EmailMessage
 from tests.pages import parent_of, words
 from tests.shop import change_card, charge, hear, order_with_plan, script

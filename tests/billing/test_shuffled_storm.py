@@ -24,9 +24,9 @@ from billing.models import (
     StripeEvent,
 )
 from billing.stripe.event_types import EVENT_TYPES
-from csf.invariants import violations
 from csf.models import StaffTask
-from csf.staff_tasks import close_settled
+from csf.proofs.invariants import violations
+from csf.staff.tasks import close_settled
 from enrollments.models import Enrollment
 from notifications.models import EmailMessage
 from orders.models import Order, OrderTransition

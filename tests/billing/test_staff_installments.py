@@ -10,7 +10,7 @@ from billing.installments.charging import charge_waiting, run_attempt
 from billing.installments.dunning import start_charges
 from billing.installments.staff_actions import NotPossible
 from billing.models import ChargeAttempt, Installment, InstallmentStatus, Payment, PaymentMethod
-from csf.invariants import violations
+from csf.proofs.invariants import violations
 from enrollments.models import User
 from tests.billing.test_charging import DUE
 from tests.rivals import at_once

@@ -25,8 +25,8 @@ from billing.models import (
     Payment,
     Refund,
 )
-from csf.invariants import violations
 from csf.models import Instance, JobRun, StaffTask
+from csf.proofs.invariants import violations
 from tests.billing.test_any_order import forget_rows, intent_of
 from tests.billing.test_refunds import DISPUTED, approved, paid, refund_waiting
 from tests.factories import create_order, create_staff

@@ -17,7 +17,7 @@ from billing.installments.charging import run_attempt
 from billing.installments.dunning import start_charges
 from billing.models import ChargeAttempt, Credit, InstallmentStatus, PaymentPlan, Terms, Transfer
 from csf.dates import local_date
-from csf.invariants import violations
+from csf.proofs.invariants import violations
 from enrollments.models import Course, CourseSession, Enrollment
 from enrollments.waitlist import join
 from notifications.models import EmailMessage

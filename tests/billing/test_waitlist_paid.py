@@ -12,8 +12,8 @@ from django.utils import timezone
 from billing.checkout.holds import expire_holds
 from billing.models import Card, ChargeAttempt, PaymentPlan, WaitlistConsent
 from billing.tasks import sweep_waitlist
-from csf.invariants import violations
 from csf.models import StaffTask
+from csf.proofs.invariants import violations
 from enrollments.models import Course, Enrollment, User
 from notifications.models import EmailMessage
 from orders.cart import add_to_cart

@@ -12,7 +12,7 @@ from django.utils import timezone
 from billing.changes import waitlist
 from billing.changes.waitlist import accept_offer, join_waitlist
 from billing.checkout.place_order import place_order
-from csf.invariants import violations
+from csf.proofs.invariants import violations
 from enrollments.models import Course, Enrollment
 from enrollments.models.seats import free_seat_numbers
 from enrollments.waitlist import fill, lock_course, sweep

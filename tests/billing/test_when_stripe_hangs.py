@@ -20,8 +20,8 @@ from billing.ledger import refunds
 from billing.models import Cancellation, Refund, StripeEvent
 from billing.stripe import breaker, gateway
 from billing.tasks import process_event, process_events, sweep_events
-from csf import budget
-from csf.budget import within
+from csf.jobs import time_budget
+from csf.jobs.time_budget import within
 from csf.models import Breaker, StaffTask
 from tests.billing.test_refunds import approved, paid
 from tests.factories import create_order
@@ -175,7 +175,7 @@ def test_while_stripe_hangs_refunds_wait_unasked_and_then_go_at_once(shop, monke
 def slow(monkeypatch):
     """Each call takes 20 s."""
     calls = []
-    monkeypatch.setattr(budget, "time", SimpleNamespace(monotonic=lambda: 20 * len(calls)))
+    monkeypatch.setattr(time_budget, "time", SimpleNamespace(monotonic=lambda: 20 * len(calls)))
     return calls
 
 
@@ -197,8 +197,8 @@ def test_every_loop_has_the_same_end(slow):
 
 @pytest.fixture
 def in_a_task(monkeypatch):
-    monkeypatch.setattr(budget._Task, "began_at", None)
-    budget.begin_task()
+    monkeypatch.setattr(time_budget._Task, "began_at", None)
+    time_budget.begin_task()
 
 
 def test_the_loops_of_a_task_share_its_time(slow, in_a_task):
@@ -211,7 +211,7 @@ def test_the_last_calls_of_a_task_wait_no_longer_than_it_lives(slow, in_a_task):
     slow.append("a row that began in time")
     slow.append("and is slow")
     connect_s, answer_s = gateway._timeout_s()
-    assert connect_s + answer_s == pytest.approx(budget.CALLS_S - 40)
+    assert connect_s + answer_s == pytest.approx(time_budget.CALLS_S - 40)
     slow.append("and slower")
     with pytest.raises(breaker.NotAsked):
         gateway._timeout_s()
@@ -268,7 +268,7 @@ def test_a_pull_goes_on_where_its_time_was_up(monkeypatch):
     cursors = pages(monkeypatch, number=4)
     each_page_takes_30_s = SimpleNamespace(monotonic=count(step=30).__next__, time=time.time)
     monkeypatch.setattr(reconcile, "time", each_page_takes_30_s)
-    monkeypatch.setattr(budget, "time", each_page_takes_30_s)
+    monkeypatch.setattr(time_budget, "time", each_page_takes_30_s)
     tasks.pull(0, "")
     for _ in range(4):
         row = OrmQ.objects.order_by("pk").last()

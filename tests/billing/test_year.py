@@ -26,9 +26,9 @@ from billing.models import ChargeAttempt, Installment, Payment, PaymentPlan
 from billing.plan_schedule import due_dates
 from billing.stripe import gateway
 from csf.dates import local_date
-from csf.invariants import violations
-from csf.jobs import JOBS, next_slot, sync_schedules
+from csf.jobs.queue import JOBS, next_slot, sync_schedules
 from csf.models import JobRun, StaffTask
+from csf.proofs.invariants import violations
 from notifications.models import EmailMessage
 from tests.factories import create_card, create_cart, create_course, create_household
 

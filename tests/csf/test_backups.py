@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection
 
 from billing.models import Payment
-from csf import backups
+from csf.database import backups
 from csf.models import Cluster, Instance
 from tests.conftest import ADDRESS, DATABASE
 from tests.restored import other_database

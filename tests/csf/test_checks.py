@@ -5,7 +5,7 @@ from django.core.checks import run_checks
 from django.db import NotSupportedError, OperationalError
 from django.db.backends.postgresql.base import DatabaseWrapper
 
-from csf.checks import configuration, database
+from csf.startup.checks import configuration, database
 
 pytestmark = pytest.mark.django_db  # some checks of other packages look at the database
 

@@ -7,9 +7,9 @@ import pytest
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from csf import cluster
-from csf.cluster import Broker, hear_canary, join
-from csf.jobs import enqueue
+from csf.jobs import cluster
+from csf.jobs.cluster import Broker, hear_canary, join
+from csf.jobs.queue import enqueue
 from csf.models import Cluster
 from tests.factories import create_cluster
 

@@ -15,7 +15,7 @@ from billing.changes.cancellation import cancel_enrollment
 from billing.checkout.holds import end_unpaid_order
 from billing.checkout.place_order import place_order
 from billing.ledger import settle
-from csf.contention import again_after_deadlock
+from csf.database.retry import again_after_deadlock
 from csf.state import Stale
 from notifications.models import EmailMessage
 from orders.models import Order, OrderStatus

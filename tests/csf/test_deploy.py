@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from csf.jobs import URGENT
+from csf.jobs.queue import URGENT
 from notifications.management.commands.cluster_health import STANDS_STILL
 from tests.conftest import ROOT
 

@@ -8,9 +8,9 @@ import sentry_sdk
 from django.db import connection, transaction
 from sentry_sdk.transport import Transport
 
-from csf import error_reports
-from csf.logs import belongs_to
-from csf.redaction import chain, error_text
+from csf.logs import error_reports
+from csf.logs.json_lines import belongs_to
+from csf.logs.redaction import chain, error_text
 from tests.factories import create_guardian, create_household
 
 NAME, ADDRESS, ILLNESS, TOKEN = "Okafor", "canary.mail@example.org", "anaphylaxis", "tok3nCanary" + "x7" * 12

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.models import PaymentPlan
-from csf.form_fields import HIGHEST_CENTS, CentsField, PercentField
+from csf.forms.fields import HIGHEST_CENTS, CentsField, PercentField
 from enrollments.models import Course, User
 from orders.models import PromoCode
 from tests.csf.test_admin import course_data

@@ -12,11 +12,11 @@ from django.db.models.functions import Now
 from django_q.exceptions import TimeoutException
 from django_q.models import OrmQ, Schedule
 
-from csf import budget, runs
-from csf.jobs import sync_schedules
+from csf.jobs import runs, time_budget
+from csf.jobs.queue import sync_schedules
+from csf.jobs.report import Report
+from csf.jobs.runs import run_job, take_up
 from csf.models import JobRun
-from csf.report import Report
-from csf.runs import run_job, take_up
 from tests.conftest import ROOT
 from tests.waiting import wait_until
 
@@ -89,7 +89,7 @@ def test_a_job_that_never_ran_waits_for_its_own_time():
 @pytest.mark.django_db
 def test_a_run_whose_time_is_up_goes_on_in_another_task_and_counts_all_that_was_done(monkeypatch):
     rows, done = list(range(5)), []
-    monkeypatch.setattr(budget, "is_over", lambda: len(done) == 2)
+    monkeypatch.setattr(time_budget, "is_over", lambda: len(done) == 2)
 
     def work():
         report = Report()
@@ -111,7 +111,7 @@ KILLED = f"""
 import time
 import django
 django.setup()
-from csf.runs import run_job
+from csf.jobs.runs import run_job
 run_job("{JOB}", lambda: time.sleep(600), on=__import__("datetime").date({TODAY.year}, 11, 30))
 """
 

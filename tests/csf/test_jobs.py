@@ -9,9 +9,10 @@ from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 from django_q.signing import SignedPackage
 
-from csf import clock, jobs
-from csf.broker import Queue
-from csf.jobs import enqueue, queue_due_jobs, sync_schedules
+from csf import clock
+from csf.jobs import queue
+from csf.jobs.broker import Queue
+from csf.jobs.queue import enqueue, queue_due_jobs, sync_schedules
 
 pytestmark = pytest.mark.django_db
 
@@ -21,7 +22,7 @@ def stored():
 
 
 def test_schedules_are_registered_once_and_mended(monkeypatch):
-    wanted = {f"csf:{name}": job for name, job in jobs.JOBS.items()}
+    wanted = {f"csf:{name}": job for name, job in queue.JOBS.items()}
 
     assert sync_schedules() == len(wanted)
     assert stored() == wanted
@@ -54,13 +55,13 @@ def test_the_command_says_how_many_changed(capsys):
     call_command("sync_schedules")
     call_command("sync_schedules")
 
-    assert capsys.readouterr().out.splitlines() == [f"changed={len(jobs.JOBS)}", "changed=0"]
+    assert capsys.readouterr().out.splitlines() == [f"changed={len(queue.JOBS)}", "changed=0"]
 
 
 def test_every_job_can_be_imported():
     from django.utils.module_loading import import_string
 
-    assert all(callable(import_string(task)) for task, _ in jobs.JOBS.values())
+    assert all(callable(import_string(task)) for task, _ in queue.JOBS.values())
 
 
 def test_a_task_belongs_to_the_transaction_it_is_queued_in(committed_db):

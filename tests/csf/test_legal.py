@@ -4,7 +4,7 @@ import pytest
 from django.core.checks import Error
 from django.test import Client
 
-from csf.checks import configuration
+from csf.startup.checks import configuration
 from tests.factories import create_cart, create_course
 from tests.pages import parent_of, words
 

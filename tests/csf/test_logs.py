@@ -14,10 +14,11 @@ from django.db import IntegrityError, connection, transaction
 from django.test import Client, RequestFactory
 
 from billing.stripe import gateway
-from csf import logs, views
-from csf import requests as numbers
-from csf.logs import JsonFormatter, belongs_to
-from csf.redaction import error_text, own_words, words_of_others
+from csf.logs import json_lines
+from csf.logs.json_lines import JsonFormatter, belongs_to
+from csf.logs.redaction import error_text, own_words, words_of_others
+from csf.web import health
+from csf.web import request_ids as numbers
 from enrollments.models import Child, User
 from orders.cart import Refused
 from tests.conftest import ROOT
@@ -189,7 +190,7 @@ def test_pages_that_fail_or_refuse_name_no_visitor(db, lines, monkeypatch):
     client.get(f"/account/password/reset/key/1-{TOKEN}/")
     Client(enforce_csrf_checks=True).post(f"/account/login/?next=/{TOKEN}", {"login": ADDRESS})
     client.post(f"/webhooks/stripe/{TOKEN}/", ADDRESS, content_type="application/json")
-    monkeypatch.setattr("csf.site_files.JsonResponse", lambda *args, **kwargs: _break(None))
+    monkeypatch.setattr("csf.web.site_files.JsonResponse", lambda *args, **kwargs: _break(None))
     broken = client.get("/manifest.webmanifest", {"email": ADDRESS})
 
     assert_silent(lines)
@@ -211,7 +212,7 @@ def test_the_number_of_a_request_is_the_proxys_if_it_is_sane(settings, proxies, 
 
     def page(request):
         seen.append(numbers.current())
-        return views.healthz(request)
+        return health.healthz(request)
 
     answer = numbers.numbered(page)(RequestFactory().get("/healthz", headers={"X-Request-ID": given}))
 
@@ -221,11 +222,11 @@ def test_the_number_of_a_request_is_the_proxys_if_it_is_sane(settings, proxies, 
 
 
 def test_a_line_of_a_task_names_it(lines):
-    logs._begin_task(task={"func": "billing.tasks.charge", "id": "abc"})
+    json_lines._begin_task(task={"func": "billing.tasks.charge", "id": "abc"})
     try:
         logging.getLogger("billing").warning("odd")
     finally:
-        logs._end_task()
+        json_lines._end_task()
     logging.getLogger("billing").warning("even")
 
     odd, even = read(lines)

@@ -9,10 +9,10 @@ from django.db import connection
 from django.db.models import Max
 from django.utils import timezone
 
-from csf import invariants, proofs
-from csf.invariants import Invariant
 from csf.models import Cluster, Instance, ProofRun
-from csf.proofs import prove
+from csf.proofs import invariants, nightly
+from csf.proofs.invariants import Invariant
+from csf.proofs.nightly import prove
 from notifications.watch.signs import signs
 from tests.factories import create_cluster
 
@@ -33,7 +33,9 @@ def rules(monkeypatch):
 
         return Invariant(number, f"rows of {number}", find, find)
 
-    monkeypatch.setattr(proofs, "registered", lambda: iter([rule("A1", []), rule("B2", ids), rule("C3", [])]))
+    monkeypatch.setattr(
+        nightly, "registered", lambda: iter([rule("A1", []), rule("B2", ids), rule("C3", [])])
+    )
     return ids, looks
 
 
@@ -82,7 +84,7 @@ def test_a_proof_a_day_narrow_until_something_is_broken_and_in_full_each_week(ru
 
 def test_it_goes_on_where_time_or_a_kill_ended_it_and_nobody_else_joins(rules, monkeypatch):
     _, looks = rules
-    monkeypatch.setattr(proofs, "within", lambda rows: rows[:1])
+    monkeypatch.setattr(nightly, "within", lambda rows: rows[:1])
 
     assert prove(now=noon()) is True
     assert [number for number, _ in looks] == ["A1"]
@@ -98,7 +100,7 @@ def test_it_goes_on_where_time_or_a_kill_ended_it_and_nobody_else_joins(rules, m
 
 
 def test_none_is_due_before_its_time(rules):
-    before = datetime.datetime.combine(timezone.localdate(), proofs.AT) - HOUR
+    before = datetime.datetime.combine(timezone.localdate(), nightly.AT) - HOUR
     assert prove(now=timezone.make_aware(before)) is False
     assert not ProofRun.objects.exists()
 
@@ -109,9 +111,9 @@ def test_one_that_takes_too_long_is_told_and_does_not_stop_the_others(rules, mon
             cursor.execute("SELECT pg_sleep(30)")
         return []
 
-    monkeypatch.setattr(proofs, "ONE_TAKES_AT_MOST_S", "0.1")
+    monkeypatch.setattr(nightly, "ONE_TAKES_AT_MOST_S", "0.1")
     monkeypatch.setattr(
-        proofs, "registered", lambda: iter([Invariant("S9", "slow rows", slow), Invariant("T1", "t", list)])
+        nightly, "registered", lambda: iter([Invariant("S9", "slow rows", slow), Invariant("T1", "t", list)])
     )
     run = proved()
     assert (run.looked_at, [found["broken"] for found in run.broken]) == (

@@ -20,7 +20,7 @@ from billing.models import (
 )
 from billing.stripe import secret_key
 from csf.models import Breaker, JobRun, StaffTask
-from csf.staff_tasks import BY_A_PERSON, close_settled, kinds, subjects_in_words
+from csf.staff.tasks import BY_A_PERSON, close_settled, kinds, subjects_in_words
 from enrollments.models import User
 from notifications.kinds import EmailKind
 from notifications.models import DrainSignal, EmailMessage, Suppression

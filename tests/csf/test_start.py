@@ -11,9 +11,9 @@ from django.core.management import CommandError, call_command
 from environs import EnvError
 
 from csf.encryption import parse_keys
-from csf.environment import HOW, environment
-from csf.redaction import own_words
-from csf.start import DO_NOT_TRY_AGAIN
+from csf.logs.redaction import own_words
+from csf.startup.environment import HOW, environment
+from csf.startup.process import DO_NOT_TRY_AGAIN
 from enrollments.models import User
 from tests.conftest import ADDRESS as ADDRESS_OF_SERVER
 from tests.conftest import ROOT

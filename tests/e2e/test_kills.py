@@ -26,9 +26,9 @@ from billing.installments.dunning import start_charges
 from billing.models import BookDifference, ChargeAttempt, Installment, InstallmentStatus, StripeEvent
 from billing.stripe.webhook_endpoint import register_endpoint
 from csf.dates import local_date
-from csf.invariants import violations
-from csf.jobs import enqueue
+from csf.jobs.queue import enqueue
 from csf.models import Instance
+from csf.proofs.invariants import violations
 from demo.journey.demo import WEB
 from notifications.daily.reminders import send_installment_reminders
 from notifications.models import EmailAttempt, EmailMessage

@@ -14,7 +14,7 @@ from django.db import IntegrityError
 from django.test import Client
 from django.urls import reverse
 
-from csf.names import one_line
+from csf.forms.names import one_line
 from enrollments.accounts import SignupForm
 from enrollments.models import Household, User
 from notifications.kinds import EmailKind

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing.checkout.place_order import place_order
-from csf.invariants import violations
+from csf.proofs.invariants import violations
 from enrollments import waitlist
 from enrollments.models import Child, Course, Enrollment, Location, Program
 from enrollments.waitlist import sweep

@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 
-from csf.roles import Role, make_roles
+from csf.staff.roles import Role, make_roles
 from enrollments.first_sign_in import tokens
 from enrollments.models import User
 from notifications.models import EmailMessage

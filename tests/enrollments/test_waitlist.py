@@ -7,7 +7,7 @@ from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
 
-from csf.invariants import violations
+from csf.proofs.invariants import violations
 from enrollments.models import Course, Enrollment, EnrollmentTransition
 from enrollments.waitlist import IN_ORDER, close_waitlist, sweep
 from notifications.models import EmailMessage

@@ -16,7 +16,7 @@ from django.test import Client
 from django_q.conf import Conf
 from django_q.models import OrmQ
 
-from csf.jobs import enqueue
+from csf.jobs.queue import enqueue
 from csf.models import StaffTask
 from notifications import accounts, tasks
 from notifications.accounts import NOTICES, AccountAdapter

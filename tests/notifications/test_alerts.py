@@ -14,8 +14,8 @@ from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 
 from billing.models import StripeEvent, StripeEventStatus
-from csf import jobs
-from csf.jobs import set_paused
+from csf.jobs import queue
+from csf.jobs.queue import set_paused
 from csf.models import Cluster, Instance, JobRun, StaffTask
 from notifications.models import Alert, DrainSignal, EmailAttempt, EmailEvent, EmailMessage
 from notifications.watch import alerts
@@ -417,7 +417,7 @@ def test_a_cluster_that_stands_still_is_told_by_the_watchdog(webhook):
 def test_a_schedule_watches(webhook):
     Instance.begin()
     StaffTask.open(StaffTask.Kind.EMAIL_SENDER_BLOCKED, DrainSignal(pk=1))
-    path, cron = jobs.JOBS["watch_alerts"]
+    path, cron = queue.JOBS["watch_alerts"]
     module, _, name = path.rpartition(".")
 
     getattr(__import__(module, fromlist=[name]), name)()

@@ -12,8 +12,8 @@ from django.utils import timezone
 from icalendar import Calendar
 
 from billing.changes.transfer import transfer
-from csf import jobs
 from csf.dates import local_date, start_of_day
+from csf.jobs import queue
 from csf.models import JobRun
 from enrollments.models import CourseSession, Enrollment, User
 from notifications import tasks
@@ -297,6 +297,6 @@ def test_a_schedule_does_it_with_the_schools_date(monkeypatch, settings):
 
     tasks.send_class_reminders()
 
-    assert jobs.JOBS["send_class_reminders"] == ("notifications.tasks.send_class_reminders", "0 9 * * *")
+    assert queue.JOBS["send_class_reminders"] == ("notifications.tasks.send_class_reminders", "0 9 * * *")
     assert JobRun.objects.get().on == first_on - 5 * DAY
     assert mails().get().fact_id == enrollment.pk

@@ -6,8 +6,8 @@ import pytest
 from django.db.models.functions import Now
 
 from billing.models import Credit, Payment
-from csf.invariants import violations
 from csf.models import StaffTask
+from csf.proofs.invariants import violations
 from enrollments.models import User
 from notifications.models import DrainSignal, EmailAct, EmailAttempt, EmailMessage, Suppression
 from notifications.sending.drain import drain

@@ -14,8 +14,8 @@ from django.test import Client
 from django.utils import timezone
 
 from billing.models import Consent, InstallmentNote, Payment, PaymentPlan, StripeEvent
-from csf.invariants import violations
 from csf.models import StaffTask
+from csf.proofs.invariants import violations
 from enrollments.addresses import change_address
 from enrollments.models import Child, Course, Enrollment, GuardianInvitation, Household, User
 from notifications.family_data.erase import erase_family

@@ -9,7 +9,7 @@ from billing.ledger.credits import grant
 from billing.models import CreditCause, Installment
 from csf.dates import local_date
 from csf.models import StaffTask
-from csf.staff_tasks import close_settled
+from csf.staff.tasks import close_settled
 from notifications.daily.reminders import send_installment_reminders
 from notifications.kinds import EmailKind
 from notifications.models import EmailMessage

@@ -7,7 +7,7 @@ import pytest
 from css_inline import CSSInliner
 from django.conf import settings
 
-from csf.maps import map_url
+from csf.web.maps import map_url
 from demo.standins.sendgrid.check import problems
 from notifications.kinds import EmailKind
 from notifications.palette import ACCENTS, BRAND, DARK, LIGHT

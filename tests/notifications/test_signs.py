@@ -14,7 +14,7 @@ from django_q.models import Schedule
 
 from billing.models import StripeEvent
 from billing.stripe import breaker, secret_key
-from csf.jobs import JOBS, daily_jobs, set_paused
+from csf.jobs.queue import JOBS, daily_jobs, set_paused
 from csf.models import Breaker, Cluster, Instance, JobRun, ProofRun, StaffTask
 from notifications.models import Alert, DrainSignal
 from notifications.watch import disks

@@ -9,9 +9,9 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from csf import jobs
-from csf.checks import configuration
+from csf.jobs import queue
 from csf.models import Instance, StaffTask
+from csf.startup.checks import configuration
 from notifications import tasks
 from notifications.kinds import EmailKind
 from notifications.models import Alert, DrainSignal, EmailAttempt, EmailEvent, EmailMessage, Suppression
@@ -276,7 +276,7 @@ def test_the_schedule_writes_it_and_the_outbox_sends_it(committed_db, mail_serve
     tasks.watch_alerts()
     drain()
 
-    assert jobs.JOBS["watch_alerts"] == ("notifications.tasks.watch_alerts", "* * * * *")
+    assert queue.JOBS["watch_alerts"] == ("notifications.tasks.watch_alerts", "* * * * *")
     (sent,) = requests.get(f"{mail_server.url}/_messages", timeout=60).json()
     assert sent["kind"] == "staff_alert"
     assert digests().get().status == "sent"

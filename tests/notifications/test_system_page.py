@@ -13,9 +13,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 
-from csf.jobs import JOBS, paused
+from csf.jobs.queue import JOBS, paused
 from csf.models import Cluster, Instance, JobRun, ProofRun
-from csf.roles import Role, make_roles
+from csf.staff.roles import Role, make_roles
 from enrollments.models import User
 from notifications.models import Alert
 from notifications.office.system import rhythm

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from django.core.mail import EmailMultiAlternatives
 
-from csf import kept
+from csf import http_client
 from notifications.sending.transport import Outcome, SendGridBackend, post
 from tests.waiting import PATIENCE_S, wait_until
 
@@ -178,9 +178,9 @@ def certificate(tmp_path_factory):
 def tls(certificate, monkeypatch):
     path, context = certificate
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
-    kept.tls.cache_clear()
+    http_client.tls.cache_clear()
     yield context
-    kept.tls.cache_clear()
+    http_client.tls.cache_clear()
 
 
 def test_nobody_listens(backend_at):
@@ -207,7 +207,7 @@ def test_connecting_takes_too_long(backend_at):
 
 
 def test_the_certificate_is_not_trusted(backend_at, certificate):
-    kept.tls.cache_clear()
+    http_client.tls.cache_clear()
     with server(answering(ACCEPTED), tls=certificate[1]) as (url, seen):
         result = post(a_mail(), backend_at(url))
 
@@ -373,7 +373,7 @@ def test_a_connection_that_was_idle_is_opened_anew(mail_server, backend_at, monk
     backend = backend_at(mail_server.url)
 
     post(a_mail(), backend)
-    monkeypatch.setattr(kept, "MAX_IDLE_S", 0)
+    monkeypatch.setattr(http_client, "MAX_IDLE_S", 0)
     post(a_mail(), backend)
 
     assert len({request["connection"] for request in mail_server.requests()}) == 2
@@ -384,7 +384,7 @@ def test_a_connection_that_the_server_closed_while_idle_is_opened_anew(backend_a
     with server(answering(ACCEPTED), answering(ACCEPTED), tls=tls if over_tls else None) as (url, seen):
         backend = backend_at(url)
         first = post(a_mail(), backend)
-        kept.wait_for_read(backend.session._connection.sock, timeout=PATIENCE_S)
+        http_client.wait_for_read(backend.session._connection.sock, timeout=PATIENCE_S)
         second = post(a_mail(), backend)
 
     assert [first.outcome, second.outcome, len(seen)] == [SENT, SENT, 2]

@@ -5,7 +5,7 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from csf.invariants import registered, violations
+from csf.proofs.invariants import registered, violations
 from tests.planted import charges, emails, places, refunds
 from tests.planted.charges import paid_too_much
 from tests.planted.school import DAY, HOUR, build, sql

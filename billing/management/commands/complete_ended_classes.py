@@ -1,8 +1,8 @@
 import datetime
 
 from billing.changes.class_end import complete_ended_classes
-from csf.job_command import JobCommand
-from csf.report import Report
+from csf.jobs.command import JobCommand
+from csf.jobs.report import Report
 
 
 class Command(JobCommand):

@@ -1,8 +1,8 @@
 import datetime
 
 from billing.ledger.credits import expire_credits
-from csf.job_command import JobCommand
-from csf.report import Report
+from csf.jobs.command import JobCommand
+from csf.jobs.report import Report
 
 
 class Command(JobCommand):

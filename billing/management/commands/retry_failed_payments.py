@@ -2,8 +2,8 @@ import datetime
 
 from billing.installments.dunning import start_charges
 from billing.models import InstallmentStatus
-from csf.job_command import JobCommand
-from csf.report import Report
+from csf.jobs.command import JobCommand
+from csf.jobs.report import Report
 
 
 class Command(JobCommand):

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from csf import clock
-from csf.backups import NotPossible, back_up, database_text, only_newest, text_of
+from csf.database.backups import NotPossible, back_up, database_text, only_newest, text_of
 
 
 class Command(BaseCommand):

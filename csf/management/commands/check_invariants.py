@@ -7,8 +7,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from csf import clock
-from csf.invariants import Violation, registered, violations
-from csf.proofs import record
+from csf.proofs.invariants import Violation, registered, violations
+from csf.proofs.nightly import record
 
 
 class Command(BaseCommand):

@@ -5,9 +5,9 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from csf.jobs import sync_schedules
+from csf.jobs.queue import sync_schedules
 from csf.models import Instance
-from csf.roles import make_roles
+from csf.staff.roles import make_roles
 
 
 class Command(BaseCommand):

@@ -2,8 +2,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from csf.cluster import run
-from csf.start import refuse_unsafe_settings
+from csf.jobs.cluster import run
+from csf.startup.process import refuse_unsafe_settings
 
 
 class Command(BaseCommand):

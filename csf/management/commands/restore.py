@@ -3,7 +3,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from csf.backups import NotPossible, database_text, restore, text_of
+from csf.database.backups import NotPossible, database_text, restore, text_of
 from csf.models import Instance
 
 NEXT = """Nothing is sent or charged: {why}.

@@ -1,7 +1,7 @@
 import datetime
 
-from csf.job_command import JobCommand
-from csf.report import Report
+from csf.jobs.command import JobCommand
+from csf.jobs.report import Report
 from notifications.daily.reminders import send_card_notices
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
-from csf.logs import belongs_to, route_of
+from csf.logs.json_lines import belongs_to, route_of
 
 HEADER = "X-Request-ID"
 SANE = re.compile(r"[A-Za-z0-9-]{8,64}", re.ASCII)

@@ -1,5 +1,5 @@
 """One JSON object a line, for production, with the request or task that it belongs to. What is logged names
-rows by id: no names, no addresses, no secrets (csf/redaction.py)."""
+rows by id: no names, no addresses, no secrets (csf/logs/redaction.py)."""
 
 import datetime
 import json
@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
 
-from csf.redaction import Said, own_words, traceback_text, words_of_others
+from csf.logs.redaction import Said, own_words, traceback_text, words_of_others
 
 OURS = ("csf", "enrollments", "orders", "billing", "notifications", "office")
 WITHOUT_A_ROUTE = "(no such page)"
@@ -70,8 +70,8 @@ def follow_tasks() -> None:
     """A line that a worker logs names its task."""
     from django_q.signals import post_execute_in_worker, pre_execute  # has models, which load later
 
-    pre_execute.connect(_begin_task, dispatch_uid="csf.logs")
-    post_execute_in_worker.connect(_end_task, dispatch_uid="csf.logs")
+    pre_execute.connect(_begin_task, dispatch_uid="csf.logs.json_lines")
+    post_execute_in_worker.connect(_end_task, dispatch_uid="csf.logs.json_lines")
 
 
 def _begin_task(task: dict[str, Any], **kwargs: Any) -> None:

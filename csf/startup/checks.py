@@ -14,8 +14,8 @@ from django.http.request import validate_host
 
 from csf.currencies import why_not_charged
 from csf.encryption import BadKeys, parse_keys
-from csf.error_reports import is_dsn
-from csf.legal import own_text
+from csf.logs.error_reports import is_dsn
+from csf.web.legal import own_text
 
 DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+", re.ASCII)
 OLDEST_POSTGRESQL = 15

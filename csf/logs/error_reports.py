@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
-from csf.logs import belongs_to, message_of
-from csf.redaction import chain, error_text
+from csf.logs.json_lines import belongs_to, message_of
+from csf.logs.redaction import chain, error_text
 
 if TYPE_CHECKING:
     from sentry_sdk.transport import Transport

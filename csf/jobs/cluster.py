@@ -24,8 +24,8 @@ from django_q.signals import post_execute
 from django_q.tasks import async_task
 
 from csf import clock
-from csf.broker import Queue
-from csf.jobs import MAIN, queue_due_jobs
+from csf.jobs.broker import Queue
+from csf.jobs.queue import MAIN, queue_due_jobs
 from csf.models import Cluster
 
 logger = logging.getLogger(__name__)

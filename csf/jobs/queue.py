@@ -15,7 +15,8 @@ from django_q.models import Failure, OrmQ, Schedule, Task
 from django_q.signals import pre_execute
 from django_q.tasks import async_task
 
-from csf import budget, clock
+from csf import clock
+from csf.jobs import time_budget
 
 OWN = "csf:"
 LOOKED_THROUGH = 1000
@@ -86,7 +87,7 @@ def _enqueue(task: str, *args: int | str | UUID | date, queue: str) -> str:
 
 @receiver(pre_execute)
 def _begin(**signal: object) -> None:
-    budget.begin_task()
+    time_budget.begin_task()
 
 
 def daily_time(name: str) -> time:

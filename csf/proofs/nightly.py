@@ -14,10 +14,10 @@ from django.db import OperationalError, connection, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from csf.budget import within
 from csf.dates import local_date
-from csf.invariants import Invariant, Violation, look, read_one_snapshot, registered
+from csf.jobs.time_budget import within
 from csf.models import Instance, ProofRun
+from csf.proofs.invariants import Invariant, Violation, look, read_one_snapshot, registered
 
 AT = datetime.time(6, 10)  # what compares, purges and ends by the night's jobs has its say first
 FULL_EVERY = timedelta(days=6, hours=12)

@@ -13,9 +13,9 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from csf.dates import local_date
-from csf.jobs import JOBS, daily_time, enqueue, enqueue_once, paused
+from csf.jobs.queue import JOBS, daily_time, enqueue, enqueue_once, paused
+from csf.jobs.report import Report
 from csf.models import JobRun, StaffTask
-from csf.report import Report
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from csf import budget
+from csf.jobs import time_budget
 
 Item = TypeVar("Item")
 
@@ -43,7 +43,7 @@ class Report:
     def in_time(self, rows: Iterable[Item]) -> Iterator[Item]:
         """What a job goes through, until the time of its task is up."""
         for row in rows:
-            if budget.is_over():
+            if time_budget.is_over():
                 self.is_cut = True
                 return
             yield row

@@ -8,9 +8,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from csf import clock
+from csf.jobs.report import Report
+from csf.jobs.runs import run_job
 from csf.money import money_text
-from csf.report import Report
-from csf.runs import run_job
 
 
 class JobCommand(BaseCommand, ABC):

@@ -13,7 +13,7 @@ Execute = Callable[[str, Any, bool, dict[str, Any]], Any]
 
 def limit_lock_waits() -> None:
     if settings.PGBOUNCER and settings.DB_LOCK_TIMEOUT_MS:
-        connection_created.connect(_limit, dispatch_uid="csf.pooled")
+        connection_created.connect(_limit, dispatch_uid="csf.database.lock_timeout")
 
 
 def _limit(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:

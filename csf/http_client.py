@@ -41,7 +41,7 @@ def tls(authorities: str | None = None) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=authorities)  # loading them for each connection is dear
 
 
-class KeptConnection:
+class HttpClient:
     """Not for several threads."""
 
     def __init__(self, *, authorities: str | None = None) -> None:

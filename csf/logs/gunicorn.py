@@ -8,9 +8,9 @@ from typing import Any
 from dotenv import dotenv_values
 from gunicorn import glogging
 
-from csf.logs import JsonFormatter, is_json
+from csf.logs.json_lines import JsonFormatter, is_json
 
-ENV_FILE = Path(__file__).resolve().parent.parent / ".env"
+ENV_FILE = Path(__file__).resolve().parents[2] / ".env"
 
 
 class Logger(glogging.Logger):
