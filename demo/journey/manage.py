@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 from csf import embedded
-from demo.journey.demo import DATA, LAST, ROOT, environment_of_demo
+from demo.journey.system import DATA, LAST, ROOT, environment_of_demo
 
 
 def main(arguments: list[str]) -> int:

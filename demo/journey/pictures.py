@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
-from demo.journey.demo import ROOT
 from demo.journey.family import PASSWORD
+from demo.journey.system import ROOT
 
 PICTURES = ROOT / "docs" / "pictures"
 MAX_BYTES = 200_000
@@ -47,7 +47,7 @@ def launch(playwright: Playwright) -> Browser:
 @contextmanager
 def _demo() -> Iterator[tuple[str, str]]:
     """Run `bin/demo` while the block runs; gives the addresses that it prints for site and mailbox."""
-    command = [sys.executable, "-m", "demo.journey.demo"]
+    command = [sys.executable, "-m", "demo.journey"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as demo:  # noqa: S603 - our own
         try:
             assert demo.stdout

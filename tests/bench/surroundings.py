@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from csf.embedded import create_database, drop_database
-from demo.journey.demo import WEB
+from demo.journey.system import WEB
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # The smoke tests of two workers share a server.

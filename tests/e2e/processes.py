@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from django.conf import settings
 
-from demo.journey.demo import WEB
+from demo.journey.system import WEB
 from tests.conftest import ROOT
 from tests.waiting import PATIENCE_S, wait_until
 

@@ -29,7 +29,7 @@ from csf.dates import local_date
 from csf.jobs.queue import enqueue
 from csf.models import Instance
 from csf.proofs.invariants import violations
-from demo.journey.demo import WEB
+from demo.journey.system import WEB
 from notifications.daily.reminders import send_installment_reminders
 from notifications.models import EmailAttempt, EmailMessage
 from notifications.sending.events import fold_events

@@ -1,8 +1,6 @@
-"""`bin/demo`: start everything on this machine, drive the journey, then serve until Ctrl-C."""
+"""The whole system as processes of this machine: PostgreSQL, the stand-ins, the site and its workers."""
 
-import argparse
 import base64
-import fcntl
 import json
 import os
 import secrets
@@ -16,11 +14,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from types import FrameType
 
 from csf import embedded
 from demo.journey.family import World
-from demo.journey.journey import Journey
 from demo.standins.ports import reserve
 from demo.standins.sendgrid.events import new_keypair
 
@@ -34,84 +30,52 @@ WEB = [
 ]
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="bin/demo", description="Run the whole system here, with stand-ins."
-    )
-    parser.add_argument(
-        "--once", action="store_true", help="stop after the journey; 1 if an email is missing"
-    )
-    parser.add_argument("--fresh", action="store_true", help="forget the data of earlier demos")
-    options = parser.parse_args()
-    signal.signal(signal.SIGTERM, _interrupt)
-    DATA.mkdir(exist_ok=True)
-    with (DATA / "demo.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print("A demo is running from this folder already; stop it first.")
-            return 2
-        try:
-            return _run(once=options.once, fresh=options.fresh)
-        except KeyboardInterrupt:
-            print("\nStopped.")
-            return 130
+@contextmanager
+def running(*, fresh: bool) -> Iterator[World]:
+    """Start everything, print how long each step takes, and stop it when the block ends.
 
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def _run(*, once: bool, fresh: bool) -> int:
-    with ExitStack() as running:
-        with step("PostgreSQL"):
-            address = running.enter_context(embedded.running(DATA / "postgres"))
+    `fresh` forgets the data of earlier demos.
+    """
+    with ExitStack() as processes:
+        with _step("PostgreSQL"):
+            address = processes.enter_context(embedded.running(DATA / "postgres"))
             if fresh:
                 embedded.drop_database(address, "csf")
             embedded.create_database(address, "csf")
-        site, stripe, mail = reserve(running, [8000, 8001, 8002])
+        site, stripe, mail = reserve(processes, [8000, 8001, 8002])
         environment = environment_of_demo(address, site, stripe, mail)
         LAST.write_text(json.dumps({"site": site, "stripe": stripe, "mail": mail}))
-        with step("database, demo data, static files (half a minute the first time)"):
+        with _step("database, demo data, static files (half a minute the first time)"):
             _manage(environment, "prepare")
             _manage(environment, "seed_demo")
-        with step("Stripe and SendGrid stand-ins"):
-            arguments = [
-                "--stripe-port",
-                str(stripe),
-                "--mail-port",
-                str(mail),
-                "--data",
-                str(DATA / "standins"),
-            ]
-            events = f"http://127.0.0.1:{site}/anymail/sendgrid/tracking/"
-            arguments += ["--events", events, "--event-key", str(_event_key())]
-            arguments += ["--fresh"] if fresh else []
-            standins = running.enter_context(
-                _process("standins", environment, "-m", "demo.standins", *arguments)
-            )
+        with _step("Stripe and SendGrid stand-ins"):
+            arguments = _standins(site, stripe, mail, fresh=fresh)
+            standins = processes.enter_context(_process("standins", environment, *arguments))
             _wait_for(f"http://127.0.0.1:{stripe}/_books", standins)
             _manage(environment, "create_webhook_endpoint", "--remote")
-        with step("site and workers"):
-            web = running.enter_context(_process("web", environment, *WEB, "--bind", f"127.0.0.1:{site}"))
-            running.enter_context(_process("worker", environment, "manage.py", "qcluster"))
+        with _step("site and workers"):
+            web = processes.enter_context(_process("web", environment, *WEB, "--bind", f"127.0.0.1:{site}"))
+            processes.enter_context(_process("worker", environment, "manage.py", "qcluster"))
             urgent = environment | {"Q_CLUSTER_NAME": "urgent"}
-            running.enter_context(_process("urgent", urgent, "manage.py", "qcluster"))
+            processes.enter_context(_process("urgent", urgent, "manage.py", "qcluster"))
             _wait_for(f"http://127.0.0.1:{site}/healthz", web)
-        world = World(
+        yield World(
             site=f"http://127.0.0.1:{site}",
             stripe=f"http://127.0.0.1:{stripe}",
             mail=f"http://127.0.0.1:{mail}",
             manage=partial(_manage, environment),
         )
-        complete = Journey(world).run()
-        if not once:
-            _serve(site, stripe, mail)
-        return 0 if complete else 1
+
+
+def _standins(site: int, stripe: int, mail: int, *, fresh: bool) -> list[str]:
+    events = f"http://127.0.0.1:{site}/anymail/sendgrid/tracking/"
+    arguments = ["--stripe-port", str(stripe), "--mail-port", str(mail), "--data", str(DATA / "standins")]
+    arguments += ["--events", events, "--event-key", str(_event_key())]
+    return ["-m", "demo.standins", *arguments, *(["--fresh"] if fresh else [])]
 
 
 @contextmanager
-def step(name: str) -> Iterator[None]:
+def _step(name: str) -> Iterator[None]:
     print(f"  {name} ... ", end="", flush=True)
     started = time.monotonic()
     yield
@@ -218,22 +182,3 @@ def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
             if time.monotonic() > deadline:
                 raise SystemExit(f"\n{url} does not answer ({error}); see the logs in {DATA}.") from error
             time.sleep(0.1)
-
-
-def _serve(site: int, stripe: int, mail: int) -> None:
-    print(f"""
-  Site      http://127.0.0.1:{site}/          parent1@example.org .. parent60@example.org
-  Admin     http://127.0.0.1:{site}/admin/    office@example.org
-  Password  sparks-demo-2026               for all of them
-  Mailbox   http://127.0.0.1:{mail}/
-  Stripe    http://127.0.0.1:{stripe}/
-  Logs      {DATA}/*.log
-
-  Ctrl-C stops everything; the data stays for the next start (bin/demo --fresh forgets it).
-""")
-    while True:
-        time.sleep(3600)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
