@@ -20,7 +20,7 @@ from billing.models import (
     StripeEvent,
     StripeEventStatus,
 )
-from billing.models.money import OPEN_INSTALLMENT
+from billing.models.installments import OPEN_INSTALLMENT
 from billing.models.refunds import COUNTED
 from billing.stripe import secret_key
 from csf.models import StaffTask

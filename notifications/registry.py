@@ -25,7 +25,7 @@ from billing.models import (
     RefundTransition,
 )
 from billing.models.charges import ON_STRIPES_PAGES
-from billing.models.money import OPEN_INSTALLMENT
+from billing.models.installments import OPEN_INSTALLMENT
 from csf import clock
 from csf.dates import start_of_day
 from csf.jobs.queue import daily_run_at

@@ -12,7 +12,7 @@ from billing.installments import found_at_stripe, staff_actions
 from billing.ledger.cards import card_that_pays
 from billing.models import Card, Installment, InstallmentStatus
 from billing.models.charges import OPEN_CHARGE
-from billing.models.money import CHARGEABLE
+from billing.models.installments import CHARGEABLE
 from csf import clock
 from csf.admin import Panel, badge, link
 from csf.money import money_text

@@ -16,7 +16,7 @@ from billing.ledger import refunds
 from billing.ledger.reductions import CREDITED, refundable
 from billing.ledger.refunds import HANDED_OVER, NotPossible, has_failed_by_card
 from billing.models import Payment, Refund, RefundMethod, RefundStatus, Terms
-from billing.models.money import OWN_FAMILY
+from billing.models.installments import OWN_FAMILY
 from csf import clock
 from csf.admin import Panel, badge, link
 from csf.forms.fields import CentsField

@@ -30,7 +30,7 @@ from billing.models import (
     RefundMethod,
     RefundStatus,
 )
-from billing.models.money import OPEN_INSTALLMENT
+from billing.models.installments import OPEN_INSTALLMENT
 from billing.models.refunds import GONE_BACK
 from billing.stripe import gateway
 from billing.stripe.breaker import while_it_answers

@@ -5,7 +5,7 @@ from django.db.models.functions import Now
 
 from billing.installments.invoices import ENDED, closed_invoice, retrieve
 from billing.models import Installment
-from billing.models.money import CHARGEABLE
+from billing.models.installments import CHARGEABLE
 from csf.database.retry import again_after_deadlock
 from csf.models import StaffTask
 from orders.models import Order, OrderStatus

@@ -15,7 +15,7 @@ from billing.installments.customers import ensure_customer
 from billing.ledger.settle import settle_invoice
 from billing.models import ChargeAttempt, ChargeStatus, Installment, Payment, StripeCustomer
 from billing.models.charges import ChargeAttemptQuerySet
-from billing.models.money import OPEN_INSTALLMENT
+from billing.models.installments import OPEN_INSTALLMENT
 from billing.stripe import gateway
 from csf.models import Instance
 from orders.models import Order

@@ -5,7 +5,7 @@ from django.db.models.functions import Now
 
 from billing.installments.staff_actions import NotPossible
 from billing.models import InstallmentNote
-from billing.models.money import OWN_FAMILY
+from billing.models.installments import OWN_FAMILY
 from enrollments.models import User
 from orders.models import Order
 

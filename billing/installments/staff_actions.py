@@ -25,7 +25,7 @@ from billing.models import (
     PaymentMethod,
 )
 from billing.models.charges import OPEN_CHARGE
-from billing.models.money import CHARGEABLE, OWN_FAMILY
+from billing.models.installments import CHARGEABLE, OWN_FAMILY
 from billing.stripe import gateway
 from csf import clock
 from csf.jobs.queue import enqueue

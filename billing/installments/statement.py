@@ -19,7 +19,7 @@ from billing.models import (
     InstallmentStatus,
 )
 from billing.models.cards import CARD_EXPIRED, CARD_GONE, CARD_OUTDATED, CARD_REFUSED, NO_CARD
-from billing.models.money import OPEN_INSTALLMENT
+from billing.models.installments import OPEN_INSTALLMENT
 from csf.templatetags.csf_format import day
 from orders.models import Order, OrderStatus
 

@@ -17,7 +17,7 @@ from billing.models import (
     Refund,
     Transfer,
 )
-from billing.models.money import OPEN_INSTALLMENT
+from billing.models.installments import OPEN_INSTALLMENT
 from billing.models.refunds import GONE_BACK
 from csf import clock
 from csf.models import StaffTask

@@ -13,7 +13,7 @@ from django.db.models import Sum
 
 from billing.ledger.reductions import CREDITED, refundable
 from billing.models import Cancellation, ClosureLine, Credit, CreditCause
-from billing.models.money import OWN_FAMILY
+from billing.models.installments import OWN_FAMILY
 from csf.jobs.report import Line, Report
 from csf.money import money_text
 from enrollments.models import Household, User

@@ -12,7 +12,7 @@ from django.db.models.functions import Coalesce
 
 from billing.ledger.reductions import CREDITED
 from billing.models import Credit, CreditCause, Installment, Payment, Refund, RefundCause, RefundStatus
-from billing.models.money import OPEN_INSTALLMENT
+from billing.models.installments import OPEN_INSTALLMENT
 from billing.models.refunds import COUNTED, GONE_BACK
 from orders.models import Order
 

@@ -20,7 +20,7 @@ from billing.models import (
     Payment,
     Refund,
 )
-from billing.models.money import CHARGEABLE
+from billing.models.installments import CHARGEABLE
 from enrollments.models import User
 from orders.models import Order
 

@@ -29,7 +29,7 @@ from billing.models import (
     RefundMethod,
     RefundStatus,
 )
-from billing.models.money import OWN_FAMILY
+from billing.models.installments import OWN_FAMILY
 from billing.models.refunds import GONE_BACK
 from billing.stripe import breaker, gateway
 from csf import clock

@@ -33,7 +33,7 @@ from billing.models import (
     PaymentMethod,
 )
 from billing.models.charges import OPEN_CHARGE
-from billing.models.money import CHARGEABLE, OPEN_INSTALLMENT
+from billing.models.installments import CHARGEABLE, OPEN_INSTALLMENT
 from billing.stripe.gateway import instant, uuid_in
 from csf import clock
 from csf.database.retry import again_after_deadlock

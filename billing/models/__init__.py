@@ -1,32 +1,24 @@
 from billing.models.books import BookDifference, ComparedDay, KnownIntent
+from billing.models.cancellations import Cancellation, CancellationStatus, CancellationTransition, Terms
 from billing.models.cards import Card, CardAgreement, CardStop, CardStopReason, CardUpdate
-from billing.models.changes import (
-    Cancellation,
-    CancellationStatus,
-    CancellationTransition,
+from billing.models.charges import ChargeAttempt, ChargeAttemptTransition, ChargeKind, ChargeStatus
+from billing.models.closures import (
     Closure,
     ClosureLine,
     ClosureLineStatus,
     ClosureLineTransition,
     ClosureStatus,
-    Terms,
-    Transfer,
-    WaitlistConsent,
 )
-from billing.models.charges import ChargeAttempt, ChargeAttemptTransition, ChargeKind, ChargeStatus
+from billing.models.consents import Consent, WaitlistConsent
 from billing.models.credits import Credit, CreditCause
+from billing.models.customers import StripeCustomer
+from billing.models.disputes import Dispute
 from billing.models.inbox import StripeEvent, StripeEventStatus
-from billing.models.money import (
-    Installment,
-    InstallmentNote,
-    InstallmentStatus,
-    InstallmentTransition,
-    Payment,
-    PaymentMethod,
-    StripeCustomer,
-)
-from billing.models.plans import Consent, PaymentPlan, PlanInterval
-from billing.models.refunds import Dispute, Refund, RefundCause, RefundMethod, RefundStatus, RefundTransition
+from billing.models.installments import Installment, InstallmentNote, InstallmentStatus, InstallmentTransition
+from billing.models.payments import Payment, PaymentMethod
+from billing.models.plans import PaymentPlan, PlanInterval
+from billing.models.refunds import Refund, RefundCause, RefundMethod, RefundStatus, RefundTransition
+from billing.models.transfers import Transfer
 
 __all__ = [
     "BookDifference",

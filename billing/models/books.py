@@ -5,7 +5,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from billing.models.money import Payment
+from billing.models.payments import Payment
 from enrollments.models import Household, User
 
 

@@ -9,14 +9,22 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from billing.models.changes import WaitlistConsent
+from billing.models.consents import WaitlistConsent
 from enrollments.models import Household, User
 from orders.models import Order
 
 NO_CARD = "no saved card"
+
+
 CARD_GONE = "the card is no longer saved at Stripe"
+
+
 CARD_REFUSED = "the bank refused this card for good"
+
+
 CARD_OUTDATED = "the bank wants another card than the saved one"
+
+
 CARD_EXPIRED = "the card has expired"
 
 

@@ -7,7 +7,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from billing.models.cards import Card
-from billing.models.money import Installment, InstallmentStatus
+from billing.models.installments import Installment, InstallmentStatus
 from billing.stripe.decline_codes import DeclineClass
 from csf.state import StatefulModel, TransitionRow, edges, transition
 from enrollments.models import User

@@ -7,7 +7,8 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext
 
-from billing.models.money import Payment
+from billing.models.disputes import Dispute
+from billing.models.payments import Payment
 from csf.money import money_text
 from csf.state import StatefulModel, TransitionRow, edges, transition
 from enrollments.models import User
@@ -53,6 +54,8 @@ COUNTED = [
     RefundStatus.SUCCEEDED,
     RefundStatus.EXTERNAL,
 ]
+
+
 GONE_BACK = [RefundStatus.SUCCEEDED, RefundStatus.EXTERNAL]
 
 
@@ -183,43 +186,3 @@ class RefundTransition(TransitionRow):
 
     class Meta:
         ordering = ["pk"]
-
-
-class DisputeQuerySet(models.QuerySet["Dispute"]):
-    def undecided(self) -> Self:
-        """The bank has the money, or may still take it. An inquiry (`warning_...`) has taken nothing, and a
-        refund is the way to end it."""
-        return self.filter(closed_at=None).exclude(status__startswith=INQUIRY)
-
-
-INQUIRY = "warning_"
-
-
-class Dispute(models.Model):
-    """A payment that the family's bank took back, or may take back. Stripe decides what becomes of it."""
-
-    stripe_id = models.CharField(max_length=255, unique=True)
-    payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="disputes")
-    amount_cents = models.PositiveIntegerField()
-    currency = models.CharField(max_length=3)
-    reason = models.CharField(max_length=60, blank=True, help_text="Stripe's word for it.")
-    status = models.CharField(max_length=40, help_text="Stripe's word for it.")
-    evidence_due_at = models.DateTimeField(null=True, blank=True)
-    opened_at = models.DateTimeField()
-    closed_at = models.DateTimeField(null=True, blank=True)
-
-    objects = DisputeQuerySet.as_manager()
-
-    class Meta:
-        ordering = ["-opened_at", "-pk"]
-
-    def __str__(self) -> str:
-        return f"Dispute about {self.payment}"
-
-    @property
-    def is_open(self) -> bool:
-        return self.closed_at is None
-
-    @property
-    def is_inquiry(self) -> bool:
-        return self.status.startswith(INQUIRY)

@@ -21,7 +21,7 @@ from billing.ledger.credits import credit_account
 from billing.ledger.order_figures import with_figures
 from billing.ledger.signed_links import installment_of
 from billing.models import Card, CardUpdate, Installment, InstallmentStatus
-from billing.models.money import OPEN_INSTALLMENT
+from billing.models.installments import OPEN_INSTALLMENT
 from billing.pages.family_orders import confirming, note_return
 from billing.pages.forms import CardUpdateForm
 from billing.stripe.page_calls import StripeUnavailable

@@ -12,7 +12,7 @@ from django.db.models import Count, OuterRef, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Concat, JSONObject
 
 from billing.models import Card, Installment, InstallmentStatus
-from billing.models.money import OPEN_INSTALLMENT
+from billing.models.installments import OPEN_INSTALLMENT
 from enrollments.models import EnrollmentStatus, User
 from notifications.choices.readers import readers
 from orders.models import OrderItem, OrderStatus

@@ -31,7 +31,7 @@ from billing.models import (
     RefundTransition,
 )
 from billing.models.cards import CARD_EXPIRED, CARD_GONE, CARD_OUTDATED, CARD_REFUSED
-from billing.models.money import OPEN_INSTALLMENT
+from billing.models.installments import OPEN_INSTALLMENT
 from billing.stripe.decline_codes import decline_words
 from csf import clock
 from csf.web.fast_reverse import fixed_path

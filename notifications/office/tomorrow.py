@@ -18,7 +18,7 @@ from django.shortcuts import redirect, render
 from billing.installments.dunning import start_charges
 from billing.installments.staff_actions import NotPossible, hold, release_hold
 from billing.models import Card, CardAgreement, Installment, InstallmentStatus
-from billing.models.money import CHARGEABLE
+from billing.models.installments import CHARGEABLE
 from csf import clock
 from csf.jobs.queue import daily_time, paused
 from csf.jobs.report import Line, Report

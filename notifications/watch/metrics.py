@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from billing.models import ChargeAttempt, Installment, Refund, StripeEvent, StripeEventStatus
 from billing.models.charges import OPEN_CHARGE
-from billing.models.money import OPEN_INSTALLMENT
+from billing.models.installments import OPEN_INSTALLMENT
 from csf import clock
 from csf.jobs.queue import overdue
 from csf.models import Cluster, StaffTask

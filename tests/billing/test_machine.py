@@ -46,7 +46,7 @@ from billing.models import (
     Refund,
     Terms,
 )
-from billing.models.money import OPEN_INSTALLMENT
+from billing.models.installments import OPEN_INSTALLMENT
 from csf.dates import local_date
 from csf.proofs.invariants import violations
 from csf.state import Stale
