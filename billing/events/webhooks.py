@@ -20,11 +20,8 @@ from djstripe.event_handlers import djstripe_receiver
 from djstripe.models import Event, PaymentIntent, Session, SetupIntent, WebhookEndpoint
 
 from billing.events import webhook_health
-from billing.ledger.settle import (
-    settle_checkout_session,
-    settle_payment_intent,
-    settle_setup_intent,
-)
+from billing.installments.card_updates import settle_setup_intent
+from billing.ledger.settle import settle_checkout_session, settle_payment_intent
 from billing.models import StripeEvent
 from csf import clock
 from csf.encryption import Unreadable

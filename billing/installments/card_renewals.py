@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from billing.installments.card_stops import lock_family, stop_gone
-from billing.ledger.settle import try_again_with
+from billing.installments.card_updates import try_again_with
 from billing.models import Card, InstallmentStatus
 from billing.models.cards import card_columns
 from billing.stripe import gateway

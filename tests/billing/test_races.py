@@ -17,12 +17,13 @@ from django.utils import timezone
 
 from billing.checkout.stripe_pages import invoice_page
 from billing.installments import charging, dunning, staff_actions
+from billing.installments.card_updates import settle_setup_intent
 from billing.installments.charging import charge_waiting, run_attempt
 from billing.installments.dunning import start_charges
 from billing.installments.pause import pause_charges
 from billing.installments.staff_actions import NotPossible
 from billing.ledger import settle
-from billing.ledger.settle import settle_invoice, settle_setup_intent
+from billing.ledger.settle import settle_invoice
 from billing.models import (
     CardUpdate,
     ChargeAttempt,
