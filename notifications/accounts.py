@@ -22,10 +22,10 @@ from csf.staff.roles import with_meaning
 from enrollments.accounts import FamilyAccountAdapter
 from enrollments.models import User
 from enrollments.staff_accounts import is_to_be_invited
-from notifications.facts.snapshots import Snapshot
 from notifications.kinds import EmailKind
 from notifications.models import EmailMessage
 from notifications.outbox import notify
+from notifications.spec import Snapshot
 
 # What happened, by the name that allauth gives its email.
 NOTICES = {

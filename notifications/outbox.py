@@ -12,17 +12,16 @@ from csf.happened import was_seen_by_predecessor
 from csf.jobs.queue import enqueue, enqueue_once
 from csf.models import Instance, StaffTask
 from enrollments.models import Household, User
-from notifications.facts.snapshots import Snapshot
 from notifications.kinds import EmailKind
 from notifications.models import DrainSignal, EmailMessage, EmailStatus
 from notifications.registry import EMAILS
-from notifications.spec import AWAITED, EmailSpec
+from notifications.spec import AWAITED, EmailSpec, Snapshot
 
 logger = logging.getLogger(__name__)
 MAY_BE_TOLD = "withheld: it happened before this installation took over, and the one before may have sent it"
 
 
-def notify(kind: EmailKind, facts: Iterable[Any]) -> None:
+def notify(kind: str, facts: Iterable[Any]) -> None:
     """Owe the `kind` email about each fact to each of its recipients, once.
 
     Writes outbox rows in the caller's transaction and sends nothing; a fact that was told already adds no
@@ -44,7 +43,7 @@ def notify(kind: EmailKind, facts: Iterable[Any]) -> None:
         transaction.on_commit(kick_urgent, robust=True)
 
 
-def _withhold_what_may_be_told(kind: EmailKind, facts: list[Any], owed: list[EmailMessage]) -> None:
+def _withhold_what_may_be_told(kind: str, facts: list[Any], owed: list[EmailMessage]) -> None:
     """After a restore, facts from before it are no news to the families that the lost installation told."""
     told = _seen_by_predecessor(kind, facts)
     withheld = [row for row in owed if row.fact_id in told and row.status == EmailStatus.QUEUED]
@@ -54,35 +53,35 @@ def _withhold_what_may_be_told(kind: EmailKind, facts: list[Any], owed: list[Ema
         EmailMessage.report_withheld()
 
 
-def _seen_by_predecessor(kind: EmailKind, facts: list[Any]) -> set[int]:
+def _seen_by_predecessor(kind: str, facts: list[Any]) -> set[int]:
     if happened_at := EMAILS[kind].happened_at:
         until = Instance.may_be_known_until()
         return {fact.pk for fact in facts if until and happened_at(fact) < until}
     return {fact.pk for fact in facts} if was_seen_by_predecessor() else set()
 
 
-def untold(kind: EmailKind, facts: Iterable[Any]) -> list[Any]:
+def untold(kind: str, facts: Iterable[Any]) -> list[Any]:
     """The facts that owe somebody their email still, each key once: one statement for all of them."""
     by_key = {dedupe_key(kind, fact, user): fact for fact in facts for user in EMAILS[kind].recipients(fact)}
     told = set(EmailMessage.objects.filter(dedupe_key__in=by_key).values_list("dedupe_key", flat=True))
     return list({id(fact): fact for key, fact in by_key.items() if key not in told}.values())
 
 
-def dedupe_key(kind: EmailKind, fact: Any, user: User) -> str:
+def dedupe_key(kind: str, fact: Any, user: User) -> str:
     return f"{kind}:{EMAILS[kind].key(fact)}:{user.pk}"
 
 
-def ask_staff_to_call(kind: EmailKind, fact: Any) -> None:
+def ask_staff_to_call(kind: str, fact: Any) -> None:
     """For an email about money or a seat that nobody of the family can get; one open task a family."""
     if family := EMAILS[kind].family:
         detail = (
-            f"{kind.label}: nobody got this email, because the family has no guardian who can sign in. "
-            "Call the family, or add a guardian."
+            f"{EmailKind(kind).label}: nobody got this email, because the family has no guardian who can "
+            "sign in. Call the family, or add a guardian."
         )
         StaffTask.open(StaffTask.Kind.NOBODY_TO_NOTIFY, Household(pk=family(fact)), detail)
 
 
-def _owed(kind: EmailKind, fact: Any) -> list[EmailMessage]:
+def _owed(kind: str, fact: Any) -> list[EmailMessage]:
     spec = EMAILS[kind]
     users = spec.recipients(fact)
     if not users:
@@ -103,7 +102,7 @@ def _told(spec: EmailSpec, facts: Snapshot) -> dict[str, Any]:
     return {"context": {}, "secret": json.dumps(facts)} if spec.is_sensitive else {"context": facts}
 
 
-def _owed_or_failed(kind: EmailKind, fact: Any) -> list[EmailMessage]:
+def _owed_or_failed(kind: str, fact: Any) -> list[EmailMessage]:
     try:
         with transaction.atomic():  # a failing query must not poison the caller's transaction
             return _owed(kind, fact)
@@ -119,7 +118,7 @@ def _owed_or_failed(kind: EmailKind, fact: Any) -> list[EmailMessage]:
         return []
 
 
-def _row(kind: EmailKind, fact: Any, user: User, **fields: Any) -> EmailMessage:
+def _row(kind: str, fact: Any, user: User, **fields: Any) -> EmailMessage:
     spec = EMAILS[kind]
     if delay := spec.delay(fact):
         fields["next_attempt_at"] = Now() + delay

@@ -1,11 +1,13 @@
 """Which fact owes which email. Receivers look at `created and not raw` and call `notify`; they change
 nothing."""
 
+from collections import defaultdict
 from typing import Any
 
 from allauth.account.models import EmailAddress
 from allauth.account.signals import email_confirmed
 from django.conf import settings
+from django.db.models import Model
 from django.db.models.signals import post_save
 from django.dispatch import receiver
 
@@ -24,15 +26,31 @@ from billing.models import (
     RefundTransition,
     Transfer,
 )
-from enrollments.models import CourseChange, EnrollmentTransition, GuardianInvitation
+from enrollments.models import EnrollmentTransition, GuardianInvitation
 from notifications.bundling import bundle_order
 from notifications.facts import closing
-from notifications.facts.moved import moved_families
 from notifications.kinds import EmailKind
 from notifications.outbox import notify
+from notifications.registry import CONVERTED
 from notifications.sending import suppression
+from notifications.spec import Email, Trigger
 from notifications.which import charge_kind, enrollment_kind, installment_kind, order_kind
 from orders.models import OrderTransition
+
+
+def row_written(sender: type[Model], instance: Any, created: bool, raw: bool, **kwargs: Any) -> None:
+    if created and not raw:
+        for email, trigger in TRIGGERED[sender]:
+            if trigger.owes(instance):
+                notify(email.kind, trigger.facts(instance))
+
+
+TRIGGERED: defaultdict[type[Model], list[tuple[Email, Trigger]]] = defaultdict(list)
+for email in CONVERTED.values():
+    if email.trigger:
+        TRIGGERED[email.trigger.row].append((email, email.trigger))
+for row in TRIGGERED:
+    post_save.connect(row_written, sender=row, dispatch_uid="notifications.row_written")
 
 
 @receiver(post_save, sender=OrderTransition, dispatch_uid="notifications.order_moved")
@@ -83,12 +101,6 @@ def cancellation_settled(instance: CancellationTransition, created: bool, raw: b
 def session_cancelled(instance: ClosureLineTransition, created: bool, raw: bool, **kwargs: Any) -> None:
     if created and not raw and closing.is_session_cancelled(instance):
         notify(EmailKind.SESSION_CANCELLED, [instance])
-
-
-@receiver(post_save, sender=CourseChange, dispatch_uid="notifications.class_moved")
-def class_moved(instance: CourseChange, created: bool, raw: bool, **kwargs: Any) -> None:
-    if created and not raw:
-        notify(EmailKind.CLASS_MOVED, moved_families(instance))
 
 
 @receiver(post_save, sender=RefundTransition, dispatch_uid="notifications.refund_moved")

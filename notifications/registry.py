@@ -1,22 +1,19 @@
 """The list of all emails: for each kind, whom it goes to, what it says, its key, and when it is worth
 nothing."""
 
-from collections.abc import Callable, Iterable
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
+from importlib import import_module
 from operator import attrgetter
-from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
 from django.urls import reverse
 
 from billing.models import (
     Card,
-    ChargeAttempt,
     ChargeAttemptTransition,
-    ChargeKind,
-    ChargeStatus,
     Installment,
     InstallmentStatus,
     InstallmentTransition,
@@ -24,13 +21,13 @@ from billing.models import (
     RefundStatus,
     RefundTransition,
 )
-from billing.models.charges import ON_STRIPES_PAGES
-from billing.models.installments import OPEN_INSTALLMENT
 from csf import clock
 from csf.dates import start_of_day
 from csf.jobs.queue import daily_run_at
 from enrollments.models import EnrollmentTransition, User
+from notifications import emails
 from notifications.facts import changes, closing, invitations, waitlist
+from notifications.facts.charges import attempt_key
 from notifications.facts.due import (
     DueInstallment,
     ExpiringCard,
@@ -38,21 +35,27 @@ from notifications.facts.due import (
     upcoming,
     waiting_for_parent,
 )
-from notifications.facts.moved import CLASS_MOVED
+from notifications.facts.order_states import ALIVE
+from notifications.facts.recipients import (
+    charged_family,
+    enrolled_family,
+    guardians,
+    its_recipients,
+    order_family,
+    ordering_family,
+    paying_family,
+    waiting_family,
+)
 from notifications.facts.snapshots import (
     authentication_snapshot,
     cancellation_snapshot,
     card_needed_snapshot,
     card_snapshot,
     card_stopped_snapshot,
-    decline_snapshot,
     enrollment_snapshot,
     expired_snapshot,
-    guardians,
-    order_snapshot,
     overdue_snapshot,
     paid_snapshot,
-    payer,
     payment_snapshot,
     refund_snapshot,
     reminder_snapshot,
@@ -60,37 +63,16 @@ from notifications.facts.snapshots import (
 from notifications.facts.starting import CLASS_STARTS_SOON
 from notifications.kinds import EmailKind
 from notifications.office.family_messages import FAMILY_MESSAGES
-from notifications.spec import AWAITED, EmailSpec
+from notifications.spec import AWAITED, Email, EmailSpec
 from notifications.watch.staff_alert import STAFF_ALERT
 from orders.models import OrderStatus, OrderTransition
 
 LATE_MONEY = timedelta(minutes=5)  # what was paid in the last moment may be reported after the hold
-ALIVE = [OrderStatus.PLACED, OrderStatus.CONFIRMED]
-
-
-def _order_is_alive(facts: Iterable[int]) -> set[int]:
-    alive = OrderTransition.objects.filter(pk__in=facts, order__status__in=ALIVE)
-    return set(alive.values_list("pk", flat=True))
 
 
 def _order_is_expired(facts: Iterable[int]) -> set[int]:
     expired = OrderTransition.objects.filter(pk__in=facts, order__status=OrderStatus.EXPIRED)
     return set(expired.values_list("pk", flat=True))
-
-
-def _still_declined(facts: Iterable[int]) -> set[int]:
-    open_declines = ChargeAttemptTransition.objects.filter(
-        pk__in=facts,
-        chargeattempt__status=ChargeStatus.DECLINED,
-        chargeattempt__installment__status__in=OPEN_INSTALLMENT,
-        chargeattempt__installment__order__status__in=ALIVE,
-    )
-    later = ChargeAttempt.objects.filter(
-        installment=OuterRef("chargeattempt__installment"), number__gt=OuterRef("chargeattempt__number")
-    )
-    # Of several declines on an invoice's page the last one tells; the job's own try tells more.
-    told_better = Q(Exists(later), chargeattempt__kind__in=[ChargeKind.HOSTED, ChargeKind.PAGE])
-    return set(open_declines.exclude(told_better).values_list("pk", flat=True))
 
 
 def _still_unconfirmed(facts: Iterable[int]) -> set[int]:
@@ -130,57 +112,12 @@ def _card_is_still_used(facts: Iterable[int]) -> set[int]:
     return set(Card.objects.usable().filter(pk__in=facts).values_list("pk", flat=True))
 
 
-def _order_family(fact: Any) -> list[User]:
-    return guardians(fact.order.household)
-
-
-def _ordering_family(fact: OrderTransition) -> list[User]:
-    return guardians(fact.order.household, and_who=fact.order.placed_by)
-
-
-def _enrolled_family(fact: EnrollmentTransition) -> list[User]:
-    enrollment = fact.enrollment
-    return guardians(enrollment.child.household, and_who=enrollment.order_item.order.placed_by)
-
-
-def _paying_family(fact: Payment) -> list[User]:
-    return guardians(fact.order.household, and_who=payer(fact.installment))
-
-
 def _refunded_family(fact: RefundTransition) -> list[User]:
     return guardians(fact.refund.order.household)
 
 
 def _refund_key(fact: RefundTransition) -> str:
     return f"refund:{fact.refund_id}"
-
-
-def _charged_family(fact: ChargeAttemptTransition) -> list[User]:
-    installment = fact.chargeattempt.installment
-    return guardians(installment.order.household, and_who=payer(installment))
-
-
-def _recipients(fact: DueInstallment | ExpiringCard) -> list[User]:
-    return fact.recipients
-
-
-def _attempt_key(fact: ChargeAttemptTransition) -> str:
-    # A payment page is one attempt: five tries on it are one email.
-    return f"attempt:{fact.chargeattempt_id}"
-
-
-def _decline_delay(fact: ChargeAttemptTransition) -> timedelta:
-    """On a payment page the parent often pays a moment later; a saved card is not asked again by itself."""
-    on_page = fact.chargeattempt.kind in ON_STRIPES_PAGES
-    return timedelta(seconds=settings.CHECKOUT_DECLINE_MAIL_DELAY_S if on_page else 0)
-
-
-def _decline_expires(fact: ChargeAttemptTransition) -> datetime:
-    attempt = fact.chargeattempt
-    if attempt.kind in ON_STRIPES_PAGES:
-        return clock.now() + timedelta(hours=24)
-    next_on = attempt.installment.next_try_on
-    return start_of_day(next_on) if next_on else clock.now() + timedelta(days=7)
 
 
 def _reminder_key(fact: DueInstallment) -> str:
@@ -240,20 +177,16 @@ def _account_spec(*, is_sensitive: bool, priority: int) -> EmailSpec:
     )
 
 
-EMAILS: dict[EmailKind, EmailSpec] = {
-    EmailKind.ORDER_CONFIRMATION: EmailSpec(
-        recipients=_ordering_family,
-        family=attrgetter("order.household_id"),
-        snapshot=order_snapshot,
-        key=lambda fact: f"order:{fact.order_id}",
-        accent="green",
-        is_copy_harmless=True,
-        expires=_in(timedelta(hours=24)),
-        priority=3,
-        still_true=_order_is_alive,
-    ),
+def _declared() -> Iterator[Email]:
+    for module in pkgutil.iter_modules(emails.__path__):
+        yield import_module(f"{emails.__name__}.{module.name}").EMAIL
+
+
+CONVERTED = {email.kind: email for email in _declared()}
+
+EMAILS: dict[str, EmailSpec] = {
     EmailKind.ORDER_EXPIRED: EmailSpec(
-        recipients=_ordering_family,
+        recipients=ordering_family,
         family=attrgetter("order.household_id"),
         snapshot=expired_snapshot,
         key=lambda fact: f"order:{fact.order_id}:expired",
@@ -265,7 +198,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
         still_true=_order_is_expired,
     ),
     EmailKind.ORDER_PAID: EmailSpec(
-        recipients=_paying_family,
+        recipients=paying_family,
         family=attrgetter("order.household_id"),
         snapshot=paid_snapshot,
         key=_payment_key,
@@ -275,7 +208,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
         priority=3,
     ),
     EmailKind.PAYMENT_SUCCESS: EmailSpec(
-        recipients=_paying_family,
+        recipients=paying_family,
         family=attrgetter("order.household_id"),
         snapshot=payment_snapshot,
         key=_payment_key,
@@ -283,18 +216,6 @@ EMAILS: dict[EmailKind, EmailSpec] = {
         is_copy_harmless=False,
         expires=_in(timedelta(days=7)),
         priority=3,
-    ),
-    EmailKind.PAYMENT_FAILED: EmailSpec(
-        recipients=_charged_family,
-        family=attrgetter("chargeattempt.installment.order.household_id"),
-        snapshot=decline_snapshot,
-        key=_attempt_key,
-        accent="red",
-        is_copy_harmless=True,
-        expires=_decline_expires,
-        delay=_decline_delay,
-        priority=3,
-        still_true=_still_declined,
     ),
     EmailKind.CARD_STOPPED: EmailSpec(
         recipients=lambda fact: guardians(fact.card.household, and_who=fact.by),
@@ -317,10 +238,10 @@ EMAILS: dict[EmailKind, EmailSpec] = {
         still_true=_still_needs_card,
     ),
     EmailKind.AUTHENTICATION_NEEDED: EmailSpec(
-        recipients=_charged_family,
+        recipients=charged_family,
         family=attrgetter("chargeattempt.installment.order.household_id"),
         snapshot=authentication_snapshot,
-        key=_attempt_key,
+        key=attempt_key,
         accent="red",
         is_copy_harmless=True,
         expires=_in(timedelta(days=7)),
@@ -328,7 +249,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
         still_true=_still_unconfirmed,
     ),
     EmailKind.INSTALLMENT_REMINDER: EmailSpec(
-        recipients=_recipients,
+        recipients=its_recipients,
         family=attrgetter("installment.order.household_id"),
         snapshot=reminder_snapshot,
         key=_reminder_key,
@@ -340,7 +261,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
         still_true=_still_upcoming,
     ),
     EmailKind.OVERDUE_NOTICE: EmailSpec(
-        recipients=_recipients,
+        recipients=its_recipients,
         family=attrgetter("installment.order.household_id"),
         snapshot=overdue_snapshot,
         key=_overdue_key,
@@ -351,7 +272,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
         still_true=_still_waiting,
     ),
     EmailKind.CARD_EXPIRING: EmailSpec(
-        recipients=_recipients,
+        recipients=its_recipients,
         family=attrgetter("card.household_id"),
         snapshot=card_snapshot,
         key=_card_key,
@@ -362,7 +283,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
         still_true=_card_is_still_used,
     ),
     EmailKind.ENROLLMENT_CONFIRMATION: EmailSpec(
-        recipients=_enrolled_family,
+        recipients=enrolled_family,
         family=attrgetter("enrollment.child.household_id"),
         snapshot=enrollment_snapshot,
         key=lambda fact: f"enrollment:{fact.enrollment_id}",
@@ -380,7 +301,6 @@ EMAILS: dict[EmailKind, EmailSpec] = {
         expires=_in(timedelta(days=7)),
     ),
     EmailKind.CLASS_STARTS_SOON: CLASS_STARTS_SOON,
-    EmailKind.CLASS_MOVED: CLASS_MOVED,
     EmailKind.SESSION_CANCELLED: EmailSpec(
         recipients=closing.family,
         family=attrgetter("closureline.enrollment.child.household_id"),
@@ -421,7 +341,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
         expires=_in(timedelta(days=7)),
     ),
     EmailKind.TRANSFER_CONFIRMATION: EmailSpec(
-        recipients=_order_family,
+        recipients=order_family,
         family=attrgetter("order.household_id"),
         snapshot=changes.transfer_snapshot,
         key=lambda fact: f"transfer:{fact.pk}",
@@ -431,7 +351,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
         priority=3,
     ),
     EmailKind.WAITLIST_JOINED: EmailSpec(
-        recipients=waitlist.waiting_family,
+        recipients=waiting_family,
         family=attrgetter("enrollment.child.household_id"),
         snapshot=waitlist.joined_snapshot,
         key=waitlist.joined_key,
@@ -442,7 +362,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
         still_true=waitlist.still_waiting,
     ),
     EmailKind.WAITLIST_OFFER: EmailSpec(
-        recipients=waitlist.waiting_family,
+        recipients=waiting_family,
         family=attrgetter("enrollment.child.household_id"),
         snapshot=waitlist.offer_snapshot,
         key=lambda fact: f"enrollment:{fact.enrollment_id}:offer:{fact.pk}",
@@ -453,7 +373,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
         still_true=waitlist.still_offered,
     ),
     EmailKind.WAITLIST_LAPSED: EmailSpec(
-        recipients=waitlist.waiting_family,
+        recipients=waiting_family,
         family=attrgetter("enrollment.child.household_id"),
         snapshot=waitlist.lapsed_snapshot,
         key=waitlist.lapsed_key,
@@ -462,7 +382,7 @@ EMAILS: dict[EmailKind, EmailSpec] = {
         expires=_in(timedelta(days=3)),
     ),
     EmailKind.WAITLIST_PROMOTED: EmailSpec(
-        recipients=_order_family,
+        recipients=order_family,
         family=attrgetter("order.household_id"),
         snapshot=waitlist.promoted_snapshot,
         key=lambda fact: f"order:{fact.order_id}:promoted",
@@ -472,17 +392,17 @@ EMAILS: dict[EmailKind, EmailSpec] = {
         priority=3,
     ),
     EmailKind.WAITLIST_CHARGE_FAILED: EmailSpec(
-        recipients=_charged_family,
+        recipients=charged_family,
         family=attrgetter("chargeattempt.installment.order.household_id"),
         snapshot=waitlist.charge_failed_snapshot,
-        key=_attempt_key,
+        key=attempt_key,
         accent="red",
         is_copy_harmless=True,
         expires=waitlist.charge_failed_expires,
         priority=2,
         still_true=waitlist.still_unpaid,
     ),
-    **FAMILY_MESSAGES,
+    **{str(kind): spec for kind, spec in FAMILY_MESSAGES.items()},
     EmailKind.STAFF_ALERT: STAFF_ALERT,
     EmailKind.WELCOME: EmailSpec(
         recipients=lambda user: [user],
@@ -497,4 +417,6 @@ EMAILS: dict[EmailKind, EmailSpec] = {
     EmailKind.ACCOUNT_PASSWORD_RESET: _account_spec(is_sensitive=True, priority=AWAITED),
     EmailKind.STAFF_INVITATION: _account_spec(is_sensitive=True, priority=AWAITED),
     EmailKind.ACCOUNT_NOTICE: _account_spec(is_sensitive=False, priority=2),
-} | invitations.EMAILS
+    **invitations.EMAILS,
+    **CONVERTED,
+}

@@ -1,12 +1,19 @@
-"""What the registry says of a kind of email."""
+"""What a kind of email is: each module of `notifications/emails/` declares one."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from django.db import models
+from django.utils.functional import Promise
+
+from csf import clock
 from enrollments.models import User
-from notifications.facts.snapshots import Snapshot
+from orders.models import Order
+
+Snapshot = dict[str, Any]
+Samples = Mapping[str, Snapshot]
 
 
 def at_once(fact: Any) -> timedelta:
@@ -46,3 +53,87 @@ class EmailSpec:
     def is_plain(self) -> bool:
         """No secret to seal and no delay to count, so a row holds just its values."""
         return not self.is_sensitive and self.delay is at_once
+
+
+def always(row: Any) -> bool:
+    return True
+
+
+def itself(row: Any) -> list[Any]:
+    return [row]
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """The row whose creation owes the email, in the same transaction."""
+
+    row: type[models.Model]
+    owes: Callable[[Any], bool] = always
+    facts: Callable[[Any], list[Any]] = itself
+    """What the email is about, if it is not the row itself."""
+    order: str = ""
+    """The lookup from the row to its order, if it has one."""
+
+
+@dataclass(frozen=True)
+class Owed:
+    """All rows that owe one email each, for the invariants.
+
+    `about` is what the key names: of several rows about the same thing only one sends an email.
+    """
+
+    rows: models.QuerySet[Any]
+    household: str
+    about: str = "pk"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What parents read where they switch a kind on or off."""
+
+    title: str
+    about: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Email(EmailSpec):
+    kind: str
+    """The name of its module and of its template."""
+    title: str | Promise
+    when: str
+    """When it goes out, for docs/emails.md."""
+    samples: Samples
+    """What it may have to say, at worst and at best: for previews and tests."""
+    trigger: Trigger | None = None
+    """None if a job, a page or a signal of another library asks for it."""
+    of_order: Callable[[Order], Any] | None = None
+    """The newest fact of an order that it could be about, where the trigger does not say it."""
+    owed: Owed | None = None
+    choice: Choice | None = None
+    topic: Literal["money", "places", "account", ""] = ""
+    """Where parents find it among the emails that they always get."""
+
+    def newest_fact(self, order: Order) -> Any:
+        """None if nothing has happened to the order that this email is about."""
+        if self.of_order:
+            return self.of_order(order)
+        if not self.hangs_on_orders:
+            return None
+        assert self.trigger
+        rows = self.trigger.row._default_manager.filter(**{self.trigger.order: order}).order_by("-pk")
+        return next((row for row in rows if self.trigger.owes(row)), None)
+
+    @property
+    def hangs_on_orders(self) -> bool:
+        return bool(self.of_order or (self.trigger and self.trigger.order))
+
+
+def after(life: timedelta) -> Callable[[Any], datetime]:
+    """Expires that long after it was owed."""
+
+    def ends_at(fact: Any) -> datetime:
+        return clock.now() + life
+
+    hours = life // timedelta(hours=1)
+    ends_at.__doc__ = f"{hours} hours" if hours <= 24 else f"{hours // 24} days"
+    return ends_at

@@ -10,23 +10,15 @@ from billing.models import (
 )
 from enrollments.models import EnrollmentStatus, EnrollmentTransition, WaitlistTier
 from enrollments.waitlist import LEFT_BY_FAMILY, OFFERS_ENDED
+from notifications.facts.charges import NOT_PAID
 from notifications.kinds import EmailKind
 from orders.models import OrderStatus, OrderTransition
 from orders.waitlist import is_promotion
-
-NOT_PAID = {
-    ChargeStatus.DECLINED,
-    ChargeStatus.NEEDS_AUTH,
-    ChargeStatus.REJECTED,
-    ChargeStatus.NOT_EXECUTED,
-}
 
 
 def order_kind(moved: OrderTransition) -> EmailKind | None:
     """What the system orders from the waitlist is told when the outcome of its charge is known."""
     match moved.to_status:
-        case OrderStatus.PLACED:
-            return None if is_promotion(moved.order) else EmailKind.ORDER_CONFIRMATION
         case OrderStatus.EXPIRED if not is_promotion(moved.order):
             return EmailKind.ORDER_EXPIRED
         case OrderStatus.CONFIRMED if is_promotion(moved.order) and not _was_paid_by_parent(moved):
@@ -46,8 +38,6 @@ def charge_kind(moved: ChargeAttemptTransition) -> EmailKind | None:
     if is_on_saved_card and attempt.installment.order.status == OrderStatus.PLACED:
         return EmailKind.WAITLIST_CHARGE_FAILED if moved.to_status in NOT_PAID else None
     match moved.to_status:
-        case ChargeStatus.DECLINED:
-            return EmailKind.PAYMENT_FAILED
         case ChargeStatus.NEEDS_AUTH:
             return EmailKind.AUTHENTICATION_NEEDED
     return None

@@ -6,7 +6,7 @@ cost everybody's receipts their way into the inbox.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.db import transaction
 
@@ -17,7 +17,7 @@ from enrollments.models import User
 from notifications.choices.links import preferences_path, unsubscribe_path
 from notifications.kinds import EmailKind
 from notifications.models import EmailMessage, EmailPreference, Suppression
-from notifications.registry import EMAILS
+from notifications.registry import CONVERTED, EMAILS
 
 Origin = EmailPreference.Origin
 COPIES = EmailPreference.COPIES
@@ -52,9 +52,14 @@ class NotAChoice(Exception):
     """Of an essential kind, or of none: nobody can switch it."""
 
 
+def _title(kind: str) -> tuple[str, str]:
+    chosen = kind in CONVERTED and CONVERTED[kind].choice
+    return (chosen.title, chosen.about) if chosen else TITLES[EmailKind(kind)]
+
+
 CHOICES: dict[str, Choice] = {
-    kind.value: Choice(*TITLES[kind], is_on_by_default=EMAILS[kind].group == "service")
-    for kind in EmailKind
+    kind: Choice(*_title(kind), is_on_by_default=EMAILS[kind].group == "service")
+    for kind in EmailKind.values
     if EMAILS[kind].group != "essential"
 } | {
     COPIES: Choice(
@@ -69,7 +74,7 @@ CHOICES: dict[str, Choice] = {
 class AlwaysSent:
     title: str
     reason: str
-    kinds: tuple[EmailKind, ...]
+    kinds: tuple[str, ...]
 
 
 ALWAYS_SENT = [
@@ -77,11 +82,9 @@ ALWAYS_SENT = [
         "Orders and payments",
         "They are about your money.",
         (
-            EmailKind.ORDER_CONFIRMATION,
             EmailKind.ORDER_EXPIRED,
             EmailKind.ORDER_PAID,
             EmailKind.PAYMENT_SUCCESS,
-            EmailKind.PAYMENT_FAILED,
             EmailKind.AUTHENTICATION_NEEDED,
             EmailKind.OVERDUE_NOTICE,
             EmailKind.CARD_EXPIRING,
@@ -98,7 +101,6 @@ ALWAYS_SENT = [
         (
             EmailKind.ENROLLMENT_CONFIRMATION,
             EmailKind.CANCELLATION_CONFIRMATION,
-            EmailKind.CLASS_MOVED,
             EmailKind.SESSION_CANCELLED,
             EmailKind.TRANSFER_CONFIRMATION,
             EmailKind.WAITLIST_OFFER,
@@ -119,6 +121,11 @@ ALWAYS_SENT = [
             EmailKind.GUARDIAN_INVITATION,
         ),
     ),
+]
+
+ALWAYS_SENT = [
+    replace(group, kinds=(*group.kinds, *(kind for kind, email in CONVERTED.items() if email.topic == topic)))
+    for group, topic in zip(ALWAYS_SENT, ["money", "places", "account"], strict=True)
 ]
 
 

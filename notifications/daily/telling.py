@@ -4,13 +4,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from csf.jobs.report import Report
-from notifications.kinds import EmailKind
 from notifications.outbox import ask_staff_to_call, notify, untold
 from notifications.registry import EMAILS
 
 
 def tell(
-    kind: EmailKind,
+    kind: str,
     facts: Iterable[Any],
     report: Report,
     *,

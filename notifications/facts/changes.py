@@ -8,7 +8,8 @@ from billing.models import Credit, CreditCause, Transfer
 from csf import clock
 from enrollments.models import Enrollment
 from notifications.facts.calendar import CANCEL, calendar_facts
-from notifications.facts.snapshots import Snapshot, course_facts, order_facts
+from notifications.facts.snapshots import course_facts, order_facts
+from notifications.spec import Snapshot
 
 
 def credit_snapshot(fact: Credit) -> Snapshot:

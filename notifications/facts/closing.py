@@ -8,7 +8,9 @@ from django.urls import reverse
 from billing.models import Cancellation, ClosureLineStatus, ClosureLineTransition, Credit
 from enrollments.models import EnrollmentStatus, User
 from notifications.facts.calendar import calendar_facts
-from notifications.facts.snapshots import Snapshot, course_facts, guardians, order_facts
+from notifications.facts.recipients import guardians
+from notifications.facts.snapshots import course_facts, order_facts
+from notifications.spec import Snapshot
 
 
 def is_session_cancelled(fact: ClosureLineTransition) -> bool:

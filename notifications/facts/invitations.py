@@ -6,9 +6,8 @@ from datetime import timedelta
 from csf import clock
 from enrollments.models import GuardianInvitation, User
 from notifications.choices.links import invitation_path
-from notifications.facts.snapshots import Snapshot
 from notifications.kinds import EmailKind
-from notifications.spec import EmailSpec
+from notifications.spec import EmailSpec, Snapshot
 
 
 def invited(fact: GuardianInvitation) -> list[User]:
@@ -32,7 +31,7 @@ def still_invited(facts: Iterable[int]) -> set[int]:
     return set(invitations.values_list("pk", flat=True))
 
 
-EMAILS: dict[EmailKind, EmailSpec] = {
+EMAILS: dict[str, EmailSpec] = {
     EmailKind.GUARDIAN_INVITATION: EmailSpec(
         recipients=invited,
         snapshot=invitation_snapshot,

@@ -21,13 +21,13 @@ from billing.models import (
     RefundTransition,
 )
 from csf import clock
-from enrollments.models import CourseChange, EnrollmentTransition
+from enrollments.models import EnrollmentTransition
 from notifications.facts.calendar import place_states
 from notifications.facts.closing import is_session_cancelled
 from notifications.facts.due import DueInstallment, ExpiringCard, OverdueInstallment, with_story
-from notifications.facts.moved import MovedFamily, moved_families
 from notifications.facts.starting import ClassStart, starting
 from notifications.kinds import EmailKind
+from notifications.registry import CONVERTED
 from notifications.which import charge_kind, enrollment_kind, installment_kind, order_kind
 from orders.models import Order
 
@@ -134,19 +134,10 @@ def _class_start(order: Order) -> ClassStart | None:
     return ClassStart(place, place_states([place.pk])[place.pk]) if place else None
 
 
-def _class_moved(order: Order) -> MovedFamily | None:
-    changes = CourseChange.objects.filter(course__order_items__order=order)
-    change = changes.order_by("-pk").first()
-    families = moved_families(change) if change else []
-    return next((family for family in families if family.household_id == order.household_id), None)
-
-
-FINDS: Mapping[EmailKind, Find] = {
-    EmailKind.ORDER_CONFIRMATION: _moved_order(EmailKind.ORDER_CONFIRMATION),
+FINDS: Mapping[str, Find] = {
     EmailKind.ORDER_EXPIRED: _moved_order(EmailKind.ORDER_EXPIRED),
     EmailKind.ORDER_PAID: lambda order: order.payments.order_by("-pk").first(),
     EmailKind.PAYMENT_SUCCESS: lambda order: order.payments.order_by("-pk").first(),
-    EmailKind.PAYMENT_FAILED: _moved_charge(EmailKind.PAYMENT_FAILED),
     EmailKind.CARD_STOPPED: _card_stopped,
     EmailKind.CARD_NEEDED: _card_needed,
     EmailKind.AUTHENTICATION_NEEDED: _moved_charge(EmailKind.AUTHENTICATION_NEEDED),
@@ -156,7 +147,6 @@ FINDS: Mapping[EmailKind, Find] = {
     EmailKind.ENROLLMENT_CONFIRMATION: _moved_enrollment(EmailKind.ENROLLMENT_CONFIRMATION),
     EmailKind.CANCELLATION_CONFIRMATION: _cancellation,
     EmailKind.CLASS_STARTS_SOON: _class_start,
-    EmailKind.CLASS_MOVED: _class_moved,
     EmailKind.SESSION_CANCELLED: _cancelled_session,
     EmailKind.REFUND_ISSUED: _refund(RefundStatus.SUCCEEDED),
     EmailKind.REFUND_REJECTED: _refund(RefundStatus.REJECTED),
@@ -169,4 +159,4 @@ FINDS: Mapping[EmailKind, Find] = {
     EmailKind.WAITLIST_LAPSED: _moved_enrollment(EmailKind.WAITLIST_LAPSED),
     EmailKind.WAITLIST_PROMOTED: _moved_order(EmailKind.WAITLIST_PROMOTED),
     EmailKind.WAITLIST_CHARGE_FAILED: _moved_charge(EmailKind.WAITLIST_CHARGE_FAILED),
-}
+} | {kind: email.newest_fact for kind, email in CONVERTED.items() if email.hangs_on_orders}

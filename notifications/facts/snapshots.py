@@ -3,16 +3,12 @@
 Wording comes later, from the template; no template reads the database.
 """
 
-import datetime
 from typing import Any
 
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy
 
-from billing.checkout.stripe_pages import next_charge_on
-from billing.installments.chargeable import why_not_charged, will_be_charged
-from billing.installments.dunning import next_try_on
-from billing.ledger.credits import spent_on
+from billing.installments.chargeable import why_not_charged
 from billing.ledger.signed_links import pay_link_path
 from billing.models import (
     CancellationTransition,
@@ -20,10 +16,7 @@ from billing.models import (
     CardStop,
     ChargeAttempt,
     ChargeAttemptTransition,
-    ChargeKind,
-    ChargeStatus,
     Installment,
-    InstallmentStatus,
     InstallmentTransition,
     Payment,
     PaymentMethod,
@@ -35,14 +28,12 @@ from billing.models.installments import OPEN_INSTALLMENT
 from billing.stripe.decline_codes import decline_words
 from csf import clock
 from csf.web.fast_reverse import fixed_path
-from enrollments.models import Course, EnrollmentStatus, EnrollmentTransition, Household, User
-from notifications.choices.readers import readers
+from enrollments.models import Course, EnrollmentStatus, EnrollmentTransition
 from notifications.facts.calendar import CANCEL, calendar_facts
 from notifications.facts.due import DueInstallment, ExpiringCard, OverdueInstallment, with_story
+from notifications.spec import Snapshot
 from orders.models import Order, OrderItem, OrderTransition
 
-Snapshot = dict[str, Any]
-FINAL_STAGE = 4
 NO_CARD_WORDS = gettext_lazy("No card is saved for it.")
 CARD_WORDS = {
     CARD_GONE: gettext_lazy("The card is no longer saved with our payment provider."),
@@ -50,47 +41,6 @@ CARD_WORDS = {
     CARD_OUTDATED: gettext_lazy("The bank asks for another card."),
     CARD_EXPIRED: gettext_lazy("The card has expired."),
 }
-
-
-def guardians(household: Household, *, and_who: User | None = None) -> list[User]:
-    """Whom a family's mail goes to, and the guardian who pressed the button if the email is their receipt."""
-    people = list(readers().filter(household=household))
-    is_theirs = and_who is not None and and_who.is_active and and_who.household_id == household.pk
-    return [*people, and_who] if and_who and is_theirs and and_who not in people else people
-
-
-def payer(installment: Installment | None) -> User | None:
-    """Who opened the page that paid it last; None for what was charged by itself."""
-    if installment is None:
-        return None
-    asked = installment.transitions.filter(to_status=InstallmentStatus.CHARGING)
-    last = asked.select_related("by").order_by("-pk").first()
-    return last.by if last else None
-
-
-def order_snapshot(fact: OrderTransition) -> Snapshot:
-    order = fact.order
-    items = order.items.select_related("child", "course__location", "enrollment", "order")
-    items = items.prefetch_related("course__sessions")
-    installments = list(order.installments.all())
-    return order_facts(order) | {
-        "placed_at": order.placed_at and order.placed_at.isoformat(),
-        "held_until": order.held_until and order.held_until.isoformat() if installments else None,
-        "lines": [
-            course_facts(item.course)
-            | _bought_facts(item)
-            | {
-                "child": str(item.child),
-                "list_cents": item.list_cents,
-                "net_cents": item.net_cents,
-                "reductions": item.explanation,
-            }
-            for item in items
-        ],
-        "total_cents": order.total_cents,
-        "credit_cents": spent_on(order),
-        "schedule": [_installment_facts(part, len(installments)) for part in installments],
-    }
 
 
 def expired_snapshot(fact: OrderTransition) -> Snapshot:
@@ -121,8 +71,8 @@ def payment_snapshot(fact: Payment) -> Snapshot:
         "next_due_on": following and following.due_on.isoformat(),
         "next_amount_cents": following and following.amount_cents,
         "places": [
-            course_facts(item.course) | _bought_facts(item) | {"child": str(item.child)}
-            for item in _kept_items(fact.order)
+            course_facts(item.course) | bought_facts(item) | {"child": str(item.child)}
+            for item in kept_items(fact.order)
         ],
     }
 
@@ -140,71 +90,11 @@ def paid_snapshot(fact: Payment) -> Snapshot:
     }
 
 
-def _kept_items(order: Order) -> QuerySet[OrderItem]:
+def kept_items(order: Order) -> QuerySet[OrderItem]:
     """Without what was moved to another class or given up."""
     items = order.items.filter(moved_to=None).exclude(enrollment__status=EnrollmentStatus.CANCELLED)
     items = items.select_related("child", "course__location", "enrollment", "order")
     return items.prefetch_related("course__sessions")
-
-
-def decline_snapshot(fact: ChargeAttemptTransition) -> Snapshot:
-    attempt = fact.chargeattempt
-    if attempt.kind in {ChargeKind.HOSTED, ChargeKind.PAGE}:
-        return _invoice_page_decline(fact)
-    if attempt.kind != ChargeKind.CHECKOUT:
-        return _charge_decline(fact)
-    order = attempt.installment.order
-    return (
-        order_facts(order)
-        | attempt_facts(fact)
-        | {"held_until": order.held_until and order.held_until.isoformat()}
-    )
-
-
-def _charge_decline(fact: ChargeAttemptTransition) -> Snapshot:
-    """A saved card: which notice it is, and what happens next."""
-    installment = _with_story(fact)
-    next_on = installment.next_try_on
-    return (
-        _installment_story(installment)
-        | attempt_facts(fact)
-        | {
-            "stage": _stage(installment),
-            "next_try_on": next_on and next_on.isoformat(),
-            "is_final": installment.status == InstallmentStatus.EXHAUSTED,
-        }
-    )
-
-
-def _invoice_page_decline(fact: ChargeAttemptTransition) -> Snapshot:
-    """The parent tried it on Stripe's page: only what was planned before is told."""
-    installment, attempt = _with_story(fact), fact.chargeattempt
-    if attempt.status_before:  # while its page is open the installment says only that it is being paid
-        installment.status, installment.next_try_on = attempt.status_before, attempt.next_try_before
-    charge_on = _charged_by_itself_on(installment)
-    return (
-        _installment_story(installment)
-        | attempt_facts(fact)
-        | {"on_page": True, "charge_on": charge_on and charge_on.isoformat()}
-    )
-
-
-def _charged_by_itself_on(installment: Installment) -> datetime.date | None:
-    """When the job charges the saved card, as things stand."""
-    charge_on = next_charge_on(installment, on=clock.today())
-    planned = installment.status in {InstallmentStatus.SCHEDULED, InstallmentStatus.RETRY_WAIT}
-    return charge_on if charge_on and planned and will_be_charged(installment, on=charge_on) else None
-
-
-def _stage(installment: Installment) -> int:
-    """1 and 2 tell of the next try, 3 that the next is the last, 4 that there is none."""
-    next_on = installment.next_try_on
-    if installment.status == InstallmentStatus.EXHAUSTED:
-        return FINAL_STAGE
-    if next_on and next_try_on(due_on=installment.due_on, on=next_on) is None:
-        return FINAL_STAGE - 1
-    declined = installment.attempts.filter(kind=ChargeKind.AUTO, status=ChargeStatus.DECLINED).count()
-    return min(max(declined, 1), 2)
 
 
 def card_needed_snapshot(fact: InstallmentTransition) -> Snapshot:
@@ -213,14 +103,14 @@ def card_needed_snapshot(fact: InstallmentTransition) -> Snapshot:
     card = DueInstallment(installment).card
     today = clock.today()
     words = CARD_WORDS.get(card.why_not_charged(max(today, installment.due_on))) if card else None
-    return _installment_story(installment) | _card_facts(card) | {"reason": str(words or NO_CARD_WORDS)}
+    return installment_story(installment) | card_facts(card) | {"reason": str(words or NO_CARD_WORDS)}
 
 
 def authentication_snapshot(fact: ChargeAttemptTransition) -> Snapshot:
-    return _installment_story(_with_story(fact)) | attempt_facts(fact)
+    return installment_story(installment_with_story(fact)) | attempt_facts(fact)
 
 
-def _with_story(fact: ChargeAttemptTransition) -> Installment:
+def installment_with_story(fact: ChargeAttemptTransition) -> Installment:
     return with_story(Installment.objects.filter(pk=fact.chargeattempt.installment_id)).get()
 
 
@@ -238,16 +128,16 @@ def attempt_facts(fact: ChargeAttemptTransition) -> Snapshot:
 def reminder_snapshot(fact: DueInstallment) -> Snapshot:
     card, due_on = fact.card, fact.installment.due_on
     will_charge = not why_not_charged(fact.installment, card, on=due_on)
-    return _installment_story(fact.installment) | _card_facts(card) | {"will_charge": will_charge}
+    return installment_story(fact.installment) | card_facts(card) | {"will_charge": will_charge}
 
 
 def overdue_snapshot(fact: OverdueInstallment) -> Snapshot:
-    return _installment_story(fact.installment) | {"days": fact.days, "waits_for": fact.installment.status}
+    return installment_story(fact.installment) | {"days": fact.days, "waits_for": fact.installment.status}
 
 
 def card_snapshot(fact: ExpiringCard) -> Snapshot:
     card = fact.card
-    return _card_facts(card) | {
+    return card_facts(card) | {
         "expires": f"{card.exp_month:02}/{card.exp_year}",
         "missed": [
             {
@@ -262,7 +152,7 @@ def card_snapshot(fact: ExpiringCard) -> Snapshot:
 
 def card_stopped_snapshot(fact: CardStop) -> Snapshot:
     """What the card will not be charged for, and why."""
-    return _card_facts(fact.card) | {"by_family": fact.by_id is not None, "payments": fact.payments}
+    return card_facts(fact.card) | {"by_family": fact.by_id is not None, "payments": fact.payments}
 
 
 def cancellation_snapshot(fact: CancellationTransition) -> Snapshot:
@@ -327,7 +217,7 @@ def enrollment_snapshot(fact: EnrollmentTransition) -> Snapshot:
     return (
         order_facts(item.order)
         | course_facts(course)
-        | _bought_facts(item)
+        | bought_facts(item)
         | {
             "child": str(enrollment.child),
             "child_first_name": enrollment.child.first_name,
@@ -339,7 +229,7 @@ def enrollment_snapshot(fact: EnrollmentTransition) -> Snapshot:
     )
 
 
-def _bought_facts(item: OrderItem) -> Snapshot:
+def bought_facts(item: OrderItem) -> Snapshot:
     """The sessions that the family pays for: of a class that had begun, those that were left."""
     days = [session.held_on for session in item.sessions]
     return {
@@ -357,12 +247,12 @@ def order_facts(order: Order) -> Snapshot:
     return {"order_number": order.number, "order_path": order.get_absolute_url()}
 
 
-def _installment_story(installment: Any) -> Snapshot:
+def installment_story(installment: Any) -> Snapshot:
     """Of an installment that was read `with_story`. Its link needs no login."""
     order = installment.order
     return (
         order_facts(order)
-        | _installment_facts(installment, installment.of)
+        | installment_facts(installment, installment.of)
         | {
             "left_cents": installment.left_cents or 0,
             "pay_path": pay_link_path(installment),
@@ -371,7 +261,7 @@ def _installment_story(installment: Any) -> Snapshot:
     )
 
 
-def _card_facts(card: Card | None) -> Snapshot:
+def card_facts(card: Card | None) -> Snapshot:
     return {
         "card_brand": card.brand if card else "",
         "card_last4": card.last4 if card else "",
@@ -393,7 +283,7 @@ def course_facts(course: Course) -> Snapshot:
     }
 
 
-def _installment_facts(part: Installment, of: int) -> Snapshot:
+def installment_facts(part: Installment, of: int) -> Snapshot:
     return {
         "number": part.number,
         "of": of,

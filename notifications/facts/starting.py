@@ -22,8 +22,8 @@ from enrollments.models import (
 )
 from notifications.choices.readers import readers
 from notifications.facts.calendar import PlaceState, calendar_facts, entered_at
-from notifications.facts.snapshots import Snapshot, course_facts, things_to_bring
-from notifications.spec import EmailSpec
+from notifications.facts.snapshots import course_facts, things_to_bring
+from notifications.spec import EmailSpec, Snapshot
 
 ENROLLED = [EnrollmentStatus.ACTIVE, EnrollmentStatus.LENDING]
 

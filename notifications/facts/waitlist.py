@@ -9,9 +9,10 @@ from billing.models import ChargeAttempt, ChargeAttemptTransition, ChargeStatus
 from csf import clock
 from csf.web.fast_reverse import path_to
 from enrollments.endings import ENDED
-from enrollments.models import Enrollment, EnrollmentStatus, EnrollmentTransition, User
+from enrollments.models import Enrollment, EnrollmentStatus, EnrollmentTransition
 from enrollments.models.seats import WAITING
-from notifications.facts.snapshots import Snapshot, attempt_facts, course_facts, guardians, order_facts
+from notifications.facts.snapshots import attempt_facts, course_facts, order_facts
+from notifications.spec import Snapshot
 from orders.models import Order, OrderStatus, OrderTransition
 
 # Why a place ended, in the words of the status that it came to.
@@ -23,10 +24,6 @@ WHY = {
     EnrollmentStatus.DECLINED: CLOSED,
     EnrollmentStatus.WAITLISTED: STARTED,
 }
-
-
-def waiting_family(fact: EnrollmentTransition) -> list[User]:
-    return guardians(fact.enrollment.child.household)
 
 
 def _place_facts(enrollment: Enrollment) -> Snapshot:

@@ -25,7 +25,7 @@ from enrollments.models import EnrollmentTransition, User
 from notifications.family_data.erase import NO_ADDRESS
 from notifications.kinds import EmailKind
 from notifications.models import EmailAct, EmailMessage
-from notifications.registry import EMAILS
+from notifications.registry import CONVERTED, EMAILS
 from orders.models import OrderOrigin, OrderTransition
 
 SAME_MOMENT = timedelta(minutes=1)
@@ -40,7 +40,7 @@ class Fact:
     """What owes one email of a kind. `subject` is what its key names: of several facts about it one is
     told."""
 
-    kind: EmailKind
+    kind: str
     owing: QuerySet[Any]
     household: str
     subject: str = "pk"
@@ -54,7 +54,6 @@ _tried = ChargeAttemptTransition.objects.exclude(
     chargeattempt__installment__order__origin=OrderOrigin.WAITLIST
 )
 FACTS = [
-    Fact(EmailKind.ORDER_CONFIRMATION, _ordered.filter(to_status="placed"), "order__household", "order"),
     Fact(EmailKind.ORDER_EXPIRED, _ordered.filter(to_status="expired"), "order__household", "order"),
     Fact(
         EmailKind.ENROLLMENT_CONFIRMATION,
@@ -65,12 +64,6 @@ FACTS = [
         "enrollment",
     ),
     Fact(EmailKind.PAYMENT_SUCCESS, Payment.objects.all(), "order__household"),
-    Fact(
-        EmailKind.PAYMENT_FAILED,
-        _tried.filter(to_status="declined"),
-        "chargeattempt__installment__order__household",
-        "chargeattempt",
-    ),
     Fact(
         EmailKind.AUTHENTICATION_NEEDED,
         _tried.filter(to_status="needs_auth"),
@@ -96,6 +89,11 @@ FACTS = [
         EnrollmentTransition.objects.filter(to_status="offered", enrollment__tier="regular"),
         "enrollment__child__household",
         "enrollment",
+    ),
+    *(
+        Fact(email.kind, email.owed.rows, email.owed.household, email.owed.about)
+        for email in CONVERTED.values()
+        if email.owed
     ),
 ]
 

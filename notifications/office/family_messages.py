@@ -10,11 +10,11 @@ from typing import Any
 
 from csf import clock
 from enrollments.models import User
-from notifications.facts.snapshots import Snapshot, guardians
+from notifications.facts.recipients import guardians
 from notifications.kinds import EmailKind
 from notifications.models.messages import FamilyMessageLine
 from notifications.office.audience import seats, still_meant
-from notifications.spec import EmailSpec
+from notifications.spec import EmailSpec, Snapshot
 
 MAX_CLASSES = 5
 TEXT_WIDTH = 72

@@ -3,10 +3,13 @@
 Plain JSON values, like the snapshots that they stand for.
 """
 
+from notifications.facts.samples import HOSTILE, LONG
+from notifications.registry import CONVERTED
 from notifications.samples import accounts, changes, classes, invitations, messages, orders, waitlist
-from notifications.samples.orders import HOSTILE, LONG, Context
+from notifications.spec import Samples
+from notifications.spec import Snapshot as Context
 
-SAMPLES = (
+SAMPLES: dict[str, Samples] = (
     orders.SAMPLES
     | classes.SAMPLES
     | changes.SAMPLES
@@ -14,6 +17,7 @@ SAMPLES = (
     | messages.SAMPLES
     | invitations.SAMPLES
     | accounts.SAMPLES
+    | {kind: email.samples for kind, email in CONVERTED.items()}
 )
 
 __all__ = ["HOSTILE", "LONG", "SAMPLES", "Context"]

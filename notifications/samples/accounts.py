@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from notifications.facts.samples import HOSTILE, LONG
 from notifications.kinds import EmailKind
-from notifications.samples.orders import HOSTILE, LONG, Context
+from notifications.spec import Samples
+from notifications.spec import Snapshot as Context
 
 
 def _account(**facts: Any) -> dict[str, Context]:
@@ -16,7 +18,7 @@ def _invited(first_name: str, inviter: str, rights: list[str]) -> Context:
     return {"first_name": first_name, "inviter": inviter, "rights": rights, "office_path": "/admin/"}
 
 
-SAMPLES: dict[EmailKind, dict[str, Context]] = {
+SAMPLES: dict[str, Samples] = {
     EmailKind.WELCOME: _account(children_path="/account/children/"),
     EmailKind.ACCOUNT_CONFIRM_EMAIL: _account(code="048213", minutes=15),
     EmailKind.ACCOUNT_LOGIN_CODE: _account(code="730915", minutes=10),

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from notifications.kinds import EmailKind
-from notifications.samples.orders import (
+from notifications.facts.samples import (
     CLOSED_BECAUSE,
     HOSTILE,
     HOSTILE_CLASS,
@@ -11,10 +10,12 @@ from notifications.samples.orders import (
     ORDER,
     ROBOTICS,
     SWIMMING,
-    Context,
     calendar,
     enrollment,
 )
+from notifications.kinds import EmailKind
+from notifications.spec import Samples
+from notifications.spec import Snapshot as Context
 
 
 def _cancellation(course: Context, **changes: Any) -> Context:
@@ -156,7 +157,7 @@ MOVES: dict[str, Context] = {
     ),
 }
 
-SAMPLES: dict[EmailKind, dict[str, Context]] = {
+SAMPLES: dict[str, Samples] = {
     EmailKind.CANCELLATION_CONFIRMATION: {
         "minimal": _cancellation(ROBOTICS, first_name="", address="", price_cents=0, **NO_MONEY),
         "typical": _cancellation(SWIMMING),

@@ -1,5 +1,7 @@
+from notifications.facts.samples import HOSTILE, LONG
 from notifications.kinds import EmailKind
-from notifications.samples.orders import HOSTILE, LONG, Context
+from notifications.spec import Samples
+from notifications.spec import Snapshot as Context
 
 INVITATION: Context = {
     "first_name": "",
@@ -10,7 +12,7 @@ INVITATION: Context = {
     "ends_at": "2026-09-12T21:00:12+00:00",
 }
 
-SAMPLES: dict[EmailKind, dict[str, Context]] = {
+SAMPLES: dict[str, Samples] = {
     EmailKind.GUARDIAN_INVITATION: {
         "minimal": INVITATION | {"inviter": "maria@example.org"},
         "typical": INVITATION,

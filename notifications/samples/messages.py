@@ -2,10 +2,12 @@
 
 from django.conf import settings
 
+from notifications.facts.samples import HOSTILE, LONG
 from notifications.kinds import EmailKind
 from notifications.models.messages import MAX_BODY_LINES
 from notifications.office.family_messages import message_facts
-from notifications.samples.orders import HOSTILE, LONG, Context
+from notifications.spec import Samples
+from notifications.spec import Snapshot as Context
 
 ABOUT = "Bring a towel and warm socks on Saturday"
 BODY = f"""The hall is cold this week: please bring a towel and warm socks for the breaks, and a drink.
@@ -33,7 +35,7 @@ def _samples(*classes: str) -> dict[str, Context]:
     }
 
 
-SAMPLES = {
+SAMPLES: dict[str, Samples] = {
     EmailKind.CLASS_MESSAGE: _samples("Robotics for Beginners", "Swimming, Level 2"),
     EmailKind.NEWSLETTER: _samples(),
 }

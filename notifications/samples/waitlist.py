@@ -2,16 +2,17 @@
 
 from typing import Any
 
-from notifications.kinds import EmailKind
-from notifications.samples.orders import (
+from notifications.facts.samples import (
     CLOSED_BECAUSE,
     HOSTILE,
     HOSTILE_CLASS,
     LONG,
     ORDER,
     SWIMMING,
-    Context,
 )
+from notifications.kinds import EmailKind
+from notifications.spec import Samples
+from notifications.spec import Snapshot as Context
 
 
 def _waitlist(course: Context = SWIMMING, **facts: Any) -> Context:
@@ -49,7 +50,7 @@ CHARGE_FAILED = PROMOTED | {
 }
 
 
-SAMPLES: dict[EmailKind, dict[str, Context]] = {
+SAMPLES: dict[str, Samples] = {
     EmailKind.WAITLIST_JOINED: _waitlist_samples(
         JOINED,
         priority={"tier": "priority", "at_most_cents": 18_000, "position": 1},

@@ -12,10 +12,9 @@ from django.urls import reverse
 from csf import clock
 from csf.models import StaffTask
 from enrollments.models import User
-from notifications.facts.snapshots import Snapshot
 from notifications.kinds import EmailKind
 from notifications.models import Alert, EmailMessage, Suppression
-from notifications.spec import EmailSpec
+from notifications.spec import EmailSpec, Snapshot
 
 WINDOW = timedelta(minutes=15)
 LIFE = timedelta(hours=24)

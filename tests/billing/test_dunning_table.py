@@ -12,9 +12,9 @@ from hypothesis import example, given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
-from billing.installments import charging
 from billing.installments.charging import run_attempt
 from billing.installments.dunning import start_charges
+from billing.installments.staff_actions import charging
 from billing.models import Card, ChargeAttempt, Installment
 from billing.stripe import gateway
 from billing.stripe.decline_codes import CLASS_BY_CODE
@@ -171,9 +171,9 @@ def seen(part):
 
 
 SAYS = {
-    "again": ["We try again on", "You can also pay now"],
-    "a last time": ["We try again on", "the last time we try automatically"],
-    "no more": ["will not try again automatically", "office will be in touch"],
+    "again": ["We'll try again on", "You can also pay now"],
+    "a last time": ["We'll try again on", "our last automatic try"],
+    "no more": ["won't try again automatically", "office will be in touch"],
     "other card": ["Please use another card"],
 }
 

@@ -10,11 +10,7 @@ from notifications.models import EmailMessage
 from notifications.render import render
 from notifications.samples import HOSTILE, SAMPLES
 
-ALL = [
-    pytest.param(kind, name, id=f"{kind.value}-{name}")
-    for kind, samples in SAMPLES.items()
-    for name in samples
-]
+ALL = [pytest.param(kind, name, id=f"{kind}-{name}") for kind, samples in SAMPLES.items() for name in samples]
 every_mail = pytest.mark.parametrize(("kind", "sample"), ALL)
 
 

@@ -108,7 +108,7 @@ def used():
         reader = Reader()
         reader.feed(mail_of(kind, sample).html)
         for what in reader.used:
-            found.setdefault(what, f"{kind.value} {sample}")
+            found.setdefault(what, f"{kind} {sample}")
     return found
 
 

@@ -52,7 +52,7 @@ def framed(html):
 @pytest.mark.parametrize("kind", [kind for kind in EmailKind if kind in SAMPLES])
 def test_every_sample_is_shown_in_a_closed_frame(office, kind):
     for sample in SAMPLES[kind]:
-        response = office.get(page(kind=kind.value, sample=sample))
+        response = office.get(page(kind=str(kind), sample=sample))
         html = response.content.decode()
 
         assert response.status_code == 200
@@ -121,11 +121,10 @@ def test_a_real_order_tells_what_is_true_now(shop, office):
     child = order.items.get().child
 
     found = {
-        kind: office.get(page(kind=kind.value, order=order.number.lower())).context["look"]
-        for kind in SAMPLES
+        kind: office.get(page(kind=str(kind), order=order.number.lower())).context["look"] for kind in SAMPLES
     }
 
-    made = {kind.value for kind, preview in found.items() if not preview.why_not}
+    made = {str(kind) for kind, preview in found.items() if not preview.why_not}
     assert made == {
         "order_confirmation",
         "order_paid",

@@ -10,12 +10,15 @@ from django.conf import settings
 from csf.web.maps import map_url
 from demo.standins.sendgrid.check import problems
 from notifications.kinds import EmailKind
+from notifications.old_render import MAX_LINES
 from notifications.palette import ACCENTS, BRAND, DARK, LIGHT
-from notifications.registry import EMAILS
-from notifications.render import MAX_LINES, MAX_SUBJECT, TEXT_WIDTH, _css, _engine, render
+from notifications.registry import CONVERTED, EMAILS
+from notifications.render import MAX_SUBJECT, render
 from notifications.samples import HOSTILE, LONG, SAMPLES
 from notifications.sending.outgoing import outgoing
 from notifications.sending.transport import SendGridBackend
+from notifications.styles import style_sheet
+from notifications.words import TEXT_WIDTH
 from tests.notifications.mails import ALL, every_mail, mail_of, row_of
 
 TEMPLATES = Path(settings.BASE_DIR) / "templates" / "emails"
@@ -33,9 +36,15 @@ def _site(settings):
 
 
 def test_every_kind_has_a_spec_four_samples_and_three_templates():
-    triples = {f"{kind.value}{part}" for kind in EmailKind for part in (".subject.txt", ".txt", ".html")}
+    left = set(EmailKind) - set(CONVERTED)
+    triples = {f"{kind}{part}" for kind in left for part in (".subject.txt", ".txt", ".html")}
+    triples |= {f"{kind}.jinja" for kind in CONVERTED}
     found = {path.name for path in TEMPLATES.iterdir()}
-    shared = {name for name in found if name.startswith(("_", "base.", "email"))}
+    shared = {
+        name
+        for name in found
+        if name.startswith(("_", "base.", "email", "layout.", "components.", "shared."))
+    }
 
     assert set(EMAILS) == set(SAMPLES) == set(EmailKind)
     assert {spec.accent for spec in EMAILS.values()} <= set(ACCENTS)
@@ -43,16 +52,24 @@ def test_every_kind_has_a_spec_four_samples_and_three_templates():
     assert found - shared == triples
 
 
-@every_mail
-def test_parts_are_complete_and_agree(kind, sample, monkeypatch):
-    monkeypatch.setattr(_engine(settings.LANGUAGE_CODE), "string_if_invalid", "MISSING %s")
+@pytest.mark.parametrize("kind", CONVERTED)
+def test_a_template_is_made_of_components_and_prose(kind):
+    """HTML and text are made of the same words, so there is no markup in them."""
+    prose = re.sub(
+        r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}", "", (TEMPLATES / f"{kind}.jinja").read_text(), flags=re.S
+    )
 
+    assert re.findall(r"</?\w[^>]*>|&#?\w+;", prose) == []
+
+
+@every_mail
+def test_parts_are_complete_and_agree(kind, sample):
     mail = mail_of(kind, sample)
 
     assert len(mail.subject.splitlines()) == 1
     assert 0 < len(mail.subject) <= MAX_SUBJECT
     for part in (mail.subject, mail.html, mail.text):
-        assert not re.search(r"None|MISSING|\{\{|\{%|&amp;lt;", part)
+        assert not re.search(r"None|\{\{|\{%|&amp;lt;", part)
     assert amounts(mail.text) == amounts(unescape(mail.html))
     contact = {link for link in links_of_html(mail.html) if link.startswith(("tel:", "mailto:"))}
     contact.add(map_url(settings.SCHOOL_NAME, settings.SCHOOL_ADDRESS))  # what the text spells out
@@ -81,7 +98,7 @@ def test_styles_are_what_inlining_the_whole_mail_gives(kind):
     """They are put in class by class, which holds only while each selector is one class."""
     html = mail_of(kind, "hostile").html
     bare = re.sub(r' style="[^"]*"', "", html)
-    whole = CSSInliner(minify_css=True, extra_css=_css("email.css", EMAILS[kind].accent)).inline(bare)
+    whole = CSSInliner(minify_css=True, extra_css=style_sheet("email.css", EMAILS[kind].accent)).inline(bare)
 
     assert styles_by_class(html) == styles_by_class(whole)
     assert sum(bool(style) for _, style in styles_by_class(html)) > 15
@@ -155,9 +172,9 @@ def test_held_order_is_never_called_confirmed():
 
     for part in (mail.text, words(mail.html)):
         shown = " ".join(part.split())
-        assert "we hold these places until Sat, Aug 29, 2026, 5:35 PM EDT" in shown
-        assert "The first payment of $185.00" in " ".join(part.split())
-        assert "Already paid? Then there is nothing left to do." in " ".join(part.split())
+        assert "we'll hold these places until Sat, Aug 29, 2026, 5:35 PM EDT" in shown
+        assert "Your first payment of $185.00" in " ".join(part.split())
+        assert "Already paid? Then there's nothing left to do." in " ".join(part.split())
         assert "confirmed" not in part
     assert "confirmed" not in mail.subject
 
@@ -221,10 +238,10 @@ def test_a_refund_tells_when_the_bank_shows_it(sample, said, unsaid):
 @pytest.mark.parametrize(
     ("sample", "said", "unsaid"),
     [
-        ("first_notice", "We try again on Thu, Oct 1, 2026.", "contact us"),
+        ("first_notice", "We'll try again on Thu, Oct 1, 2026.", "contact us"),
         ("second_notice", "Your payment did not go through again", "contact us"),
-        ("last_try_ahead", "That is the last time we try automatically", "not try again"),
-        ("final_notice", "Our office will be in touch with you. The place is kept for now.", "try again on"),
+        ("last_try_ahead", "This is our last automatic try", "won't try"),
+        ("final_notice", "Our office will be in touch. Your place is kept for now.", "try again on"),
         (
             "another_card",
             "The card has expired. Nothing was charged. Please use another card",

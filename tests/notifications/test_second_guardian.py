@@ -25,7 +25,7 @@ from notifications.choices.preferences import COPIES, choices_of, choose
 from notifications.choices.readers import leads
 from notifications.daily.overdue import process_overdue_installments
 from notifications.daily.reminders import send_card_notices, send_installment_reminders
-from notifications.facts.snapshots import guardians
+from notifications.facts.recipients import guardians
 from notifications.models import EmailMessage, EmailPreference
 from notifications.sending.drain import drain
 from tests.bench.rows import create_courses, create_families, create_orders

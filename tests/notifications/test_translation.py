@@ -14,8 +14,11 @@ from django.utils.translation import template, trans_real
 from billing.stripe.decline_codes import CLASS_BY_CODE, decline_words
 from csf import money
 from csf.templatetags import csf_format
+from notifications import old_render, school
 from notifications import render as rendering
+from notifications.jinja import environment
 from notifications.kinds import EmailKind
+from notifications.management.commands.makemessages import messages_of
 from notifications.render import render
 from notifications.samples import SAMPLES
 from tests.notifications.mails import ALL, every_mail, mail_of
@@ -58,21 +61,25 @@ def speak(monkeypatch, settings):
         settings.LANGUAGE_CODE = catalogue.name
         return catalogue
 
-    rendering._engine.cache_clear()
+    for cache in (environment, old_render._engine):
+        cache.cache_clear()
     yield speak
-    rendering._engine.cache_clear()
+    for cache in (environment, old_render._engine):
+        cache.cache_clear()
 
 
 @pytest.fixture
 def marks(speak, monkeypatch):
     """What Babel writes is its own business: here it writes no letters. No subject is cut short."""
-    monkeypatch.setattr(rendering, "MAX_SUBJECT", 1000)
+    for module in (rendering, old_render):
+        monkeypatch.setattr(module, "MAX_SUBJECT", 1000)
     for module, name in [
         (money, "format_currency"),
         (csf_format, "format_skeleton"),
         (csf_format, "format_time"),
         (csf_format, "get_timezone_name"),
-        (rendering, "get_timezone_name"),
+        (old_render, "get_timezone_name"),
+        (school, "get_timezone_name"),
     ]:
         monkeypatch.setattr(module, name, lambda *args, **options: "1")
     return speak(Marks("eo"))
@@ -171,7 +178,10 @@ def spoken(html):
 def extractable():
     """What `makemessages` finds: constants only."""
     root, found = Path(settings.BASE_DIR), set()
-    for path in (root / "templates" / "emails").iterdir():
+    for path in (root / "templates" / "emails").glob("*.jinja"):
+        for _, message in messages_of(path.read_text()):
+            found |= {message} if isinstance(message, str) else set(message)
+    for path in (root / "templates" / "emails").glob("*.[th]*"):
         literals = re.findall(
             r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", template.templatize(path.read_text())
         )

@@ -1,0 +1,51 @@
+"""What emails say of the school, as its settings are now."""
+
+import re
+from functools import lru_cache
+
+from babel.dates import get_timezone, get_timezone_name
+from django.conf import settings
+
+from csf.language import babel_locale
+from csf.web.maps import map_url
+
+
+class School:
+    @property
+    def name(self) -> str:
+        return settings.SCHOOL_NAME
+
+    @property
+    def address(self) -> str:
+        return settings.SCHOOL_ADDRESS
+
+    @property
+    def phone(self) -> str:
+        return settings.SCHOOL_PHONE
+
+    @property
+    def email(self) -> str:
+        return settings.SCHOOL_EMAIL
+
+    @property
+    def tax_number(self) -> str:
+        return settings.SCHOOL_TAX_NUMBER
+
+    @property
+    def tel(self) -> str:
+        """The number as a link dials it."""
+        return re.sub(r"[^\d+]", "", settings.SCHOOL_PHONE)
+
+    @property
+    def map_url(self) -> str:
+        return map_url(settings.SCHOOL_NAME, settings.SCHOOL_ADDRESS)
+
+    @property
+    def time_zone(self) -> str:
+        return _zone_text(settings.SCHOOL_TIME_ZONE, babel_locale())
+
+
+@lru_cache(maxsize=16)
+def _zone_text(zone: str, locale: str) -> str:
+    """`America/New_York` as "Eastern Time", the same in summer and winter: a class may run through both."""
+    return "UTC" if zone in {"UTC", "Etc/UTC"} else get_timezone_name(get_timezone(zone), locale=locale)
