@@ -1,4 +1,4 @@
-"""`bin/demo`: start everything on this machine, drive the journey, then serve until Ctrl-C."""
+"""`bin/demo`: start everything on this machine, play the journey, then serve until Ctrl-C."""
 
 import argparse
 import fcntl
@@ -17,7 +17,7 @@ def main() -> int:
         prog="bin/demo", description="Run the whole system here, with stand-ins."
     )
     parser.add_argument(
-        "--once", action="store_true", help="stop after the journey; 1 if an email is missing"
+        "--once", action="store_true", help="stop after the journey; exit code 1 if an email is missing"
     )
     parser.add_argument("--fresh", action="store_true", help="forget the data of earlier demos")
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""A parent's browser, as far as the journey needs one: pages, forms and their hidden fields, redirects."""
+"""A minimal browser: pages, forms with their hidden fields, redirects."""
 
 from collections.abc import Mapping
 from html.parser import HTMLParser
@@ -10,24 +10,24 @@ class Browser:
     def __init__(self, site: str) -> None:
         self.site = site
         self._session = requests.Session()
-        # The story pauses for as long as servers keep connections: a kept one may be closed while it is used.
+        # Stories pause for about as long as servers keep connections: a kept one may close while in use.
         self._session.headers["Connection"] = "close"
 
     def get(self, path: str) -> str:
         return self._page(path).text
 
     def submit(self, path: str, typed: Mapping[str, str], *, having: str = "") -> requests.Response:
-        """Fill in the form at `path` that has all these fields, and send it; gives the page it leads to.
+        """Fill in the form at `path` that has all these fields and send it; returns the resulting page.
 
-        What the form brings along (tokens, hidden fields) is sent too. A form of the page itself comes before
-        one that leads elsewhere, such as signing out.
+        The form's tokens and hidden fields are sent too. A form of the page itself is preferred to one that
+        leads elsewhere, such as signing out.
         """
         return self.submit_next(self._page(path), typed, having=having)
 
     def submit_next(
         self, page: requests.Response, typed: Mapping[str, str], *, having: str = ""
     ) -> requests.Response:
-        """The same with a form of the page that the last one led to."""
+        """Like `submit`, with a form of the page that the last one led to."""
         path, names = page.url.removeprefix(self.site), {*typed, having} - {""}
         forms = sorted(forms_of(page.text), key=lambda form: form.action not in ("", path))
         fitting = [form for form in forms if names <= form.fields.keys() | form.choices.keys()]
@@ -47,7 +47,7 @@ class Browser:
         return page
 
     def send(self, url: str, typed: Mapping[str, str]) -> requests.Response:
-        """Send a form of another site, such as a payment page."""
+        """Send a form to another site, such as a payment page."""
         return self._session.post(url, data=dict(typed), timeout=30)
 
 
@@ -56,7 +56,7 @@ class Form:
         self.action = action
         self.fields: dict[str, str] = {}
         self.choices: dict[str, list[tuple[str, str]]] = {}
-        """For each group of radio buttons their values and labels."""
+        """The values and labels of each group of radio buttons."""
 
 
 class _FormParser(HTMLParser):

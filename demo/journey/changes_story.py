@@ -1,5 +1,6 @@
-"""Places change hands: one family gives up both places of a small class, and those who wait get them. One
-refund is approved, and one child moves to another class.
+"""Places change hands: one family cancels both places of a small class, and two on the waitlist get them.
+
+One refund is approved, and one child moves to another class.
 """
 
 import time
@@ -12,7 +13,7 @@ VISA = "4242424242424242"
 COURSE, SLUG = "Springboard Diving", "springboard-diving"  # it has two places
 
 
-def tell(world: World) -> list[Family]:
+def play(world: World) -> list[Family]:
     with ThreadPoolExecutor(4) as pool:
         leaves = pool.submit(_takes_both_places, world)
         waits = pool.submit(_new_family, world, "Sato", "Ren")
@@ -47,14 +48,14 @@ def _with_saved_card(world: World) -> Family:
 
 
 def _places_change_hands(world: World, leaves: Family, waits: Family, in_a_hurry: Family) -> None:
-    """The priority line is served before the other, though it was joined later. In the end the class is as
-    empty as before: the next journey needs it."""
+    """The priority waitlist comes first, although its family joined later. In the end the class is empty
+    again, for the next journey."""
     waits.join_waitlist(SLUG, COURSE, "Ren")
     in_a_hurry.join_priority_waitlist(SLUG, COURSE, "Juna")
 
     freed_at = time.time()
     leaves.cancel("Lia")
-    in_a_hurry.note("is first in line: the saved card is charged", "payment_success", at=freed_at)
+    in_a_hurry.note("is first on the waitlist: the saved card is charged", "payment_success", at=freed_at)
     in_a_hurry.note("Juna gets the place", "waitlist_promoted", at=freed_at)
     in_a_hurry.note(f"Juna is enrolled in {COURSE}", "enrollment_confirmation", at=freed_at)
     office = office_of(world)
@@ -84,8 +85,8 @@ def _is_moved(world: World) -> Family:
         order=family.order_number(),
         to="Parkour",
         reason="the family asked for it",
-        consent="on the phone today, with the parent",
+        consent="by phone today, with the parent",
     )
     family.note("staff move Linus to Parkour in the admin", "transfer_confirmation", at=began_at)
-    family.note(f"the saved card is charged the {price} more", "payment_success", at=began_at)
+    family.note(f"the saved card is charged the difference of {price}", "payment_success", at=began_at)
     return family

@@ -1,5 +1,5 @@
-"""Three families at the checkout: one pays, and is reminded when its classes start; one is declined and pays;
-one gives up."""
+"""Three families at the checkout: one pays and is reminded before its classes start, one is declined and then
+pays, one gives up."""
 
 import re
 import time
@@ -11,7 +11,7 @@ VISA, NO_MONEY = "4242424242424242", "4000000000009995"
 PROMO_CODE = "WELCOME10"
 
 
-def tell(world: World) -> list[Family]:
+def play(world: World) -> list[Family]:
     return [pays(world), is_declined_and_pays(world), gives_up(world)]
 
 
@@ -31,12 +31,12 @@ def pays(world: World) -> Family:
 
 
 def _reminds(world: World, family: Family, courses: list[str]) -> None:
-    """The daily job of the day before: all classes of a Sunday start on the same one, and no others then."""
+    """The daily job of the day before. Both classes start on the same Sunday, and no others do."""
     on = _first_day(family, "football-foundations") - timedelta(days=1)
     began_at = time.time()
     answer = world.manage("send_class_reminders", "--date", on.isoformat()).strip()
     print(f"    manage.py {answer}", flush=True)
-    if not answer.endswith("nothing done"):  # an earlier journey on this database has been there
+    if not answer.endswith("nothing done"):  # an earlier journey has run it for this day
         for course in courses:
             family.note(
                 f"{short(on)}: {course} starts tomorrow", "class_starts_soon", names=course, at=began_at
@@ -46,7 +46,7 @@ def _reminds(world: World, family: Family, courses: list[str]) -> None:
 def _first_day(family: Family, slug: str) -> date:
     page = family.browser.get(f"/classes/{slug}/")
     first = re.search(r"<dt>First day</dt><dd>(\w+, \w+ \d+, \d+)</dd>", page)
-    assert first, "the page of the class does not say when it begins"
+    assert first, "the class page does not say when the class starts"
     return datetime.strptime(first[1], "%a, %b %d, %Y").date()  # noqa: DTZ007 - a day of the school
 
 

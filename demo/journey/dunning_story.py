@@ -1,7 +1,7 @@
-"""Four families pay in two parts, and the days of the second part come: a card that pays, one without money,
-one whose bank wants to see the parent, and a lost one.
+"""Four families pay in two parts, and the second part falls due: one card pays, one lacks the money, one
+needs the parent's confirmation, and one was reported lost.
 
-The clock moves by the dates that the daily jobs are given.
+Time passes through the dates given to the daily jobs.
 """
 
 import re
@@ -17,12 +17,12 @@ VISA, ASKS_THE_PARENT, ANOTHER = "4242424242424242", "4000002760003184", "400000
 
 
 class ClockIsPast(Exception):
-    """An earlier journey on this database has moved the clock beyond the day that would come next."""
+    """An earlier journey on this database has already passed the day that would come next."""
 
 
-def tell(world: World) -> list[Family]:
-    """Ends early where an earlier journey has moved the clock further."""
-    # family, card, child, class and the path of its page
+def play(world: World) -> list[Family]:
+    """Ends early if an earlier journey has already passed these days."""
+    # family, card, child, class and its slug
     buyers = [
         ("Haddad", VISA, "Omar", "Junior Swim Team", "junior-swim-team"),
         ("Novak", VISA, "Iva", "Girls' Football", "girls-football"),
@@ -32,11 +32,11 @@ def tell(world: World) -> list[Family]:
     with ThreadPoolExecutor(len(buyers)) as pool:
         bought = list(pool.map(lambda buyer: _buy_in_parts(world, *buyer), buyers))
     families = [family for family, due_on in bought]
-    print("\n  The clock moves to the second part")
+    print("\n  The second part falls due")
     try:
         _second_part(world, *families, due_on=bought[0][1])
     except ClockIsPast:
-        print("    It has moved over these days already; bin/demo --fresh tells this from the beginning.")
+        print("    These days have passed already; bin/demo --fresh plays this story from the start.")
     return families
 
 
@@ -67,32 +67,32 @@ def _second_part(
 
     on, at = _run_job(world, "charge_due_installments", due_on, days=(0, 2))
     pays.note(f"{short(on)}: the card is charged", "payment_success", at=at)
-    short_of_money.note(f"{short(on)}: there is not enough money on the card", "payment_failed", at=at)
-    asked.note(f"{short(on)}: the bank wants to see the parent", "authentication_needed", at=at)
-    lost.note(f"{short(on)}: the card is lost", "payment_failed", at=at)
+    short_of_money.note(f"{short(on)}: the card lacks the money", "payment_failed", at=at)
+    asked.note(f"{short(on)}: the bank asks the parent to confirm", "authentication_needed", at=at)
+    lost.note(f"{short(on)}: the card was reported lost", "payment_failed", at=at)
     _await_owed(families)
     _confirm_by_link(asked)
     _staff_find_task(lost)
     asked.await_owed()
 
     on, at = _run_job(world, "retry_failed_payments", due_on, days=(3, 9))
-    short_of_money.note(f"{short(on)}: tried again, the card has expired", "payment_failed", at=at)
+    short_of_money.note(f"{short(on)}: tried again, but the card has expired", "payment_failed", at=at)
     short_of_money.await_owed()
     short_of_money.save_card(ANOTHER)
     on, at = _run_job(world, "process_overdue_installments", due_on, days=((on - due_on).days, 10))
-    lost.note(f"{short(on)}: nothing was paid since", "overdue_notice", at=at)
+    lost.note(f"{short(on)}: still nothing is paid", "overdue_notice", at=at)
 
     on, at = _run_job(world, "retry_failed_payments", due_on, days=((on - due_on).days + 1, 20))
     short_of_money.note(f"{short(on)}: the new card is charged", "payment_success", at=at)
     short_of_money.await_owed()
     declines = [row for row in charges_of(world.stripe, lost.email) if not row["succeeded"]]
     assert len(declines) == 1, f"the lost card was charged {len(declines)} times"
-    lost.note(f"{short(on)}: the lost card was not asked again")
+    lost.note(f"{short(on)}: the lost card was not tried again")
 
 
 def _run_job(world: World, job: str, due_on: date, *, days: tuple[int, int]) -> tuple[date, float]:
-    """On the first of these days, counted from the due date, that the job has not seen; gives it, and when
-    we began. A job runs once a day, and that goes for the days of earlier journeys too."""
+    """Run it for the first of these days, counted from the due date, that it has not run for. Returns the day
+    and when we began. A job runs once for each day, also across journeys on one database."""
     first, last = days
     for number in range(first, last + 1):
         on, began_at = due_on + timedelta(days=number), time.time()
@@ -120,4 +120,4 @@ def _staff_find_task(family: Family) -> None:
     tasks = office.get("/admin/csf/stafftask/?state=open&kind__exact=card_refused")
     about = dict.fromkeys(re.findall(r"/admin/billing/installment/\d+/change/", tasks))
     assert any(number in office.get(page) for page in about), "staff find no task about the lost card"
-    family.note("staff find a task about it in the admin")
+    family.note("staff see a task about it in the admin")

@@ -1,4 +1,4 @@
-"""A family of the journey does over HTTP what parents do, and notes each fact and the email that it owes."""
+"""A family does over HTTP what parents do, and notes each fact and the email that must follow."""
 
 import re
 import time
@@ -16,12 +16,12 @@ PASSWORD = "sparks-demo-2026"  # noqa: S105 - the demo's public password
 
 
 class ClassIsFull(Exception):
-    """Earlier journeys on this database have taken its places, or its registration is over."""
+    """Earlier journeys on this database have taken its places, or registration has closed."""
 
 
 @dataclass(frozen=True)
 class World:
-    """Where a journey takes place. `manage` runs a command of manage.py there and gives what it printed."""
+    """Where a journey takes place. `manage` runs a manage.py command there and returns its output."""
 
     site: str
     stripe: str
@@ -31,17 +31,17 @@ class World:
 
 @dataclass(frozen=True)
 class Fact:
-    """Something that happened, and the kind of email it owes, if it owes one."""
+    """Something that happened, and the kind of email that must follow, if any."""
 
     text: str
     kind: str
     happened_at: float
     names: str
-    """What the email has to name, where a family gets several of its kind."""
+    """What the email must name, if the family gets several of its kind."""
 
 
 class Family:
-    """A parent with a browser and an address that nobody has used before."""
+    """A parent with a browser and a new email address."""
 
     def __init__(self, name: str, world: World) -> None:
         self.name, self.world = name, world
@@ -52,7 +52,7 @@ class Family:
         """Kinds of email that must not come."""
 
     def note(self, text: str, kind: str = "", *, names: str = "", at: float | None = None) -> None:
-        """`at`: when it began to happen, if not just now."""
+        """`at`: when it started, if not just now."""
         self.facts.append(Fact(text, kind, at or time.time(), names))
 
     @property
@@ -60,7 +60,7 @@ class Family:
         return Counter(fact.kind for fact in self.facts if fact.kind)
 
     def await_owed(self) -> None:
-        """Wait for the emails so far: what comes next may overtake their facts."""
+        """Wait for the emails so far, because the next step may overtake them."""
         await_emails(self.world.mail, {self.email: self.owed}, patience_s=PATIENCE_S, quiet_s=0)
 
     def await_email(self, kind: str) -> Email:
@@ -111,7 +111,9 @@ class Family:
         at_most = re.search(r">(\$[\d,.]+)</b> at most", terms.text)
         assert at_most, "the page does not say what may be charged"
         self.note(
-            f"{first_name} joins the priority line, for {at_most[1]} at most", "waitlist_joined", names=course
+            f"{first_name} joins the priority waitlist, for {at_most[1]} at most",
+            "waitlist_joined",
+            names=course,
         )
         joined = self.browser.submit_next(terms, {}, having="at_most")
         assert f"{first_name} is on the waitlist" in joined.text, f"{first_name} does not wait for {slug}"
@@ -127,23 +129,23 @@ class Family:
         return next((form for form in forms if "child" in form.choices), None)
 
     def place_order(self) -> str:
-        """Gives the address of the payment page."""
-        self.note("places an order, its seats are held", "order_confirmation")
+        """Returns the address of the payment page."""
+        self.note("places an order; its seats are held", "order_confirmation")
         return self._to_stripe("/checkout/", {})
 
     def place_order_in_parts(self) -> tuple[str, date]:
-        """By the plan that the checkout offers; gives the payment page, and the day of the second part."""
+        """By the plan that the checkout offers; returns the payment page and the second part's due date."""
         html = self.browser.get("/checkout/")
         consent = re.search(r"By choosing this you agree: “I allow [^”]* on (\w+, \w+ \d+, \d+), and", html)
         assert consent, "the checkout asks for no consent to a second part"
         due_on = datetime.strptime(consent[1], "%a, %b %d, %Y").date()  # noqa: DTZ007 - a day of the school
         [form] = [form for form in forms_of(html) if "plan" in form.choices]
         plan = next(value for value, label in form.choices["plan"] if value)
-        self.note(f"orders in 2 parts, allows the charge on {short(due_on)}", "order_confirmation")
+        self.note(f"orders in 2 parts and allows the charge on {short(due_on)}", "order_confirmation")
         return self._to_stripe("/checkout/", {"plan": plan}), due_on
 
     def pay(self, page: str, card: str, *, enrolled: list[tuple[str, str]]) -> None:
-        """`enrolled`: each child and its class."""
+        """`enrolled`: each child and class."""
         self.note(f"pays with card {card[:4]} ... {card[-4:]}", "payment_success")
         for child, course in enrolled:
             self.note(f"{child} is enrolled in {course}", "enrollment_confirmation", names=course)
@@ -151,14 +153,14 @@ class Family:
         assert done.startswith(self.world.site), f"the payment page did not lead back, but to {done}"
 
     def pay_by_link(self, path: str, card: str) -> None:
-        """Without signing in, on the payment page of one installment."""
+        """Pay one installment on its payment page, without signing in."""
         page = Browser(self.world.site).submit(path, {}).url
         assert page.startswith(self.world.stripe), f"no payment page, but {page}"
         done = self.authenticate(self.browser.send(page, {"card": card}).url)
         assert done.startswith(self.world.site), f"the payment page did not lead back, but to {done}"
 
     def authenticate(self, page: str) -> str:
-        """Confirm the payment to the bank, if it asks; gives where that leads."""
+        """Confirm the payment if the bank asks; returns the address that follows."""
         asks = page.endswith("/authenticate")
         return self.browser.send(page, {"result": "pass"}).url if asks else page
 
@@ -166,10 +168,10 @@ class Family:
         self.note(f"saves a card, {card[:4]} ... {card[-4:]}")
         self.browser.send(self._to_stripe("/account/card/", {}), {"card": card})
         saved = wait_for(lambda: "is being saved" not in self.browser.get("/account/?saved"))
-        assert saved, "the new card does not arrive"
+        assert saved, "the new card does not appear"
 
     def cancel(self, first_name: str) -> None:
-        """Give up a child's place in its only class, after looking at what that brings."""
+        """Cancel the child's only class, after reading what is refunded."""
         order = self.browser.get(self.order_path())
         link = re.search(
             rf'"(/account/enrollments/[0-9a-f-]+/cancel/)">Cancel this class<[^>]*> \({first_name} ', order
@@ -178,14 +180,14 @@ class Family:
         refund = re.search(r"<b>(\$[\d,.]+)</b> goes back", self.browser.get(link[1]))
         assert refund, "the page does not say what goes back"
         self.note(
-            f"gives up {first_name}'s place, is to get {refund[1]} back",
+            f"cancels {first_name}'s class, to get {refund[1]} back",
             "cancellation_confirmation",
             names=first_name,
         )
         self.browser.submit(link[1], {}, having="reason")
 
     def accept_offer(self) -> str:
-        """By the link of the email; gives the address of the payment page."""
+        """By the link in the email; returns the address of the payment page."""
         link = re.search(r"/offer/\S+/", self.await_email("waitlist_offer")["text"])
         assert link, "the email has no link to the offer"
         accept = re.search(r"/account/waitlist/[0-9a-f-]+/", Browser(self.world.site).get(link[0]))
@@ -212,7 +214,7 @@ class Family:
 
 
 def _value_of(form: Form, first_name: str) -> str:
-    """Of the radio button of this child."""
+    """The value of this child's radio button."""
     return next(value for value, label in form.choices["child"] if first_name in label)
 
 

@@ -1,7 +1,6 @@
-"""Families use the site over HTTP like any browser, and we watch what arrives in their mailboxes.
+"""Families use the site over HTTP, as in a browser, and we check what arrives in their mailboxes.
 
-It knows nothing of the database: what it checks is what parents, staff, Stripe and the mail provider have
-seen.
+The journey does not know the database: it checks what parents, staff, Stripe and the mail provider have seen.
 """
 
 from collections.abc import Callable
@@ -12,12 +11,12 @@ from demo.standins.bank import charges_of, refunds_of
 from demo.standins.mailbox import Email, await_emails, emails_to
 
 PATIENCE_S, QUIET_S = 150.0, 3.0
-# Each lets families of its own live through something and gives them. What they noted is checked at the end.
-# The days that pass in one must not touch the plans of the next.
+# Each plays something with families of its own and returns them. Their notes are checked at the end. The days
+# that pass in one story must not touch the payment plans of the next.
 STORIES: list[Callable[[World], list[Family]]] = [
-    checkout_story.tell,
-    dunning_story.tell,
-    changes_story.tell,
+    checkout_story.play,
+    dunning_story.play,
+    changes_story.play,
 ]
 
 
@@ -26,24 +25,24 @@ class Journey:
         self.world = world
 
     def run(self) -> bool:
-        """Tell the stories, print each fact with its email, and say whether each came exactly once."""
-        families = [family for tell in STORIES for family in self._told(tell)]
+        """Play the stories, print each fact with its email, and return whether each arrived exactly once."""
+        families = [family for play in STORIES for family in self._played(play)]
         wanted = {family.email: family.owed for family in families}
         await_emails(self.world.mail, wanted, patience_s=PATIENCE_S, quiet_s=QUIET_S)
         complete = False not in [self._report(family) for family in families]
         print()
         return self._money_is_right(families) and complete
 
-    def _told(self, tell: Callable[[World], list[Family]]) -> list[Family]:
-        """None where earlier journeys have left no room for it."""
+    def _played(self, play: Callable[[World], list[Family]]) -> list[Family]:
+        """No families if earlier journeys have filled its classes."""
         try:
-            return tell(self.world)
+            return play(self.world)
         except ClassIsFull as course:
-            print(f"\n  {course} takes no more children; bin/demo --fresh tells this story again.")
+            print(f"\n  {course} is full; bin/demo --fresh plays this story again.")
             return []
 
     def _report(self, family: Family) -> bool:
-        """Print each fact with its email; False if one is missing, came twice or should not have come."""
+        """Print each fact with its email; False if one is missing, duplicate or unexpected."""
         print(f"\n  The {family.name} family")
         emails = emails_to(self.world.mail, family.email)
         complete = True
@@ -57,15 +56,14 @@ class Journey:
                 complete = complete and not fact.kind
                 _line(fact.text, fact.kind, "MISSING" if fact.kind else "")
         for kind in family.quiet:
-            _line("was declined before, so expects no", kind, "none came")
+            _line("was declined before paying, so expects no", kind, "none arrived")
         for email in emails:
             complete = False
             _line("", email["kind"], f"UNEXPECTED: {email['subject']}")
         return complete
 
     def _money_is_right(self, families: list[Family]) -> bool:
-        """Whether Stripe's books have a charge for each payment and a refund for each that a family was told
-        of, and no other."""
+        """Whether Stripe's books have exactly the payments and refunds that families were emailed about."""
         stripe = self.world.stripe
         charges = {family: charges_of(stripe, family.email) for family in families}
         refunds = {family: refunds_of(stripe, family.email) for family in families}

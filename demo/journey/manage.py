@@ -9,10 +9,11 @@ from demo.journey.system import DATA, LAST, ROOT, environment_of_demo
 
 
 def main(arguments: list[str]) -> int:
-    """The command's own exit code; 2 without a demo."""
+    """Return the command's exit code; 2 if there is no demo."""
     if not LAST.exists():
         print(
-            "There is no demo in this folder yet. Run bin/demo first; it makes the database.", file=sys.stderr
+            "There is no demo in this folder yet. Run bin/demo first; it creates the database.",
+            file=sys.stderr,
         )
         return 2
     ports = json.loads(LAST.read_text())

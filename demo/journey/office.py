@@ -1,4 +1,4 @@
-"""Staff of the school, who do over HTTP what they do in the admin."""
+"""Staff of the school, who use the admin over HTTP."""
 
 import re
 from html import unescape
@@ -8,7 +8,7 @@ from demo.journey.family import PASSWORD, ClassIsFull, World
 
 
 def office_of(world: World) -> Browser:
-    """Signed in."""
+    """A browser in which staff are signed in."""
     office = Browser(world.site)
     office.submit("/account/login/", {"login": "office@example.org", "password": PASSWORD})
     assert "Refunds to approve" in office.get("/admin/"), "staff cannot sign in"
@@ -16,7 +16,7 @@ def office_of(world: World) -> Browser:
 
 
 def approve_refund(office: Browser, *, order: str) -> None:
-    """The only one of this order that waits. For money that leaves, staff type their password once more."""
+    """Approve the order's only waiting refund. Staff enter their password again before money is paid out."""
     waiting = office.get(f"/admin/billing/refund/?status__exact=requested&q={order}")
     [page] = set(re.findall(r"/admin/billing/refund/\d+/change/", waiting))
     form = office.submit(_link(office.get(page), "Approve"), {"password": PASSWORD})
@@ -25,8 +25,7 @@ def approve_refund(office: Browser, *, order: str) -> None:
 
 
 def move_child(office: Browser, *, order: str, to: str, reason: str, consent: str) -> str:
-    """Move the only child of this order to another class; gives what that costs more, to be charged at
-    once."""
+    """Move the order's only child to another class; returns the price difference, charged at once."""
     found = office.get(f"/admin/orders/order/?q={order}")
     [page] = set(re.findall(r"/admin/orders/order/\d+/change/", found))
     [place] = set(re.findall(r"/admin/enrollments/enrollment/\d+/change/", office.get(page)))
@@ -35,14 +34,14 @@ def move_child(office: Browser, *, order: str, to: str, reason: str, consent: st
         raise ClassIsFull(to)
     move = _link(classes, f"Choose {to}")
     charged = re.search(r"is charged (\$[\d,.]+) at once", unescape(office.get(move)))
-    assert charged, "the page of the move does not say what is charged"
+    assert charged, "the page does not say what is charged"
     done = office.submit(move, {"reason": reason, "consent": consent})
     assert done.url.endswith(place), "the child was not moved"
     return charged[1]
 
 
 def _link(html: str, text: str) -> str:
-    """Where the link with this text leads."""
+    """The address of the link with this text."""
     for link in re.finditer(r'<a\b[^>]*\bhref="([^"]+)"[^>]*>(.*?)</a>', html, re.DOTALL):
         if " ".join(re.sub(r"<[^>]*>", "", link[2]).split()) == text:
             return unescape(link[1])

@@ -1,4 +1,4 @@
-"""`bin/screenshots`: take the README's pictures, of a demo that runs or of one started for it."""
+"""`bin/screenshots`: take the README's pictures from a running demo, or from one started for them."""
 
 import argparse
 import os
@@ -46,7 +46,7 @@ def launch(playwright: Playwright) -> Browser:
 
 @contextmanager
 def _demo() -> Iterator[tuple[str, str]]:
-    """Run `bin/demo` while the block runs; gives the addresses that it prints for site and mailbox."""
+    """Run `bin/demo` during the block; yields the addresses of site and mailbox that it prints."""
     command = [sys.executable, "-m", "demo.journey"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as demo:  # noqa: S603 - our own
         try:
@@ -73,7 +73,7 @@ def _take_all(site: str, mail: str) -> None:
         page = browser.new_page(viewport={"width": 390, "height": 844}, device_scale_factor=2)
         page.goto(site)
         _save(page, "catalog")
-        # The office shows its menu from 1280 on; the picture is 1100 wide all the same.
+        # The admin shows its menu from a width of 1280; the picture is scaled to 1100.
         page = browser.new_page(viewport={"width": 1375, "height": 1000}, device_scale_factor=0.8)
         page.goto(f"{site}/account/login/?next=/admin/")
         page.get_by_label("Email").fill("office@example.org")

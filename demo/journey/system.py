@@ -95,7 +95,7 @@ def environment_of_demo(address: str, site: int, stripe: int, mail: int) -> dict
         "SENDGRID_API_KEY": kept["sendgrid_key"],
         "SENDGRID_WEBHOOK_PUBLIC_KEY": kept["event_public_key"],
         "SCHOOL_TIME_ZONE": os.environ.get("SCHOOL_TIME_ZONE", "America/New_York"),
-        "CHECKOUT_DECLINE_MAIL_DELAY_S": "15",  # on a busy machine, who pays at once needs some seconds
+        "CHECKOUT_DECLINE_MAIL_DELAY_S": "15",  # on a busy machine, paying at once takes some seconds
         "FIELD_KEYS": kept["field_keys"],
         "Q_WORKERS": "3",
         "PYTHONUNBUFFERED": "1",
@@ -103,7 +103,7 @@ def environment_of_demo(address: str, site: int, stripe: int, mail: int) -> dict
 
 
 def _secrets() -> dict[str, str]:
-    """Made once for this folder; none is good for anything but the stand-ins."""
+    """Created once for this folder; they work with nothing but the stand-ins."""
     path = DATA / "secrets.json"
     private, public = new_keypair()
     made = {
@@ -122,7 +122,7 @@ def _secrets() -> dict[str, str]:
 
 
 def _event_key() -> Path:
-    """The file with which the mail stand-in signs its events."""
+    """The file with the key that signs the SendGrid stand-in's events."""
     path = DATA / "event_key.pem"
     path.touch(mode=0o600)
     path.write_text(_secrets()["event_private_key"])
@@ -130,7 +130,7 @@ def _event_key() -> Path:
 
 
 def _manage(environment: dict[str, str], *arguments: str) -> str:
-    """Gives what the command printed."""
+    """Run a manage.py command and return its output."""
     done = subprocess.run(  # noqa: S603 - our own commands
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT,
@@ -147,7 +147,7 @@ def _manage(environment: dict[str, str], *arguments: str) -> str:
 @contextmanager
 def _process(name: str, environment: dict[str, str], *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run until the block ends. In a session of its own: Ctrl-C must not reach the workers of the cluster,
-    which hang when all of them are told to stop at once."""
+    which hang if all of them are stopped at once."""
     log_path = DATA / f"{name}.log"
     with log_path.open("w") as log:
         started = subprocess.Popen(  # noqa: S603 - our own commands
@@ -170,11 +170,11 @@ def _process(name: str, environment: dict[str, str], *arguments: str) -> Iterato
 
 
 def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
-    """Until the server answers; whoever else answers at the address is not asked."""
+    """Wait until the server answers; a foreign server at the same address does not count."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         if server.poll() is not None:
-            raise SystemExit(f"\nThe server of {url} ended at its start; see the logs in {DATA}.")
+            raise SystemExit(f"\nThe server of {url} ended while starting; see the logs in {DATA}.")
         try:
             with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - loopback
                 return

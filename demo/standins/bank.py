@@ -1,4 +1,4 @@
-"""The families' bank, behind the Stripe stand-in: what it says to their cards, and what it was asked."""
+"""The families' bank, behind the Stripe stand-in: its answers to their cards, and its charges."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ Row = dict[str, Any]
 
 
 def script_card(stripe: str, email: str, outcomes: list[str]) -> None:
-    """Decide what the coming charges on this family's only card come to: decline codes, or "ok"."""
+    """Decide the outcomes of the next charges on this family's only card: decline codes, or "ok"."""
     [card] = _ask(stripe, f"/v1/customers/{_customer(stripe, email)}/payment_methods")["data"]
     answer = requests.post(f"{stripe}/_cards/{card['id']}", json={"next": outcomes}, timeout=10)
     answer.raise_for_status()
 
 
 def charges_of(stripe: str, email: str) -> list[Row]:
-    """Each charge that this family's cards were asked for, `succeeded` or not."""
+    """Every charge attempted on this family's cards, `succeeded` or not."""
     customer = _customer(stripe, email)
     return [row for row in _ask(stripe, "/_books")["charges"] if row["customer"] == customer]
 

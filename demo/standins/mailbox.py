@@ -1,4 +1,4 @@
-"""What the journey looks up at the mail stand-in: the emails that arrived."""
+"""The emails that arrived at the SendGrid stand-in, as its mailbox lists them."""
 
 import time
 from collections import Counter
@@ -8,7 +8,7 @@ from typing import Any
 import requests
 
 Email = dict[str, Any]
-PATIENCE_S = 180  # a wake-up call that got lost costs a minute, a busy machine some more
+PATIENCE_S = 180  # a lost wake-up call costs a minute, a busy machine some more
 
 
 def emails_to(mail: str, address: str) -> list[Email]:
@@ -19,8 +19,7 @@ def emails_to(mail: str, address: str) -> list[Email]:
 
 
 def await_emails(mail: str, wanted: dict[str, Counter[str]], *, patience_s: float, quiet_s: float) -> None:
-    """Wait until each address has its kinds of email, and then so long that a second copy would be
-    noticed."""
+    """Wait until each address has its kinds of email, then long enough to notice a second copy."""
     wait_for(
         lambda: all(
             not kinds - Counter(email["kind"] for email in emails_to(mail, address))
@@ -32,18 +31,18 @@ def await_emails(mail: str, wanted: dict[str, Counter[str]], *, patience_s: floa
 
 
 def await_email(mail: str, address: str, kind: str) -> Email:
-    """The latest of its kind."""
+    """Wait for the latest email of this kind."""
     found = wait_for(
         lambda: [email for email in emails_to(mail, address) if email["kind"] == kind],
         patience_s=PATIENCE_S,
     )
-    assert found, f"no {kind} came to {address} within {PATIENCE_S} s"
+    assert found, f"no {kind} arrived at {address} within {PATIENCE_S} s"
     email: Email = found[-1]
     return email
 
 
 def wait_for(look: Callable[[], Any], *, patience_s: float = PATIENCE_S) -> Any:
-    """What `look` gives once it is true; after the patience, what it gives then."""
+    """Return what `look` returns once it is true, or its last answer after `patience_s`."""
     deadline = time.monotonic() + patience_s
     while not (found := look()) and time.monotonic() < deadline:
         time.sleep(0.2)

@@ -1,4 +1,4 @@
-"""Free ports of this machine, kept from other demos and tests that start at the same moment."""
+"""Free ports of this machine, reserved against other demos and tests that start at the same time."""
 
 import fcntl
 import os
@@ -12,12 +12,14 @@ NEXT = 1000
 
 
 class NoFreePort(Exception):
-    """None of the ports that were tried is free."""
+    """None of the ports tried is free."""
 
 
 def reserve(running: ExitStack, wanted: Sequence[int]) -> list[int]:
-    """Each wanted port, or the next free one above it. Nobody else who asks here gets it until `running`
-    ends, even before anything listens on it."""
+    """Return each wanted port, or the next free one above it.
+
+    No other caller gets the same port until `running` ends, even before anything listens on it.
+    """
     return [_reserve(running, first) for first in wanted]
 
 

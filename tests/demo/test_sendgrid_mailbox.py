@@ -61,7 +61,7 @@ def test_search_and_kinds(mail):
     assert subjects(mail, "/?q=x9") == ["Welcome"]
     assert subjects(mail, "/?q=receipt") == ["Receipt"]
     assert subjects(mail, "/?kind=welcome") == ["Welcome"]
-    assert "No message fits" in get(mail, "/?q=nothing")[1]
+    assert "No messages match" in get(mail, "/?q=nothing")[1]
 
 
 def test_older_messages_are_a_link_away(mail):

@@ -67,7 +67,7 @@ def test_setup_with_three_d_secure(shop: Shop, customer: str):
     session = shop.setup_session(customer)
     secure = f"/pay/{session.id}/authenticate"
     assert shop.pay(session.id, "4000002760003184").headers["Location"] == secure
-    assert "confirmation of your card" in shop.browser.get(shop.server.url + secure, timeout=60).text
+    assert "asks you to confirm your card" in shop.browser.get(shop.server.url + secure, timeout=60).text
     assert shop.click(secure, result="fail").status_code == 402
     error = shop.v.setup_intents.retrieve(session.setup_intent).last_setup_error
     assert error.code == "setup_intent_authentication_failure"

@@ -67,7 +67,7 @@ def _rate_headers(standin: Standin) -> dict[str, str]:
 
 
 def _spoil(request: web.Request, how: str, message_id: str) -> None:
-    """End the connection without a whole answer; what the handler then returns goes nowhere."""
+    """End the connection without a whole answer; the handler's return value is then never sent."""
     transport = request.transport
     if transport is None:
         return

@@ -30,16 +30,17 @@ def create_app(
     private_key_pem: str | None = None,
     check: bool = True,
 ) -> web.Application:
-    """Without `data_dir` nothing outlives a restart; without `event_url` no events are sent.
+    """Without `data_dir` nothing survives a restart; without `event_url` no events are sent.
 
-    `api_key` None takes any key that begins with `SG.`. `check` False takes any body that names a recipient.
+    With `api_key` None any key that begins with `SG.` is accepted; with `check` False, any body that names a
+    recipient.
     """
     if event_url and not is_loopback_url(event_url):
         raise ValueError("events are posted to loopback only")
     books = Books(data_dir / "sendgrid.jsonl" if data_dir else None, fresh=fresh)
     switches = Switches(event_url=event_url)
     postman = Postman(books, switches, load_private_key(private_key_pem or new_keypair()[0]))
-    # A little above SendGrid's limit, so that its words are given and not aiohttp's.
+    # A little above SendGrid's limit, so that SendGrid's message is returned and not aiohttp's.
     app = web.Application(client_max_size=MAX_BYTES + 1_000_000, middlewares=[only_from_here])
     app[STANDIN] = Standin(books, postman, switches, replace(switches), api_key, check)
     app.cleanup_ctx.append(_running_postman)
@@ -71,7 +72,7 @@ async def only_from_here(request: web.Request, handler: Handler) -> web.StreamRe
     if peer and peer[0] not in ("127.0.0.1", "::1"):
         raise web.HTTPForbidden(text="This stand-in answers to this machine only.")
     if request.headers.get("Origin", f"http://{host}") != f"http://{host}":
-        raise web.HTTPForbidden(text="This stand-in takes nothing from other sites.")
+        raise web.HTTPForbidden(text="This stand-in accepts no requests from other sites.")
     return await handler(request)
 
 
@@ -85,7 +86,7 @@ async def _running_postman(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _let_go(app: web.Application) -> None:
-    """Answers that are held back would hold up the shutdown."""
+    """Release slow answers, which would delay the shutdown."""
     app[STANDIN].closing.set()
 
 

@@ -1,4 +1,4 @@
-"""What the stand-in does with a mail, by its address, and the switches that make it misbehave."""
+"""What the stand-in does with a mail, chosen by its address, and the switches that make it misbehave."""
 
 import dataclasses
 import ipaddress
@@ -33,14 +33,14 @@ BLOCK: Step = {
 }
 
 
-# The same as `bounce`: some servers say it for good, and then it is on SendGrid's list of bounces.
+# Some servers report it as permanent; SendGrid then lists the address as bounced.
 MAILBOX_FULL: Step = {**BLOCK, "type": "bounce"}
 GROUP_UNSUBSCRIBED: Step = {"event": "group_unsubscribe", "asm_group_id": 1}
 GROUP_RESUBSCRIBED: Step = {"event": "group_resubscribe", "asm_group_id": 1}
 
 
 def without_ids(step: Step) -> Step:
-    """Reported long after delivery: SendGrid knows no more than the address
+    """Reported long after delivery, when SendGrid knows only the address
     (https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event: an asynchronous bounce)."""
     return {**step, "without_ids": True}
 
@@ -162,7 +162,7 @@ SWITCHES = {f.name: f for f in fields(Switches)}
 
 
 def changed(switches: Switches, changes: Mapping[str, Any]) -> Switches:
-    """A copy with `changes`. Raises ValueError, naming the switch, and then changes nothing."""
+    """Return a copy with `changes`, or raise a ValueError that names the switch."""
     return dataclasses.replace(switches, **{name: _checked(name, value) for name, value in changes.items()})
 
 
@@ -200,13 +200,14 @@ def is_loopback_url(url: str) -> bool:
 
 
 def by_address(address: str) -> Behaviour:
-    """What the local part asks for; `bounce+7@example.org` is `bounce` too, so tests can number addresses."""
+    """The behaviour named by the local part. `bounce+7@example.org` is `bounce` too, so tests can number
+    addresses."""
     local = address.partition("@")[0].partition("+")[0].lower()
     return BEHAVIOURS.get(local, PLAIN)
 
 
 def choose(switches: Switches, recipients: list[str], rng: Random) -> Behaviour:
-    """How this request ends. Uses up one of `switches.next` if there is one."""
+    """Decide how this request ends; the first of `switches.next`, if there is one, is used up."""
     if switches.suspended:
         return BEHAVIOURS["status403"]
     if switches.key_revoked:

@@ -1,6 +1,6 @@
 """What was received and which events were sent, in memory and in an append-only file.
 
-The application never reads these books: they are the other side's word, and tests compare tables with them.
+The product never reads these books: they are the other side's account, and tests compare tables with them.
 """
 
 import json
@@ -65,7 +65,7 @@ class Books:
                 for line in lines:
                     self._replay(line)
         self._file = path.open("w" if fresh else "a", encoding="utf-8")
-        # A kill may have torn the last line; the next one must not continue it.
+        # A kill may have cut the last line short; the next one must not continue it.
         if self._file.tell():
             self._file.write("\n")
 
@@ -118,7 +118,7 @@ class Books:
         self._by_request[event.request].append(event)
 
     def posted(self, events: list[Event], status: int) -> None:
-        """Note a post of these events; `status` 0 is a post without an answer."""
+        """Record a post of these events; `status` 0 means no answer."""
         now, delivery = time.time(), "delivered" if 200 <= status < 300 else "pending"
         for event in events:
             event.tries += 1
@@ -130,7 +130,7 @@ class Books:
         return [event for event in self.events if event.delivery == "pending"]
 
     def delete_messages(self) -> None:
-        """Empty the mailbox; the books keep what was received."""
+        """Empty the mailbox; the books still list everything received."""
         self.deleted_up_to = len(self.requests)
         self._write("deleted", self.deleted_up_to)
 

@@ -1,4 +1,4 @@
-"""What `mail/send` refuses: the JSON schema, and in Python what a schema cannot say."""
+"""What `mail/send` refuses: by the JSON schema, and in Python where a schema cannot express it."""
 
 import base64
 import binascii
@@ -30,7 +30,7 @@ def problem(message: str, field: str | None = None) -> Problem:
 
 
 def problems(payload: Any) -> list[Problem]:
-    """Why SendGrid would answer 400, in its words where they are known; empty if it would not."""
+    """Why SendGrid would answer 400, in its own words where they are known; empty if it would accept."""
     if not isinstance(payload, dict):
         return [problem("Bad Request")]
     return (
@@ -122,7 +122,7 @@ def _attachments(payload: dict[str, Any]) -> Iterator[Problem]:
     for place, attachment in enumerate(payload.get("attachments", ())):
         # The words and the field are those of a real answer: https://github.com/sendgrid/sendgrid-php/issues/250
         # (2018) and https://github.com/anymail/django-anymail/issues/492 (2026). Some report that
-        # "text/calendar; method=REQUEST" is taken; the published rule refuses each ';', so the stand-in does.
+        # "text/calendar; method=REQUEST" is accepted; the published rule forbids ';', and the stand-in too.
         if BREAKING & set(attachment.get("type", "")):
             words = "The attachment type cannot contain ';', or CRLF characters."
             yield problem(words, f"attachments.{place}.type")

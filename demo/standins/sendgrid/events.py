@@ -1,4 +1,4 @@
-"""The event webhook: events shaped and signed as SendGrid does it, posted until they are taken."""
+"""The event webhook: events shaped and signed like SendGrid's, posted until they are accepted."""
 
 import asyncio
 import base64
@@ -59,7 +59,7 @@ def event_id() -> str:
 
 
 def built(received: Received, payload: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each recipient's events in order, with their place in it."""
+    """Yield each recipient's events with their position in the sequence."""
     common: dict[str, Any] = {
         "sg_message_id": f"{received.message_id}.filter0001.{received.id}.{received.id:08X}-1.0",
         "smtp-id": _smtp_id(received, payload),
@@ -69,7 +69,7 @@ def built(received: Received, payload: dict[str, Any]) -> Iterator[tuple[int, di
     if "asm" in payload:
         common["asm_group_id"] = payload["asm"]["group_id"]
     for personalization in payload["personalizations"]:
-        # Arguments that are named like a field of the event lose, as they do at SendGrid.
+        # As at SendGrid, an event's own fields win over custom arguments of the same name.
         arguments = {**payload.get("custom_args", {}), **personalization.get("custom_args", {})}
         for person in (p for kind in ("to", "cc", "bcc") for p in personalization.get(kind, ())):
             for place, step in enumerate(by_address(person["email"]).events):
@@ -89,7 +89,7 @@ def _smtp_id(received: Received, payload: dict[str, Any]) -> str:
 
 
 class Postman:
-    """Posts due events in batches. A refused batch waits on its own, so later ones overtake it."""
+    """Posts due events in batches. A refused batch waits alone, so later ones overtake it."""
 
     def __init__(self, books: Books, switches: Switches, key: ec.EllipticCurvePrivateKey) -> None:
         self.books = books
@@ -101,7 +101,7 @@ class Postman:
         self._two_at_once = asyncio.Semaphore(2)
 
     def plan(self, received: Received, payload: dict[str, Any], rng: Random) -> None:
-        """Enter the events of an accepted mail in the books, disturbed as the switches say."""
+        """Enter the events of an accepted mail in the books, with the faults that are switched on."""
         if not (self.switches.events and self.switches.event_url):
             return
         now, delay = time.time(), self.switches.event_delay_ms / 1000

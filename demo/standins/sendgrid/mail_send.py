@@ -1,4 +1,4 @@
-"""`POST /v3/mail/send`: who may, what is wrong with it, what becomes of it."""
+"""`POST /v3/mail/send`: check the key, check the body, record it and answer."""
 
 import asyncio
 import hashlib
@@ -19,7 +19,7 @@ from demo.standins.sendgrid.standin import STANDIN, Standin
 
 @dataclass(frozen=True)
 class Outline:
-    """What the books say of a body, however broken it is."""
+    """What the books note about a body, however broken it is."""
 
     to: list[str] = field(default_factory=list)
     subject: str = ""

@@ -1,4 +1,4 @@
-"""The mailbox: what a parent would see in theirs, and what went over the wire."""
+"""The mailbox: what a parent would see, and what was sent over the wire."""
 
 import json
 import re
@@ -55,7 +55,7 @@ def _bar(asked: dict[str, str]) -> str:
         for name in ("kind", "live")
         if asked[name]
     )
-    words = "Stop refreshing" if asked["live"] else "Refresh by itself"
+    words = "Stop refreshing" if asked["live"] else "Refresh automatically"
     live = link("/", words, {**asked, "live": "" if asked["live"] else "1"}, css="button")
     return f"""<div class="bar">
 <form class="search" action="/" role="search">{kept}
@@ -86,7 +86,7 @@ def _row(received: Received, standin: Standin) -> str:
 
 def _nothing(asked: dict[str, str]) -> str:
     if asked["q"] or asked["kind"]:
-        return '<p class="empty">No message fits.</p>'
+        return '<p class="empty">No messages match.</p>'
     return '<p class="empty">No messages yet. They appear here as they arrive.</p>'
 
 
@@ -101,7 +101,7 @@ async def message(request: web.Request) -> web.Response:
     books = request.app[STANDIN].books
     received = books.message(int(request.match_info["number"]))
     if received is None:
-        return page("Not here", '<p class="card empty">This message is not here.</p>', status=404)
+        return page("Not found", '<p class="card empty">There is no such message.</p>', status=404)
     mail, events = opened(received), books.events_of(received)
     tabs = _tabs(mail, received.body, events, request)
     wanted = request.query.get("tab", "")
@@ -116,7 +116,7 @@ async def message(request: web.Request) -> web.Response:
 
 
 def _tabs(mail: dict[str, Any], body: bytes, events: list[Event], request: web.Request) -> dict[str, str]:
-    """The views that this mail has, by name, as HTML."""
+    """The views of this mail, by name, as HTML."""
     arguments = [(f"custom_args.{name}", value) for name, value in mail["custom_args"].items()]
     told = [(clock(event.due_at), f"{event.payload['event']} ({event.delivery})") for event in events]
     views = {
@@ -156,7 +156,7 @@ def _preview(mail: dict[str, Any], request: web.Request) -> str:
         link(path, words, {"width": width, "scheme": value}, css="chip", current=value == scheme)
         for value, words in SCHEMES.items()
     ]
-    # Links of the mail open beside the mailbox; the frame itself can run nothing and go nowhere.
+    # Links in the mail open in a new tab; the frame itself can neither run scripts nor navigate.
     document = '<base target="_blank">' + in_scheme(mail["html"], scheme)
     limit = f"max-width:{width}px;" if width else ""
     return f"""<div class="tools">{"".join(widths)}<span class="gap"></span>{"".join(schemes)}</div>
@@ -165,7 +165,7 @@ sandbox="allow-popups allow-popups-to-escape-sandbox" srcdoc="{escape(document)}
 
 
 def in_scheme(html: str, scheme: str) -> str:
-    """Let the mail's own rules for `scheme` apply, whatever the reader's system prefers."""
+    """Apply the mail's own rules for `scheme`, whatever the reader's system prefers."""
     return SCHEME_QUERY.sub(
         lambda query: "(min-width: 0)" if query[1].lower() == scheme else "(max-width: 0)", html
     )

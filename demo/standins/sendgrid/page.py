@@ -1,4 +1,4 @@
-"""The frame of the mailbox's pages. Whatever came with a mail passes `escape` on its way in."""
+"""The frame of the mailbox's pages. Everything that comes from a mail goes through `escape`."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -47,7 +47,7 @@ def page(title: str, body: str, *, refresh: bool = False, status: int = 200) -> 
 
 
 def link(path: str, words: str, query: Mapping[str, str], *, css: str = "", current: bool = False) -> str:
-    """Empty values are left out of the query."""
+    """A link; empty values are left out of the query."""
     asked = urlencode({name: value for name, value in query.items() if value})
     target = f"{path}?{asked}" if asked else path
     here = ' aria-current="page"' if current else ""
@@ -69,7 +69,7 @@ def badge(kind: str) -> str:
 
 
 def state(events: list[Event]) -> str:
-    """The last thing that the webhook was told of a mail."""
+    """The last event of a mail that the webhook accepted."""
     told = [event.payload["event"] for event in events if event.delivery == "delivered"]
     last = str(told[-1]) if told else "events pending" if events else "accepted"
     css = "good" if last in GOOD else "bad" if last in BAD else ""

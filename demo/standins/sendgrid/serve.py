@@ -16,7 +16,7 @@ from demo.standins.sendgrid.app import create_app
 
 
 class MailServer:
-    """`with MailServer() as mail: ...`; port 0 takes a free one, the rest is as in `create_app`."""
+    """`with MailServer() as mail: ...`. Port 0 picks a free one; the rest is as in `create_app`."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class MailServer:
         return str(self._call("GET", "/_control")["public_key"])
 
     def control(self, **switches: Any) -> dict[str, Any]:
-        """Set switches; answers with all of them."""
+        """Set switches; returns all of them."""
         return dict(self._call("POST", "/_control", switches)["switches"])
 
     def reset(self) -> None:
@@ -113,7 +113,7 @@ class MailServer:
         return list(self._call("GET", "/_messages?" + urlencode({"to": to, "kind": kind})))
 
     def wait_for_events(self, timeout: float = 120) -> None:
-        """Return when every planned event was taken by the webhook; raises TimeoutError."""
+        """Return once the webhook has accepted every planned event, or raise TimeoutError."""
         until = time.monotonic() + timeout
         while any(event["delivery"] == "pending" for event in self.events()):
             if time.monotonic() > until:

@@ -30,7 +30,7 @@ class Standin:
     _opened: int = 0
 
     def connection(self, request: web.Request) -> int:
-        """Numbers connections as their first request comes in; 0 if the client has gone already."""
+        """Number connections in the order of their first requests; 0 if the client is already gone."""
         if request.transport is None:
             return 0
         if request.transport not in self._connections:
@@ -39,7 +39,7 @@ class Standin:
         return self._connections[request.transport]
 
     def control(self, changes: Mapping[str, Any]) -> None:
-        """Raises ValueError for an unknown switch or a wrong value, and then changes nothing."""
+        """Set switches. An unknown one or a wrong value raises ValueError and changes nothing."""
         wanted = changed(self.switches, changes)
         newly_suspended = wanted.suspended and not self.switches.suspended
         self._set(wanted)

@@ -29,7 +29,7 @@ async def flip(request: web.Request) -> web.Response:
 
 
 def _value(name: str, text: str) -> Any:
-    """What a form field says. Raises ValueError, naming the switch."""
+    """The value of a form field. Raises a ValueError that names the switch."""
     default = SWITCHES[name].default
     if isinstance(default, bool):
         return bool(text)
@@ -52,7 +52,7 @@ def _form(request: web.Request, error: str = "") -> web.Response:
     body = f"""<div class="bar"><h1>Fault switches</h1></div>{complaint}
 <form method="post" action="/switches" class="card">{rows}
 <div class="switch"><span></span><button>Set switches</button></div></form>
-<p>Mail to one of these local parts misbehaves by itself, also with a number behind it (bounce+7@example.org):
+<p>Mail to one of these local parts always misbehaves, also with a number added (bounce+7@example.org):
 {", ".join(f"<code>{name}</code>" for name in BEHAVIOURS)}.</p>"""
     return page("Fault switches", body, status=400 if error else 200)
 

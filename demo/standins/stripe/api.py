@@ -1,4 +1,4 @@
-"""The way of an API request: key, hook, faults, idempotency, parameter check, handler, answer."""
+"""The steps of an API request: key, hook, faults, idempotency, parameter check, handler, answer."""
 
 import asyncio
 import contextlib
@@ -108,7 +108,7 @@ class Api:
         return handle
 
     async def _answer(self, route: Route | None, incoming: Incoming) -> tuple[Answer | None, Fault | None]:
-        """The answer, None if the line is to be cut before any effect, and the fault that struck."""
+        """The answer (None to drop the connection before any effect) and the fault that struck."""
         fault = self.state.faults.for_request(incoming.method, incoming.path)
         answer: Answer | None = None
         try:

@@ -53,12 +53,12 @@ def create_app(
 
 @web.middleware
 async def _only_loopback(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """A page elsewhere must not reach us by a name that it points at 127.0.0.1, nor post to us."""
+    """Refuse other host names (DNS rebinding) and forms on other sites."""
     origin = request.headers.get("Origin")
     if _hostname(f"//{request.host}") not in LOOPBACK:
         raise web.HTTPForbidden(text="This stand-in answers on 127.0.0.1 and localhost only.\n")
     if request.method != "GET" and origin is not None and _hostname(origin) not in LOOPBACK:
-        raise web.HTTPForbidden(text="This stand-in takes no requests from other sites.\n")
+        raise web.HTTPForbidden(text="This stand-in accepts no requests from other sites.\n")
     return await handler(request)
 
 
@@ -86,6 +86,6 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
 
 async def _tick(state: State) -> None:
     while True:
-        due.work_off(state)
+        due.process(state)
         state.store.commit()
         await asyncio.sleep(TICK_SECONDS)

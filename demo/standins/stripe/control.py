@@ -1,5 +1,5 @@
-"""What Stripe's API does not have, under `/_...`: the clock, faults, books and event switches; what banks
-do, and what the owner does in Stripe's dashboard."""
+"""What Stripe's API does not offer, under `/_...`: the clock, faults, books and events, what banks do,
+and what the owner does in Stripe's dashboard."""
 
 import json
 import time
@@ -60,7 +60,7 @@ def set_clock(request: web.Request, given: Any) -> Obj:
     if now is not None and not (type(now) is int and 0 <= now <= LATEST):
         raise ValueError("now is a number of seconds, or null")
     state.store.set_now(now)
-    due.work_off(state)
+    due.process(state)
     return clock(request, given)
 
 
@@ -69,7 +69,7 @@ def clock(request: web.Request, given: Any) -> Obj:
 
 
 def add_faults(request: web.Request, given: Any) -> list[Obj]:
-    """A list of faults, added to those active. One with a `type`, or of a webhook's kind, is for webhooks."""
+    """Add a list of faults. One with a `type`, or of a webhook kind, applies to webhooks."""
     faults = [_fault(item) for item in (given if isinstance(given, list) else [given])]
     request.app[STATE].faults.active += faults
     return list_faults(request, given)
@@ -90,7 +90,7 @@ def clear_faults(request: web.Request, given: Any) -> list[Obj]:
 
 
 def release(request: web.Request, given: Any) -> Obj:
-    """Send what is held; `{"seed": n}` shuffles it first."""
+    """Send the held events; `{"seed": n}` shuffles them first."""
     return {"released": request.app[DELIVERIES].release(seed=given.get("seed"))}
 
 
@@ -103,7 +103,7 @@ def resend(request: web.Request, given: Any) -> Obj:
 
 
 def inject(request: web.Request, given: Any) -> Obj:
-    """`{"type", "object"}`, with any other field of an event (id, livemode, account, ...) as wished."""
+    """`{"type", "object"}`, and optionally any other field of an event (id, livemode, account, ...)."""
     fields = dict(given)
     if not (
         isinstance(fields["object"], dict)
@@ -135,7 +135,7 @@ def update_card(request: web.Request, given: Any) -> Obj:
 
 
 def add_refund(request: web.Request, given: Any) -> Obj:
-    """As by hand in the dashboard: `payment_intent` or `charge`, and maybe `amount`, `reason`, `metadata`."""
+    """As in the dashboard: `payment_intent` or `charge`, optionally `amount`, `reason`, `metadata`."""
     return refunds.create(request.app[STATE], Call(request.path, dict(given)))
 
 
@@ -145,7 +145,7 @@ def turn_refund(request: web.Request, given: Any) -> Obj:
 
 
 def add_dispute(request: web.Request, given: Any) -> Obj:
-    """`{"charge": "ch_...", "reason": "fraudulent", "status": "needs_response"}`, maybe an `amount`."""
+    """`{"charge": "ch_...", "reason": "fraudulent", "status": "needs_response"}`, optionally an `amount`."""
     state = request.app[STATE]
     charge = require(state, "charge", given["charge"], param="charge")
     wanted = {name: given[name] for name in ("reason", "status", "amount") if name in given}
@@ -153,12 +153,12 @@ def add_dispute(request: web.Request, given: Any) -> Obj:
 
 
 def decide_dispute(request: web.Request, given: Any) -> Obj:
-    """`{"status": "won" | "lost" | "warning_closed" | ...}`; maybe `withdrawn` or `reinstated`, in cents."""
+    """`{"status": "won" | "lost" | "warning_closed"...}`, optionally `withdrawn`, `reinstated` in cents."""
     return disputes.decide(request.app[STATE], Call(request.path), request.match_info["id"], **given)
 
 
 def add_warning(request: web.Request, given: Any) -> Obj:
-    """The bank suspects a charge: `{"charge": "ch_..."}`, maybe a `fraud_type`."""
+    """The bank suspects a charge: `{"charge": "ch_..."}`, optionally a `fraud_type`."""
     state = request.app[STATE]
     charge = require(state, "charge", given["charge"], param="charge")
     wanted = {name: given[name] for name in ("fraud_type",) if name in given}
@@ -170,7 +170,7 @@ def show_books(request: web.Request, given: Any) -> Obj:
 
 
 def reset(request: web.Request, given: Any) -> Obj:
-    """Forget everything; `{"keep_endpoints": true}` spares the webhook endpoints."""
+    """Forget everything; `{"keep_endpoints": true}` keeps the webhook endpoints."""
     state = request.app[STATE]
     request.app[DELIVERIES].forget()
     state.faults.active.clear()

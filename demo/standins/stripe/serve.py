@@ -1,4 +1,4 @@
-"""Run the stand-in on a thread of this process."""
+"""Run the stand-in on a thread of this process, for tests and benchmarks."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ STOP_SECONDS = 2.0
 
 
 def listen(port: int) -> socket.socket:
-    """A listening socket on the loopback interface; port 0 takes a free one."""
+    """A listening socket on the loopback interface; port 0 picks a free one."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -70,7 +70,7 @@ class StripeServer:
 
     @property
     def state(self) -> State:
-        """To look at; only the server's own thread may change it."""
+        """Read-only: only the server's own thread may change it."""
         return self._app[STATE]
 
     def start(self) -> "StripeServer":

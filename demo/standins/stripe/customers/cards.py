@@ -77,13 +77,13 @@ BY_ALIAS = {card.alias: card for card in TEST_CARDS if card.alias}
 
 
 def find_card(text: str) -> Card | None:
-    """By number, as typed, or by Stripe's alias."""
+    """Look a card up by its number, as typed, or by Stripe's alias."""
     return BY_ALIAS.get(text.strip()) or BY_NUMBER.get("".join(text.split()))
 
 
 def record_of(state: State, method: Obj) -> Obj:
-    """What Stripe does not tell of a payment method: its `number`, if it is `set_up` or was `detached`, and
-    the outcomes of its `next` charges."""
+    """What Stripe does not show of a payment method: its `number`, whether it is `set_up` or was `detached`,
+    and the outcomes of its `next` charges."""
     return state.store.tables["card"][method["id"]]
 
 

@@ -63,13 +63,13 @@ def update(state: State, call: Call, customer_id: str) -> Obj:
 
 
 def retrieve(state: State, call: Call, customer_id: str) -> Obj:
-    """A deleted one is still returned, marked as deleted (docs.stripe.com/api/customers/retrieve)."""
+    """A deleted customer is still returned, marked as deleted (docs.stripe.com/api/customers/retrieve)."""
     return state.store.get("deleted_customer", customer_id) or require(state, "customer", customer_id)
 
 
 def delete(state: State, call: Call, customer_id: str) -> Obj:
-    """For good (docs.stripe.com/api/customers/delete): its cards go with it, and nothing new can be made for
-    it. Its invoices stay, and can still be voided."""
+    """Permanently (docs.stripe.com/api/customers/delete), together with its cards; nothing new can be created
+    for it. Its invoices stay and can still be voided."""
     customer = require(state, "customer", customer_id)
     for method in state.store.newest_first(
         "payment_method", lambda row: bool(row["customer"] == customer_id)
@@ -89,7 +89,7 @@ def list_all(state: State, call: Call) -> Obj:
 
 
 def _apply(state: State, customer: Obj, params: Obj) -> Obj:
-    """Set what was given; answer the old values."""
+    """Set the given values and return the old ones."""
     refuse_unsupported(params, SETTABLE)
     check_lengths(params, CUSTOMER)
     check_address(params)
@@ -125,7 +125,7 @@ _NO_INVOICE_SETTINGS: dict[str, Any] = {
 
 
 def _nothing(path: str) -> Callable[[State, Obj], Obj]:
-    """Lists that only other ways of paying would fill."""
+    """Lists that only other payment methods would fill."""
     return lambda state, customer: {
         "object": "list",
         "data": [],

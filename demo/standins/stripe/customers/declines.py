@@ -1,4 +1,4 @@
-"""What a bank answers to a charge: by a fault, by the script of a saved card, or by the test card itself."""
+"""How the bank answers a charge: by a fault, by the script of a saved card, or by the test card itself."""
 
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -59,7 +59,7 @@ class Decline:
     network_decline_code: str | None = None
 
     def as_error(self, **more: object) -> Obj:
-        """In the shape of an error answer and of `last_payment_error`, which leave out what is unknown."""
+        """In the shape of an error answer and of `last_payment_error`, which omit unknown fields."""
         doc_url = f"https://stripe.com/docs/error-codes/{self.code.replace('_', '-')}"
         error = {**vars(self), "doc_url": doc_url, "type": "card_error", **more}
         return {name: value for name, value in error.items() if value is not None}
@@ -88,7 +88,7 @@ SETUP_AUTHENTICATION_FAILED = Decline(
 
 
 def coming_decline(state: State, call: Call, method: Obj, *, authenticated: bool) -> Decline | None:
-    """What this charge comes to; None if it succeeds. Uses up one entry of the card's script."""
+    """The decline of the next charge, or None if it will succeed. Uses up one entry of the card's script."""
     forced = state.faults.for_payment(call.path)
     if forced is not None:
         return decline_for(forced.code)

@@ -1,4 +1,4 @@
-"""Saved cards: attached to a customer by a payment, by a setup or by call."""
+"""Saved cards: attached to a customer by a payment, a setup or an API call."""
 
 from stripe.params import (
     CustomerPaymentMethodListParams,
@@ -81,7 +81,7 @@ def owned(state: State, method_id: str, customer_id: str) -> Obj:
 
 
 def keep_for_later(state: State, call: Call, method: Obj, customer_id: str | None) -> None:
-    """After a payment or a setup that the customer took part in: the bank will ask less from now on."""
+    """After a payment or setup in the customer's presence: from now on the bank asks for less."""
     keep_record(state, method, set_up=True)
     if customer_id is not None and method["customer"] != customer_id:
         method["allow_redisplay"] = "limited"
@@ -89,7 +89,7 @@ def keep_for_later(state: State, call: Call, method: Obj, customer_id: str | Non
 
 
 def automatically_update(state: State, method_id: str, card: Card | None, changes: Obj) -> Obj:
-    """The bank replaced the card: another expiry, perhaps another number."""
+    """The bank replaced the card: a new expiry date, perhaps a new number."""
     method = _require(state, method_id)
     old = copied(method["card"])
     if card is not None:

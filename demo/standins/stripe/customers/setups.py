@@ -21,7 +21,7 @@ def create_intent(state: State, call: Call, *, customer: str | None, **values: o
 
 
 def attempt(state: State, call: Call, intent: Obj, method: Obj) -> None:
-    """Try to save this card. `intent["status"]` tells what came of it."""
+    """Try to save this card. `intent["status"]` says how it went."""
     card = card_of(state, method)
     forced = state.faults.for_payment(call.path)
     code = forced.code if forced is not None else card.setup_decline

@@ -83,7 +83,7 @@ def pay(state: State, call: Call, invoice_id: str) -> Obj:
 
 
 def collect(state: State, call: Call, invoice: Obj, method: Obj, *, off_session: bool = False) -> Obj:
-    """Charge this card. The status of the PaymentIntent answered tells what came of it."""
+    """Charge this card; the status of the returned PaymentIntent says how it went."""
     intent = intent_of(state, invoice)
     payments.attempt(state, call, intent, method, off_session=off_session)
     _after_attempt(state, call, invoice, intent)
@@ -153,7 +153,7 @@ def _payment_of(state: State, invoice: Obj) -> Obj | None:
 
 
 def _after_attempt(state: State, call: Call, invoice: Obj, intent: Obj) -> None:
-    # Stripe counts by its own retry schedule: the first attempt, and none that we make after it.
+    # Stripe counts its own retries: the first attempt, and none of those that we make later.
     invoice.update(attempted=True, attempt_count=1)
     save(state, invoice)
     if intent["status"] == "succeeded":
@@ -186,7 +186,7 @@ def _included_payments(state: State, invoice: Obj) -> Obj:
 
 
 def _off_stripe(state: State, invoice: Obj) -> int:
-    """Only for who asks: docs.stripe.com/changelog/dahlia/2026-05-27, amount_paid_off_stripe."""
+    """Only on request: docs.stripe.com/changelog/dahlia/2026-05-27, amount_paid_off_stripe."""
     row = state.store.get("off_stripe", invoice["id"])
     return row["cents"] if row else 0
 

@@ -1,4 +1,4 @@
-"""Invoices, from the draft to the end; how one is paid is in `invoice_payments`."""
+"""Invoices, from draft to paid or void; `invoice_payments` has how one is paid."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ SUPPORTED = (
     "payment_settings",
     "pending_invoice_items_behavior",
 )
-# Parameters that the stand-in knows in one value only.
+# Parameters of which the stand-in supports only one value.
 ONLY = {
     "collection_method": "charge_automatically",
     "payment_settings": {"payment_method_types": ["card"]},
@@ -128,7 +128,7 @@ def finalize(state: State, call: Call, invoice_id: str) -> Obj:
 
 
 def delete(state: State, call: Call, invoice_id: str) -> Obj:
-    """Only a draft (docs.stripe.com/api/invoices/delete); afterwards there is no such invoice."""
+    """Only drafts can be deleted (docs.stripe.com/api/invoices/delete); nothing of them remains."""
     invoice = retrieve(state, call, invoice_id)
     if invoice["status"] != "draft":
         raise wrong_state("You can only delete draft invoices.")
@@ -177,7 +177,7 @@ def set_total(invoice: Obj, cents: int) -> None:
 
 
 def renew_urls(state: State) -> None:
-    """After a restart the pages may stand on another port."""
+    """After a restart the pages may be on another port."""
     for invoice in list(state.store.newest_first("invoice")):
         if invoice["hosted_invoice_url"] is not None:
             invoice["hosted_invoice_url"] = _page_url(state, invoice["id"])

@@ -1,4 +1,4 @@
-"""The stand-in's own books: which requests came, and what money moved. Written apart from the objects."""
+"""The stand-in's own books of requests and money moved, kept separately from the objects."""
 
 import hashlib
 from collections import defaultdict
@@ -17,7 +17,7 @@ def record_post(
     replayed: bool,
     fault: str | None,
 ) -> None:
-    """`status` is what the caller was told: None if the line was cut."""
+    """`status` is the one the caller received, or None if the connection was dropped."""
     row = {
         "at": store.now(),
         "method": "POST",
@@ -53,7 +53,7 @@ def record(store: Store, kind: str, obj: Obj, **facts: Any) -> None:
 
 
 def balance_cents_by_customer(store: Store) -> dict[str, int]:
-    """What each customer has paid and not got back; money of no customer stands under ''."""
+    """What each customer has paid minus refunds; money without a customer is under ''."""
     balances: defaultdict[str, int] = defaultdict(int)
     for row in store.tables["book_charge"].values():
         if row["succeeded"]:
@@ -68,7 +68,7 @@ def balance_cents_by_customer(store: Store) -> dict[str, int]:
 
 
 def invoices_by_installment(store: Store) -> dict[str, list[Obj]]:
-    """Invoices that name no installment stand under ''."""
+    """Invoices that name no installment are under ''."""
     found: defaultdict[str, list[Obj]] = defaultdict(list)
     for row in store.tables["book_invoice"].values():
         found[row["metadata"].get("installment", "")].append(row)

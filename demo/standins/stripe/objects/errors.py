@@ -4,7 +4,7 @@ from demo.standins.stripe.objects.store import Obj
 
 
 class StripeError(Exception):
-    """An API answer other than 200. `stored`: a repeat under the same idempotency key gets it again."""
+    """An API answer other than 200. If `stored`, a repeat with the same idempotency key gets it again."""
 
     def __init__(self, status: int, error: Obj, *, stored: bool = False, retry: bool | None = None) -> None:
         super().__init__(error["message"])
@@ -21,12 +21,12 @@ def invalid_request(
 
 
 def wrong_state(message: str, code: str | None = None, *, param: str | None = None) -> StripeError:
-    """Well-formed, but the object does not allow it now: the endpoint ran, so the answer is stored."""
+    """A valid request that the object's state does not allow: the endpoint ran, so the answer is stored."""
     return StripeError(400, _error("invalid_request_error", message, param=param, code=code), stored=True)
 
 
 def card_error(error: Obj, **objects: Obj) -> StripeError:
-    """A decline; `objects` are what the endpoint worked on, which Stripe shows inside the error."""
+    """A decline. `objects` are those that the endpoint worked on, which Stripe includes in the error."""
     return StripeError(402, {**error, **objects, "type": "card_error"}, stored=True)
 
 
@@ -58,7 +58,7 @@ def key_in_use(key: str) -> StripeError:
 
 
 def lock_timeout() -> StripeError:
-    """A 429 like any other, but for its code and the advice to ask again: https://docs.stripe.com/rate-limits
+    """A 429 that differs only in its code and its advice to retry: https://docs.stripe.com/rate-limits
     and https://github.com/stripe/stripe-php/pull/718."""
     message = "This object cannot be accessed right now because another request is accessing it."
     return StripeError(429, _error("invalid_request_error", message, code="lock_timeout"), retry=True)

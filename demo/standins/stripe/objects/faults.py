@@ -1,4 +1,4 @@
-"""Switches that make the stand-in misbehave: on API calls, and on the way of a webhook."""
+"""Faults that make the stand-in misbehave, in API calls and in webhook deliveries."""
 
 import random
 from collections.abc import Callable
@@ -92,7 +92,7 @@ class Faults:
         return self._first(lambda f: f.kind != "decline" and _is_for_request(f, method, path))
 
     def for_payment(self, path: str) -> Fault | None:
-        """A forced decline, asked for at the moment of the charge."""
+        """A forced decline, looked up at the moment of the charge."""
         return self._first(lambda f: f.kind == "decline" and _is_for_request(f, "POST", path))
 
     def for_event(self, event_type: str) -> Fault | None:

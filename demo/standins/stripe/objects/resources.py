@@ -14,7 +14,7 @@ FIXTURES = Path(__file__).with_name("data") / "fixtures3.json"
 
 CUSTOM_TEXTS = ("after_submit", "shipping_address", "submit", "terms_of_service_acceptance")
 
-# What the samples say is not consistent: references to objects that do not exist, figures out of the air.
+# Stripe's samples are inconsistent: they refer to missing objects and contain arbitrary figures.
 PLAIN: dict[str, Obj] = {
     "account": {"charges_enabled": True, "payouts_enabled": True, "details_submitted": True},
     "charge": {
@@ -175,7 +175,7 @@ def _position(rows: list[Obj], object_id: str, param: str) -> int:
 
 
 def filtered(state: State, call: Call, kind: str, names: Sequence[str]) -> Iterable[Obj]:
-    """All objects of a kind that agree with the parameters named, and with `created`."""
+    """All objects of a kind that match the named parameters and `created`."""
     wanted = {name: call.params[name] for name in names if name in call.params}
     created = call.params.get("created")
 
@@ -198,7 +198,7 @@ def in_range(value: int, limits: int | dict[str, int]) -> bool:
 
 
 def refuse_unsupported(params: Obj, supported: Iterable[str], *, inside: str = "") -> None:
-    """Real parameters of Stripe's that the stand-in would have to ignore are an error, not a surprise."""
+    """Refuse parameters that Stripe supports and the stand-in would silently ignore."""
     for name in sorted(params.keys() - set(supported)):
         param = f"{inside}[{name}]" if inside else name
         raise invalid_request(f"The stand-in does not support this parameter: {param}", param)

@@ -1,4 +1,4 @@
-"""What the parts of the stand-in share, and the call that one of them is answering."""
+"""The state that all parts of the stand-in share, and the call being answered."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ STATE = web.AppKey("state", State)
 
 @dataclass
 class Call:
-    """An API request, or something done on a page or by the clock (then without id and key)."""
+    """An API request, or an action of a page or the clock (then without id and key)."""
 
     path: str = ""
     params: Obj = field(default_factory=dict)

@@ -18,7 +18,7 @@ def new_id(prefix: str, length: int = 24) -> str:
 
 
 def copied(obj: Obj) -> Obj:
-    """What is stored holds only JSON values, for which this needs a quarter of the CPU of `deepcopy`."""
+    """A deep copy. Rows hold only JSON values, for which this takes a quarter of the CPU of `deepcopy`."""
     copy: Obj = marshal.loads(marshal.dumps(obj))  # noqa: S302 - our own bytes, made here
     return copy
 
@@ -77,7 +77,7 @@ class Store:
         return int(time.time()) + int(clock["seconds"])
 
     def set_now(self, now: int | None) -> None:
-        """From here on the clock runs from `now`; None returns to real time."""
+        """Let the clock run on from `now`; None returns to real time."""
         seconds = 0 if now is None else now - int(time.time())
         self.put("clock", "offset", {"seconds": seconds})
 
@@ -93,4 +93,4 @@ class Store:
                     self.tables[table].pop(row_id, None)
                 else:
                     self.tables[table][row_id] = row
-        journal.truncate(whole)  # a line cut off by a kill was never answered to anyone
+        journal.truncate(whole)  # a line cut short by a kill: nobody received an answer for it

@@ -1,4 +1,4 @@
-"""The pages a person can click: Checkout, 3-D Secure, and the index of what the stand-in holds."""
+"""The pages for people: Checkout, 3-D Secure and the index of everything the stand-in holds."""
 
 from aiohttp import web
 
@@ -69,7 +69,7 @@ async def _after_attempt(request: web.Request, session: Obj, intent: Obj) -> web
 
 
 def _open_session(request: web.Request) -> Obj:
-    """Or the way out: 404, 410 for an expired session, on to the shop for a paid one."""
+    """The session, or its HTTP error: 404, 410 once expired, a redirect to the shop once paid."""
     state = request.app[STATE]
     try:
         session = checkout.retrieve(state, Call(), request.match_info["id"])

@@ -14,7 +14,7 @@ AMOUNTS = ("amount", "amount_total", "amount_due", "amount_requested")
 
 
 def checkout(session: Obj, items: list[Obj], problem: str = "") -> str:
-    end = f'<p class="soft">This page ends at {_moment(session["expires_at"])}.</p>'
+    end = f'<p class="soft">This page expires at {_moment(session["expires_at"])}.</p>'
     if session["mode"] == "setup":
         top = "<section><h1>Save a card</h1><p>Nothing is charged now.</p></section>"
         return _document("Checkout", f"{top}{_card_form('Save card', problem)}{_leave(session)}{end}")
@@ -68,7 +68,7 @@ def _card_form(action: str, problem: str) -> str:
 def authentication(amount: str | None) -> str:
     what = f"a payment of <b>{amount}</b>" if amount else "your card"
     body = f"""
-<section><h1>3-D Secure</h1><p>The bank asks for your confirmation of {what}.</p>
+<section><h1>3-D Secure</h1><p>Your bank asks you to confirm {what}.</p>
 <form method="post" class="row">
 <button name="result" value="pass">Complete authentication</button>
 <button name="result" value="fail">Fail authentication</button></form></section>"""
@@ -153,7 +153,7 @@ def _event_rows(store: Store) -> list[str]:
             _moment(event["created"]),
             escape(event["type"]),
             f"<code>{escape(str(event['object']))}</code>",
-            ", ".join(_delivery(delivery) for delivery in event["deliveries"].values()) or "nobody asked",
+            ", ".join(_delivery(delivery) for delivery in event["deliveries"].values()) or "no endpoint",
             _button(f"/_events/{event['id']}/resend", "Resend"),
         )
         for event in books.events(store)[: -SHOWN_ROWS - 1 : -1]

@@ -1,4 +1,4 @@
-"""One answer for every page: HTML that loads nothing and that no browser keeps."""
+"""The response of every page: HTML that loads nothing and is not cached."""
 
 from aiohttp import web
 

@@ -6,7 +6,7 @@ from demo.standins.stripe.objects.resources import build, require, save
 from demo.standins.stripe.objects.state import Call, Route, State
 from demo.standins.stripe.objects.store import Obj
 
-ACCOUNT_ID = "acct_1StandIn00000000"  # always the same: databases outlive the stand-in's state
+ACCOUNT_ID = "acct_1StandIn00000000"  # always the same, because databases outlive the stand-in's state
 
 
 def retrieve(state: State, call: Call) -> Obj:

@@ -1,4 +1,4 @@
-"""Moves of money on the account's balance, as the objects that caused them show them."""
+"""Transactions on the account's balance, as the objects that caused them show them."""
 
 from stripe.params import BalanceTransactionRetrieveParams
 
@@ -8,7 +8,7 @@ from demo.standins.stripe.objects.store import Obj, new_id
 
 
 def move(state: State, source: Obj, cents: int, kind: str, text: str, *, fee_cents: int = 0) -> Obj:
-    """Money that comes (above zero) or goes, for this charge or dispute."""
+    """Record money that comes in (above zero) or goes out for this charge or dispute."""
     now = state.store.now()
     transaction = build(
         state,

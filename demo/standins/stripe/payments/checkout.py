@@ -130,7 +130,7 @@ def line_items(state: State, session_id: str) -> list[Obj]:
 
 
 def pay(state: State, call: Call, session: Obj, card: Card) -> Obj:
-    """The click on "Pay" or "Save". Answers the session's intent; declined, the session stays open."""
+    """The click on "Pay" or "Save". Returns the session's intent; after a decline the session stays open."""
     intent = _intent(state, call, session)
     billing = {name: session["customer_details"][name] for name in ("address", "email", "name", "phone")}
     method = new_payment_method(state, card, {**billing, "tax_id": None})
@@ -153,7 +153,7 @@ def awaits_authentication(state: State, session: Obj) -> bool:
 
 
 def renew_urls(state: State) -> None:
-    """After a restart the pages may stand on another port."""
+    """After a restart the pages may be on another port."""
     for session in list(state.store.newest_first("checkout.session")):
         if session["status"] == "open":
             session["url"] = _page_url(state, session["id"])
@@ -302,7 +302,7 @@ def _customer_details(state: State, params: Obj) -> Obj:
 
 
 def _intent(state: State, call: Call, session: Obj) -> Obj:
-    """Stripe makes a session's SetupIntent with it, but its PaymentIntent at the first attempt to pay."""
+    """Stripe creates a SetupIntent with its session, but a PaymentIntent at the first attempt to pay."""
     existing = _existing_intent(state, session)
     if existing is not None:
         return existing

@@ -1,7 +1,7 @@
 """Disputes: the bank takes the money of a charge back, and the shop wins or loses.
 
 An inquiry (`warning_...`) takes no money; it is closed, or becomes a dispute. A dispute takes the money and a
-fee at once, and says so in an event of its own; the bank's last word comes before the money does
+fee at once, with an event of its own; the bank's decision comes before the money does
 (https://docs.stripe.com/disputes/how-disputes-work, https://docs.stripe.com/api/events/types).
 """
 
@@ -30,7 +30,7 @@ def open_dispute(
     status: str = "needs_response",
     amount: int | None = None,
 ) -> Obj:
-    """Without an amount, about what was not refunded before."""
+    """Without an amount, for everything not refunded yet."""
     if status not in OPEN:
         raise ValueError(f"a dispute begins as one of {', '.join(OPEN)}")
     if charge["disputed"]:
@@ -60,8 +60,8 @@ def open_dispute(
 def decide(
     state: State, call: Call, dispute_id: str, status: str, withdrawn: int = 0, reinstated: int = 0
 ) -> Obj:
-    """The bank decides: "won" gives the money back to the shop. `withdrawn` is what "prevented" has cost, and
-    `reinstated` what comes back though the dispute is lost: what had been refunded before."""
+    """The bank decides: "won" gives the money back to the shop. `withdrawn` is what "prevented" cost;
+    `reinstated` is what comes back although the dispute is lost: what was refunded before it."""
     if status not in ENDS + OPEN:
         raise ValueError(f"a dispute is one of {', '.join(OPEN + ENDS)}")
     dispute = require(state, "dispute", dispute_id)
@@ -89,7 +89,7 @@ def _move(state: State, call: Call, dispute: Obj, cents: int) -> None:
 
 
 def blocks_refund(state: State, charge: Obj) -> bool:
-    """The bank has the money, or will not say yet who gets it. An inquiry blocks none:
+    """The bank holds the money, or has not decided who gets it. An inquiry blocks no refund:
     https://docs.stripe.com/disputes/how-disputes-work"""
     found = state.store.newest_first("dispute", lambda dispute: dispute["charge"] == charge["id"])
     return any(dispute["status"] in ("needs_response", "under_review", "lost") for dispute in found)

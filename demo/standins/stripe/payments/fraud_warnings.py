@@ -1,4 +1,4 @@
-"""Early fraud warnings: the bank reports a payment as fraud, mostly some days before it disputes it.
+"""Early fraud warnings: the bank reports a payment as fraudulent, usually some days before it disputes it.
 
 https://docs.stripe.com/api/radar/early_fraud_warnings/object
 """
@@ -28,7 +28,7 @@ def warn(state: State, call: Call, charge: Obj, fraud_type: str = "unauthorized_
 
 
 def follow(state: State, call: Call, charge: Obj) -> None:
-    """Once the charge is disputed or refunded as a whole, nothing is left to be done about its warnings."""
+    """Once the charge is disputed or fully refunded, its warnings no longer need action."""
     if _is_actionable(charge):
         return
     for warning in list(state.store.newest_first(KIND, lambda row: bool(row["charge"] == charge["id"]))):

@@ -40,7 +40,7 @@ def attempt(
     authenticated: bool = False,
     off_session: bool = False,
 ) -> None:
-    """Try to collect with this card. `intent["status"]` tells what came of it."""
+    """Try to collect with this card. `intent["status"]` says how it went."""
     decline = coming_decline(state, call, method, authenticated=authenticated)
     intent.update(payment_method=method["id"], next_action=None, last_payment_error=None)
     if decline is None:
@@ -94,7 +94,7 @@ def _succeed(state: State, call: Call, intent: Obj, method: Obj) -> None:
 
 
 def _book(state: State, charge: Obj) -> None:
-    """Stripe captures a moment later, and tells its fee only then:
+    """Stripe captures a moment later and reports its fee only then:
     https://docs.stripe.com/payments/payment-intents/asynchronous-capture"""
     fee_cents = round(charge["amount"] * 0.029) + 30
     move = balance.move(

@@ -54,7 +54,7 @@ def create(state: State, call: Call) -> Obj:
 
 
 def turn(state: State, call: Call, refund_id: str, status: str) -> Obj:
-    """What the bank makes of a refund after all; of most, only a reference by which it can be traced.
+    """The bank's final answer to a refund; for most, only a reference by which to trace it.
 
     Since 2024-10-28 every refund sends `refund.*`, beside the older `charge.refund.updated`:
     https://docs.stripe.com/changelog/acacia/2024-10-28/refund-webhook-update
@@ -133,7 +133,7 @@ def _course(state: State, charge: Obj) -> tuple[str, str]:
 
 
 def _settle(state: State, refund: Obj, charge: Obj) -> None:
-    """Book it, and add up again what went back on the charge."""
+    """Book the refund, and add up what has been refunded on the charge."""
     books.record(
         state.store,
         "refund",

@@ -1,4 +1,4 @@
-"""Idempotency keys: the first answer under a key is every answer under it, for a day."""
+"""Idempotency keys: for a day, every request with a key gets the first answer."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ def fingerprint(method: str, path: str, params: Obj) -> str:
 
 
 def stored_answer(store: Store, key: str, print_: str) -> Obj | None:
-    """`status`, `body` and `request_id` of the first call; an error if that was another request."""
+    """`status`, `body` and `request_id` of the first call; an error if its parameters were different."""
     row = store.get("idempotency_key", key)
     if row is None:
         return None

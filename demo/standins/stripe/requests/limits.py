@@ -1,4 +1,4 @@
-"""Limits that Stripe publishes and the SDK's types do not carry."""
+"""Limits that Stripe publishes and the SDK's types do not express."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Checks each request against the types that Stripe ships in its Python SDK for the pinned API version."""
+"""Check each request against the types in Stripe's Python SDK for the pinned API version."""
 
 import functools
 import re
@@ -84,7 +84,7 @@ def _union(value: Any, choices: tuple[Any, ...], name: str) -> Any:
             return _convert(value, choice, name)
         except StripeError as refusal:
             refusals.append(refusal)
-    # The deepest complaint belongs to the member that was meant.
+    # The deepest error belongs to the member that was meant.
     raise max(refusals, key=lambda refusal: len(refusal.body["error"].get("param", "")))
 
 

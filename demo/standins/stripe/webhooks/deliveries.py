@@ -1,4 +1,4 @@
-"""Signs events and delivers them to the registered endpoints, again and again until they are taken."""
+"""Sign events and deliver them to the registered endpoints until they are accepted."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ def pauses(first: float, longest: float) -> Iterator[float]:
 
 
 def sign(payload: str, secret: str) -> str:
-    """With the real time, even when the stand-in's clock is moved: the receiver compares with its own."""
+    """Sign with the real time even if the stand-in's clock is moved: receivers compare it with theirs."""
     header: str = WebhookSignature.generate_signature_header(payload, secret, int(time.time()))
     return header
 
@@ -52,7 +52,7 @@ class Deliveries:
         self._session: aiohttp.ClientSession
 
     def start(self) -> None:
-        """In the event loop that serves: take up what an earlier run left."""
+        """Resume, in the serving event loop, what an earlier run left."""
         self._slots = asyncio.Semaphore(PARALLEL)
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(TIMEOUT_SECONDS))
         self._stale = self._in_state("stale")
@@ -80,7 +80,7 @@ class Deliveries:
         return self.resend(event)
 
     def resend(self, event: Obj) -> int:
-        """To every endpoint that wants it now, whatever became of it before."""
+        """Send it to every endpoint that wants it now, whatever happened before."""
         row = self.state.store.get("delivery", event["id"]) or {}
         endpoints = self._subscribed(event["type"])
         for endpoint_id in endpoints:
@@ -90,7 +90,7 @@ class Deliveries:
         return len(endpoints)
 
     def release(self, *, seed: int | None = None) -> int:
-        """Let go what is held or stale, one after another, in order or shuffled."""
+        """Deliver what is held or stale, one after another, in order or shuffled."""
         held = self._in_state("held", "stale")
         self._stale.clear()
         if seed is not None:
@@ -112,7 +112,7 @@ class Deliveries:
         await self._session.close()
 
     async def finish_before_answer(self) -> None:
-        """Wait for the deliveries that a fault wants to be there before the answer of the call."""
+        """Wait for the deliveries that a fault requires to arrive before the call's answer."""
         waiting, self._before_answer = self._before_answer, []
         if waiting:
             await asyncio.wait(waiting, timeout=BEFORE_ANSWER_SECONDS)
@@ -229,7 +229,7 @@ def _same_object(one: Obj, other: Obj) -> bool:
 
 
 def _foreign_data(event: Obj) -> Iterator[tuple[Obj, bool]]:
-    """What may arrive though it is not ours: an unknown object, live mode, the shape of before `basil`."""
+    """Events that may arrive although they are not ours: an unknown object, live mode, an old API version."""
     obj = event["data"]["object"]
     prefix = str(obj.get("id", "obj_")).rsplit("_", 1)[0]
     yield {"object": {**obj, "id": new_id(prefix)}}, False

@@ -1,4 +1,4 @@
-"""Events, and the endpoints that want to hear of them."""
+"""Events, and the endpoints registered for them."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ MOST_ENDPOINTS = 16  # of an account: https://github.com/proudcity/wp-proudcity/
 
 
 def emit(state: State, call: Call, event_type: str, obj: Obj, *, previous: Obj | None = None) -> None:
-    """Store the event with the object as it is now, and tell whoever delivers it."""
+    """Store the event with the object as it is now, and hand it to the listeners."""
     data: dict[str, Any] = {"object": copied(obj)}
     if previous is not None:
         data["previous_attributes"] = copied(previous)
