@@ -37,7 +37,7 @@ def _takes_both_places(world: World) -> Family:
     for child in ["Lia", "Max"]:
         family.add_to_cart(SLUG, child)
     family.pay(family.place_order(), VISA, enrolled=[("Lia", COURSE), ("Max", COURSE)])
-    family.await_owed()
+    family.await_expected()
     return family
 
 
@@ -61,13 +61,13 @@ def _places_change_hands(world: World, leaves: Family, waits: Family, in_a_hurry
     office = office_of(world)
     leaves.note("staff approve the refund in the admin", "refund_issued")
     approve_refund(office, order=leaves.order_number())
-    in_a_hurry.await_owed()
+    in_a_hurry.await_expected()
 
     freed_at = time.time()
     leaves.cancel("Max")
     waits.note("is offered the next place by email", "waitlist_offer", at=freed_at)
     waits.pay(waits.accept_offer(), VISA, enrolled=[("Ren", COURSE)])
-    waits.await_owed()
+    waits.await_expected()
 
     waits.cancel("Ren")
     in_a_hurry.cancel("Juna")
@@ -78,7 +78,7 @@ def _is_moved(world: World) -> Family:
     family.add_to_cart("street-dance", "Linus")
     page, _ = family.place_order_in_parts()
     family.pay(page, VISA, enrolled=[("Linus", "Street Dance")])
-    family.await_owed()
+    family.await_expected()
     office, began_at = office_of(world), time.time()
     price = move_child(
         office,

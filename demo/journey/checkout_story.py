@@ -25,7 +25,7 @@ def pays(world: World) -> Family:
     family.browser.submit("/cart/", {"code": PROMO_CODE})
     page = family.place_order()
     family.pay(page, VISA, enrolled=[("Nora", "Football Foundations"), ("Theo", "Mini Kickers")])
-    family.await_owed()
+    family.await_expected()
     _reminds(world, family, ["Football Foundations", "Mini Kickers"])
     return family
 
@@ -58,7 +58,7 @@ def is_declined_and_pays(world: World) -> Family:
     page = family.place_order()
     family.browser.send(page, {"card": NO_MONEY})
     family.pay(page, VISA, enrolled=[("Ada", "Street Dance")])
-    family.quiet.append("payment_failed")
+    family.unexpected.append("payment_failed")
     return family
 
 

@@ -49,7 +49,7 @@ def _buy_in_parts(
     family.add_to_cart(slug, child)
     page, due_on = family.place_order_in_parts()
     family.pay(page, card, enrolled=[(child, course)])
-    family.await_owed()
+    family.await_expected()
     return family, due_on
 
 
@@ -63,28 +63,28 @@ def _second_part(
     on, at = _run_job(world, "send_installment_reminders", due_on, days=(-3, -1))
     for family in families:
         family.note(f"{short(on)}: is reminded of {short(due_on)}", "installment_reminder", at=at)
-    _await_owed(families)
+    _await_expected(families)
 
     on, at = _run_job(world, "charge_due_installments", due_on, days=(0, 2))
     pays.note(f"{short(on)}: the card is charged", "payment_success", at=at)
     short_of_money.note(f"{short(on)}: the card lacks the money", "payment_failed", at=at)
     asked.note(f"{short(on)}: the bank asks the parent to confirm", "authentication_needed", at=at)
     lost.note(f"{short(on)}: the card was reported lost", "payment_failed", at=at)
-    _await_owed(families)
+    _await_expected(families)
     _confirm_by_link(asked)
     _staff_find_task(lost)
-    asked.await_owed()
+    asked.await_expected()
 
     on, at = _run_job(world, "retry_failed_payments", due_on, days=(3, 9))
     short_of_money.note(f"{short(on)}: tried again, but the card has expired", "payment_failed", at=at)
-    short_of_money.await_owed()
+    short_of_money.await_expected()
     short_of_money.save_card(ANOTHER)
     on, at = _run_job(world, "process_overdue_installments", due_on, days=((on - due_on).days, 10))
     lost.note(f"{short(on)}: still nothing is paid", "overdue_notice", at=at)
 
     on, at = _run_job(world, "retry_failed_payments", due_on, days=((on - due_on).days + 1, 20))
     short_of_money.note(f"{short(on)}: the new card is charged", "payment_success", at=at)
-    short_of_money.await_owed()
+    short_of_money.await_expected()
     declines = [row for row in charges_of(world.stripe, lost.email) if not row["succeeded"]]
     assert len(declines) == 1, f"the lost card was charged {len(declines)} times"
     lost.note(f"{short(on)}: the lost card was not tried again")
@@ -103,9 +103,9 @@ def _run_job(world: World, job: str, due_on: date, *, days: tuple[int, int]) -> 
     raise ClockIsPast
 
 
-def _await_owed(families: list[Family]) -> None:
+def _await_expected(families: list[Family]) -> None:
     for family in families:
-        family.await_owed()
+        family.await_expected()
 
 
 def _confirm_by_link(family: Family) -> None:

@@ -48,7 +48,7 @@ class Family:
         self.email = f"{name.lower()}-{int(time.time()):x}@example.org"
         self.browser = Browser(world.site)
         self.facts: list[Fact] = []
-        self.quiet: list[str] = []
+        self.unexpected: list[str] = []
         """Kinds of email that must not come."""
 
     def note(self, text: str, kind: str = "", *, names: str = "", at: float | None = None) -> None:
@@ -56,12 +56,12 @@ class Family:
         self.facts.append(Fact(text, kind, at or time.time(), names))
 
     @property
-    def owed(self) -> Counter[str]:
+    def expected(self) -> Counter[str]:
         return Counter(fact.kind for fact in self.facts if fact.kind)
 
-    def await_owed(self) -> None:
+    def await_expected(self) -> None:
         """Wait for the emails so far, because the next step may overtake them."""
-        await_emails(self.world.mail, {self.email: self.owed}, patience_s=PATIENCE_S, quiet_s=0)
+        await_emails(self.world.mail, {self.email: self.expected}, patience_s=PATIENCE_S, quiet_s=0)
 
     def await_email(self, kind: str) -> Email:
         """The latest of its kind."""

@@ -27,7 +27,7 @@ class Journey:
     def run(self) -> bool:
         """Play the stories, print each fact with its email, and return whether each arrived exactly once."""
         families = [family for play in STORIES for family in self._played(play)]
-        wanted = {family.email: family.owed for family in families}
+        wanted = {family.email: family.expected for family in families}
         await_emails(self.world.mail, wanted, patience_s=PATIENCE_S, quiet_s=QUIET_S)
         complete = False not in [self._report(family) for family in families]
         print()
@@ -55,7 +55,7 @@ class Journey:
             else:
                 complete = complete and not fact.kind
                 _line(fact.text, fact.kind, "MISSING" if fact.kind else "")
-        for kind in family.quiet:
+        for kind in family.unexpected:
             _line("was declined before paying, so expects no", kind, "none arrived")
         for email in emails:
             complete = False
@@ -70,8 +70,8 @@ class Journey:
         came = {family: sum(row["succeeded"] for row in rows) for family, rows in charges.items()}
         went = {family: len(rows) for family, rows in refunds.items()}
         are_right = [
-            _compare("Charges", came, {family: family.owed["payment_success"] for family in families}),
-            _compare("Refunds", went, {family: family.owed["refund_issued"] for family in families}),
+            _compare("Charges", came, {family: family.expected["payment_success"] for family in families}),
+            _compare("Refunds", went, {family: family.expected["refund_issued"] for family in families}),
         ]
         return all(are_right)
 

@@ -76,11 +76,11 @@ def _chips(standin: Standin, asked: dict[str, str]) -> str:
 
 
 def _row(received: Received, standin: Standin) -> str:
-    told = state(standin.books.events_of(received))
+    latest = state(standin.books.events_of(received))
     return f"""<li><a href="/messages/{received.id}">
 <span class="subject">{escape(received.subject)}</span><span class="when">{clock(received.received_at)}</span>
 <span class="to">to {escape(", ".join(received.to))}</span>
-<span class="badges">{badge(received.kind)}{told}</span>
+<span class="badges">{badge(received.kind)}{latest}</span>
 </a></li>"""
 
 
@@ -118,13 +118,13 @@ async def message(request: web.Request) -> web.Response:
 def _tabs(mail: dict[str, Any], body: bytes, events: list[Event], request: web.Request) -> dict[str, str]:
     """The views of this mail, by name, as HTML."""
     arguments = [(f"custom_args.{name}", value) for name, value in mail["custom_args"].items()]
-    told = [(clock(event.due_at), f"{event.payload['event']} ({event.delivery})") for event in events]
+    history = [(clock(event.due_at), f"{event.payload['event']} ({event.delivery})") for event in events]
     views = {
         "HTML": _preview(mail, request) if mail["html"] else "",
         "Text": _pre(mail["text"]),
         "ICS": _pre(calendar(mail)),
         "Headers": _table([*mail["headers"].items(), *arguments]),
-        "Events": _table(told),
+        "Events": _table(history),
         "JSON": _pre(json.dumps(json.loads(body), indent=2, ensure_ascii=False)),
     }
     return {name: view for name, view in views.items() if view}

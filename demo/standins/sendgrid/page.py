@@ -70,7 +70,7 @@ def badge(kind: str) -> str:
 
 def state(events: list[Event]) -> str:
     """The last event of a mail that the webhook accepted."""
-    told = [event.payload["event"] for event in events if event.delivery == "delivered"]
-    last = str(told[-1]) if told else "events pending" if events else "accepted"
+    accepted = [event.payload["event"] for event in events if event.delivery == "delivered"]
+    last = str(accepted[-1]) if accepted else "events pending" if events else "accepted"
     css = "good" if last in GOOD else "bad" if last in BAD else ""
     return f'<span class="state {css}">{escape(last)}</span>'
