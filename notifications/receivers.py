@@ -20,7 +20,6 @@ from billing.models import (
     Credit,
     CreditCause,
     InstallmentTransition,
-    Payment,
     RefundCause,
     RefundStatus,
     RefundTransition,
@@ -83,12 +82,6 @@ def installment_moved(instance: InstallmentTransition, created: bool, raw: bool,
 def card_stopped(instance: CardStop, created: bool, raw: bool, **kwargs: Any) -> None:
     if created and not raw:
         notify(EmailKind.CARD_STOPPED, [instance])
-
-
-@receiver(post_save, sender=Payment, dispatch_uid="notifications.payment_received")
-def payment_received(instance: Payment, created: bool, raw: bool, **kwargs: Any) -> None:
-    if created and not raw:
-        notify(EmailKind.PAYMENT_SUCCESS, [instance])
 
 
 @receiver(post_save, sender=CancellationTransition, dispatch_uid="notifications.cancellation_settled")

@@ -17,7 +17,6 @@ from billing.models import (
     Installment,
     InstallmentStatus,
     InstallmentTransition,
-    Payment,
     RefundStatus,
     RefundTransition,
 )
@@ -42,8 +41,6 @@ from notifications.facts.recipients import (
     guardians,
     its_recipients,
     order_family,
-    ordering_family,
-    paying_family,
     waiting_family,
 )
 from notifications.facts.snapshots import (
@@ -53,10 +50,7 @@ from notifications.facts.snapshots import (
     card_snapshot,
     card_stopped_snapshot,
     enrollment_snapshot,
-    expired_snapshot,
     overdue_snapshot,
-    paid_snapshot,
-    payment_snapshot,
     refund_snapshot,
     reminder_snapshot,
 )
@@ -65,14 +59,7 @@ from notifications.kinds import EmailKind
 from notifications.office.family_messages import FAMILY_MESSAGES
 from notifications.spec import AWAITED, Email, EmailSpec
 from notifications.watch.staff_alert import STAFF_ALERT
-from orders.models import OrderStatus, OrderTransition
-
-LATE_MONEY = timedelta(minutes=5)  # what was paid in the last moment may be reported after the hold
-
-
-def _order_is_expired(facts: Iterable[int]) -> set[int]:
-    expired = OrderTransition.objects.filter(pk__in=facts, order__status=OrderStatus.EXPIRED)
-    return set(expired.values_list("pk", flat=True))
+from orders.models import OrderStatus
 
 
 def _still_unconfirmed(facts: Iterable[int]) -> set[int]:
@@ -159,10 +146,6 @@ def _first_session(fact: EnrollmentTransition) -> datetime | None:
     return max(to_come[0], now + timedelta(hours=24)) if to_come else None
 
 
-def _payment_key(fact: Payment) -> str:
-    return f"payment:{fact.pk}"
-
-
 def _account_spec(*, is_sensitive: bool, priority: int) -> EmailSpec:
     """For the events of `notifications.accounts`. Codes overtake everything: somebody waits at the page."""
     return EmailSpec(
@@ -185,38 +168,6 @@ def _declared() -> Iterator[Email]:
 CONVERTED = {email.kind: email for email in _declared()}
 
 EMAILS: dict[str, EmailSpec] = {
-    EmailKind.ORDER_EXPIRED: EmailSpec(
-        recipients=ordering_family,
-        family=attrgetter("order.household_id"),
-        snapshot=expired_snapshot,
-        key=lambda fact: f"order:{fact.order_id}:expired",
-        accent="orange",
-        is_copy_harmless=True,
-        expires=_in(timedelta(hours=24)),
-        delay=lambda fact: LATE_MONEY,
-        priority=3,
-        still_true=_order_is_expired,
-    ),
-    EmailKind.ORDER_PAID: EmailSpec(
-        recipients=paying_family,
-        family=attrgetter("order.household_id"),
-        snapshot=paid_snapshot,
-        key=_payment_key,
-        accent="green",
-        is_copy_harmless=False,
-        expires=_in(timedelta(days=7)),
-        priority=3,
-    ),
-    EmailKind.PAYMENT_SUCCESS: EmailSpec(
-        recipients=paying_family,
-        family=attrgetter("order.household_id"),
-        snapshot=payment_snapshot,
-        key=_payment_key,
-        accent="green",
-        is_copy_harmless=False,
-        expires=_in(timedelta(days=7)),
-        priority=3,
-    ),
     EmailKind.CARD_STOPPED: EmailSpec(
         recipients=lambda fact: guardians(fact.card.household, and_who=fact.by),
         family=attrgetter("card.household_id"),

@@ -19,8 +19,6 @@ from orders.waitlist import is_promotion
 def order_kind(moved: OrderTransition) -> EmailKind | None:
     """What the system orders from the waitlist is told when the outcome of its charge is known."""
     match moved.to_status:
-        case OrderStatus.EXPIRED if not is_promotion(moved.order):
-            return EmailKind.ORDER_EXPIRED
         case OrderStatus.CONFIRMED if is_promotion(moved.order) and not _was_paid_by_parent(moved):
             return EmailKind.WAITLIST_PROMOTED
     return None

@@ -82,9 +82,6 @@ ALWAYS_SENT = [
         "Orders and payments",
         "They are about your money.",
         (
-            EmailKind.ORDER_EXPIRED,
-            EmailKind.ORDER_PAID,
-            EmailKind.PAYMENT_SUCCESS,
             EmailKind.AUTHENTICATION_NEEDED,
             EmailKind.OVERDUE_NOTICE,
             EmailKind.CARD_EXPIRING,

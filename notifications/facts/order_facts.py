@@ -135,9 +135,6 @@ def _class_start(order: Order) -> ClassStart | None:
 
 
 FINDS: Mapping[str, Find] = {
-    EmailKind.ORDER_EXPIRED: _moved_order(EmailKind.ORDER_EXPIRED),
-    EmailKind.ORDER_PAID: lambda order: order.payments.order_by("-pk").first(),
-    EmailKind.PAYMENT_SUCCESS: lambda order: order.payments.order_by("-pk").first(),
     EmailKind.CARD_STOPPED: _card_stopped,
     EmailKind.CARD_NEEDED: _card_needed,
     EmailKind.AUTHENTICATION_NEEDED: _moved_charge(EmailKind.AUTHENTICATION_NEEDED),

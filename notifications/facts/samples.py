@@ -62,6 +62,28 @@ def installment(**changes: Any) -> Snapshot:
     )
 
 
+def payment(**changes: Any) -> Snapshot:
+    """A receipt."""
+    return (
+        ORDER
+        | {
+            "first_name": "Maria",
+            "amount_cents": 17_900,
+            "received_at": "2026-08-29T21:07:41+00:00",
+            "card_brand": "visa",
+            "card_last4": "4242",
+            "reference": "8C2E51F0",
+            "number": 1,
+            "of": 3,
+            "left_cents": 35_800,
+            "next_due_on": "2026-09-28",
+            "next_amount_cents": 17_900,
+            "places": [ROBOTICS | {"child": "Noah Lopez"}, SWIMMING | {"child": "Emma Lopez"}],
+        }
+        | changes
+    )
+
+
 BARE: Snapshot = {"first_name": "", "card_brand": "", "card_last4": "", "places": [], "left_cents": 0}
 HUGE: Snapshot = {
     "first_name": LONG,

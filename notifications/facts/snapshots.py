@@ -5,7 +5,6 @@ Wording comes later, from the template; no template reads the database.
 
 from typing import Any
 
-from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy
 
 from billing.installments.chargeable import why_not_charged
@@ -18,21 +17,19 @@ from billing.models import (
     ChargeAttemptTransition,
     Installment,
     InstallmentTransition,
-    Payment,
     PaymentMethod,
     RefundStatus,
     RefundTransition,
 )
 from billing.models.cards import CARD_EXPIRED, CARD_GONE, CARD_OUTDATED, CARD_REFUSED
-from billing.models.installments import OPEN_INSTALLMENT
 from billing.stripe.decline_codes import decline_words
 from csf import clock
 from csf.web.fast_reverse import fixed_path
-from enrollments.models import Course, EnrollmentStatus, EnrollmentTransition
+from enrollments.models import Course, EnrollmentTransition
 from notifications.facts.calendar import CANCEL, calendar_facts
 from notifications.facts.due import DueInstallment, ExpiringCard, OverdueInstallment, with_story
 from notifications.spec import Snapshot
-from orders.models import Order, OrderItem, OrderTransition
+from orders.models import Order, OrderItem
 
 NO_CARD_WORDS = gettext_lazy("No card is saved for it.")
 CARD_WORDS = {
@@ -41,60 +38,6 @@ CARD_WORDS = {
     CARD_OUTDATED: gettext_lazy("The bank asks for another card."),
     CARD_EXPIRED: gettext_lazy("The card has expired."),
 }
-
-
-def expired_snapshot(fact: OrderTransition) -> Snapshot:
-    """With the way back: the classes, as they are shown to everybody."""
-    order = fact.order
-    items = order.items.select_related("child", "course__location")
-    return order_facts(order) | {
-        "held_until": order.held_until and order.held_until.isoformat(),
-        "classes_path": fixed_path("catalog"),
-        "places": [course_facts(item.course) | {"child": str(item.child)} for item in items],
-    }
-
-
-def payment_snapshot(fact: Payment) -> Snapshot:
-    parts = list(fact.order.installments.all())
-    number = fact.installment.number if fact.installment else None
-    still_open = [part for part in parts if part.status in OPEN_INSTALLMENT]
-    following = min(still_open, key=lambda part: part.due_on, default=None)
-    return order_facts(fact.order) | {
-        "amount_cents": fact.amount_cents,
-        "received_at": fact.received_at.isoformat(),
-        "card_brand": fact.card_brand,
-        "card_last4": fact.card_last4,
-        "reference": str(fact.public_id)[:8].upper(),
-        "number": number,
-        "of": len(parts),
-        "left_cents": sum(part.amount_cents for part in still_open),
-        "next_due_on": following and following.due_on.isoformat(),
-        "next_amount_cents": following and following.amount_cents,
-        "places": [
-            course_facts(item.course) | bought_facts(item) | {"child": str(item.child)}
-            for item in kept_items(fact.order)
-        ],
-    }
-
-
-def paid_snapshot(fact: Payment) -> Snapshot:
-    """The receipt, and of each place what its own confirmation would say."""
-    joined = EnrollmentTransition.objects.filter(
-        enrollment__order_item__order=fact.order, to_status=EnrollmentStatus.ACTIVE
-    )
-    newest = {row.enrollment_id: row for row in joined.select_related("enrollment__child").order_by("pk")}
-    places = [enrollment_snapshot(row) for row in newest.values()]
-    return payment_snapshot(fact) | {
-        "enrolled": places,
-        "calendars": [calendar for place in places for calendar in place.pop("calendars")],
-    }
-
-
-def kept_items(order: Order) -> QuerySet[OrderItem]:
-    """Without what was moved to another class or given up."""
-    items = order.items.filter(moved_to=None).exclude(enrollment__status=EnrollmentStatus.CANCELLED)
-    items = items.select_related("child", "course__location", "enrollment", "order")
-    return items.prefetch_related("course__sessions")
 
 
 def card_needed_snapshot(fact: InstallmentTransition) -> Snapshot:

@@ -26,7 +26,7 @@ from notifications.family_data.erase import NO_ADDRESS
 from notifications.kinds import EmailKind
 from notifications.models import EmailAct, EmailMessage
 from notifications.registry import CONVERTED, EMAILS
-from orders.models import OrderOrigin, OrderTransition
+from orders.models import OrderOrigin
 
 SAME_MOMENT = timedelta(minutes=1)
 FOR_FAMILIES = [kind for kind, spec in EMAILS.items() if spec.family]
@@ -49,12 +49,10 @@ class Fact:
         return self.owing.filter(pk__gt=last_before(self.owing.model, since))
 
 
-_ordered = OrderTransition.objects.exclude(order__origin=OrderOrigin.WAITLIST)
 _tried = ChargeAttemptTransition.objects.exclude(
     chargeattempt__installment__order__origin=OrderOrigin.WAITLIST
 )
 FACTS = [
-    Fact(EmailKind.ORDER_EXPIRED, _ordered.filter(to_status="expired"), "order__household", "order"),
     Fact(
         EmailKind.ENROLLMENT_CONFIRMATION,
         EnrollmentTransition.objects.filter(
@@ -63,7 +61,6 @@ FACTS = [
         "enrollment__child__household",
         "enrollment",
     ),
-    Fact(EmailKind.PAYMENT_SUCCESS, Payment.objects.all(), "order__household"),
     Fact(
         EmailKind.AUTHENTICATION_NEEDED,
         _tried.filter(to_status="needs_auth"),

@@ -12,7 +12,6 @@ from notifications.facts.samples import (
     HOSTILE_FAMILY,
     HUGE,
     LONG,
-    ORDER,
     ROBOTICS,
     SWIMMING,
     calendar,
@@ -23,42 +22,6 @@ from notifications.facts.samples import (
 from notifications.kinds import EmailKind
 from notifications.spec import Samples
 from notifications.spec import Snapshot as Context
-
-
-def _expired(places: list[Context], **changes: Any) -> Context:
-    told = {
-        "first_name": "Maria",
-        "held_until": "2026-08-29T21:35:12+00:00",
-        "classes_path": "/",
-        "places": places,
-    }
-    return ORDER | told | changes
-
-
-def _payment(**changes: Any) -> Context:
-    return (
-        ORDER
-        | {
-            "first_name": "Maria",
-            "amount_cents": 17_900,
-            "received_at": "2026-08-29T21:07:41+00:00",
-            "card_brand": "visa",
-            "card_last4": "4242",
-            "reference": "8C2E51F0",
-            "number": 1,
-            "of": 3,
-            "left_cents": 35_800,
-            "next_due_on": "2026-09-28",
-            "next_amount_cents": 17_900,
-            "places": [ROBOTICS | {"child": "Noah Lopez"}, SWIMMING | {"child": "Emma Lopez"}],
-        }
-        | changes
-    )
-
-
-def _paid(places: list[Context], **changes: Any) -> Context:
-    calendars = [calendar(place) for place in places[:3]]
-    return _payment(**{"enrolled": [enrollment(place) for place in places], "calendars": calendars} | changes)
 
 
 def _overdue(**changes: Any) -> Context:
@@ -74,26 +37,6 @@ def _stopped(**changes: Any) -> Context:
 
 
 SAMPLES: dict[str, Samples] = {
-    EmailKind.ORDER_EXPIRED: {
-        "minimal": _expired([SWIMMING | {"child": "Noah Lopez"}], first_name="", held_until=None),
-        "typical": _expired([ROBOTICS | {"child": "Noah Lopez"}, SWIMMING | {"child": "Emma Lopez"}]),
-        "huge": _expired([ROBOTICS | {"course": LONG, "child": f"{LONG} {n}"} for n in range(100)]),
-        "hostile": _expired([HOSTILE_CLASS | {"child": HOSTILE}], first_name=HOSTILE),
-    },
-    EmailKind.ORDER_PAID: {
-        "minimal": _paid([SWIMMING | {"address": ""}], first_name="", left_cents=0, number=1, of=1),
-        "typical": _paid([ROBOTICS, SWIMMING]),
-        "huge": _paid([ROBOTICS | {"course": LONG}] * 12, first_name=LONG, amount_cents=123_456_789),
-        "hostile": _paid([HOSTILE_CLASS], first_name=HOSTILE, card_brand=HOSTILE),
-    },
-    EmailKind.PAYMENT_SUCCESS: {
-        "minimal": _payment(first_name="", card_brand="", card_last4="", number=None, of=0, left_cents=0),
-        "typical": _payment(),
-        "huge": _payment(
-            first_name=LONG, amount_cents=123_456_789, number=12, of=12, left_cents=0, card_brand="amex"
-        ),
-        "hostile": _payment(first_name=HOSTILE, card_brand=HOSTILE),
-    },
     EmailKind.ENROLLMENT_CONFIRMATION: {
         "minimal": enrollment(ROBOTICS, first_name="", address="", sessions=0),
         "typical": enrollment(SWIMMING, calendars=[calendar(SWIMMING)]),

@@ -8,9 +8,9 @@ from django.utils import timezone
 from billing.checkout.holds import expire_holds
 from billing.checkout.place_order import place_order
 from notifications.choices.preferences import COPIES, choose
+from notifications.emails import order_expired
 from notifications.models import EmailMessage
 from notifications.sending.drain import drain
-from notifications.which import order_kind
 from orders.cart import add_to_cart
 from orders.models import cart_of
 from tests.factories import create_course, create_guardian, create_household, create_order
@@ -115,7 +115,7 @@ def test_money_that_comes_in_the_last_moment_makes_that_email_untrue(shop, mail_
     order.refresh_from_db()
     shop.pay(page)
     moved = order.transitions.create(from_status="placed", to_status="expired")
-    assert order_kind(moved) == "order_expired"
+    assert order_expired.owes(moved)
     hear(shop, "payment_intent.succeeded")
     EmailMessage.objects.update(next_attempt_at=timezone.now() - timedelta(seconds=1))
     drain()

@@ -204,11 +204,11 @@ def test_long_order_ends_in_a_link_to_the_rest():
 @pytest.mark.parametrize(
     ("changes", "said", "unsaid"),
     [
-        ({}, ["Left to pay on this order: $358.00.", "Visa ending in 4242", "1 of 3"], "Nothing is left"),
-        ({"left_cents": 0}, ["Nothing is left to pay on this order."], "Left to pay"),
+        ({}, ["Left to pay on this order: $358.00.", "Visa ending in 4242", "1 of 3"], "nothing left"),
+        ({"left_cents": 0}, ["There's nothing left to pay on this order."], "Left to pay"),
         ({"of": 1, "left_cents": 0}, ["K7M2P9QX", "8C2E51F0"], "1 of 1"),
         ({"card_brand": "", "card_last4": ""}, ["$179.00"], "ending"),
-        ({"number": None}, ["This payment matches nothing that is due on your order."], "Left to pay"),
+        ({"number": None}, ["This payment doesn't match anything due on your order."], "Left to pay"),
     ],
 )
 def test_payment_tells_what_is_left_and_how_it_was_paid(changes, said, unsaid):
