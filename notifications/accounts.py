@@ -3,10 +3,8 @@
 Codes and links that open an account are kept encrypted until they are sent, and nowhere afterwards.
 """
 
-import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from allauth.core import context as allauth_context
@@ -22,6 +20,7 @@ from csf.staff.roles import with_meaning
 from enrollments.accounts import FamilyAccountAdapter
 from enrollments.models import User
 from enrollments.staff_accounts import is_to_be_invited
+from notifications.facts.account_events import AccountEvent
 from notifications.kinds import EmailKind
 from notifications.models import EmailMessage
 from notifications.outbox import notify
@@ -49,21 +48,6 @@ CODES = {
 }
 UNASKED = {"account/email/unknown_account", "account/email/account_already_exists"}
 NOTICE_LIFE_S = 24 * 3600
-
-
-@dataclass(frozen=True)
-class AccountEvent:
-    """The fact behind an account email. There is no row of it: each request for a code is one of its own."""
-
-    recipient: User
-    """Unsaved if the address has no account."""
-    facts: Snapshot
-    expires_at: datetime
-    key: str = field(default_factory=lambda: uuid.uuid4().hex)
-
-    @property
-    def pk(self) -> int:
-        return self.recipient.pk or 0
 
 
 class AccountAdapter(FamilyAccountAdapter):

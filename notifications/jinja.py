@@ -49,7 +49,8 @@ def environment(way: Way, language: str) -> Environment:
     made.policies["ext.i18n.trimmed"] = True
     made.install_gettext_callables(_translated(), _translated_of_number, newstyle=True)  # type: ignore[attr-defined]
     made.filters |= FILTERS | (IN_HTML if way == "html" else IN_TEXT)
-    made.globals |= {"school": School(), "brand": BRAND, "light": LIGHT, "filler": FILLER, "gap": GLUE}
+    made.globals |= {"school": School(), "hours": hours, "brand": BRAND, "light": LIGHT}
+    made.globals |= {"filler": FILLER, "gap": GLUE}
     made.globals |= {"language": language, "direction": "rtl" if get_language_bidi() else "ltr"}
     made.globals["shared"] = shared = SimpleNamespace()  # for the components, which are made before it
     if way != "subject":
@@ -109,7 +110,11 @@ def installment_state(status: str) -> str:
 
 
 def session_time(session: Mapping[str, str]) -> str:
-    return f"{day(session['on'])}, {time_of_day(session['from'])}{TO}{time_of_day(session['to'])}"
+    return f"{day(session['on'])}, {hours(session['from'], session['to'])}"
+
+
+def hours(start: str, end: str) -> str:
+    return f"{time_of_day(start)}{TO}{time_of_day(end)}"
 
 
 def one_line(value: str) -> str:

@@ -14,18 +14,14 @@ from django.dispatch import receiver
 from billing.models import (
     CancellationStatus,
     CancellationTransition,
-    CardStop,
     ChargeAttemptTransition,
     ClosureLineTransition,
-    Credit,
-    CreditCause,
-    InstallmentTransition,
     RefundCause,
     RefundStatus,
     RefundTransition,
     Transfer,
 )
-from enrollments.models import EnrollmentTransition, GuardianInvitation
+from enrollments.models import EnrollmentTransition
 from notifications.bundling import bundle_order
 from notifications.facts import closing
 from notifications.kinds import EmailKind
@@ -33,7 +29,7 @@ from notifications.outbox import notify
 from notifications.registry import CONVERTED
 from notifications.sending import suppression
 from notifications.spec import Email, Trigger
-from notifications.which import charge_kind, enrollment_kind, installment_kind, order_kind
+from notifications.which import charge_kind, enrollment_kind, order_kind
 from orders.models import OrderTransition
 
 
@@ -72,18 +68,6 @@ def charge_moved(instance: ChargeAttemptTransition, created: bool, raw: bool, **
         notify(kind, [instance])
 
 
-@receiver(post_save, sender=InstallmentTransition, dispatch_uid="notifications.installment_moved")
-def installment_moved(instance: InstallmentTransition, created: bool, raw: bool, **kwargs: Any) -> None:
-    if created and not raw and (kind := installment_kind(instance)):
-        notify(kind, [instance])
-
-
-@receiver(post_save, sender=CardStop, dispatch_uid="notifications.card_stopped")
-def card_stopped(instance: CardStop, created: bool, raw: bool, **kwargs: Any) -> None:
-    if created and not raw:
-        notify(EmailKind.CARD_STOPPED, [instance])
-
-
 @receiver(post_save, sender=CancellationTransition, dispatch_uid="notifications.cancellation_settled")
 def cancellation_settled(instance: CancellationTransition, created: bool, raw: bool, **kwargs: Any) -> None:
     if created and not raw and instance.to_status == CancellationStatus.SETTLED:
@@ -108,23 +92,10 @@ def refund_moved(instance: RefundTransition, created: bool, raw: bool, **kwargs:
         notify(EmailKind.REFUND_REJECTED, [instance])
 
 
-@receiver(post_save, sender=Credit, dispatch_uid="notifications.credit_given")
-def credit_given(instance: Credit, created: bool, raw: bool, **kwargs: Any) -> None:
-    # Of a cancellation or a move its own email tells.
-    if created and not raw and instance.cause == CreditCause.GRANTED:
-        notify(EmailKind.CREDIT_ADDED, [instance])
-
-
 @receiver(post_save, sender=Transfer, dispatch_uid="notifications.child_moved")
 def child_moved(instance: Transfer, created: bool, raw: bool, **kwargs: Any) -> None:
     if created and not raw:
         notify(EmailKind.TRANSFER_CONFIRMATION, [instance])
-
-
-@receiver(post_save, sender=GuardianInvitation, dispatch_uid="notifications.guardian_invited")
-def guardian_invited(instance: GuardianInvitation, created: bool, raw: bool, **kwargs: Any) -> None:
-    if created and not raw:
-        notify(EmailKind.GUARDIAN_INVITATION, [instance])
 
 
 @receiver(email_confirmed, dispatch_uid="notifications.address_confirmed")

@@ -5,12 +5,10 @@ from billing.models import (
     ChargeAttemptTransition,
     ChargeKind,
     ChargeStatus,
-    InstallmentStatus,
-    InstallmentTransition,
 )
 from enrollments.models import EnrollmentStatus, EnrollmentTransition, WaitlistTier
 from enrollments.waitlist import LEFT_BY_FAMILY, OFFERS_ENDED
-from notifications.facts.charges import NOT_PAID
+from notifications.facts.charges import NOT_PAID, is_for_waitlist_seat
 from notifications.kinds import EmailKind
 from orders.models import OrderStatus, OrderTransition
 from orders.waitlist import is_promotion
@@ -31,20 +29,9 @@ def _was_paid_by_parent(moved: OrderTransition) -> bool:
 
 
 def charge_kind(moved: ChargeAttemptTransition) -> EmailKind | None:
-    attempt = moved.chargeattempt
-    is_on_saved_card = attempt.kind == ChargeKind.AUTO
-    if is_on_saved_card and attempt.installment.order.status == OrderStatus.PLACED:
-        return EmailKind.WAITLIST_CHARGE_FAILED if moved.to_status in NOT_PAID else None
-    match moved.to_status:
-        case ChargeStatus.NEEDS_AUTH:
-            return EmailKind.AUTHENTICATION_NEEDED
+    if is_for_waitlist_seat(moved) and moved.to_status in NOT_PAID:
+        return EmailKind.WAITLIST_CHARGE_FAILED
     return None
-
-
-def installment_kind(moved: InstallmentTransition) -> EmailKind | None:
-    """Nothing was tried, because its card cannot be charged; of a try that failed its attempt tells."""
-    untried = moved.from_status in {InstallmentStatus.SCHEDULED, InstallmentStatus.RETRY_WAIT}
-    return EmailKind.CARD_NEEDED if untried and moved.to_status == InstallmentStatus.NEEDS_CARD else None
 
 
 def enrollment_kind(moved: EnrollmentTransition) -> EmailKind | None:

@@ -31,12 +31,12 @@ from enrollments.models import Course, Enrollment, Household, Program, User
 from notifications.admin.frames import frame
 from notifications.admin.message_forms import ConfirmForm, MessageForm, blank, initial_of
 from notifications.choices.preferences import footer_links
+from notifications.facts.audience import left_out
+from notifications.facts.family_messages import message_facts
 from notifications.kinds import EmailKind
 from notifications.models import UNFINISHED, EmailMessage, EmailStatus, FamilyMessage, FamilyMessageLine
 from notifications.models.messages import Seats
-from notifications.office.audience import left_out
 from notifications.office.broadcast import AlreadySent, Changed, Reach, reach_of, send
-from notifications.office.family_messages import message_facts
 from notifications.office.veil import veiled
 from notifications.render import Rendered, render
 

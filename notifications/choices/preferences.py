@@ -24,20 +24,10 @@ COPIES = EmailPreference.COPIES
 
 # What parents read on the page.
 TITLES = {
-    EmailKind.INSTALLMENT_REMINDER: (
-        "Payment reminders",
-        "A few days before an installment is due. What is due is charged all the same.",
-    ),
-    EmailKind.CLASS_STARTS_SOON: (
-        "A class starts soon",
-        "A few days before the first session: where and when.",
-    ),
     EmailKind.WAITLIST_JOINED: (
         "Joined a waitlist",
         "Confirms the place in line. We always write when a seat becomes free.",
     ),
-    EmailKind.CLASS_MESSAGE: ("Messages about a class", "What the office writes to the families of a class."),
-    EmailKind.NEWSLETTER: ("Newsletter", "New classes and other news of the school, now and then."),
 }
 
 
@@ -82,14 +72,9 @@ ALWAYS_SENT = [
         "Orders and payments",
         "They are about your money.",
         (
-            EmailKind.AUTHENTICATION_NEEDED,
             EmailKind.OVERDUE_NOTICE,
-            EmailKind.CARD_EXPIRING,
-            EmailKind.CARD_STOPPED,
-            EmailKind.CARD_NEEDED,
             EmailKind.REFUND_ISSUED,
             EmailKind.REFUND_REJECTED,
-            EmailKind.CREDIT_ADDED,
         ),
     ),
     AlwaysSent(
@@ -109,14 +94,7 @@ ALWAYS_SENT = [
     AlwaysSent(
         "Your account",
         "They open your account to you, and tell you when something about it changed.",
-        (
-            EmailKind.WELCOME,
-            EmailKind.ACCOUNT_CONFIRM_EMAIL,
-            EmailKind.ACCOUNT_LOGIN_CODE,
-            EmailKind.ACCOUNT_PASSWORD_RESET,
-            EmailKind.ACCOUNT_NOTICE,
-            EmailKind.GUARDIAN_INVITATION,
-        ),
+        (EmailKind.WELCOME,),
     ),
 ]
 

@@ -1,26 +1,11 @@
 """What the emails about credit and about a move to another class say."""
 
-from django.urls import reverse
-
-from billing.ledger.credits import spendable
 from billing.ledger.signed_links import pay_link_path
 from billing.models import Credit, CreditCause, Transfer
-from csf import clock
 from enrollments.models import Enrollment
 from notifications.facts.calendar import CANCEL, calendar_facts
 from notifications.facts.snapshots import course_facts, order_facts
 from notifications.spec import Snapshot
-
-
-def credit_snapshot(fact: Credit) -> Snapshot:
-    balance = spendable(fact.household, on=clock.today())
-    return {
-        "amount_cents": fact.amount_cents,
-        "reason": fact.reason,
-        "until": fact.expires_on and fact.expires_on.isoformat(),
-        "balance_cents": sum(grant.left_cents for grant in balance),
-        "account_path": reverse("account"),
-    }
 
 
 def transfer_snapshot(fact: Transfer) -> Snapshot:

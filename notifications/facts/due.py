@@ -15,7 +15,7 @@ from billing.models import Card, Installment, InstallmentStatus
 from billing.models.installments import OPEN_INSTALLMENT
 from enrollments.models import EnrollmentStatus, User
 from notifications.choices.readers import readers
-from orders.models import OrderItem, OrderStatus
+from orders.models import Order, OrderItem, OrderStatus
 
 CHUNK = 1000
 # Nothing happens by itself any more: the parent has to act, or staff.
@@ -99,6 +99,12 @@ def with_story(rows: QuerySet[Installment]) -> QuerySet[Installment]:
             guardians=ArraySubquery(readers().filter(household=family).values(told=_columns(_GUARDIAN))),
         )
     )
+
+
+def next_to_pay(order: Order) -> Installment | None:
+    """As the daily jobs read it."""
+    parts = with_story(Installment.objects.filter(order=order).open())
+    return parts.order_by("due_on", "number").first()
 
 
 def _columns(names: list[str]) -> JSONObject:

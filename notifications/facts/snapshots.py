@@ -5,52 +5,24 @@ Wording comes later, from the template; no template reads the database.
 
 from typing import Any
 
-from django.utils.translation import gettext_lazy
-
-from billing.installments.chargeable import why_not_charged
 from billing.ledger.signed_links import pay_link_path
 from billing.models import (
     CancellationTransition,
     Card,
-    CardStop,
     ChargeAttempt,
     ChargeAttemptTransition,
     Installment,
-    InstallmentTransition,
     PaymentMethod,
     RefundStatus,
     RefundTransition,
 )
-from billing.models.cards import CARD_EXPIRED, CARD_GONE, CARD_OUTDATED, CARD_REFUSED
 from billing.stripe.decline_codes import decline_words
-from csf import clock
 from csf.web.fast_reverse import fixed_path
 from enrollments.models import Course, EnrollmentTransition
 from notifications.facts.calendar import CANCEL, calendar_facts
-from notifications.facts.due import DueInstallment, ExpiringCard, OverdueInstallment, with_story
+from notifications.facts.due import OverdueInstallment, with_story
 from notifications.spec import Snapshot
 from orders.models import Order, OrderItem
-
-NO_CARD_WORDS = gettext_lazy("No card is saved for it.")
-CARD_WORDS = {
-    CARD_GONE: gettext_lazy("The card is no longer saved with our payment provider."),
-    CARD_REFUSED: gettext_lazy("The bank has refused the card for good."),
-    CARD_OUTDATED: gettext_lazy("The bank asks for another card."),
-    CARD_EXPIRED: gettext_lazy("The card has expired."),
-}
-
-
-def card_needed_snapshot(fact: InstallmentTransition) -> Snapshot:
-    """The card that would have been charged, if there is one, and why it cannot be."""
-    installment = with_story(Installment.objects.filter(pk=fact.installment_id)).get()
-    card = DueInstallment(installment).card
-    today = clock.today()
-    words = CARD_WORDS.get(card.why_not_charged(max(today, installment.due_on))) if card else None
-    return installment_story(installment) | card_facts(card) | {"reason": str(words or NO_CARD_WORDS)}
-
-
-def authentication_snapshot(fact: ChargeAttemptTransition) -> Snapshot:
-    return installment_story(installment_with_story(fact)) | attempt_facts(fact)
 
 
 def installment_with_story(fact: ChargeAttemptTransition) -> Installment:
@@ -68,34 +40,8 @@ def attempt_facts(fact: ChargeAttemptTransition) -> Snapshot:
     }
 
 
-def reminder_snapshot(fact: DueInstallment) -> Snapshot:
-    card, due_on = fact.card, fact.installment.due_on
-    will_charge = not why_not_charged(fact.installment, card, on=due_on)
-    return installment_story(fact.installment) | card_facts(card) | {"will_charge": will_charge}
-
-
 def overdue_snapshot(fact: OverdueInstallment) -> Snapshot:
     return installment_story(fact.installment) | {"days": fact.days, "waits_for": fact.installment.status}
-
-
-def card_snapshot(fact: ExpiringCard) -> Snapshot:
-    card = fact.card
-    return card_facts(card) | {
-        "expires": f"{card.exp_month:02}/{card.exp_year}",
-        "missed": [
-            {
-                "due_on": part.due_on.isoformat(),
-                "amount_cents": part.amount_cents,
-                "order_number": part.order.number,
-            }
-            for part in fact.missed
-        ],
-    }
-
-
-def card_stopped_snapshot(fact: CardStop) -> Snapshot:
-    """What the card will not be charged for, and why."""
-    return card_facts(fact.card) | {"by_family": fact.by_id is not None, "payments": fact.payments}
 
 
 def cancellation_snapshot(fact: CancellationTransition) -> Snapshot:

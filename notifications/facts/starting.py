@@ -1,10 +1,8 @@
 """Before a child's first session: where, when, and what to bring."""
 
 import datetime
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from operator import attrgetter
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,7 +10,6 @@ from django.conf import settings
 from django.db.models import Case, Exists, F, OuterRef, Prefetch, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce, TruncDate
 
-from csf.jobs.queue import daily_run_at
 from enrollments.models import (
     Course,
     CourseSession,
@@ -21,9 +18,7 @@ from enrollments.models import (
     User,
 )
 from notifications.choices.readers import readers
-from notifications.facts.calendar import PlaceState, calendar_facts, entered_at
-from notifications.facts.snapshots import course_facts, things_to_bring
-from notifications.spec import EmailSpec, Snapshot
+from notifications.facts.calendar import PlaceState, entered_at
 
 ENROLLED = [EnrollmentStatus.ACTIVE, EnrollmentStatus.LENDING]
 
@@ -106,43 +101,3 @@ def why_not(start: ClassStart) -> str:
     if (start.on - start.place.enrolled_on).days <= settings.CLASS_REMINDER_DAYS:
         return "enrolled so late that the confirmation has just said it"
     return ""
-
-
-def start_snapshot(start: ClassStart) -> Snapshot:
-    place = start.place
-    begins, ends = start.hours
-    return course_facts(place.course) | {
-        "child": str(place.child),
-        "child_first_name": place.child.first_name,
-        "starts_on": start.on.isoformat(),
-        "session_start": begins.isoformat(),
-        "session_end": ends.isoformat(),
-        "bring": things_to_bring(place.course),
-        "calendars": calendar_facts(place, state=start.state),
-    }
-
-
-def _first_reminder_at(start: ClassStart) -> datetime.datetime:
-    first_on = start.on - timedelta(days=settings.CLASS_REMINDER_DAYS)
-    return daily_run_at("send_class_reminders", on=first_on)
-
-
-def _still_enrolled(facts: Iterable[int]) -> set[int]:
-    places = Enrollment.objects.filter(
-        pk__in=facts, status=EnrollmentStatus.ACTIVE, course__cancelled_at=None
-    )
-    return set(places.values_list("pk", flat=True))
-
-
-CLASS_STARTS_SOON = EmailSpec(
-    recipients=lambda start: start.recipients,
-    family=attrgetter("place.child.household_id"),
-    snapshot=start_snapshot,
-    key=lambda start: f"enrollment:{start.pk}:starts:{start.on}",
-    happened_at=_first_reminder_at,
-    accent="blue",
-    is_copy_harmless=True,
-    expires=lambda start: start.starts_at,
-    group="service",
-    still_true=_still_enrolled,
-)

@@ -12,7 +12,6 @@ from django.db.models.functions import Cast, Coalesce, Lower
 
 from billing.models import (
     CancellationTransition,
-    CardStop,
     ChargeAttemptTransition,
     Credit,
     Payment,
@@ -62,13 +61,6 @@ FACTS = [
         "enrollment",
     ),
     Fact(
-        EmailKind.AUTHENTICATION_NEEDED,
-        _tried.filter(to_status="needs_auth"),
-        "chargeattempt__installment__order__household",
-        "chargeattempt",
-    ),
-    Fact(EmailKind.CARD_STOPPED, CardStop.objects.all(), "card__household"),
-    Fact(
         EmailKind.CANCELLATION_CONFIRMATION,
         CancellationTransition.objects.filter(to_status="settled"),
         "cancellation__order__household",
@@ -79,7 +71,6 @@ FACTS = [
         "refund__order__household",
         "refund",
     ),
-    Fact(EmailKind.CREDIT_ADDED, Credit.objects.filter(cause="granted"), "household"),
     Fact(EmailKind.TRANSFER_CONFIRMATION, Transfer.objects.all(), "order__household"),
     Fact(
         EmailKind.WAITLIST_OFFER,

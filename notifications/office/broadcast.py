@@ -12,9 +12,9 @@ from csf.state import Stale
 from enrollments.models import Household, User
 from notifications.choices.preferences import unwanted
 from notifications.choices.readers import readers
+from notifications.facts.audience import seats
 from notifications.kinds import EmailKind
 from notifications.models import EmailMessage, FamilyMessage, FamilyMessageLine
-from notifications.office.audience import seats
 from notifications.outbox import notify
 from notifications.sending.suppression import suppressed
 

@@ -5,7 +5,7 @@ Plain JSON values, like the snapshots that they stand for.
 
 from notifications.facts.samples import HOSTILE, LONG
 from notifications.registry import CONVERTED
-from notifications.samples import accounts, changes, classes, invitations, messages, orders, waitlist
+from notifications.samples import accounts, changes, classes, orders, waitlist
 from notifications.spec import Samples
 from notifications.spec import Snapshot as Context
 
@@ -14,8 +14,6 @@ SAMPLES: dict[str, Samples] = (
     | classes.SAMPLES
     | changes.SAMPLES
     | waitlist.SAMPLES
-    | messages.SAMPLES
-    | invitations.SAMPLES
     | accounts.SAMPLES
     | {kind: email.samples for kind, email in CONVERTED.items()}
 )

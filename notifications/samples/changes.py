@@ -101,17 +101,6 @@ def _refunds() -> dict[str, Context]:
     }
 
 
-def _credit(**changes: Any) -> Context:
-    return {
-        "first_name": "Maria",
-        "amount_cents": 3_000,
-        "reason": "For the session without a coach",
-        "until": "2027-09-20",
-        "balance_cents": 4_500,
-        "account_path": "/account/",
-    } | changes
-
-
 def _move(course: Context = SWIMMING, **changes: Any) -> Context:
     told = {
         "old_course": "Robotics for Beginners",
@@ -208,11 +197,5 @@ SAMPLES: dict[str, Samples] = {
     },
     EmailKind.REFUND_ISSUED: _refunds(),
     EmailKind.REFUND_REJECTED: _refunds(),
-    EmailKind.CREDIT_ADDED: {
-        "minimal": _credit(first_name="", reason="", until=None, balance_cents=3_000),
-        "typical": _credit(),
-        "huge": _credit(first_name=LONG, reason=f"{LONG} " * 4, amount_cents=123_456_789),
-        "hostile": _credit(first_name=HOSTILE, reason=HOSTILE),
-    },
     EmailKind.TRANSFER_CONFIRMATION: MOVES,
 }

@@ -2,47 +2,11 @@
 
 from notifications.facts.samples import (
     HOSTILE,
-    HOSTILE_CLASS,
     LONG,
-    ROBOTICS,
-    SWIMMING,
-    calendar,
 )
 from notifications.kinds import EmailKind
 from notifications.spec import Samples
 from notifications.spec import Snapshot as Context
-
-# --- Starts soon --------------------------------------------------------------------------------------------
-
-
-def _start(course: Context = SWIMMING, **changes: object) -> Context:
-    told = {
-        "first_name": "Maria",
-        "child": "Noah Lopez",
-        "child_first_name": "Noah",
-        "starts_on": course["first_on"],
-        "session_start": course["start_time"],
-        "session_end": course["end_time"],
-        "bring": ["A swimsuit and a towel", "Goggles, if there are some at home"],
-        "calendars": [calendar(course)],
-    }
-    return course | told | changes
-
-
-STARTS = {
-    "minimal": _start(first_name="", address="", bring=[], calendars=[]),
-    "typical": _start(),
-    "huge": _start(
-        ROBOTICS | {"course": f"{LONG} {LONG}", "location": LONG, "address": LONG},
-        first_name=LONG,
-        child=f"{LONG} {LONG}",
-        child_first_name=LONG,
-        bring=[f"{LONG} {number}" for number in range(40)],
-    ),
-    "hostile": _start(
-        HOSTILE_CLASS, first_name=HOSTILE, child=HOSTILE, child_first_name=HOSTILE, bring=[HOSTILE, HOSTILE]
-    ),
-}
 
 # --- Staff --------------------------------------------------------------------------------------------------
 
@@ -89,6 +53,5 @@ DIGESTS = {
 }
 
 SAMPLES: dict[str, Samples] = {
-    EmailKind.CLASS_STARTS_SOON: STARTS,
     EmailKind.STAFF_ALERT: DIGESTS,
 }

@@ -185,7 +185,7 @@ def told(row):
     assert not {"stolen", "fraud"} & set(text.lower().split())
     assert email.context.get("next_try_on") == (row.next_try_on and row.next_try_on.isoformat())
     if email.kind == EmailKind.AUTHENTICATION_NEEDED:
-        assert "Please confirm at this link" in text
+        assert "Please confirm the payment" in text
         return email.kind
     [says] = [short for short, phrases in SAYS.items() if all(phrase in text for phrase in phrases)]
     return f"{email.kind.removeprefix('payment_')} {email.context['stage']}: {says}"

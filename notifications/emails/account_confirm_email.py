@@ -1,0 +1,23 @@
+"""The code that confirms an email address."""
+
+from django.utils.translation import gettext_lazy as _
+
+from notifications.facts import account_events
+from notifications.facts.recipients import its_recipients
+from notifications.spec import AWAITED, Email
+
+EMAIL = Email(
+    kind="account_confirm_email",
+    title=_("Confirm an email address"),
+    when="allauth asks to confirm an address",
+    topic="account",
+    recipients=its_recipients,
+    snapshot=account_events.snapshot,
+    key=lambda event: event.key,
+    accent="grey",
+    is_copy_harmless=False,
+    expires=account_events.with_its_code,
+    priority=AWAITED,
+    is_sensitive=True,
+    samples=account_events.samples(code="048213", minutes=15),
+)
