@@ -3,7 +3,6 @@ from datetime import timedelta
 
 from billing.changes.cancellation import settle_waiting_cancellations
 from billing.changes.class_closure import work_off_closures
-from billing.changes.class_end import complete_ended_classes as complete
 from billing.changes.seat_release import sell_lent_seats
 from billing.changes.waitlist import serve_priority
 from billing.checkout.holds import expire_holds
@@ -12,16 +11,13 @@ from billing.events.inbox import process_due_events
 from billing.events.inbox import process_event as process
 from billing.events.reconcile import pull_events, settle_finished_pages
 from billing.installments.charging import charge_waiting, recover_charges
-from billing.installments.customers import forget_other_mode
-from billing.installments.dunning import start_charges
-from billing.ledger.credits import expire_credits as end_credits
 from billing.ledger.refunds import recover_refunds, refund_waiting
-from billing.models import InstallmentStatus, StripeEvent
+from billing.models import StripeEvent
 from billing.stripe import gateway
 from billing.stripe.breaker import while_it_answers
 from csf import clock
+from csf.jobs.declared import EVERY_MINUTE, scheduled
 from csf.jobs.queue import enqueue, enqueue_once
-from csf.jobs.runs import run_job
 from csf.models import Instance
 from enrollments import waitlist
 
@@ -31,25 +27,12 @@ def process_event(stripe_id: str) -> None:
         process(event)
 
 
-def charge_due_installments() -> None:
-    _charge_once_a_day("charge_due_installments", InstallmentStatus.SCHEDULED)
-
-
-def retry_failed_payments() -> None:
-    _charge_once_a_day("retry_failed_payments", InstallmentStatus.RETRY_WAIT)
-
-
-def _charge_once_a_day(job: str, status: InstallmentStatus) -> None:
-    forget_other_mode()
-    today = clock.today()
-    run_job(job, lambda: start_charges([status], on=today), on=today)
-
-
 def charge() -> None:
     if charge_waiting():
         enqueue_once("billing.tasks.charge")
 
 
+@scheduled(EVERY_MINUTE)
 def sweep_charges() -> None:
     """Each minute: repair what lost workers left, and charge what waits whether or not a task came for it."""
     try:
@@ -63,6 +46,7 @@ def refund() -> None:
         enqueue_once("billing.tasks.refund")
 
 
+@scheduled(EVERY_MINUTE)
 def sweep_refunds() -> None:
     """Each minute: settle cancellations that waited, and make or look up refunds that no task came for."""
     try:
@@ -78,20 +62,12 @@ def close_classes() -> None:
         enqueue_once("billing.tasks.close_classes")
 
 
-def expire_credits() -> None:
-    today = clock.today()
-    run_job("expire_credits", lambda: end_credits(on=today), on=today)
-
-
-def complete_ended_classes() -> None:
-    today = clock.today()
-    run_job("complete_ended_classes", lambda: complete(on=today), on=today)
-
-
+@scheduled(EVERY_MINUTE)
 def sweep_holds() -> None:
     expire_holds(now=clock.now())
 
 
+@scheduled(EVERY_MINUTE)
 def sweep_waitlist() -> None:
     """Each minute, and when an offer of the priority tier is made or its card saved."""
     now = clock.now()
@@ -100,6 +76,7 @@ def sweep_waitlist() -> None:
     sell_lent_seats(now=now)
 
 
+@scheduled("7 * * * *", name="reconcile_stripe", title="Fetch Stripe's events")
 def reconcile() -> None:
     """Hourly; three days back, for as long as Stripe itself repeats a webhook."""
     now = clock.now()
@@ -107,6 +84,7 @@ def reconcile() -> None:
     settle_finished_pages(now=now)
 
 
+@scheduled(EVERY_MINUTE, title="Ask whether Stripe answers")
 def look_at_stripe() -> None:
     """Each minute: whether Stripe answers, and whether its webhooks come."""
     webhook_health.look(now=clock.now())
@@ -119,12 +97,6 @@ def pull(since: int, after: str, part: int = 0) -> None:
         enqueue("billing.tasks.pull", since, pulled.next_after, pulled.part)
 
 
-def compare_books() -> None:
-    """Each night: the days that are due, each in a task of its own, and what is open at any age."""
-    today = clock.today()
-    run_job("compare_books", lambda: stripe_books.compare(on=today), on=today)
-
-
 def compare_open() -> None:
     stripe_books.compare_open()
 
@@ -134,6 +106,7 @@ def compare_day(day: datetime.date) -> None:
         enqueue("billing.tasks.compare_day", day)
 
 
+@scheduled(EVERY_MINUTE)
 def sweep_events() -> None:
     """Wake one worker if events are due; their own tasks may have been lost."""
     if not Instance.why_quarantined() and StripeEvent.objects.due().exists():

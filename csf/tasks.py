@@ -1,4 +1,5 @@
 from csf import clock
+from csf.jobs.declared import EVERY_MINUTE, scheduled
 from csf.jobs.queue import enqueue
 from csf.jobs.runs import take_up
 from csf.models import Cluster
@@ -11,14 +12,17 @@ def canary(cluster: str) -> None:
     Cluster.objects.filter(name=cluster).exists()
 
 
+@scheduled(EVERY_MINUTE)
 def close_settled_tasks() -> None:
     close_settled()
 
 
+@scheduled("*/5 * * * *", title="Check that rows agree")
 def prove() -> None:
     if nightly.prove(now=clock.now()):
         enqueue("csf.tasks.prove")
 
 
+@scheduled("*/5 * * * *")
 def take_up_jobs() -> None:
     take_up(now=clock.now())

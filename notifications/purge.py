@@ -15,6 +15,7 @@ from django.utils import timezone
 from billing.events.stripe_copies import copies_older_than, events_finished_before
 from billing.models import StripeEvent, StripeEventStatus
 from csf.jobs import time_budget
+from csf.jobs.declared import daily_job
 from csf.jobs.queue import tasks_stopped_before
 from csf.jobs.report import Report
 from csf.models import FormPress
@@ -52,8 +53,9 @@ def forget_old_data(*, on: datetime.date, dry_run: bool = False) -> dict[str, in
     return found
 
 
+@daily_job(at="04:30")
 def purge(*, on: datetime.date) -> Report:
-    """As a daily job."""
+    """Delete or blank what is too old to be of use."""
     return Report(done=sum(forget_old_data(on=on).values()), is_cut=time_budget.is_over())
 
 

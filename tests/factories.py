@@ -15,7 +15,7 @@ from django_q.models import Schedule
 from billing.checkout.place_order import place_order
 from billing.models import Card, CardAgreement, Consent, PaymentPlan
 from csf.dates import local_date
-from csf.jobs.queue import JOBS
+from csf.jobs.declared import jobs
 from csf.models import Cluster
 from enrollments.models import Child, Course, EmergencyContact, Household, Location, Program, User
 from orders.cart import add_to_cart
@@ -40,9 +40,14 @@ def schedule_all_jobs() -> None:
     later = timezone.now() + datetime.timedelta(days=1)
     rows = [
         Schedule(
-            name=f"csf:{name}", func=func, cron=cron, schedule_type=Schedule.CRON, next_run=later, repeats=-1
+            name=f"csf:{name}",
+            func=job.task,
+            cron=job.cron,
+            schedule_type=Schedule.CRON,
+            next_run=later,
+            repeats=-1,
         )
-        for name, (func, cron) in JOBS.items()
+        for name, job in jobs().items()
     ]
     Schedule.objects.bulk_create(rows)
 

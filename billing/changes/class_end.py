@@ -22,6 +22,7 @@ from billing.models import (
     RefundStatus,
 )
 from billing.models.charges import OPEN_CHARGE
+from csf.jobs.declared import daily_job
 from csf.jobs.report import Line, Report
 from enrollments.endings import (
     ENDED,
@@ -44,6 +45,7 @@ REFUND_ON_ITS_WAY = [
 ]
 
 
+@daily_job(at="05:40")
 def complete_ended_classes(*, on: datetime.date, dry_run: bool = False) -> Report:
     """Close the waitlists of classes that have ended; two weeks later complete their places, and each order
     that has no other place and no money on its way."""

@@ -35,6 +35,7 @@ from billing.models.refunds import GONE_BACK
 from billing.stripe import gateway
 from billing.stripe.breaker import while_it_answers
 from csf import clock
+from csf.jobs.declared import daily_job
 from csf.jobs.queue import enqueue
 from csf.jobs.report import Report
 from csf.jobs.time_budget import ends_at
@@ -56,7 +57,8 @@ class _OutOfTime(Exception):
     """The rest needs another task; what was asked of Stripe until now is remembered."""
 
 
-def compare(*, on: datetime.date, everything: bool = False) -> Report:
+@daily_job(at="05:10")
+def compare_books(*, on: datetime.date, everything: bool = False) -> Report:
     """Have each day compared that is recent or never was, on Sundays all, and what is open here.
 
     After a restore the days since the backup are among those that never were.

@@ -33,8 +33,9 @@ from billing.stripe import breaker
 from billing.stripe.decline_codes import Decline, DeclineClass
 from csf import clock
 from csf.happened import happened
-from csf.jobs.queue import daily_run_at, enqueue
+from csf.jobs.queue import enqueue
 from csf.jobs.report import Report
+from csf.jobs.schedules import daily_run_at
 from csf.models import StaffTask
 from csf.state import Stale, transition_many
 from orders.models import Order, OrderStatus

@@ -14,6 +14,7 @@ from django.db.models import Sum
 from billing.ledger.reductions import CREDITED, refundable
 from billing.models import Cancellation, ClosureLine, Credit, CreditCause
 from billing.models.installments import OWN_FAMILY
+from csf.jobs.declared import daily_job
 from csf.jobs.report import Line, Report
 from csf.money import money_text
 from enrollments.models import Household, User
@@ -283,6 +284,7 @@ def give_back(order: Order) -> None:
         )
 
 
+@daily_job(at="05:30")
 def expire_credits(*, on: datetime.date, dry_run: bool = False) -> Report:
     """End the credits whose last day is past, as far as they were not spent."""
     report = Report()

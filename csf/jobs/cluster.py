@@ -25,7 +25,8 @@ from django_q.tasks import async_task
 
 from csf import clock
 from csf.jobs.broker import Queue
-from csf.jobs.queue import MAIN, queue_due_jobs
+from csf.jobs.queue import MAIN
+from csf.jobs.schedules import queue_due_jobs
 from csf.models import Cluster
 
 logger = logging.getLogger(__name__)

@@ -5,16 +5,16 @@ import datetime
 import logging
 from collections.abc import Callable
 from datetime import timedelta
-from zoneinfo import ZoneInfo
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from csf.dates import local_date
-from csf.jobs.queue import JOBS, daily_time, enqueue, enqueue_once, paused
+from csf.jobs.declared import daily_jobs
+from csf.jobs.queue import enqueue, enqueue_once
 from csf.jobs.report import Report
+from csf.jobs.schedules import daily_run_at, paused
 from csf.models import JobRun, StaffTask
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def run_job(name: str, work: Callable[[], Report], *, on: datetime.date) -> tupl
     report.done += done_before
     if report.is_cut:
         JobRun.objects.filter(pk=run.pk).update(lease_until=None, report=report.as_json())
-        enqueue(JOBS[name][0])
+        enqueue(daily_jobs()[name].task)
     else:
         _finish(name, run, report)
     run.refresh_from_db()
@@ -58,19 +58,19 @@ def take_up(*, now: datetime.datetime) -> list[str]:
     today = local_date(now)
     idle = paused()
     names = JobRun.objects.filter(on__lt=today).order_by().values_list("job", flat=True).distinct()
-    due = [name for name in sorted(names) if name in JOBS and name not in idle and _is_over_due(name, now)]
+    known = daily_jobs().keys() & set(names)
+    due = [name for name in sorted(known - idle) if _is_over_due(name, now)]
     at_rest = Q(status=JobRun.Status.DONE) | Q(lease_until__gt=Now())
     at_rest |= Q(status=JobRun.Status.FAILED, finished_at__gt=Now() - LEASE)
     left = set(due) - set(JobRun.objects.filter(at_rest, on=today).values_list("job", flat=True))
     for name in sorted(left):
         logger.warning("%s of %s did not come to its end; it is started again", name, today)
-        enqueue_once(JOBS[name][0])
+        enqueue_once(daily_jobs()[name].task)
     return sorted(left)
 
 
 def _is_over_due(name: str, now: datetime.datetime) -> bool:
-    local = now.astimezone(ZoneInfo(settings.SCHOOL_TIME_ZONE))
-    return local - datetime.datetime.combine(local, daily_time(name), local.tzinfo) > LEASE
+    return now - daily_run_at(name, on=local_date(now)) > LEASE
 
 
 @transaction.atomic

@@ -6,7 +6,8 @@ import sys
 
 from django.conf import settings
 from django.core.checks import run_checks
-from django.core.management import execute_from_command_line
+from django.core.management import ManagementUtility, get_commands, load_command_class
+from django.core.management.base import BaseCommand
 from django.db import OperationalError, ProgrammingError
 from environs import EnvError
 
@@ -26,10 +27,23 @@ def read_settings(*, or_exit_with: int = 1) -> None:
         sys.exit(or_exit_with)
 
 
+class _Commands(ManagementUtility):
+    """Each daily job is a command of its own name, too."""
+
+    def fetch_command(self, subcommand: str) -> BaseCommand:
+        from csf.jobs.declared import daily_jobs  # has models, which load later
+
+        if subcommand in get_commands() or subcommand not in daily_jobs():
+            return super().fetch_command(subcommand)
+        command = load_command_class("csf", "run_job")
+        command.job = daily_jobs()[subcommand]  # type: ignore[attr-defined]
+        return command
+
+
 def run_command(arguments: list[str]) -> None:
     """Say in a line that the database is away, or has not the tables of this version."""
     try:
-        execute_from_command_line(arguments)
+        _Commands(arguments).execute()
     except (OperationalError, ProgrammingError) as error:
         sqlstate = getattr(error.__cause__, "sqlstate", None)
         if sqlstate in MISSING:

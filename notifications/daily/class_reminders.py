@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from django.conf import settings
 
+from csf.jobs.declared import Plan, daily_job
 from csf.jobs.report import Report
 from notifications.daily.telling import tell
 from notifications.facts.calendar import place_states
@@ -13,6 +14,7 @@ from notifications.facts.starting import ClassStart, starting, why_not
 from notifications.kinds import EmailKind
 
 
+@daily_job(at="09:00", plan=Plan("Classes that start soon", "to be emailed", about="enrollments.enrollment"))
 def send_class_reminders(*, on: datetime.date, dry_run: bool = False) -> Report:
     """Remind once of each place and first day, on the first of the CLASS_REMINDER_DAYS on which a job runs.
 

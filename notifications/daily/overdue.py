@@ -13,6 +13,7 @@ from django.db.models import Max, Q, QuerySet
 
 from billing.models import ChargeStatus, Installment, InstallmentStatus
 from billing.models.charges import ON_STRIPES_PAGES
+from csf.jobs.declared import Plan, daily_job
 from csf.jobs.report import Report
 from notifications.daily.telling import tell
 from notifications.facts.due import OverdueInstallment, in_chunks, why_staff_do_the_talking, with_story
@@ -22,6 +23,7 @@ LATEST = timedelta(days=3)
 """A notice for which no job ran is made up for so long, and then left to the next one."""
 
 
+@daily_job(at="11:00", plan=Plan("Overdue notices", "to be emailed", about="billing.installment"))
 def process_overdue_installments(*, on: datetime.date, dry_run: bool = False) -> Report:
     """Owe each overdue notice once; the place in the class stays, whatever the parent does."""
     report = Report()

@@ -10,6 +10,7 @@ from django.db.models import Prefetch, Q
 
 from billing.models import Card, CardAgreement, Installment
 from billing.models.cards import CARD_EXPIRED
+from csf.jobs.declared import Plan, daily_job
 from csf.jobs.report import Report
 from notifications.choices.readers import readers
 from notifications.daily.telling import tell
@@ -28,6 +29,7 @@ from notifications.kinds import EmailKind
 CARD_NOTICE_DAYS = (30, 7)
 
 
+@daily_job(at="09:00", plan=Plan("Reminders", "to be emailed", about="billing.installment"))
 def send_installment_reminders(*, on: datetime.date, dry_run: bool = False) -> Report:
     """Remind once of each installment and due date, on the first of the REMINDER_DAYS on which a job runs.
 
@@ -44,6 +46,7 @@ def send_installment_reminders(*, on: datetime.date, dry_run: bool = False) -> R
     return report
 
 
+@daily_job(at="09:00", plan=Plan("Cards that expire", "to be emailed", about="billing.installment"))
 def send_card_notices(*, on: datetime.date, dry_run: bool = False) -> Report:
     """Say 30 and 7 days ahead that the card expires before a payment is due; missed days are made up."""
     report = Report()

@@ -10,7 +10,8 @@ from django.db.models import Max, Min, Q, Window
 from django.db.models.functions import Lead, Now
 
 from csf import clock
-from csf.jobs.queue import JOBS, paused, schedules_exist, unscheduled
+from csf.jobs.declared import jobs
+from csf.jobs.schedules import paused, schedules_exist, unscheduled
 from csf.models import JobRun, StaffTask
 from csf.proofs.invariants import Invariant, pks
 
@@ -47,7 +48,7 @@ def _missed_days() -> Iterator[str]:
     if not schedules_exist():
         return
     yesterday = clock.today() - DAY
-    wanted = JobRun.objects.filter(job__in=JOBS.keys() - paused()).order_by()
+    wanted = JobRun.objects.filter(job__in=jobs().keys() - paused()).order_by()
     following = Window(Lead("on"), partition_by="job", order_by="on")
     for run in wanted.annotate(following=following).values("job", "on", "following"):
         if run["following"] and run["following"] - run["on"] > DAY:

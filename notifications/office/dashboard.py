@@ -21,7 +21,7 @@ from csf.money import money_text
 from csf.templatetags.csf_format import day
 from enrollments.models import Course
 from notifications.models import EmailMessage, EmailStatus
-from notifications.office.tomorrow import JOBS
+from notifications.office.tomorrow import planned_jobs
 from orders.models import Order, OrderStatus
 
 RECENT_DAYS = 7
@@ -131,12 +131,12 @@ def refund_tiles(now: datetime.datetime) -> list[Tile]:
 
 
 def job_tiles(now: datetime.datetime) -> list[Tile]:
-    runs = JobRun.objects.filter(job__in=JOBS, on=local_date(now)).values_list("status", flat=True)
+    runs = JobRun.objects.filter(job__in=planned_jobs(), on=local_date(now)).values_list("status", flat=True)
     done, failed = (list(runs).count(status) for status in (JobRun.Status.DONE, JobRun.Status.FAILED))
     return [
         Tile(
             title="Today's daily jobs",
-            value=f"{done} of {len(JOBS)} done",
+            value=f"{done} of {len(planned_jobs())} done",
             note=f"{failed} failed" if failed else "See who is next to be reminded or charged",
             url=reverse("admin:tomorrow"),
             is_alarm=failed > 0,

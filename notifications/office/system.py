@@ -19,7 +19,8 @@ from django_q.models import Schedule
 
 from billing.models import BookDifference
 from csf import clock
-from csf.jobs import queue
+from csf.jobs import queue, schedules
+from csf.jobs.declared import job_title, jobs
 from csf.models import Cluster, JobRun, ProofRun
 from csf.staff.site import staff_page
 from csf.templatetags.csf_format import time_of_day
@@ -114,7 +115,7 @@ def cluster_lines() -> list[ClusterLine]:
 
 @dataclass(frozen=True)
 class ScheduleLine:
-    schedule: queue.Scheduled
+    schedule: schedules.Scheduled
     run: JobRun | None
     """The last one, of a job that keeps one a day."""
     pause: LogEntry | None
@@ -129,7 +130,7 @@ def schedule_lines() -> list[ScheduleLine]:
     pauses = _pauses()
     return [
         ScheduleLine(row, runs.get(row.name), pauses.get(str(row.pk)) if row.is_paused else None)
-        for row in queue.scheduled()
+        for row in schedules.schedules()
     ]
 
 
@@ -225,14 +226,14 @@ def _done(request: HttpRequest, *, act: str, name: str, reason: str) -> str:
     if act == "forget":
         Cluster.objects.filter(name=name).exclude(pk__in=Cluster.objects.well()).delete()
         return f"Cluster {name} is forgotten."
-    if name not in queue.JOBS:
+    if name not in jobs():
         return f"There is no job {name}."
-    title = queue.job_title(name)
+    title = job_title(name)
     if act == "run":
-        queue.run_now(name)
+        schedules.run_now(name)
         return f"{title} begins within a minute."
     is_pause = act == "pause"
-    row = queue.set_paused(name, is_pause)
+    row = schedules.set_paused(name, is_pause)
     if row is None:
         return f"{title} has no schedule: run manage.py sync_schedules."
     note = f"{PAUSED if is_pause else RESUMED}{reason}"

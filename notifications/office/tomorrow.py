@@ -2,7 +2,7 @@
 
 import datetime
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -15,20 +15,17 @@ from django.db.models import Count, OuterRef, Prefetch, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
-from billing.installments.dunning import start_charges
 from billing.installments.staff_actions import NotPossible, hold, release_hold
-from billing.models import Card, CardAgreement, Installment, InstallmentStatus
 from billing.models.installments import CHARGEABLE
+from billing.models import Card, CardAgreement, Installment
 from csf import clock
-from csf.jobs.queue import daily_time, paused
-from csf.jobs.report import Line, Report
+from csf.jobs.declared import DailyJob, Plan, daily_jobs
+from csf.jobs.report import Line
+from csf.jobs.schedules import paused
 from csf.models import JobRun
 from csf.staff.site import staff_page
 from csf.templatetags.csf_format import day
 from enrollments.models import User
-from notifications.daily.class_reminders import send_class_reminders
-from notifications.daily.overdue import process_overdue_installments
-from notifications.daily.reminders import send_card_notices, send_installment_reminders
 
 DAYS_AHEAD = 60
 DAYS_BACK = 365
@@ -40,40 +37,14 @@ MAY_HOLD = "billing.hold_installment"
 PLANNED, SKIPPED = "planned", "skipped"
 
 
-def _charges(status: InstallmentStatus) -> Callable[..., Report]:
-    return lambda **options: start_charges([status], **options)
+def planned_jobs() -> dict[str, DailyJob]:
+    """Those that say what they are about to do."""
+    return {name: job for name, job in daily_jobs().items() if job.plan}
 
 
-@dataclass(frozen=True)
-class Job:
-    name: str
-    title: str
-    does: str
-    """What happens to a line of it."""
-    work: Callable[..., Report]
-    has_payments: bool = True
-    """Whether its lines are about installments, or about places."""
-
-
-JOBS = {
-    job.name: job
-    for job in [
-        Job("send_installment_reminders", "Reminders", "to be emailed", send_installment_reminders),
-        Job("send_card_notices", "Cards that expire", "to be emailed", send_card_notices),
-        Job("charge_due_installments", "Charges", "to be charged", _charges(InstallmentStatus.SCHEDULED)),
-        Job(
-            "retry_failed_payments", "Retries", "to be charged again", _charges(InstallmentStatus.RETRY_WAIT)
-        ),
-        Job("process_overdue_installments", "Overdue notices", "to be emailed", process_overdue_installments),
-        Job(
-            "send_class_reminders",
-            "Classes that start soon",
-            "to be emailed",
-            send_class_reminders,
-            has_payments=False,
-        ),
-    ]
-}
+def plan_of(job: DailyJob) -> Plan:
+    assert job.plan is not None
+    return job.plan
 
 
 # --- What is asked for --------------------------------------------------------------------------------------
@@ -83,7 +54,7 @@ class DayForm(forms.Form):
     """A day, and perhaps one list of one job to page through."""
 
     date = forms.DateField(required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"))
-    job = forms.ChoiceField(required=False, choices=[(name, name) for name in JOBS])
+    job = forms.ChoiceField(required=False, choices=lambda: [(name, name) for name in planned_jobs()])
     lines = forms.ChoiceField(required=False, choices=[(PLANNED, PLANNED), (SKIPPED, SKIPPED)])
 
     def __init__(self, *args: Any, today: datetime.date, **kwargs: Any) -> None:
@@ -161,15 +132,23 @@ class Listing:
 class Section:
     """A job on a day: what it would do, or once it ran, what it stored."""
 
-    job: Job
+    job: DailyJob
     on: datetime.date
     run: JobRun | None
     is_over: bool
     listings: list[Listing] = field(default_factory=list)
 
     @property
+    def plan(self) -> Plan:
+        return plan_of(self.job)
+
+    @property
+    def has_payments(self) -> bool:
+        return self.plan.about == Installment._meta.label_lower
+
+    @property
     def at(self) -> datetime.time:
-        return daily_time(self.job.name)
+        return self.job.at
 
     @property
     def reasons(self) -> list[tuple[str, int]]:
@@ -196,12 +175,12 @@ def sections(names: Iterable[str], *, on: datetime.date | None, today: datetime.
     runs = {run.job: run for run in JobRun.objects.filter(job__in=names, on=on or today)}
     found = []
     for name in names:
-        run = runs.get(name)
+        job, run = planned_jobs()[name], runs.get(name)
         has_run = run is not None and run.status != JobRun.Status.FAILED
         if on is None and has_run:
-            section = Section(JOBS[name], today + timedelta(days=1), None, is_over=False)
+            section = Section(job, today + timedelta(days=1), None, is_over=False)
         else:
-            section = Section(JOBS[name], on or today, run, is_over=has_run or (on or today) < today)
+            section = Section(job, on or today, run, is_over=has_run or (on or today) < today)
         section.find()
         found.append(section)
     return found
@@ -209,7 +188,7 @@ def sections(names: Iterable[str], *, on: datetime.date | None, today: datetime.
 
 def _add_rows(found: Sequence[Section]) -> None:
     """Read what is shown of the lines, in the same few statements however many there are."""
-    about_parts = [section for section in found if section.job.has_payments]
+    about_parts = [section for section in found if section.has_payments]
     ids = {line.row_id for section in about_parts for listing in section.listings for line in listing.shown}
     parts = Installment.objects.filter(order=OuterRef("order")).order_by().values("order")
     current = CardAgreement.objects.current().select_related("card")
@@ -221,7 +200,7 @@ def _add_rows(found: Sequence[Section]) -> None:
     )
     found_parts = {part.pk: part for part in rows}
     for section in found:
-        known = found_parts if section.job.has_payments else {}
+        known = found_parts if section.has_payments else {}
         for listing in section.listings:
             listing.rows = [Row(line, known.get(line.row_id)) for line in listing.shown]
 
@@ -232,7 +211,7 @@ class PastRun:
 
     @property
     def title(self) -> str:
-        return JOBS[self.run.job].title
+        return plan_of(planned_jobs()[self.run.job]).title
 
     @property
     def reasons(self) -> list[tuple[str, int]]:
@@ -240,8 +219,8 @@ class PastRun:
 
 
 def recent_runs() -> list[PastRun]:
-    rows = JobRun.objects.filter(job__in=JOBS).select_related("covered_by").order_by("-on", "-started_at")
-    return [PastRun(run) for run in rows[:RECENT_RUNS]]
+    rows = JobRun.objects.filter(job__in=planned_jobs()).select_related("covered_by")
+    return [PastRun(run) for run in rows.order_by("-on", "-started_at")[:RECENT_RUNS]]
 
 
 # --- The page -----------------------------------------------------------------------------------------------
@@ -272,7 +251,7 @@ def tomorrow(request: HttpRequest) -> HttpResponse:
 
 def _shown(request: HttpRequest, asked: dict[str, Any], *, today: datetime.date) -> dict[str, Any]:
     on, job, name = asked["date"], asked["job"], asked["lines"]
-    found = sections([job] if job else list(JOBS), on=on, today=today)
+    found = sections([job] if job else list(planned_jobs()), on=on, today=today)
     if job and name:
         for section in found:
             section.show_only(name, request.GET.get("page", "1"))

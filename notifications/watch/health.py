@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from csf.jobs.cluster import is_here, is_running
-from csf.jobs.queue import URGENT_JOBS, overdue
+from csf.jobs.declared import Job, jobs
+from csf.jobs.schedules import overdue
 from csf.models import Cluster, Instance
 from csf.templatetags.csf_format import until
 
@@ -75,10 +76,14 @@ def _since(instant: datetime) -> str:
 
 def schedule_problems() -> Iterator[Problem]:
     yield from _late_schedules()
-    if URGENT_JOBS & set(overdue(SCHEDULE_MAX_LATE)):
+    if any(job.is_urgent for job in _late_jobs()):
         yield Problem("no worker sends the emails that somebody waits for first", START_URGENT)
 
 
 def _late_schedules() -> Iterator[Problem]:
-    if late := [name for name in overdue(SCHEDULE_MAX_LATE) if name not in URGENT_JOBS]:
+    if late := [job.name for job in _late_jobs() if not job.is_urgent]:
         yield Problem(f"no schedule has begun for {SCHEDULE_MAX_LATE}: {', '.join(late)}", SCHEDULES)
+
+
+def _late_jobs() -> list[Job]:
+    return [job for name in overdue(SCHEDULE_MAX_LATE) if (job := jobs().get(name))]

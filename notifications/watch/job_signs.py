@@ -8,7 +8,8 @@ from django.conf import settings
 from django.db.models import Max
 
 from csf.dates import local_date
-from csf.jobs.queue import daily_jobs, job_title, paused, unscheduled
+from csf.jobs.declared import daily_jobs, job_title
+from csf.jobs.schedules import paused, unscheduled
 from csf.models import Instance, JobRun
 from csf.templatetags.csf_format import day
 from notifications.models import Alert
@@ -47,8 +48,8 @@ def _missed(now: datetime) -> Iterator[tuple[str, date, date | None]]:
     began_at = Instance.objects.values_list("created_at", flat=True).first()
     runs = JobRun.objects.filter(status=JobRun.Status.DONE).order_by().values("job").annotate(last=Max("on"))
     done = dict(runs.values_list("job", "last"))
-    for job, at in daily_jobs().items():
-        due_at = _last_due(at, now)
+    for job, declared in daily_jobs().items():
+        due_at = _last_due(declared.at, now)
         done_on = done.get(job)
         if began_at and began_at < due_at and (done_on is None or done_on < local_date(due_at)):
             yield job, local_date(due_at), done_on

@@ -15,7 +15,7 @@ from billing.models import ChargeAttempt, Installment, Refund, StripeEvent, Stri
 from billing.models.charges import OPEN_CHARGE
 from billing.models.installments import OPEN_INSTALLMENT
 from csf import clock
-from csf.jobs.queue import overdue
+from csf.jobs.schedules import overdue
 from csf.models import Cluster, StaffTask
 from notifications.models import Alert, EmailAttempt, EmailMessage, EmailStatus
 from notifications.watch.health import SCHEDULE_MAX_LATE, why_not_ready

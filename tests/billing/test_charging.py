@@ -254,9 +254,9 @@ def test_the_command_runs_once_a_day_and_keeps_its_report(shop, capsys):
     installment = order_with_plan(shop)
     day = installment.due_on.isoformat()
 
-    call_command("charge_due_installments", "--date", day, "--dry-run")
-    call_command("charge_due_installments", "--date", day)
-    call_command("charge_due_installments", "--date", day)
+    call_command("run_job", "charge_due_installments", "--date", day, "--dry-run")
+    call_command("run_job", "charge_due_installments", "--date", day)
+    call_command("run_job", "charge_due_installments", "--date", day)
 
     assert capsys.readouterr().out.splitlines() == [
         f"  do {installment}: $72.00",

@@ -98,11 +98,11 @@ def test_places_and_orders_are_completed_two_weeks_after_the_end(shop, capsys):
     course = ended(course, days=14)
     assert (complete(), states(order)) == (0, ("confirmed", ["active"]))
     course = shift(course, -1)
-    call_command("complete_ended_classes", "--dry-run")
+    call_command("run_job", "complete_ended_classes", "--dry-run")
     assert f"do complete the places in {course}" in capsys.readouterr().out
     assert states(order) == ("confirmed", ["active"])
-    call_command("complete_ended_classes")
-    call_command("complete_ended_classes")
+    call_command("run_job", "complete_ended_classes")
+    call_command("run_job", "complete_ended_classes")
     assert capsys.readouterr().out.splitlines() == [
         f"complete_ended_classes {TODAY()}: done=2 skipped=0 failed=0",
         f"complete_ended_classes {TODAY()}: done already, nothing done",

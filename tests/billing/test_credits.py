@@ -244,11 +244,11 @@ def test_credit_ends_once_and_a_dry_run_changes_nothing(db, settings, capsys):
     give(family, 1000, on=TODAY - timedelta(days=10))
     give(other, 500, on=TODAY - timedelta(days=30))
 
-    call_command("expire_credits", "--dry-run")
+    call_command("run_job", "expire_credits", "--dry-run")
     assert capsys.readouterr().out.count("  do Credit of") == 2
     assert balance(family) == 4000
     for _ in range(2):
-        call_command("expire_credits")
+        call_command("run_job", "expire_credits")
 
     assert capsys.readouterr().out.splitlines() == [
         f"expire_credits {TODAY}: done=2 skipped=0 failed=0",

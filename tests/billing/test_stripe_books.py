@@ -12,7 +12,7 @@ from django_q.models import OrmQ
 from billing import tasks
 from billing.checkout.stripe_pages import invoice_page
 from billing.events import stripe_books
-from billing.events.stripe_books import compare, compare_day, compare_open, days_to_compare
+from billing.events.stripe_books import compare_books, compare_day, compare_open, days_to_compare
 from billing.installments.charging import run_attempt
 from billing.installments.dunning import start_charges
 from billing.ledger.differences import amount_text, explain
@@ -25,6 +25,7 @@ from billing.models import (
     Payment,
     Refund,
 )
+from csf.jobs import daily
 from csf.models import Instance, JobRun, StaffTask
 from csf.proofs.invariants import violations
 from tests.billing.test_any_order import forget_rows, intent_of
@@ -315,14 +316,14 @@ def test_recent_days_and_those_never_compared_are_due_and_on_sundays_all(shop):
     assert [day.day for day in due] == [9, *range(18, 27)]
     assert len(days_to_compare(on=wednesday, everything=True)) == 26
     OrmQ.objects.all().delete()
-    assert (compare(on=wednesday).done, OrmQ.objects.count()) == (10, 11)
-    assert compare(on=datetime.date(2026, 11, 29)).done == 30
+    assert (compare_books(on=wednesday).done, OrmQ.objects.count()) == (10, 11)
+    assert compare_books(on=datetime.date(2026, 11, 29)).done == 30
 
 
 def test_the_nightly_job_and_its_tasks(shop, monkeypatch):
     order = create_order()
     shop.pay(open_page(order))
-    tasks.compare_books()
+    daily.compare_books()
     assert JobRun.objects.get(job="compare_books").status == "done"
     assert not compare_day(today(), budget_s=-1)
     monkeypatch.setattr(stripe_books, "compare_day", lambda day: False)
@@ -350,7 +351,7 @@ def test_a_copy_compares_nothing(shop):
     shop.pay(open_page(order))
     Instance.quarantine()
 
-    assert compare(on=today()).done == 0
+    assert compare_books(on=today()).done == 0
     compare_day(today())
     with pytest.raises(CommandError, match="Books are not compared"):
         call_command("reconcile_stripe", books="all")

@@ -26,7 +26,8 @@ from billing.models import ChargeAttempt, Installment, Payment, PaymentPlan
 from billing.plan_schedule import due_dates
 from billing.stripe import gateway
 from csf.dates import local_date
-from csf.jobs.queue import JOBS, next_slot, sync_schedules
+from csf.jobs.declared import jobs
+from csf.jobs.schedules import next_slot, sync_schedules
 from csf.models import JobRun, StaffTask
 from csf.proofs.invariants import violations
 from notifications.models import EmailMessage
@@ -162,7 +163,7 @@ class Year:
 
     def run(self, name: str) -> None:
         """The job as a worker runs it, and the charges that it woke."""
-        import_string(JOBS[name][0])()
+        import_string(jobs()[name].task)()
         if name in CHARGING:
             for attempt_id in ChargeAttempt.objects.on_saved_cards().waiting().values_list("pk", flat=True):
                 charging.run_attempt(attempt_id)
@@ -306,7 +307,7 @@ def test_a_year_in_which_nothing_fails(year):
     dates = [BEGIN + n * DAY for n in range(DAYS)]
     assert sorted((name, day) for name, day, _ in year.fired) == sorted(itertools.product(DAILY, dates))
     assert {(name, time.hour) for name, _, time in year.fired} == {
-        (name, int(JOBS[name][1].split()[1])) for name in DAILY
+        (name, jobs()[name].at.hour) for name in DAILY
     }
     acted_on = {day for _, _, what, day in year.log if what in {"charge", "installment_reminder"}}
     assert {*CLOCK_CHANGES[str(year.zone)][:2], date(2028, 2, 29)} <= acted_on

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from django.conf import settings
 
-from csf.jobs.queue import sync_schedules
+from csf.jobs.schedules import sync_schedules
 from csf.models import Cluster, Instance
 from notifications.models import EmailMessage
 from notifications.watch.health import cluster_problems, why_not_ready

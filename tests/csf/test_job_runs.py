@@ -13,14 +13,14 @@ from django_q.exceptions import TimeoutException
 from django_q.models import OrmQ, Schedule
 
 from csf.jobs import runs, time_budget
-from csf.jobs.queue import sync_schedules
 from csf.jobs.report import Report
 from csf.jobs.runs import run_job, take_up
+from csf.jobs.schedules import sync_schedules
 from csf.models import JobRun
 from tests.conftest import ROOT
 from tests.waiting import wait_until
 
-JOB, TASK = "expire_credits", "billing.tasks.expire_credits"
+JOB, TASK = "expire_credits", "csf.jobs.daily.expire_credits"
 TODAY = date(2026, 11, 30)
 ZONE = ZoneInfo(settings.SCHOOL_TIME_ZONE)
 AT_SIX = datetime(2026, 11, 30, 6, tzinfo=ZONE)  # half an hour after its time

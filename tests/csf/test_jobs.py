@@ -10,9 +10,10 @@ from django_q.models import OrmQ, Schedule
 from django_q.signing import SignedPackage
 
 from csf import clock
-from csf.jobs import queue
 from csf.jobs.broker import Queue
-from csf.jobs.queue import enqueue, queue_due_jobs, sync_schedules
+from csf.jobs.declared import jobs
+from csf.jobs.queue import enqueue
+from csf.jobs.schedules import queue_due_jobs, sync_schedules
 
 pytestmark = pytest.mark.django_db
 
@@ -22,7 +23,7 @@ def stored():
 
 
 def test_schedules_are_registered_once_and_mended(monkeypatch):
-    wanted = {f"csf:{name}": job for name, job in queue.JOBS.items()}
+    wanted = {f"csf:{name}": (job.task, job.cron) for name, job in jobs().items()}
 
     assert sync_schedules() == len(wanted)
     assert stored() == wanted
@@ -55,13 +56,13 @@ def test_the_command_says_how_many_changed(capsys):
     call_command("sync_schedules")
     call_command("sync_schedules")
 
-    assert capsys.readouterr().out.splitlines() == [f"changed={len(queue.JOBS)}", "changed=0"]
+    assert capsys.readouterr().out.splitlines() == [f"changed={len(jobs())}", "changed=0"]
 
 
 def test_every_job_can_be_imported():
     from django.utils.module_loading import import_string
 
-    assert all(callable(import_string(task)) for task, _ in queue.JOBS.values())
+    assert all(callable(import_string(job.task)) for job in jobs().values())
 
 
 def test_a_task_belongs_to_the_transaction_it_is_queued_in(committed_db):
@@ -77,7 +78,7 @@ def test_a_task_belongs_to_the_transaction_it_is_queued_in(committed_db):
 # --- When the clocks differ ---------------------------------------------------------------------------------
 
 BY = pytest.mark.parametrize("wrong_by", [timedelta(days=1), -timedelta(hours=1)], ids=str)
-CHARGES = "billing.tasks.charge_due_installments"
+CHARGES = "csf.jobs.daily.charge_due_installments"
 
 
 def taken() -> list[str]:

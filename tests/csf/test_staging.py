@@ -42,15 +42,14 @@ def copy(shop, settings):
 
 
 def a_day_passes():
-    tasks.charge_due_installments()
-    tasks.retry_failed_payments()
-    tasks.compare_books()
+    for job in ("charge_due_installments", "retry_failed_payments", "compare_books"):
+        call_command("run_job", job)
     tasks.reconcile()
     tasks.sweep_charges()
     tasks.charge()
     tasks.sweep_holds()
-    email_tasks.send_installment_reminders()
-    email_tasks.process_overdue_installments()
+    call_command("run_job", "send_installment_reminders")
+    call_command("run_job", "process_overdue_installments")
     email_tasks.drain()
 
 

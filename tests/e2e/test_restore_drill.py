@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from billing import tasks as billing_tasks
 from billing.changes.cancellation import cancel_enrollment
+from billing.installments.dunning import start_charges
 from billing.ledger.differences import explain
 from billing.ledger.refunds import approve, ask_for_refund
 from billing.models import (
@@ -85,7 +86,7 @@ def work():
 def jobs():
     """In the day's order."""
     for job in JOBS:
-        call_command(job)
+        call_command("run_job", job)
     work()
 
 
@@ -169,7 +170,7 @@ class Town:
         self.shop.pay(open_page(create_order(household=self._signed_up("disputes@example.org"))), DISPUTED)
         self.family(due_in_days=0)
         self.hear()
-        billing_tasks.start_charges(["scheduled"], on=local_date(timezone.now()))
+        start_charges(["scheduled"], on=local_date(timezone.now()))
         self.hear()
         payment = Payment.objects.filter(order__household=new).get()
         approve(refund=ask(payment.installment, cents=900), by=create_staff())

@@ -14,8 +14,8 @@ from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 
 from billing.models import StripeEvent, StripeEventStatus
-from csf.jobs import queue
-from csf.jobs.queue import set_paused
+from csf.jobs.declared import jobs
+from csf.jobs.schedules import set_paused
 from csf.models import Cluster, Instance, JobRun, StaffTask
 from notifications.models import Alert, DrainSignal, EmailAttempt, EmailEvent, EmailMessage
 from notifications.watch import alerts
@@ -417,10 +417,10 @@ def test_a_cluster_that_stands_still_is_told_by_the_watchdog(webhook):
 def test_a_schedule_watches(webhook):
     Instance.begin()
     StaffTask.open(StaffTask.Kind.EMAIL_SENDER_BLOCKED, DrainSignal(pk=1))
-    path, cron = queue.JOBS["watch_alerts"]
-    module, _, name = path.rpartition(".")
+    job = jobs()["watch_alerts"]
+    module, _, name = job.task.rpartition(".")
 
     getattr(__import__(module, fromlist=[name]), name)()
 
-    assert cron == "* * * * *"
+    assert job.cron == "* * * * *"
     assert [got["alert"] for got in webhook.got] == ["email_sender_blocked"]

@@ -13,10 +13,10 @@ from icalendar import Calendar
 
 from billing.changes.transfer import transfer
 from csf.dates import local_date, start_of_day
-from csf.jobs import queue
+from csf.jobs import daily
+from csf.jobs.declared import daily_jobs
 from csf.models import JobRun
 from enrollments.models import CourseSession, Enrollment, User
-from notifications import tasks
 from notifications.daily.class_reminders import send_class_reminders
 from notifications.facts.calendar import attachments
 from notifications.kinds import EmailKind
@@ -243,10 +243,10 @@ def test_a_dry_run_and_the_page_list_what_the_job_does(client, capsys):
         for listing in sections["send_class_reminders"].listings
         for line in listing.shown
     ]
-    call_command("send_class_reminders", "--date", on.isoformat(), "--dry-run")
+    call_command("run_job", "send_class_reminders", "--date", on.isoformat(), "--dry-run")
     assert mails().count() == 0
-    call_command("send_class_reminders", "--date", on.isoformat())
-    call_command("send_class_reminders", "--date", on.isoformat())
+    call_command("run_job", "send_class_reminders", "--date", on.isoformat())
+    call_command("run_job", "send_class_reminders", "--date", on.isoformat())
 
     assert listed == [("planned", str(enrollment), ""), ("skipped", str(late), LATE)]
     assert all(subject in page.content.decode() for _, subject, _ in listed)
@@ -295,8 +295,9 @@ def test_a_schedule_does_it_with_the_schools_date(monkeypatch, settings):
     instant = (start_of_day(first_on - 5 * DAY) + timedelta(minutes=5)).astimezone(datetime.UTC)
     monkeypatch.setattr(timezone, "now", lambda: instant)
 
-    tasks.send_class_reminders()
+    daily.send_class_reminders()
 
-    assert queue.JOBS["send_class_reminders"] == ("notifications.tasks.send_class_reminders", "0 9 * * *")
+    job = daily_jobs()["send_class_reminders"]
+    assert (job.task, job.cron) == ("csf.jobs.daily.send_class_reminders", "0 9 * * *")
     assert JobRun.objects.get().on == first_on - 5 * DAY
     assert mails().get().fact_id == enrollment.pk

@@ -24,9 +24,9 @@ from billing.models import (
     InstallmentStatus,
 )
 from csf.dates import local_date, start_of_day
+from csf.jobs import daily
 from csf.models import JobRun
 from enrollments.models import User
-from notifications import tasks
 from notifications.daily.overdue import process_overdue_installments
 from notifications.daily.reminders import send_card_notices, send_installment_reminders
 from notifications.models import EmailMessage
@@ -262,7 +262,7 @@ def test_days_are_those_of_the_school(settings, monkeypatch, zone, instant, day)
     create_part_at(due_on=day + 4 * DAY)
     create_part_at(due_on=day)
 
-    tasks.send_installment_reminders()
+    daily.send_installment_reminders()
 
     mail = mails("installment_reminder").get()
     assert (mail.fact_id, JobRun.objects.get().on) == (part.pk, day)
@@ -319,11 +319,11 @@ def test_the_command_runs_once_a_day(capsys, settings):
     part = create_part(due_on=due_on)
     day = (due_on - 3 * DAY).isoformat()
 
-    call_command("send_installment_reminders", "--date", day, "--dry-run")
-    call_command("send_installment_reminders", "--date", day)
-    call_command("send_installment_reminders", "--date", day)
-    call_command("process_overdue_installments", "--date", day)
-    call_command("send_card_notices", "--date", day)
+    call_command("run_job", "send_installment_reminders", "--date", day, "--dry-run")
+    call_command("run_job", "send_installment_reminders", "--date", day)
+    call_command("run_job", "send_installment_reminders", "--date", day)
+    call_command("run_job", "process_overdue_installments", "--date", day)
+    call_command("run_job", "send_card_notices", "--date", day)
 
     assert capsys.readouterr().out.splitlines() == [
         f"  do {part}: $50.00",

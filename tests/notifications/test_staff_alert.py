@@ -9,7 +9,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from csf.jobs import queue
+from csf.jobs.declared import jobs
 from csf.models import Instance, StaffTask
 from csf.startup.checks import configuration
 from notifications import tasks
@@ -276,7 +276,8 @@ def test_the_schedule_writes_it_and_the_outbox_sends_it(committed_db, mail_serve
     tasks.watch_alerts()
     drain()
 
-    assert queue.JOBS["watch_alerts"] == ("notifications.tasks.watch_alerts", "* * * * *")
+    job = jobs()["watch_alerts"]
+    assert (job.task, job.cron) == ("notifications.tasks.watch_alerts", "* * * * *")
     (sent,) = requests.get(f"{mail_server.url}/_messages", timeout=60).json()
     assert sent["kind"] == "staff_alert"
     assert digests().get().status == "sent"

@@ -13,7 +13,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 
-from csf.jobs.queue import JOBS, paused
+from csf.jobs.declared import jobs
+from csf.jobs.schedules import paused
 from csf.models import Cluster, Instance, JobRun, ProofRun
 from csf.staff.roles import Role, make_roles
 from enrollments.models import User
@@ -140,7 +141,7 @@ def test_a_pause_needs_a_reason_which_the_page_shows_until_it_is_resumed(owner):
 
 def test_a_job_is_begun_now_and_what_does_not_exist_is_refused(owner):
     assert press(owner, act="run", name="compare_books") == ["Compare books begins within a minute."]
-    assert [row.func() for row in OrmQ.objects.all()] == [JOBS["compare_books"][0]]
+    assert [row.func() for row in OrmQ.objects.all()] == [jobs()["compare_books"].task]
 
     assert press(owner, act="run", name="os.system") == ["There is no job os.system."]
     assert press(owner, act="dance", name="purge")[0].startswith("Select a valid choice.")
@@ -166,8 +167,8 @@ def test_more_rows_need_no_more_queries(owner):
     few = queries()
     for number in range(5):
         create_cluster(f"more{number}")
-        press(owner, act="pause", name=list(JOBS)[number], reason="x")
-        JobRun.objects.create(job=list(JOBS)[number], on=timezone.localdate(), status="done")
+        press(owner, act="pause", name=list(jobs())[number], reason="x")
+        JobRun.objects.create(job=list(jobs())[number], on=timezone.localdate(), status="done")
 
     assert queries() <= few
 

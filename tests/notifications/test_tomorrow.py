@@ -18,7 +18,7 @@ from enrollments.models import User
 from notifications.daily.reminders import send_installment_reminders
 from notifications.models import EmailMessage
 from notifications.office import tomorrow
-from notifications.office.tomorrow import DAYS_AHEAD, JOBS, SHOWN
+from notifications.office.tomorrow import DAYS_AHEAD, SHOWN
 from orders.models import Order
 from tests.factories import create_household, create_staff
 from tests.notifications.test_reminders import create_part, create_parts
@@ -27,8 +27,10 @@ pytestmark = pytest.mark.django_db
 
 DAY = timedelta(days=1)
 PAGE = "/admin/tomorrow/"
-PAYMENT_JOBS = [name for name, job in JOBS.items() if job.has_payments]
-REMINDERS, CARDS, CHARGES, RETRIES, OVERDUE = PAYMENT_JOBS
+CARDS, REMINDERS = "send_card_notices", "send_installment_reminders"
+CHARGES, RETRIES = "charge_due_installments", "retry_failed_payments"
+OVERDUE = "process_overdue_installments"
+PAYMENT_JOBS = [CARDS, REMINDERS, CHARGES, RETRIES, OVERDUE]
 
 PLANNED = {
     REMINDERS: {"remind": 1_001},

@@ -14,7 +14,7 @@ from billing.models import ChargeAttempt, ChargeKind, Installment
 from billing.tasks import sweep_waitlist
 from csf import clock
 from csf.jobs.broker import Queue
-from csf.jobs.queue import queue_due_jobs, sync_schedules
+from csf.jobs.schedules import queue_due_jobs, sync_schedules
 from csf.models import JobRun
 from enrollments.models import Enrollment
 from notifications.models import EmailMessage

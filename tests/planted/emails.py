@@ -5,7 +5,8 @@ from django.utils import timezone
 from django_q.models import Schedule
 
 from billing.models import InstallmentTransition, Payment, Refund, StripeEvent
-from csf.jobs.queue import enqueue, sync_schedules
+from csf.jobs.queue import enqueue
+from csf.jobs.schedules import sync_schedules
 from csf.models import FormPress, Instance, JobRun, StaffTask
 from notifications.models import (
     EmailAct,

@@ -5,7 +5,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from csf.jobs.queue import sync_schedules
+from csf.jobs.schedules import sync_schedules
 from csf.models import Instance
 from csf.staff.roles import make_roles
 

@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from csf.jobs.queue import sync_schedules
+from csf.jobs.schedules import sync_schedules
 
 
 class Command(BaseCommand):

@@ -1,42 +1,48 @@
-"""What the commands of the daily jobs share: a date, a dry run, one summary line, and no second run a day."""
-
 import datetime
-from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from csf import clock
+from csf.jobs.declared import DailyJob, daily_jobs
 from csf.jobs.report import Report
 from csf.jobs.runs import run_job
 from csf.money import money_text
 
 
-class JobCommand(BaseCommand, ABC):
-    job: ClassVar[str]
-
-    @abstractmethod
-    def work(self, on: datetime.date, *, dry_run: bool) -> Report:
-        """Do the job for everything that is due by that local date."""
+class Command(BaseCommand):
+    help = "Do the work of a daily job for everything that is due by a date. Safe to repeat: once for a date."
+    job: DailyJob | None = None
+    """If its name is the command."""
 
     def add_arguments(self, parser: CommandParser) -> None:
+        if self.job:
+            parser.description = f"{self.job.help} Safe to repeat."
+            parser.set_defaults(job=self.job.name)
+        else:
+            parser.add_argument("job", choices=list(daily_jobs()))
         parser.add_argument("--date", type=datetime.date.fromisoformat, metavar="YYYY-MM-DD")
         parser.add_argument("--dry-run", action="store_true", help="change nothing, say what would be done")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        today = clock.today()
+        job, today = daily_jobs()[options["job"]], clock.today()
         on = options["date"] or today
         if on > today and not getattr(settings, "STRIPE_API_HOST", ""):
             raise CommandError(f"{on} is still to come: with the real Stripe this would act too early.")
-        if options["dry_run"]:
-            self._show(self.work(on, dry_run=True))
-            return
-        run, is_new = run_job(self.job, lambda: self.work(on, dry_run=False), on=on)
-        if not is_new:
-            self.stdout.write(f"{self.job} {on}: {run.get_status_display()} already, nothing done")
-            return
-        self.stdout.write(f"{self.job} {on}: {run.summary_line}")
+        if not options["dry_run"]:
+            self._run(job, on)
+        elif job.has_dry_run:
+            self._show(job.work(on=on, dry_run=True))
+        else:
+            raise CommandError(f"{job.name} has no dry run.")
+
+    def _run(self, job: DailyJob, on: datetime.date) -> None:
+        run, is_new = run_job(job.name, lambda: job.work(on=on), on=on)
+        if is_new:
+            self.stdout.write(f"{job.name} {on}: {run.summary_line}")
+        else:
+            self.stdout.write(f"{job.name} {on}: {run.get_status_display()} already, nothing done")
 
     def _show(self, report: Report) -> None:
         for line in report.planned:
