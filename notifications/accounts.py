@@ -22,7 +22,7 @@ from enrollments.models import User
 from enrollments.staff_accounts import is_to_be_invited
 from notifications.facts.account_events import AccountEvent
 from notifications.kinds import EmailKind
-from notifications.models import EmailMessage
+from notifications.models import EmailMessage, EmailTask
 from notifications.outbox import notify
 from notifications.spec import Snapshot
 
@@ -100,7 +100,7 @@ class AccountAdapter(FamilyAccountAdapter):
             detail = (
                 f"allauth asked for {template_prefix!r}, which we have no words for; a plain notice went out."
             )
-            StaffTask.open(StaffTask.Kind.EMAIL_FAILED, row, detail)
+            StaffTask.open(EmailTask.EMAIL_FAILED, row, detail)
 
 
 def _inviter(user: User) -> User | None:

@@ -13,7 +13,7 @@ from csf.jobs.queue import enqueue, enqueue_once
 from csf.models import Instance, StaffTask
 from enrollments.models import Household, User
 from notifications.kinds import EmailKind
-from notifications.models import DrainSignal, EmailMessage, EmailStatus
+from notifications.models import DrainSignal, EmailMessage, EmailStatus, EmailTask
 from notifications.registry import EMAILS
 from notifications.spec import AWAITED, EmailSpec, Snapshot
 
@@ -78,7 +78,7 @@ def ask_staff_to_call(kind: str, fact: Any) -> None:
             f"{EmailKind(kind).label}: nobody got this email, because the family has no guardian who can "
             "sign in. Call the family, or add a guardian."
         )
-        StaffTask.open(StaffTask.Kind.NOBODY_TO_NOTIFY, Household(pk=family(fact)), detail)
+        StaffTask.open(EmailTask.NOBODY_TO_NOTIFY, Household(pk=family(fact)), detail)
 
 
 def _owed(kind: str, fact: Any) -> list[EmailMessage]:

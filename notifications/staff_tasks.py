@@ -3,13 +3,10 @@
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Lower
 
-from csf.models import StaffTask
 from csf.staff.tasks import a_person_closes, open_while
 from enrollments.models import Household, User
 from notifications.kinds import EmailKind
-from notifications.models import EmailMessage, EmailStatus, Suppression
-
-Kind = StaffTask.Kind
+from notifications.models import EmailMessage, EmailStatus, EmailTask, Suppression
 
 
 def _suppressed() -> QuerySet[Suppression]:
@@ -34,18 +31,18 @@ def _without_guardian() -> QuerySet[Household]:
 
 # A notice that we have no words for is not failed, but a person has to see it.
 _to_look_at = Q(status=EmailStatus.FAILED) | Q(kind=EmailKind.ACCOUNT_NOTICE)
-open_while(Kind.EMAIL_FAILED, lambda: EmailMessage.objects.filter(_to_look_at))
-open_while(Kind.EMAIL_UNKNOWN, lambda: EmailMessage.objects.filter(status=EmailStatus.UNKNOWN))
-open_while(Kind.EMAIL_BOUNCED, _to_dead_addresses)
-open_while(Kind.EMAIL_COMPLAINED, lambda: EmailMessage.objects.filter(Exists(_complained("to"))))
+open_while(EmailTask.EMAIL_FAILED, lambda: EmailMessage.objects.filter(_to_look_at))
+open_while(EmailTask.EMAIL_UNKNOWN, lambda: EmailMessage.objects.filter(status=EmailStatus.UNKNOWN))
+open_while(EmailTask.EMAIL_BOUNCED, _to_dead_addresses)
+open_while(EmailTask.EMAIL_COMPLAINED, lambda: EmailMessage.objects.filter(Exists(_complained("to"))))
 open_while(
-    Kind.EMAIL_COMPLAINED,
+    EmailTask.EMAIL_COMPLAINED,
     lambda: Household.objects.filter(
         Exists(User.objects.filter(Exists(_complained("email")), household=OuterRef("pk")))
     ),
 )
-open_while(Kind.EMAIL_SUPPRESSED, _suppressed)
-open_while(Kind.NOBODY_TO_NOTIFY, _without_guardian)
-a_person_closes(Kind.EMAIL_SENDER_BLOCKED, "Nothing is sent to find out.")
-a_person_closes(Kind.EMAILS_WITHHELD, "What nobody needs any more may stay withheld.")
-a_person_closes(Kind.EMAIL_WITHOUT_FILE, "A person sees that the family gets the file.")
+open_while(EmailTask.EMAIL_SUPPRESSED, _suppressed)
+open_while(EmailTask.NOBODY_TO_NOTIFY, _without_guardian)
+a_person_closes(EmailTask.EMAIL_SENDER_BLOCKED, "Nothing is sent to find out.")
+a_person_closes(EmailTask.EMAILS_WITHHELD, "What nobody needs any more may stay withheld.")
+a_person_closes(EmailTask.EMAIL_WITHOUT_FILE, "A person sees that the family gets the file.")

@@ -28,6 +28,7 @@ from billing.models import (
     CreditCause,
     Installment,
     InstallmentStatus,
+    MoneyTask,
     RefundCause,
     Terms,
 )
@@ -238,7 +239,7 @@ def settle_waiting_cancellations() -> int:
 
 def _tell_if_late(cancellation: Cancellation, why: str) -> None:
     if clock.now() - cancellation.created_at > TELL_AFTER:
-        StaffTask.open(StaffTask.Kind.CANCELLATION_WAITING, cancellation, why)
+        StaffTask.open(MoneyTask.CANCELLATION_WAITING, cancellation, why)
 
 
 def settle_cancellation(cancellation: Cancellation) -> bool:

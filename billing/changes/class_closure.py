@@ -26,6 +26,7 @@ from billing.models import (
     Dispute,
     Installment,
     InstallmentStatus,
+    MoneyTask,
     Terms,
 )
 from csf import clock
@@ -402,4 +403,4 @@ def _finish(line: ClosureLine, to: ClosureLineStatus, result: str) -> None:
     with transaction.atomic():
         line.finish(to, by=line.closure.by, result=result)
         if to == ClosureLineStatus.FAILED:
-            StaffTask.open(StaffTask.Kind.CLOSURE_LINE, line, result)
+            StaffTask.open(MoneyTask.CLOSURE_LINE, line, result)

@@ -19,6 +19,7 @@ from billing.models import (
     ChargeStatus,
     Installment,
     InstallmentStatus,
+    MoneyTask,
     PaymentPlan,
     StripeCustomer,
     WaitlistConsent,
@@ -344,11 +345,11 @@ def _page_refused(attempt: ChargeAttempt, error: gateway.Refused, *, is_repeat: 
         to = ChargeStatus.NOT_EXECUTED if late else ChargeStatus.REJECTED
         _no_page(attempt, to, reason=str(error)[:300], error=str(error))
         if not late:
-            StaffTask.open(StaffTask.Kind.CHARGE_REJECTED, attempt.installment.order, str(error))
+            StaffTask.open(MoneyTask.CHARGE_REJECTED, attempt.installment.order, str(error))
         elif not is_repeat and clock.now() - attempt.created_at < timedelta(minutes=1):
             detail = f"No family can pay: the database's clock is probably slow. Stripe says: {error}"
             filters = {"status__exact": ChargeStatus.NOT_EXECUTED.value}
-            StaffTask.open_for_many(StaffTask.Kind.CHARGE_REJECTED, ChargeAttempt, filters, detail)
+            StaffTask.open_for_many(MoneyTask.CHARGE_REJECTED, ChargeAttempt, filters, detail)
 
 
 @transaction.atomic

@@ -14,7 +14,7 @@ from billing.installments.statement import state_of
 from billing.ledger.cards import Use, uses_of, without_a_good_card
 from billing.ledger.differences import amount_text
 from billing.ledger.settle import settle_invoice
-from billing.models import Cancellation, CardUpdate, Installment, InstallmentStatus
+from billing.models import Cancellation, CardUpdate, Installment, InstallmentStatus, MoneyTask
 from billing.stripe import gateway
 from billing.stripe.page_calls import asking_stripe
 from csf import clock
@@ -50,7 +50,7 @@ def invoice_page(installment: Installment) -> str:
     found = amount_text(invoice["amount_due"], invoice["currency"], invoice["status"])
     if found != agreed:
         detail = f"A parent wants to pay {agreed}, and invoice {invoice['id']} is {found}."
-        StaffTask.open(StaffTask.Kind.CHARGE_REJECTED, installment, detail)
+        StaffTask.open(MoneyTask.CHARGE_REJECTED, installment, detail)
         raise NotPayable("This cannot be paid here right now. We have been notified and will write to you.")
     return str(invoice["hosted_invoice_url"])
 

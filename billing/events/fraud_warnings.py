@@ -9,13 +9,13 @@ from typing import Any
 from django.db import transaction
 from django.db.models.functions import Now
 
-from billing.models import Payment
+from billing.models import MoneyTask, Payment
 from csf.database.retry import again_after_deadlock
 from csf.models import StaffTask
 from csf.money import money_text
 from orders.models import Order
 
-KIND = StaffTask.Kind.FRAUD_WARNING
+KIND = MoneyTask.FRAUD_WARNING
 
 
 @again_after_deadlock

@@ -18,7 +18,7 @@ from billing.installments.customers import look_at_customer
 from billing.installments.ended_invoices import look_at_ended_invoice
 from billing.installments.hosted_declines import look_at_decline
 from billing.installments.invoices import VOID_KEY, settle_paid_invoice
-from billing.models import StripeEvent, StripeEventStatus
+from billing.models import MoneyTask, StripeEvent, StripeEventStatus
 from billing.stripe import breaker
 from billing.stripe.event_types import EVENT_TYPES
 from billing.stripe.gateway import OutcomeUnknown, instant
@@ -141,5 +141,5 @@ def _failed(event: StripeEvent, error: Exception) -> bool:
         event.try_again_in(timedelta(minutes=min(2 ** (event.tries - 1), 60)), note)
     else:
         event.finish(StripeEventStatus.PARKED, note)
-        StaffTask.open(StaffTask.Kind.EVENT_PARKED, event, note)
+        StaffTask.open(MoneyTask.EVENT_PARKED, event, note)
     return not isinstance(error.__cause__ or error, NO_OTHER_EITHER)

@@ -17,6 +17,7 @@ from billing.models import (
     ChargeKind,
     Installment,
     InstallmentStatus,
+    MoneyTask,
 )
 from billing.models.installments import CHARGEABLE
 from billing.stripe.gateway import uuid_in
@@ -75,7 +76,7 @@ def _update_to_finish(card: Card, public_id: uuid.UUID | None) -> CardUpdate | N
     update = updates.first()
     if update is None:
         detail = "What it shall pay is not in this database. Ask the family to replace its card once more."
-        StaffTask.open(StaffTask.Kind.CARD_UNKNOWN, card, detail)
+        StaffTask.open(MoneyTask.CARD_UNKNOWN, card, detail)
         return None
     return update if updates.filter(finished_at=None).update(finished_at=clock.now()) else None
 

@@ -28,6 +28,7 @@ from billing.models import (
     ChargeStatus,
     Installment,
     InstallmentStatus,
+    MoneyTask,
 )
 from billing.stripe import breaker
 from billing.stripe.decline_codes import Decline, DeclineClass
@@ -243,7 +244,7 @@ def _leave_to_people(candidate: Candidate, *, on: datetime.date) -> None:
     staff."""
     installment, reason = candidate.installment, candidate.reason
     if reason == TOO_LATE:
-        StaffTask.open(StaffTask.Kind.INSTALLMENT_LATE, installment, reason)
+        StaffTask.open(MoneyTask.INSTALLMENT_LATE, installment, reason)
     if reason in NEEDS_CARD or (reason == TOO_LATE and candidate.needs_card(on=on)):
         installment.move(InstallmentStatus.NEEDS_CARD, reason=reason)
 
@@ -287,7 +288,7 @@ def _decide(attempt: ChargeAttempt, decline: Decline) -> None:
             installment.move(InstallmentStatus.NEEDS_AUTH, reason=reason)
         case DeclineClass.HARD:
             _ask_for_another_card(attempt, reason=reason)
-            StaffTask.open(StaffTask.Kind.CARD_REFUSED, installment, "The bank refused the card for good.")
+            StaffTask.open(MoneyTask.CARD_REFUSED, installment, "The bank refused the card for good.")
         case DeclineClass.CARD:
             _ask_for_another_card(attempt, reason=reason)
         case _:
@@ -324,10 +325,10 @@ def _try_again(attempt: ChargeAttempt, decline: Decline) -> None:
     most = UNLISTED_TRIES if decline.kind == DeclineClass.UNLISTED else len(settings.DUNNING_DAYS)
     installment.wait_until(again_on or on + timedelta(days=1), reason=decline.kind.label)
     if decline.kind in {DeclineClass.UNLISTED, DeclineClass.LOOK}:
-        StaffTask.open(StaffTask.Kind.DECLINE_TO_LOOK_AT, attempt, f"Stripe's code is {decline.reason!r}.")
+        StaffTask.open(MoneyTask.DECLINE_TO_LOOK_AT, attempt, f"Stripe's code is {decline.reason!r}.")
     if again_on is None or executed >= most:
         installment.move(InstallmentStatus.EXHAUSTED, reason="the last try failed")
-        StaffTask.open(StaffTask.Kind.INSTALLMENT_EXHAUSTED, installment, "New date, split, waive or cancel.")
+        StaffTask.open(MoneyTask.INSTALLMENT_EXHAUSTED, installment, "New date, split, waive or cancel.")
 
 
 @transaction.atomic
@@ -344,7 +345,7 @@ def after_rejection(installment: Installment, *, reason: str) -> None:
     """Stripe refused what we asked for, and would again: no more tries until staff or the parent act."""
     if _is_still_charging(installment, reason=reason):
         installment.move(InstallmentStatus.EXHAUSTED, reason=reason[:300])
-        StaffTask.open(StaffTask.Kind.CHARGE_REJECTED, installment, reason)
+        StaffTask.open(MoneyTask.CHARGE_REJECTED, installment, reason)
 
 
 def _is_still_charging(installment: Installment, *, reason: str) -> bool:
@@ -355,7 +356,7 @@ def _is_still_charging(installment: Installment, *, reason: str) -> bool:
     order = Order.objects.get(pk=installment.order_id)
     if order.status == OrderStatus.PLACED:  # from the waitlist: the family is asked to pay itself
         installment.stop_charging(reason=reason[:300])
-        StaffTask.open(StaffTask.Kind.WAITLIST_CHARGE, order, reason)
+        StaffTask.open(MoneyTask.WAITLIST_CHARGE, order, reason)
     elif order.status != OrderStatus.CONFIRMED:
         _close(installment, reason=reason)
     return order.status == OrderStatus.CONFIRMED
@@ -386,7 +387,7 @@ def look_later(attempt: ChargeAttempt, error: str) -> None:
         if old:
             attempt.move(ChargeStatus.PARKED, reason="not known after three days")
         if old or (attempt.tries > len(LOOK_AGAIN_MINUTES) and not is_away):
-            StaffTask.open(StaffTask.Kind.CHARGE_UNKNOWN, attempt, error)
+            StaffTask.open(MoneyTask.CHARGE_UNKNOWN, attempt, error)
 
 
 def _locked(attempt: ChargeAttempt) -> ChargeAttempt:

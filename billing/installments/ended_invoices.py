@@ -4,8 +4,9 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from billing.installments.invoices import ENDED, closed_invoice, retrieve
-from billing.models import Installment
+from billing.models import Installment, MoneyTask
 from billing.models.installments import CHARGEABLE
+from billing.models.money import CHARGEABLE
 from csf.database.retry import again_after_deadlock
 from csf.models import StaffTask
 from orders.models import Order, OrderStatus
@@ -39,5 +40,5 @@ def _held(installment: Installment, what: str) -> bool:
         return False
     owed.filter(held_at=None).update(held_at=Now())
     detail = f"{what}, not by us. It is held: release it to charge it with a fresh invoice, or waive it."
-    StaffTask.open(StaffTask.Kind.INVOICE_ENDED, installment, detail)
+    StaffTask.open(MoneyTask.INVOICE_ENDED, installment, detail)
     return True

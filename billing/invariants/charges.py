@@ -17,11 +17,12 @@ from billing.models import (
     ChargeStatus,
     Installment,
     InstallmentStatus,
+    MoneyTask,
     Payment,
     WaitlistConsent,
 )
 from billing.models.charges import LEASE, OPEN_CHARGE, SESSIONS
-from csf.models import Instance, StaffTask
+from csf.models import Instance
 from csf.proofs.invariants import Invariant, last_before, legal, pks, quarantined_since, told, twice
 from orders.models import OrderStatus, OrderTransition
 
@@ -126,7 +127,7 @@ def _asked_after_a_hard_no() -> Any:
 
 def _without_outcome() -> Any:
     open_ones = ChargeAttempt.objects.filter(status__in=[ChargeStatus.SENDING, ChargeStatus.UNKNOWN])
-    known = told(StaffTask.Kind.CHARGE_UNKNOWN)
+    known = told(MoneyTask.CHARGE_UNKNOWN)
     return pks(open_ones.filter(created_at__lt=Now() - HOUR).exclude(pk__in=known))
 
 
@@ -146,7 +147,7 @@ def _pages_long_over() -> Any:
 
 def _parked_in_silence() -> Any:
     parked = ChargeAttempt.objects.filter(status=ChargeStatus.PARKED)
-    return pks(parked.exclude(pk__in=told(StaffTask.Kind.CHARGE_UNKNOWN)))
+    return pks(parked.exclude(pk__in=told(MoneyTask.CHARGE_UNKNOWN)))
 
 
 def _charging_without_attempt() -> Any:

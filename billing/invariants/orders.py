@@ -13,6 +13,7 @@ from billing.models import (
     Credit,
     Installment,
     InstallmentStatus,
+    MoneyTask,
     Payment,
     Refund,
     Transfer,
@@ -20,7 +21,6 @@ from billing.models import (
 from billing.models.installments import OPEN_INSTALLMENT
 from billing.models.refunds import GONE_BACK
 from csf import clock
-from csf.models import StaffTask
 from csf.proofs.invariants import Invariant, legal, pks, told, unguarded_tables
 from enrollments.endings import COMPLETE_AFTER
 from enrollments.models import Course, Enrollment, EnrollmentStatus
@@ -70,14 +70,14 @@ def _overpaid(since: datetime | None = None) -> Any:
     owed = F("total_cents") - F("value_cents") + F("moved_cents")
     kept = F("paid_cents") + F("spent_cents") - F("back_cents") - F("given_cents")
     too_much = settled_orders(since).annotate(kept_cents=kept).filter(kept_cents__gt=Greatest(owed, 0))
-    return pks(too_much.exclude(payments__in=told(StaffTask.Kind.UNMATCHED_PAYMENT)))
+    return pks(too_much.exclude(payments__in=told(MoneyTask.UNMATCHED_PAYMENT)))
 
 
 def _paid_for_nothing() -> Any:
     """The seats are gone, and nobody sends the money back or was asked about it."""
     a_while_ago = Now() - timedelta(minutes=15)
     kept = Payment.objects.filter(order__status=OrderStatus.EXPIRED, created_at__lt=a_while_ago)
-    return pks(kept.filter(refunds=None).exclude(pk__in=told(StaffTask.Kind.UNMATCHED_PAYMENT)))
+    return pks(kept.filter(refunds=None).exclude(pk__in=told(MoneyTask.UNMATCHED_PAYMENT)))
 
 
 def _paid_and_unpaid(since: datetime | None = None) -> Any:
@@ -110,7 +110,7 @@ def _forgotten() -> Any:
         due_on__lt=clock.today() - LONG_DUE,
         **CHARGED_BY_ITSELF,
     )
-    return pks(due.exclude(pk__in=told(StaffTask.Kind.INSTALLMENT_LATE)))
+    return pks(due.exclude(pk__in=told(MoneyTask.INSTALLMENT_LATE)))
 
 
 def _not_tried_again() -> Any:

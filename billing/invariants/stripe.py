@@ -14,12 +14,13 @@ from billing.models import (
     ComparedDay,
     Dispute,
     Installment,
+    MoneyTask,
     Payment,
     Refund,
     StripeCustomer,
     StripeEvent,
 )
-from csf.models import Instance, StaffTask
+from csf.models import Instance
 from csf.proofs.invariants import Invariant, pks, told, twice
 
 IDS: list[tuple[Any, str]] = [
@@ -53,7 +54,7 @@ def _not_compared() -> Any:
 
 def _parked_in_silence() -> Any:
     parked = StripeEvent.objects.filter(status="parked")
-    return pks(parked.exclude(pk__in=told(StaffTask.Kind.EVENT_PARKED)))
+    return pks(parked.exclude(pk__in=told(MoneyTask.EVENT_PARKED)))
 
 
 def _left_lying() -> Any:

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
-from billing.models import BookDifference, StripeCustomer
+from billing.models import BookDifference, MoneyTask, StripeCustomer
 from csf.currencies import decimals_of
 from csf.models import StaffTask
 from csf.money import money_text
@@ -43,7 +43,7 @@ def report(
         found.closed_at = None
         found.save(update_fields=["closed_at"])
     if found.closed_at is None:
-        StaffTask.open(StaffTask.Kind.BOOKS_DIFFER, found, found.detail)
+        StaffTask.open(MoneyTask.BOOKS_DIFFER, found, found.detail)
 
 
 def report_unknown(subject: BookDifference.Subject, thing: Mapping[str, Any], cents: int) -> None:

@@ -14,6 +14,7 @@ from billing.models import (
     ClosureLine,
     ClosureLineStatus,
     Dispute,
+    MoneyTask,
     Payment,
     Refund,
     RefundCause,
@@ -70,14 +71,14 @@ def _note_open(dispute: Dispute, found: Mapping[str, Any], *, is_new: bool) -> N
     dispute.save(update_fields=["status", "amount_cents", "evidence_due_at"])
     if is_new or (was_inquiry and not dispute.is_inquiry):
         _stop_charges(dispute)
-        _ask(dispute, StaffTask.Kind.DISPUTE, _what_to_do(dispute))
+        _ask(dispute, MoneyTask.DISPUTE, _what_to_do(dispute))
 
 
 def _stop_charges(dispute: Dispute) -> None:
     Order.objects.filter(pk=dispute.payment.order_id, charges_paused_at=None).update(charges_paused_at=Now())
 
 
-def _ask(dispute: Dispute, kind: StaffTask.Kind, detail: str) -> None:
+def _ask(dispute: Dispute, kind: str, detail: str) -> None:
     """In the place of what staff were asked before."""
     StaffTask.objects.about(dispute).open().update(closed_at=Now())
     StaffTask.open(kind, dispute, detail)
@@ -117,7 +118,7 @@ def _close(dispute: Dispute, found: Mapping[str, Any], *, is_new: bool) -> None:
         _undo_loss(dispute)
         if taken_cents:
             _book_loss(dispute, taken_cents)
-    _ask(dispute, StaffTask.Kind.DISPUTE_DECIDED, _how_it_ended(dispute, taken_cents))
+    _ask(dispute, MoneyTask.DISPUTE_DECIDED, _how_it_ended(dispute, taken_cents))
     _ask_about_sessions(dispute)
     enqueue("billing.tasks.refund")
 
@@ -137,9 +138,7 @@ def _ask_about_sessions(dispute: Dispute) -> None:
     """Credit for cancelled sessions was not given while the bank had to decide."""
     places = Q(enrollment__order_item__order=dispute.payment.order_id, closure__session__isnull=False)
     for line in ClosureLine.objects.filter(places, status=ClosureLineStatus.FAILED):
-        StaffTask.open(
-            StaffTask.Kind.CLOSURE_LINE, line, "The dispute has ended: try again to give the credit."
-        )
+        StaffTask.open(MoneyTask.CLOSURE_LINE, line, "The dispute has ended: try again to give the credit.")
 
 
 def _taken_cents(found: Mapping[str, Any]) -> int:

@@ -23,6 +23,7 @@ from billing.models import (
     CreditCause,
     Dispute,
     KnownIntent,
+    MoneyTask,
     Payment,
     Refund,
     RefundCause,
@@ -93,7 +94,7 @@ def request_refund(
         requested_by=by,
         needs_second_person=_is_above_limit(payment.order, more_cents=cents),
     )
-    StaffTask.open(StaffTask.Kind.REFUND_TO_APPROVE, refund, f"{money_text(cents)}: {reason}"[:300])
+    StaffTask.open(MoneyTask.REFUND_TO_APPROVE, refund, f"{money_text(cents)}: {reason}"[:300])
     return refund
 
 
@@ -148,7 +149,7 @@ def approve_by_system(refund: Refund, *, reason: str) -> None:
     """Nobody has to agree; staff are told. Runs in the caller's transaction."""
     refund.move(RefundStatus.APPROVED, reason=reason[:300])
     StaffTask.objects.about(refund).open().update(closed_at=Now())
-    StaffTask.open(StaffTask.Kind.REFUND_BY_SYSTEM, refund, f"{money_text(refund.amount_cents)}: {reason}")
+    StaffTask.open(MoneyTask.REFUND_BY_SYSTEM, refund, f"{money_text(refund.amount_cents)}: {reason}")
     enqueue("billing.tasks.refund")
 
 
@@ -232,7 +233,7 @@ def _decide(refund: Refund, to: RefundStatus, *, by: User, reason: str, **column
         refund.move(to, by=by, reason=reason[:300], **columns)
     except Stale as lost:
         raise NotPossible("It was decided already.") from lost
-    StaffTask.objects.about(refund).filter(kind=StaffTask.Kind.REFUND_TO_APPROVE).close(by=by)
+    StaffTask.objects.about(refund).filter(kind=MoneyTask.REFUND_TO_APPROVE).close(by=by)
 
 
 @transaction.atomic
@@ -355,7 +356,7 @@ def _look_later(refund: Refund, error: str) -> None:
             next_look_at=clock.now() + timedelta(minutes=1 if is_away else minutes),
         )
         if refund.tries >= len(LOOK_AGAIN_MINUTES) and not is_away:
-            StaffTask.open(StaffTask.Kind.REFUND_UNKNOWN, refund, error)
+            StaffTask.open(MoneyTask.REFUND_UNKNOWN, refund, error)
 
 
 def _refused(refund: Refund, error: gateway.Refused) -> None:
@@ -377,7 +378,7 @@ def _refused(refund: Refund, error: gateway.Refused) -> None:
             leased_until=None,
             next_look_at=None,
         )
-        StaffTask.open(StaffTask.Kind.REFUND_FAILED, refund, str(error))
+        StaffTask.open(MoneyTask.REFUND_FAILED, refund, str(error))
 
 
 # --- Stripe's word ------------------------------------------------------------------------------------------
@@ -421,9 +422,7 @@ def settle_refund(found: Mapping[str, Any]) -> Refund | None:
 
 def _failed(refund: Refund, why: str) -> None:
     refund.move(RefundStatus.FAILED, reason=why[:300], error=why, leased_until=None, next_look_at=None)
-    StaffTask.open(
-        StaffTask.Kind.REFUND_FAILED, refund, f"The bank says {why!r}: the family has no money yet."
-    )
+    StaffTask.open(MoneyTask.REFUND_FAILED, refund, f"The bank says {why!r}: the family has no money yet.")
 
 
 def _ours(found: Mapping[str, Any]) -> Refund | None:
@@ -460,7 +459,7 @@ def book_external(found: Mapping[str, Any], payment: Payment) -> Refund | None:
     )
     if is_new:
         detail = f"{money_text(found['amount'])} went back without us. Is a class to be cancelled with it?"
-        StaffTask.open(StaffTask.Kind.REFUND_EXTERNAL, refund, detail)
+        StaffTask.open(MoneyTask.REFUND_EXTERNAL, refund, detail)
         _give_code_back(refund.order)
     return refund
 

@@ -25,6 +25,7 @@ from billing.models import (
     CreditCause,
     Installment,
     InstallmentStatus,
+    MoneyTask,
     Payment,
     PaymentMethod,
 )
@@ -156,7 +157,7 @@ def settle_invoice(invoice: StripeObject) -> Payment | None:
     elif not fits:
         received = amount_text(received_cents, invoice["currency"])
         detail = f"Invoice {invoice['id']} is paid with {received}; {money_text(agreed[0])} was agreed."
-        StaffTask.open(StaffTask.Kind.UNMATCHED_PAYMENT, payment, detail)
+        StaffTask.open(MoneyTask.UNMATCHED_PAYMENT, payment, detail)
     elif order.status == OrderStatus.PLACED:  # a seat from the waitlist, charged to the saved card
         order.confirm(reason="paid")
     return payment
@@ -183,7 +184,7 @@ def _tell_of_balance(installment: Installment, invoice: StripeObject) -> None:
     detail = (
         f"Invoice {invoice['id']} was paid from a balance at Stripe: no money came. Give credit, or waive."
     )
-    StaffTask.open(StaffTask.Kind.CHARGE_REJECTED, installment, detail)
+    StaffTask.open(MoneyTask.CHARGE_REJECTED, installment, detail)
 
 
 def _end_attempt(installment: Installment, *, has_paid: bool) -> Card | None:
@@ -279,7 +280,7 @@ def _record_payment(attempt: ChargeAttempt, intent: StripeObject, *, courses_are
     if not fits and as_agreed:
         refund_unmatched(payment)
     elif not fits:
-        StaffTask.open(StaffTask.Kind.UNMATCHED_PAYMENT, payment, _mismatch(attempt, intent))
+        StaffTask.open(MoneyTask.UNMATCHED_PAYMENT, payment, _mismatch(attempt, intent))
     elif order.status in {OrderStatus.PLACED, OrderStatus.EXPIRED}:
         for later in order.installments.filter(status=InstallmentStatus.CANCELLED):
             later.move(InstallmentStatus.SCHEDULED, reason="the order stands again")

@@ -49,6 +49,7 @@ __all__ = [
     "InstallmentStatus",
     "InstallmentTransition",
     "KnownIntent",
+    "MoneyTask",
     "Payment",
     "PaymentMethod",
     "PaymentPlan",

@@ -7,6 +7,7 @@ from django.db import models
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from billing.models import MoneyTask
 from billing.stripe import gateway
 from csf.models import StaffTask
 
@@ -36,5 +37,5 @@ def asking_stripe(about: models.Model) -> Iterator[None]:
     except gateway.OutcomeUnknown as error:
         raise StripeUnavailable from error
     except gateway.Refused as error:
-        StaffTask.open(StaffTask.Kind.CHARGE_REJECTED, about, str(error))
+        StaffTask.open(MoneyTask.CHARGE_REJECTED, about, str(error))
         raise StripeRefused from error

@@ -4,6 +4,7 @@ a person can help: one staff task names the key, and an alert says that it is op
 from django.conf import settings
 from django.db.models import QuerySet
 
+from billing.models import MoneyTask
 from csf.models import Breaker, StaffTask
 
 
@@ -15,7 +16,7 @@ def refused(words: str) -> None:
         "new key in Stripe's dashboard, put it into the settings and restart web and worker."
     )
     Breaker.failed(_name())
-    StaffTask.open(StaffTask.Kind.STRIPE_KEY_REFUSED, Breaker(name=_name()), detail)
+    StaffTask.open(MoneyTask.STRIPE_KEY_REFUSED, Breaker(name=_name()), detail)
 
 
 def accepted() -> None:

@@ -15,7 +15,7 @@ from csf.jobs.declared import daily_jobs
 from csf.jobs.queue import enqueue, enqueue_once
 from csf.jobs.report import Report
 from csf.jobs.schedules import daily_run_at, paused
-from csf.models import JobRun, StaffTask
+from csf.models import JobRun, OperationTask, StaffTask
 
 logger = logging.getLogger(__name__)
 
@@ -102,4 +102,4 @@ def _cover_missed_days(name: str, run: JobRun) -> None:
     ]
     JobRun.objects.bulk_create(missed, ignore_conflicts=True)
     if timedelta(days=silent) > LONG_SILENCE:
-        StaffTask.open(StaffTask.Kind.JOB_SILENT, run, f"{name} did not run for {silent} days.")
+        StaffTask.open(OperationTask.JOB_SILENT, run, f"{name} did not run for {silent} days.")

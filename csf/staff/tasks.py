@@ -12,7 +12,7 @@ from django.apps import apps
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from csf.models import StaffTask
+from csf.models import OperationTask, StaffTask
 
 Rows = Callable[[], QuerySet[Any]]
 _still_open: dict[tuple[str, str], Rows] = {}
@@ -20,12 +20,12 @@ BY_A_PERSON: dict[str, str] = {}
 """Kinds that only a person closes, and why."""
 
 
-def open_while(kind: StaffTask.Kind, rows: Rows) -> None:
+def open_while(kind: str, rows: Rows) -> None:
     """Tasks of this kind about a row of this model are open while the row is among these."""
     _still_open[kind, rows().model._meta.label_lower] = rows
 
 
-def a_person_closes(kind: StaffTask.Kind, why: str) -> None:
+def a_person_closes(kind: str, why: str) -> None:
     BY_A_PERSON[kind] = why
 
 
@@ -78,4 +78,4 @@ def _any_left(label: str, filters: str) -> bool:
     return bool(apps.get_model(label)._default_manager.filter(**dict(parse_qsl(filters))).exists())
 
 
-a_person_closes(StaffTask.Kind.JOB_SILENT, "Why the job did not run is for a person to find out.")
+a_person_closes(OperationTask.JOB_SILENT, "Why the job did not run is for a person to find out.")

@@ -18,12 +18,11 @@ from billing.models import (
     RefundTransition,
     Transfer,
 )
-from csf.models import StaffTask
 from csf.proofs.invariants import Invariant, last_before, pks, told
 from enrollments.models import EnrollmentTransition, User
 from notifications.family_data.erase import NO_ADDRESS
 from notifications.kinds import EmailKind
-from notifications.models import EmailAct, EmailMessage
+from notifications.models import EmailAct, EmailMessage, EmailTask
 from notifications.registry import CONVERTED, EMAILS
 from orders.models import OrderOrigin
 
@@ -134,7 +133,7 @@ def _tell_another_amount(since: datetime | None = None) -> Iterator[int]:
 
 def _untold_facts(since: datetime | None = None) -> Iterator[str]:
     """A family that nobody reads for is not told; that staff were asked to call it tells so."""
-    unreachable = told(StaffTask.Kind.NOBODY_TO_NOTIFY)
+    unreachable = told(EmailTask.NOBODY_TO_NOTIFY)
     active = User.objects.filter(is_active=True)
     for fact in FACTS:
         owing = fact.owed_since(since)

@@ -33,6 +33,7 @@ from notifications.models import (
     EmailMessage,
     EmailPreference,
     EmailStatus,
+    EmailTask,
     Suppression,
 )
 from notifications.registry import EMAILS
@@ -57,7 +58,7 @@ def _posts(since: datetime | None) -> QuerySet[EmailAttempt]:
 
 def _stuck() -> Any:
     """Unless the provider takes nothing, or a person knows already that nothing goes out."""
-    blocked = StaffTask.objects.open().filter(kind=StaffTask.Kind.EMAIL_SENDER_BLOCKED)
+    blocked = StaffTask.objects.open().filter(kind=EmailTask.EMAIL_SENDER_BLOCKED)
     if DrainSignal.gate()[0] > 0 or blocked.exists() or Instance.why_quarantined():
         return EmailMessage.objects.none().values_list("pk", flat=True)
     since = Now() - LATE
@@ -146,7 +147,7 @@ def _failed_in_silence(since: datetime | None = None) -> Any:
         OuterRef("kind"),
         Value("&status__exact=failed"),
     )
-    asked = StaffTask.objects.filter(kind=StaffTask.Kind.EMAIL_FAILED, subject=about_its_kind)
+    asked = StaffTask.objects.filter(kind=EmailTask.EMAIL_FAILED, subject=about_its_kind)
     asked = asked.filter(Q(closed_at=None) | Q(closed_at__gte=OuterRef("created_at")))
     failed = EmailMessage.objects.filter(status=EmailStatus.FAILED, pk__gt=last_before(EmailMessage, since))
     return pks(failed.filter(~Exists(asked)))
@@ -154,7 +155,7 @@ def _failed_in_silence(since: datetime | None = None) -> Any:
 
 def _bounced_in_silence(since: datetime | None = None) -> Any:
     about_it = Concat(Value(f"{EmailMessage._meta.label_lower}:"), Cast(OuterRef("pk"), CharField()))
-    asked = StaffTask.objects.filter(kind=StaffTask.Kind.EMAIL_BOUNCED, subject=about_it)
+    asked = StaffTask.objects.filter(kind=EmailTask.EMAIL_BOUNCED, subject=about_it)
     gone = EmailMessage.objects.filter(status__in=[EmailStatus.BOUNCED, EmailStatus.DROPPED])
     return pks(gone.filter(~Exists(asked), pk__gt=last_before(EmailMessage, since)))
 

@@ -13,6 +13,7 @@ from notifications.models.outbox import (
 )
 from notifications.models.people import EmailPreference, Suppression
 from notifications.models.sender import Alert, DrainSignal
+from notifications.models.task_kinds import EmailTask
 
 __all__ = [
     "BACKOFF",
@@ -28,6 +29,7 @@ __all__ = [
     "EmailMessage",
     "EmailPreference",
     "EmailStatus",
+    "EmailTask",
     "FamilyMessage",
     "FamilyMessageLine",
     "Suppression",

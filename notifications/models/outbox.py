@@ -16,6 +16,7 @@ from csf.encryption import EncryptedTextField
 from csf.models import StaffTask
 from enrollments.models import User
 from notifications.kinds import EmailKind
+from notifications.models.task_kinds import EmailTask
 
 LEASE = timedelta(seconds=120)
 BACKOFF = [timedelta(seconds=60), timedelta(seconds=120), timedelta(seconds=240)]
@@ -222,21 +223,21 @@ class EmailMessage(models.Model):
         """One open task a kind, however many of its emails fail: a broken template would open thousands."""
         filters = {"kind__exact": kind, "status__exact": EmailStatus.FAILED.value}
         detail = f"{EmailKind(kind).label}: {error}"
-        StaffTask.open_for_many(StaffTask.Kind.EMAIL_FAILED, cls, filters, detail)
+        StaffTask.open_for_many(EmailTask.EMAIL_FAILED, cls, filters, detail)
 
     @classmethod
     def report_withheld(cls) -> None:
         """One open task, however many they are: the list is where a person decides about them."""
         filters = {"status__exact": EmailStatus.WITHHELD.value}
         detail = "Another installation may have sent them. Release those that the families did not get."
-        StaffTask.open_for_many(StaffTask.Kind.EMAILS_WITHHELD, cls, filters, detail)
+        StaffTask.open_for_many(EmailTask.EMAILS_WITHHELD, cls, filters, detail)
 
     @classmethod
     def report_file_refused(cls, kind: str, error: str) -> None:
         """One open task a kind: its emails reach the families, but without their calendar file."""
         filters = {"kind__exact": kind, "is_without_files__exact": "1"}
         detail = f"{EmailKind(kind).label}: {error}"
-        StaffTask.open_for_many(StaffTask.Kind.EMAIL_WITHOUT_FILE, cls, filters, detail)
+        StaffTask.open_for_many(EmailTask.EMAIL_WITHOUT_FILE, cls, filters, detail)
 
 
 class EmailAttempt(models.Model):

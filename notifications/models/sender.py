@@ -9,6 +9,7 @@ from django.db.models import ExpressionWrapper, F, Q
 from django.db.models.functions import Coalesce, Greatest, Now
 
 from csf.models import StaffTask
+from notifications.models.task_kinds import EmailTask
 
 
 class DrainSignal(models.Model):
@@ -92,7 +93,7 @@ class DrainSignal(models.Model):
     @classmethod
     def tell_blocked(cls, detail: str) -> None:
         """The key is revoked or the account suspended: no email waits in vain without a person knowing."""
-        StaffTask.open(StaffTask.Kind.EMAIL_SENDER_BLOCKED, cls(pk=1), detail)
+        StaffTask.open(EmailTask.EMAIL_SENDER_BLOCKED, cls(pk=1), detail)
 
 
 class AlertQuerySet(models.QuerySet["Alert"]):

@@ -16,7 +16,7 @@ from billing.models import Payment, Refund, RefundStatus, StripeEvent, StripeEve
 from csf import clock
 from csf.admin import link
 from csf.dates import local_date, start_of_day
-from csf.models import Cluster, JobRun, StaffTask
+from csf.models import Cluster, JobRun, StaffTask, kind_title
 from csf.money import money_text
 from csf.templatetags.csf_format import day
 from enrollments.models import Course
@@ -67,7 +67,7 @@ def staff_task_tiles(now: datetime.datetime) -> list[Tile]:
     counts = StaffTask.objects.open().values_list("kind").annotate(Count("pk")).order_by("kind")
     tiles = [
         Tile(
-            title=StaffTask.Kind(kind).label,
+            title=kind_title(kind),
             value=str(count),
             note="open",
             url=_list("csf_stafftask", state="open", kind__exact=kind),

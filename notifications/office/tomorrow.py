@@ -16,8 +16,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
 from billing.installments.staff_actions import NotPossible, hold, release_hold
-from billing.models.installments import CHARGEABLE
 from billing.models import Card, CardAgreement, Installment
+from billing.models.installments import CHARGEABLE
 from csf import clock
 from csf.jobs.declared import DailyJob, Plan, daily_jobs
 from csf.jobs.report import Line

@@ -17,7 +17,7 @@ from django.db.models.functions import Coalesce, Lower, Now
 
 from csf.database.retry import again_after_deadlock
 from csf.models import StaffTask
-from notifications.models import DrainSignal, EmailEvent, EmailMessage, EmailStatus, Suppression
+from notifications.models import DrainSignal, EmailEvent, EmailMessage, EmailStatus, EmailTask, Suppression
 from notifications.sending.suppression import CHOOSES, learn, told_scope
 
 FOLD_SIZE = 1000
@@ -164,7 +164,7 @@ def _arrived_at() -> Subquery:
 
 def _tell_staff(emails: Iterable[EmailMessage]) -> None:
     for email in emails:
-        StaffTask.open(StaffTask.Kind.EMAIL_BOUNCED, email, f"{email.get_kind_display()} did not arrive.")
+        StaffTask.open(EmailTask.EMAIL_BOUNCED, email, f"{email.get_kind_display()} did not arrive.")
 
 
 def _account_changed(event: EmailEvent) -> None:

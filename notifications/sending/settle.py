@@ -21,6 +21,7 @@ from notifications.models import (
     EmailAttempt,
     EmailMessage,
     EmailStatus,
+    EmailTask,
 )
 from notifications.registry import EMAILS
 from notifications.sending import failover
@@ -227,7 +228,7 @@ def resolve_unknown() -> None:
             EmailMessage.objects.filter(pk=row.pk).update(status=EmailStatus.EXPIRED, secret="")
             continue
         EmailMessage.objects.filter(pk=row.pk).update(status=EmailStatus.WITHHELD)
-        StaffTask.open(StaffTask.Kind.EMAIL_UNKNOWN, row, row.error)
+        StaffTask.open(EmailTask.EMAIL_UNKNOWN, row, row.error)
 
 
 def forget_secrets() -> None:

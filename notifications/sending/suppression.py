@@ -24,6 +24,7 @@ from notifications.models import (
     EmailMessage,
     EmailPreference,
     EmailStatus,
+    EmailTask,
     Suppression,
 )
 from notifications.office.staff_acts import FIXED_ADDRESS, SENSITIVE
@@ -120,7 +121,7 @@ def _tell_complaints(emails: Iterable[EmailMessage]) -> None:
             f"{email.get_kind_display()} to {email.to} was called spam. The address gets only what is "
             "essential from now on, until you lift that (Email, Suppressed addresses)."
         )
-        StaffTask.open(StaffTask.Kind.EMAIL_COMPLAINED, row, detail)
+        StaffTask.open(EmailTask.EMAIL_COMPLAINED, row, detail)
 
 
 def _mirror(event: EmailEvent, email: EmailMessage) -> None:
@@ -167,7 +168,7 @@ def keep_back(rows: list[EmailMessage]) -> list[EmailMessage]:
             f"{row.get_kind_display()} and whatever else is essential does not go to {suppression.address}: "
             f"{suppression.reason}. Ask the family for an address that takes mail."
         )
-        StaffTask.open(StaffTask.Kind.EMAIL_SUPPRESSED, suppression, detail)
+        StaffTask.open(EmailTask.EMAIL_SUPPRESSED, suppression, detail)
     return [row for row in rows if row.pk not in reasons]
 
 

@@ -9,13 +9,21 @@ from django.conf import settings
 from django.db.models import Min, QuerySet
 from django.db.models.functions import Now
 
-from billing.models import StripeEvent, StripeEventStatus
+from billing.models import MoneyTask, StripeEvent, StripeEventStatus
 from csf import clock
 from csf.jobs.queue import waiting_since
 from csf.models import StaffTask
 from csf.proofs.nightly import troubles
 from notifications.kinds import EmailKind
-from notifications.models import Alert, DrainSignal, EmailAttempt, EmailEvent, EmailMessage, EmailStatus
+from notifications.models import (
+    Alert,
+    DrainSignal,
+    EmailAttempt,
+    EmailEvent,
+    EmailMessage,
+    EmailStatus,
+    EmailTask,
+)
 from notifications.sending import failover
 from notifications.watch.clock_signs import clock_signs
 from notifications.watch.disks import disk_signs
@@ -48,18 +56,18 @@ NO_ROUTE_TODO = "Look at both providers: codes and receipts wait. Check EMAIL_FA
 PROOF_TODO = "Open Operations, Proofs: it names the rows. manage.py check_invariants looks again."
 # Tasks of staff about what stops more than one email or payment: how bad, what is wrong, what to do.
 ASKED = {
-    StaffTask.Kind.EMAIL_SENDER_BLOCKED: (
+    EmailTask.EMAIL_SENDER_BLOCKED: (
         PAGE,
         "SendGrid takes no email from us",
         "If the key was revoked, make a new one there, put it into SENDGRID_API_KEY and restart web and "
         "workers; if the account is suspended, ask SendGrid. Then close the staff task.",
     ),
-    StaffTask.Kind.EMAIL_FAILED: (
+    EmailTask.EMAIL_FAILED: (
         WARNING,
         "emails could not be sent",
         "Open the staff tasks: each names the kind of email and its error.",
     ),
-    StaffTask.Kind.STRIPE_KEY_REFUSED: (
+    MoneyTask.STRIPE_KEY_REFUSED: (
         PAGE,
         "Stripe does not accept our secret key, so nothing can be paid",
         "Make a new key in Stripe's dashboard, put it into STRIPE_LIVE_SECRET_KEY (STRIPE_TEST_SECRET_KEY in "

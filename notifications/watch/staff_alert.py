@@ -9,20 +9,21 @@ from urllib.parse import urlencode
 from django.conf import settings
 from django.urls import reverse
 
+from billing.models import MoneyTask
 from csf import clock
-from csf.models import StaffTask
+from csf.models import StaffTask, kind_title
 from enrollments.models import User
 from notifications.kinds import EmailKind
-from notifications.models import Alert, EmailMessage, Suppression
+from notifications.models import Alert, EmailMessage, EmailTask, Suppression
 from notifications.spec import EmailSpec, Snapshot
 
 WINDOW = timedelta(minutes=15)
 LIFE = timedelta(hours=24)
 # Alerts that only repeat what a task of the same name says.
 TOLD_BY_TASKS = {
-    StaffTask.Kind.EMAIL_FAILED.value,
-    StaffTask.Kind.EMAIL_SENDER_BLOCKED.value,
-    StaffTask.Kind.STRIPE_KEY_REFUSED.value,
+    EmailTask.EMAIL_FAILED.value,
+    EmailTask.EMAIL_SENDER_BLOCKED.value,
+    MoneyTask.STRIPE_KEY_REFUSED.value,
 }
 
 
@@ -68,7 +69,7 @@ def _facts(tasks: Counter[str], alerts: list[Alert]) -> Snapshot:
         "alerts_path": reverse("admin:notifications_alert_changelist"),
         "tasks": [
             {
-                "title": StaffTask.Kind(kind).label,
+                "title": kind_title(kind),
                 "count": count,
                 "path": f"{all_tasks}?{urlencode({'state': 'open', 'kind__exact': kind})}",
             }

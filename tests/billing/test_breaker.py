@@ -4,7 +4,7 @@ import pytest
 from django.utils import timezone
 
 from billing.events.reconcile import pull_events
-from billing.models import StripeEvent
+from billing.models import MoneyTask, StripeEvent
 from billing.stripe import breaker, gateway
 from billing.stripe.page_calls import StripeUnavailable
 from csf.http_client import Ambiguous, HttpClient
@@ -196,7 +196,7 @@ def test_a_key_that_stripe_refuses_is_one_task_and_an_alert_until_it_is_accepted
     ask()
 
     task = StaffTask.objects.open().get()
-    assert task.kind == StaffTask.Kind.STRIPE_KEY_REFUSED
+    assert task.kind == MoneyTask.STRIPE_KEY_REFUSED
     assert "the key sk_test_...1111 (STRIPE_TEST_SECRET_KEY): Invalid API Key provided" in task.detail
     assert key not in task.detail + task.subject
     assert ("stripe_key_refused", "page") in [(sign.name, sign.level) for sign in signs()]

@@ -48,6 +48,7 @@ from billing.models import (
     Installment,
     InstallmentNote,
     KnownIntent,
+    MoneyTask,
     Payment,
     PaymentPlan,
     Refund,
@@ -202,7 +203,7 @@ def create_everything():
     event = create_event()
     BookDifference.objects.create(subject="payment", stripe_id=f"pi_unknown_{number}", theirs=HOSTILE)
     ComparedDay.objects.create(day=timezone.now().date() - timedelta(days=number))
-    StaffTask.open(StaffTask.Kind.EVENT_PARKED, event, HOSTILE)
+    StaffTask.open(MoneyTask.EVENT_PARKED, event, HOSTILE)
     StripeCustomer.objects.create(household=household, stripe_id=f"cus_{number}")
     create_plan_rows(order, number)
     create_changes(order, number)
@@ -522,7 +523,7 @@ def test_facts_cannot_be_added_changed_or_deleted(client, rights):
     order, _ = create_paid_order()
     create_changes(order, 1)
     create_event()
-    StaffTask.open(StaffTask.Kind.EVENT_PARKED, StripeEvent.objects.get())
+    StaffTask.open(MoneyTask.EVENT_PARKED, StripeEvent.objects.get())
     facts = [Payment, ChargeAttempt, Installment, Order, OrderItem, Enrollment, StripeEvent, EmailMessage]
     facts += [EmailAttempt, EmailEvent, StaffTask, DrainSignal, Refund, Credit, Cancellation, Dispute]
     facts += [model for model in admin.site._registry if model.__name__.endswith("Transition")]
@@ -617,7 +618,7 @@ def test_try_again_gives_a_parked_event_back_to_the_inbox_and_wakes_a_worker(sta
 
 
 def test_closing_a_task_stamps_who_and_when_once(staff):
-    StaffTask.open(StaffTask.Kind.EVENT_PARKED, create_event())
+    StaffTask.open(MoneyTask.EVENT_PARKED, create_event())
     task = StaffTask.objects.get()
     button = {"action": "close", "_selected_action": [task.pk], "index": "0"}
     assert "Mark as decided" in staff.get(page_of(StaffTask, "change", task.pk)).content.decode()
@@ -652,7 +653,7 @@ def test_event_whose_body_was_purged_has_a_page(staff):
 
 
 def test_start_page_counts_and_links_to_the_rows_it_counts(staff):
-    StaffTask.open(StaffTask.Kind.EVENT_PARKED, create_event(status=StripeEventStatus.PARKED))
+    StaffTask.open(MoneyTask.EVENT_PARKED, create_event(status=StripeEventStatus.PARKED))
     create_order()
     create_paid_order()
     EmailMessage.objects.filter(pk=EmailMessage.objects.first().pk).update(status=EmailStatus.UNKNOWN)

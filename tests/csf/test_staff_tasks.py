@@ -14,20 +14,20 @@ from billing.models import (
     Closure,
     ClosureLine,
     Dispute,
+    MoneyTask,
     Payment,
     Refund,
     StripeEvent,
 )
 from billing.stripe import secret_key
-from csf.models import Breaker, JobRun, StaffTask
+from csf.models import Breaker, JobRun, OperationTask, StaffTask, staff_task_kinds
 from csf.staff.tasks import BY_A_PERSON, close_settled, kinds, subjects_in_words
 from enrollments.models import User
 from notifications.kinds import EmailKind
-from notifications.models import DrainSignal, EmailMessage, Suppression
+from notifications.models import DrainSignal, EmailMessage, EmailTask, Suppression
 from tests.factories import create_course, create_guardian, create_household, create_order, create_staff
 
 pytestmark = pytest.mark.django_db
-Kind = StaffTask.Kind
 
 
 def installment(status):
@@ -162,51 +162,51 @@ def end(row):
 
 
 CAUSES = [
-    (Kind.UNMATCHED_PAYMENT, payment, lambda row: refund("requested", of=row)),
-    (Kind.EVENT_PARKED, event, status("processed")),
-    (Kind.EMAIL_FAILED, email, status("sent")),
-    (Kind.EMAIL_BOUNCED, lambda: to_suppressed("bounced"), lift),
-    (Kind.EMAIL_COMPLAINED, lambda: to_suppressed("complained"), lift),
-    (Kind.EMAIL_SUPPRESSED, lambda: suppression("bounced"), lift),
-    (Kind.EMAIL_SUPPRESSED, lambda: suppression("bounced"), new_address),
-    (Kind.NOBODY_TO_NOTIFY, shut_out, lambda row: create_guardian(household=row)),
-    (Kind.EMAIL_UNKNOWN, lambda: email("unknown"), status("sent")),
-    (Kind.CHARGE_UNKNOWN, lambda: attempt("unknown"), status("succeeded")),
-    (Kind.CHARGE_UNKNOWN, lambda: attempt("parked"), status("not_executed")),
-    (Kind.CARD_UNKNOWN, card, lambda row: type(row).objects.update(replaced_at=timezone.now())),
-    (Kind.CARD_REFUSED, lambda: installment("needs_card"), pay),
-    (Kind.CARD_REFUSED, lambda: installment("needs_card"), status("charging")),
-    (Kind.DECLINE_TO_LOOK_AT, lambda: attempt("declined"), pay),
-    (Kind.INSTALLMENT_LATE, lambda: installment("scheduled"), status("waived")),
-    (Kind.INSTALLMENT_EXHAUSTED, lambda: installment("exhausted"), status("scheduled")),
-    (Kind.CHARGE_REJECTED, lambda: installment("exhausted"), pay),
-    (Kind.CHARGE_REJECTED, lambda: attempt("rejected"), pay),
-    (Kind.CHARGE_REJECTED, create_order, status("expired")),
-    (Kind.CHARGE_REJECTED, create_order, lambda row: row.installments.update(status="paid")),
-    (Kind.INVOICE_ENDED, held, pay),
-    (Kind.INVOICE_ENDED, held, lambda row: type(row).objects.update(held_at=None)),
-    (Kind.REFUND_TO_APPROVE, lambda: refund("requested"), status("approved")),
-    (Kind.REFUND_FAILED, lambda: refund("failed"), again),
-    (Kind.REFUND_FAILED, lambda: refund("failed"), again_in_two_parts),
-    (Kind.REFUND_FAILED, lambda: refund("failed"), status("succeeded")),
-    (Kind.REFUND_UNKNOWN, lambda: refund("unknown"), status("succeeded")),
-    (Kind.CANCELLATION_WAITING, cancellation, settle),
-    (Kind.DISPUTE, dispute, end),
-    (Kind.FRAUD_WARNING, payment, lambda row: refund("requested", of=row)),
-    (Kind.FRAUD_WARNING, payment, lambda row: dispute(of=row)),
-    (Kind.WAITLIST_CHARGE, create_order, status("expired")),
-    (Kind.CLOSURE_LINE, closure_line, status("done")),
-    (Kind.STRIPE_KEY_REFUSED, refused_key, lambda row: secret_key.accepted()),
-    (Kind.BOOKS_DIFFER, lambda: BookDifference.objects.create(subject="payment", stripe_id="pi"), end),
+    (MoneyTask.UNMATCHED_PAYMENT, payment, lambda row: refund("requested", of=row)),
+    (MoneyTask.EVENT_PARKED, event, status("processed")),
+    (EmailTask.EMAIL_FAILED, email, status("sent")),
+    (EmailTask.EMAIL_BOUNCED, lambda: to_suppressed("bounced"), lift),
+    (EmailTask.EMAIL_COMPLAINED, lambda: to_suppressed("complained"), lift),
+    (EmailTask.EMAIL_SUPPRESSED, lambda: suppression("bounced"), lift),
+    (EmailTask.EMAIL_SUPPRESSED, lambda: suppression("bounced"), new_address),
+    (EmailTask.NOBODY_TO_NOTIFY, shut_out, lambda row: create_guardian(household=row)),
+    (EmailTask.EMAIL_UNKNOWN, lambda: email("unknown"), status("sent")),
+    (MoneyTask.CHARGE_UNKNOWN, lambda: attempt("unknown"), status("succeeded")),
+    (MoneyTask.CHARGE_UNKNOWN, lambda: attempt("parked"), status("not_executed")),
+    (MoneyTask.CARD_UNKNOWN, card, lambda row: type(row).objects.update(replaced_at=timezone.now())),
+    (MoneyTask.CARD_REFUSED, lambda: installment("needs_card"), pay),
+    (MoneyTask.CARD_REFUSED, lambda: installment("needs_card"), status("charging")),
+    (MoneyTask.DECLINE_TO_LOOK_AT, lambda: attempt("declined"), pay),
+    (MoneyTask.INSTALLMENT_LATE, lambda: installment("scheduled"), status("waived")),
+    (MoneyTask.INSTALLMENT_EXHAUSTED, lambda: installment("exhausted"), status("scheduled")),
+    (MoneyTask.CHARGE_REJECTED, lambda: installment("exhausted"), pay),
+    (MoneyTask.CHARGE_REJECTED, lambda: attempt("rejected"), pay),
+    (MoneyTask.CHARGE_REJECTED, create_order, status("expired")),
+    (MoneyTask.CHARGE_REJECTED, create_order, lambda row: row.installments.update(status="paid")),
+    (MoneyTask.INVOICE_ENDED, held, pay),
+    (MoneyTask.INVOICE_ENDED, held, lambda row: type(row).objects.update(held_at=None)),
+    (MoneyTask.REFUND_TO_APPROVE, lambda: refund("requested"), status("approved")),
+    (MoneyTask.REFUND_FAILED, lambda: refund("failed"), again),
+    (MoneyTask.REFUND_FAILED, lambda: refund("failed"), again_in_two_parts),
+    (MoneyTask.REFUND_FAILED, lambda: refund("failed"), status("succeeded")),
+    (MoneyTask.REFUND_UNKNOWN, lambda: refund("unknown"), status("succeeded")),
+    (MoneyTask.CANCELLATION_WAITING, cancellation, settle),
+    (MoneyTask.DISPUTE, dispute, end),
+    (MoneyTask.FRAUD_WARNING, payment, lambda row: refund("requested", of=row)),
+    (MoneyTask.FRAUD_WARNING, payment, lambda row: dispute(of=row)),
+    (MoneyTask.WAITLIST_CHARGE, create_order, status("expired")),
+    (MoneyTask.CLOSURE_LINE, closure_line, status("done")),
+    (MoneyTask.STRIPE_KEY_REFUSED, refused_key, lambda row: secret_key.accepted()),
+    (MoneyTask.BOOKS_DIFFER, lambda: BookDifference.objects.create(subject="payment", stripe_id="pi"), end),
 ]
 PEOPLE = [
-    (Kind.REFUND_BY_SYSTEM, lambda: refund("approved"), status("succeeded")),
-    (Kind.REFUND_EXTERNAL, lambda: refund("external"), status("failed")),
-    (Kind.DISPUTE_DECIDED, dispute, end),
-    (Kind.JOB_SILENT, lambda: JobRun.objects.create(job="x", on=date(2026, 1, 1)), status("done")),
-    (Kind.EMAIL_SENDER_BLOCKED, lambda: DrainSignal.objects.get_or_create(pk=1)[0], lambda row: None),
-    (Kind.EMAIL_WITHOUT_FILE, email, status("sent")),
-    (Kind.EMAILS_WITHHELD, email, status("withheld")),
+    (MoneyTask.REFUND_BY_SYSTEM, lambda: refund("approved"), status("succeeded")),
+    (MoneyTask.REFUND_EXTERNAL, lambda: refund("external"), status("failed")),
+    (MoneyTask.DISPUTE_DECIDED, dispute, end),
+    (OperationTask.JOB_SILENT, lambda: JobRun.objects.create(job="x", on=date(2026, 1, 1)), status("done")),
+    (EmailTask.EMAIL_SENDER_BLOCKED, lambda: DrainSignal.objects.get_or_create(pk=1)[0], lambda row: None),
+    (EmailTask.EMAIL_WITHOUT_FILE, email, status("sent")),
+    (EmailTask.EMAILS_WITHHELD, email, status("withheld")),
 ]
 
 
@@ -236,7 +236,7 @@ def test_what_only_a_person_can_decide_stays_open(kind, make, change):
 
 
 def test_every_kind_says_when_it_is_over():
-    assert kinds() == set(Kind.values) == {kind for kind, _, _ in [*CAUSES, *PEOPLE]}
+    assert kinds() == {kind for kind, _ in staff_task_kinds()} == {kind for kind, _, _ in [*CAUSES, *PEOPLE]}
     assert set(BY_A_PERSON) == {kind for kind, _, _ in PEOPLE}
 
 
@@ -254,7 +254,7 @@ def test_a_task_about_many_rows_closes_with_the_last_of_them():
 
 def test_the_sweep_takes_few_statements_whatever_there_is(django_assert_max_num_queries):
     for _ in range(5):
-        StaffTask.open(Kind.CARD_REFUSED, installment("needs_card"))
+        StaffTask.open(MoneyTask.CARD_REFUSED, installment("needs_card"))
 
     with django_assert_max_num_queries(4):
         assert close_settled() == 0
@@ -264,9 +264,9 @@ def test_the_list_names_what_a_task_is_about_in_one_statement_a_model(client, dj
     client.force_login(create_staff())
     refunds, orders = [refund("requested") for _ in range(3)], [create_order() for _ in range(3)]
     for row in [*refunds, *orders]:
-        StaffTask.open(Kind.REFUND_TO_APPROVE, row)
+        StaffTask.open(MoneyTask.REFUND_TO_APPROVE, row)
     gone = event()
-    StaffTask.open(Kind.EVENT_PARKED, gone)
+    StaffTask.open(MoneyTask.EVENT_PARKED, gone)
     gone.delete()
     EmailMessage.tell_failed("payment_success", "TemplateDoesNotExist")
     tasks = list(StaffTask.objects.order_by("pk"))

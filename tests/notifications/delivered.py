@@ -7,7 +7,7 @@ from django.db.models import Count, Q
 
 from csf.models import StaffTask
 from notifications.kinds import EmailKind
-from notifications.models import UNFINISHED, EmailAttempt, EmailEvent, EmailMessage, EmailStatus
+from notifications.models import UNFINISHED, EmailAttempt, EmailEvent, EmailMessage, EmailStatus, EmailTask
 
 logger = logging.getLogger(__name__)
 FAULTS = {"share_429": 0.05, "share_503": 0.02, "share_cut_after": 0.01}
@@ -48,7 +48,7 @@ def disagreements(books):
 def lost(books):
     """Never taken by the provider, and nobody was told: where a copy would confuse, a person was asked; who
     waited for a code asks for another."""
-    asked = {task.subject for task in StaffTask.objects.open().filter(kind=StaffTask.Kind.EMAIL_UNKNOWN)}
+    asked = {task.subject for task in StaffTask.objects.open().filter(kind=EmailTask.EMAIL_UNKNOWN)}
     for row in EmailMessage.objects.exclude(public_id__in=books.keys()).defer("html", "text"):
         is_told = row.status == "withheld" and f"notifications.emailmessage:{row.pk}" in asked
         if not is_told and (row.status, row.kind) != ("expired", CODE):

@@ -17,7 +17,7 @@ from billing.models import StripeEvent, StripeEventStatus
 from csf.jobs.declared import jobs
 from csf.jobs.schedules import set_paused
 from csf.models import Cluster, Instance, JobRun, StaffTask
-from notifications.models import Alert, DrainSignal, EmailAttempt, EmailEvent, EmailMessage
+from notifications.models import Alert, DrainSignal, EmailAttempt, EmailEvent, EmailMessage, EmailTask
 from notifications.watch import alerts
 from notifications.watch.alerts import watch
 from notifications.watch.signs import signs
@@ -416,7 +416,7 @@ def test_a_cluster_that_stands_still_is_told_by_the_watchdog(webhook):
 
 def test_a_schedule_watches(webhook):
     Instance.begin()
-    StaffTask.open(StaffTask.Kind.EMAIL_SENDER_BLOCKED, DrainSignal(pk=1))
+    StaffTask.open(EmailTask.EMAIL_SENDER_BLOCKED, DrainSignal(pk=1))
     job = jobs()["watch_alerts"]
     module, _, name = job.task.rpartition(".")
 

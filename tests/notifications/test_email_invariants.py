@@ -9,7 +9,7 @@ from billing.models import Credit, Payment
 from csf.models import StaffTask
 from csf.proofs.invariants import violations
 from enrollments.models import User
-from notifications.models import DrainSignal, EmailAct, EmailAttempt, EmailMessage, Suppression
+from notifications.models import DrainSignal, EmailAct, EmailAttempt, EmailMessage, EmailTask, Suppression
 from notifications.sending.drain import drain
 from tests.factories import create_order, create_staff
 from tests.planted.school import note_change_by_staff
@@ -49,7 +49,7 @@ def test_what_is_allowed_is_no_violation(told):
     waiting = EmailMessage.objects.filter(pk=told["credit_added"].pk)
     waiting.update(status="queued", next_attempt_at=Now() - timedelta(hours=1))
     assert [found.number for found in violations()] == ["E4"]
-    StaffTask.open(StaffTask.Kind.EMAIL_SENDER_BLOCKED, DrainSignal(pk=1), "the key is revoked")
+    StaffTask.open(EmailTask.EMAIL_SENDER_BLOCKED, DrainSignal(pk=1), "the key is revoked")
     assert violations() == []
 
 

@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 from django.test import Client
 from django.utils import timezone
 
-from billing.models import Consent, InstallmentNote, Payment, PaymentPlan, StripeEvent
+from billing.models import Consent, InstallmentNote, MoneyTask, Payment, PaymentPlan, StripeEvent
 from csf.models import StaffTask
 from csf.proofs.invariants import violations
 from enrollments.addresses import change_address
@@ -21,7 +21,7 @@ from enrollments.models import Child, Course, Enrollment, GuardianInvitation, Ho
 from notifications.family_data.erase import erase_family
 from notifications.family_data.export import export_family
 from notifications.family_data.rows import family_models, paths_to_household
-from notifications.models import EmailMessage, Suppression
+from notifications.models import EmailMessage, EmailTask, Suppression
 from notifications.sending.drain import drain
 from tests.billing.test_stripe_secrets import tables_that_hold
 from tests.factories import (
@@ -80,8 +80,8 @@ def family(shop):
         installment=part, by=create_staff(), text=f"{FIRST} {LAST} called from {PHONE}"
     )
     Suppression.objects.create(address=MAIL, scope="all", cause="hard_bounce", detail=f"550 {MAIL}")
-    StaffTask.open(StaffTask.Kind.EMAIL_FAILED, EmailMessage.objects.first(), f"{MAIL} refused")
-    StaffTask.open(StaffTask.Kind.UNMATCHED_PAYMENT, order, f"{FIRST} called twice")
+    StaffTask.open(EmailTask.EMAIL_FAILED, EmailMessage.objects.first(), f"{MAIL} refused")
+    StaffTask.open(MoneyTask.UNMATCHED_PAYMENT, order, f"{FIRST} called twice")
     LogEntry.objects.create(
         user=create_staff(),
         content_type=ContentType.objects.get_for_model(Household),

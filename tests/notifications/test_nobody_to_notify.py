@@ -12,7 +12,7 @@ from csf.models import StaffTask
 from csf.staff.tasks import close_settled
 from notifications.daily.reminders import send_installment_reminders
 from notifications.kinds import EmailKind
-from notifications.models import EmailMessage
+from notifications.models import EmailMessage, EmailTask
 from notifications.registry import EMAILS
 from tests.factories import create_guardian, create_household, create_order, create_staff
 
@@ -26,7 +26,7 @@ NOT_ABOUT_MONEY_OR_SEATS = {
 
 
 def tasks(household):
-    open_tasks = StaffTask.objects.open().about(household).filter(kind=StaffTask.Kind.NOBODY_TO_NOTIFY)
+    open_tasks = StaffTask.objects.open().about(household).filter(kind=EmailTask.NOBODY_TO_NOTIFY)
     return list(open_tasks.values_list("detail", flat=True))
 
 

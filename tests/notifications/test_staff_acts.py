@@ -12,7 +12,7 @@ from django.utils import timezone
 from csf.models import StaffTask
 from enrollments.models import User
 from notifications.kinds import EmailKind
-from notifications.models import EmailAttempt, EmailMessage
+from notifications.models import EmailAttempt, EmailMessage, EmailTask
 from notifications.office import staff_acts
 from notifications.office.staff_acts import NotPossible
 from notifications.quarantine import release_quarantine
@@ -186,7 +186,7 @@ def test_sent_once_more_to_the_address_of_today_with_the_same_facts(mail_server,
     row = one(kind=EmailKind.PAYMENT_SUCCESS, priority=3)
     drain()
     User.objects.filter(pk=row.recipient_id).update(email="new@example.org")
-    StaffTask.open(StaffTask.Kind.EMAIL_BOUNCED, row)
+    StaffTask.open(EmailTask.EMAIL_BOUNCED, row)
     row.refresh_from_db()
 
     again = staff_acts.resend(email=row, number=1, by=office, reason=WHY)

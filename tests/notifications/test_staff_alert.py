@@ -9,12 +9,21 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from billing.models import MoneyTask
 from csf.jobs.declared import jobs
 from csf.models import Instance, StaffTask
 from csf.startup.checks import configuration
 from notifications import tasks
 from notifications.kinds import EmailKind
-from notifications.models import Alert, DrainSignal, EmailAttempt, EmailEvent, EmailMessage, Suppression
+from notifications.models import (
+    Alert,
+    DrainSignal,
+    EmailAttempt,
+    EmailEvent,
+    EmailMessage,
+    EmailTask,
+    Suppression,
+)
 from notifications.render import render
 from notifications.sending.drain import drain
 from notifications.sending.events import fold_events
@@ -24,7 +33,6 @@ from tests.factories import create_cluster, create_household, schedule_all_jobs
 
 MINUTE = timedelta(minutes=1)
 OFFICE, OWNER = "office@example.org", "owner@example.org"
-Kind = StaffTask.Kind
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +50,7 @@ def digests():
     return EmailMessage.objects.filter(kind="staff_alert").order_by("pk")
 
 
-def task(kind=Kind.REFUND_TO_APPROVE):
+def task(kind=MoneyTask.REFUND_TO_APPROVE):
     StaffTask.open(kind, create_household(name="Secret"), "Pat Secret, pat@example.org")
 
 
@@ -71,7 +79,7 @@ def test_the_digest_counts_what_is_new_and_links_to_it_without_names(settings):
     settings.STAFF_ALERT_EMAILS = [OFFICE, OWNER]
     task()
     task()
-    task(Kind.DISPUTE)
+    task(MoneyTask.DISPUTE)
     DrainSignal.not_answered(10)
 
     watch()
@@ -107,7 +115,7 @@ def test_at_most_one_in_15_minutes_and_each_thing_once(settings):
     task()
     for _ in range(3):
         watch()
-        task(Kind.DISPUTE)
+        task(MoneyTask.DISPUTE)
     counts.append(digests().count())
     later(14)
     watch()
@@ -131,10 +139,10 @@ def test_at_most_one_in_15_minutes_and_each_thing_once(settings):
 def test_what_was_decided_or_ended_by_then_is_not_told():
     task()
     watch()
-    task(Kind.DISPUTE)
+    task(MoneyTask.DISPUTE)
     DrainSignal.not_answered(10)
     watch()
-    StaffTask.objects.filter(kind=Kind.DISPUTE).update(closed_at=Now())
+    StaffTask.objects.filter(kind=MoneyTask.DISPUTE).update(closed_at=Now())
     DrainSignal.answered()
     later()
     watch()
@@ -173,11 +181,11 @@ def test_a_digest_that_fails_leads_to_no_other():
     assert run_for(minutes=300) == 1
 
     # It is told where email is not needed: as a task, and as an alert to log and webhook.
-    assert StaffTask.objects.open().filter(kind=Kind.EMAIL_FAILED).count() == 1
+    assert StaffTask.objects.open().filter(kind=EmailTask.EMAIL_FAILED).count() == 1
     assert Alert.objects.filter(name="email_failed", ended_at=None).count() == 1
-    StaffTask.objects.filter(kind=Kind.EMAIL_FAILED).update(closed_at=Now())
+    StaffTask.objects.filter(kind=EmailTask.EMAIL_FAILED).update(closed_at=Now())
     assert run_for(minutes=60) == 0
-    task(Kind.DISPUTE)
+    task(MoneyTask.DISPUTE)
     assert run_for(minutes=300) == 1
 
 
@@ -224,11 +232,12 @@ def test_a_digest_that_does_not_arrive_leads_to_no_other(what, mail_server):
             goes_wrong(mail)
         written.append(digests().count())
         if what == "suppressed later":
-            StaffTask.objects.filter(kind=Kind.EMAIL_SUPPRESSED).update(closed_at=Now())
+            StaffTask.objects.filter(kind=EmailTask.EMAIL_SUPPRESSED).update(closed_at=Now())
         later()
 
     assert written == [1] * 10
-    kind = {"bounced": Kind.EMAIL_BOUNCED, "unknown": Kind.EMAIL_UNKNOWN}.get(what, Kind.EMAIL_SUPPRESSED)
+    kinds = {"bounced": EmailTask.EMAIL_BOUNCED, "unknown": EmailTask.EMAIL_UNKNOWN}
+    kind = kinds.get(what, EmailTask.EMAIL_SUPPRESSED)
     assert StaffTask.objects.filter(kind=kind).count() == 1
 
 
@@ -256,15 +265,15 @@ def test_trouble_with_a_familys_email_is_told():
         dedupe_key="x",
         context={},
     )
-    StaffTask.open(Kind.EMAIL_BOUNCED, mail)
+    StaffTask.open(EmailTask.EMAIL_BOUNCED, mail)
     EmailMessage.tell_failed("welcome", "no template")
 
     watch()
 
     (digest,) = digests()
     assert {row["title"] for row in digest.context["tasks"]} == {
-        Kind.EMAIL_BOUNCED.label,
-        Kind.EMAIL_FAILED.label,
+        EmailTask.EMAIL_BOUNCED.label,
+        EmailTask.EMAIL_FAILED.label,
     }
     assert digest.context["alerts"] == []  # "email_failed" would say the task once more
 

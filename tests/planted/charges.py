@@ -17,6 +17,7 @@ from billing.models import (
     Consent,
     Dispute,
     Installment,
+    MoneyTask,
     Payment,
     Refund,
     StripeCustomer,
@@ -77,7 +78,7 @@ def paid_twice():
     drop(Payment, "installment_id")
     first = part("Paid", 1)
     again = pay(first.order, first, first.amount_cents)
-    StaffTask.open(StaffTask.Kind.UNMATCHED_PAYMENT, again)
+    StaffTask.open(MoneyTask.UNMATCHED_PAYMENT, again)
 
 
 def paid_for_seats_that_are_gone():
@@ -397,7 +398,7 @@ def another_dispute():
         opened_at=Now(),
         closed_at=Now(),
     )
-    StaffTask.open(StaffTask.Kind.DISPUTE_DECIDED, again)
+    StaffTask.open(MoneyTask.DISPUTE_DECIDED, again)
 
 
 def books_differ():

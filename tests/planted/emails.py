@@ -4,7 +4,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django_q.models import Schedule
 
-from billing.models import InstallmentTransition, Payment, Refund, StripeEvent
+from billing.models import InstallmentTransition, MoneyTask, Payment, Refund, StripeEvent
 from csf.jobs.queue import enqueue
 from csf.jobs.schedules import sync_schedules
 from csf.models import FormPress, Instance, JobRun, StaffTask
@@ -336,7 +336,7 @@ def presses_kept_too_long():
 
 def task_about_a_missing_row():
     refund = Refund(pk=0)
-    StaffTask.open(StaffTask.Kind.REFUND_FAILED, refund)
+    StaffTask.open(MoneyTask.REFUND_FAILED, refund)
 
 
 def scheduled(*days_ago, **last):

@@ -12,6 +12,7 @@ from billing.models import (
     ClosureLine,
     Credit,
     Dispute,
+    MoneyTask,
     Refund,
     RefundTransition,
     Terms,
@@ -82,7 +83,7 @@ def made():
     return Refund.objects.get(order=order_of("Given"))
 
 
-def refund(*path, ago=None, task=StaffTask.Kind.REFUND_TO_APPROVE, **columns):
+def refund(*path, ago=None, task=MoneyTask.REFUND_TO_APPROVE, **columns):
     """Of a part of the paid order, asked for and approved by two of the staff."""
     payment = order_of("Paid").payments.earliest("pk")
     values = {"amount_cents": 1000, "currency": "usd", "method": "stripe", "cause": "staff", "reason": "-"}
@@ -134,7 +135,7 @@ def made_without_stripes_id():
 
 def refund_that_jumped():
     change(made(), status="failed")
-    StaffTask.open(StaffTask.Kind.REFUND_FAILED, made())
+    StaffTask.open(MoneyTask.REFUND_FAILED, made())
 
 
 def refund_without_an_answer():
@@ -173,7 +174,7 @@ def refund_in_quarantine():
 def lost_and_not_booked():
     dispute = Dispute.objects.get()
     change(dispute, status="lost", closed_at=Now())
-    StaffTask.open(StaffTask.Kind.DISPUTE_DECIDED, dispute)
+    StaffTask.open(MoneyTask.DISPUTE_DECIDED, dispute)
 
 
 def disputed_and_charging():
@@ -181,7 +182,7 @@ def disputed_and_charging():
 
 
 def disputed_in_silence():
-    StaffTask.objects.filter(kind=StaffTask.Kind.DISPUTE).delete()
+    StaffTask.objects.filter(kind=MoneyTask.DISPUTE).delete()
 
 
 # --- Closed classes -----------------------------------------------------------------------------------------
