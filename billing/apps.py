@@ -12,6 +12,11 @@ class BillingConfig(AppConfig):
         from billing.events import webhooks  # noqa: F401 - the last two register receivers
         from billing.stripe import gateway
         from billing.stripe.account_secrets import protect_secrets
+        from csf.templatetags.slots import fill
 
+        fill("held", "billing/_held_stripe.html")
+        fill("held_order", "billing/_held.html")
+        fill("waiting_place", "billing/_waiting.html")
+        fill("plan_offers", "billing/_plan_offers.html")
         protect_secrets()
         gateway.limit_djstripe_calls()

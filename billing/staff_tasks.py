@@ -14,7 +14,6 @@ from billing.models import (
     Dispute,
     Installment,
     InstallmentStatus,
-    MoneyTask,
     Payment,
     Refund,
     RefundStatus,
@@ -24,6 +23,7 @@ from billing.models import (
 from billing.models.installments import OPEN_INSTALLMENT
 from billing.models.refunds import COUNTED
 from billing.stripe import secret_key
+from billing.task_kinds import MoneyTask
 from csf.staff.tasks import a_person_closes, open_while
 from orders.models import Order, OrderStatus
 

@@ -142,7 +142,7 @@ TEMPLATES = [
                 "billing.pages.context.family_orders",
                 "notifications.choices.banner.unreachable",
             ],
-            "builtins": ["csf.templatetags.csf_format"],
+            "builtins": ["csf.templatetags.csf_format", "csf.templatetags.slots"],
         },
     }
 ]
@@ -405,8 +405,8 @@ UNFOLD = {
     "SITE_URL": "/",
     "STYLES": [lambda request: static("staff.css")],
     "DASHBOARD_CALLBACK": "notifications.office.dashboard.start_page",
-    "COMMAND": {"search_callback": "csf.staff.site.find"},
-    "SIDEBAR": {"show_search": True, "command_search": True, "navigation": "csf.staff.site.menu"},
+    "COMMAND": {"search_callback": "csf.staff.menu.find"},
+    "SIDEBAR": {"show_search": True, "command_search": True, "navigation": "csf.staff.menu.menu"},
 }
 
 # --- Logs ---------------------------------------------------------------------------------------------------

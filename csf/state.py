@@ -1,8 +1,8 @@
 """State machines: the edges are data beside each model, and only `transition` and `transition_many` write a
 status."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
 
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -11,6 +11,30 @@ from django.db.models.functions import Now
 from django.db.models.signals import post_save
 
 Edges = Mapping[str, frozenset[str]]
+
+
+States = TypeVar("States", bound=models.TextChoices)
+_colours: dict[str, str] = {}
+
+
+def colours(
+    *, success: str = "", info: str = "", warning: str = "", danger: str = ""
+) -> Callable[[type[States]], type[States]]:
+    """Decorates an enum of states: in which colour staff see which, by their values. The others are grey, and
+    a word has the same colour wherever it is a state."""
+
+    def declare(states: type[States]) -> type[States]:
+        for colour, words in {"success": success, "info": info, "warning": warning, "danger": danger}.items():
+            for word in words.split():
+                if _colours.setdefault(states(word).value, colour) != colour:
+                    raise ValueError(f"{word} has two colours")
+        return states
+
+    return declare
+
+
+def colour_of(state: str) -> str:
+    return _colours.get(state, "")
 
 
 class Stale(Exception):

@@ -19,8 +19,8 @@ from django.utils.html import format_html
 from unfold.admin import TabularInline
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from csf.admin import ModelAdmin, ReadOnlyAdmin
 from csf.forms.email_address import AddressField
+from csf.staff.model_admin import ModelAdmin, ReadOnlyAdmin
 from csf.staff.roles import with_meaning
 from enrollments.addresses import change_address, is_taken
 from enrollments.models import Household, User

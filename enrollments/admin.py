@@ -10,21 +10,14 @@ from django.shortcuts import redirect
 from unfold.admin import TabularInline
 
 from csf import clock
-from csf.admin import (
-    ModelAdmin,
-    Panel,
-    ReadOnlyAdmin,
-    TransitionAdmin,
-    badge,
-    history,
-    link,
-    money,
-    panel,
-    state,
-)
 from csf.forms.fields import CLOCK_FIELDS, CentsField
 from csf.money import money_text
-from csf.staff.archive import ArchiveAdmin, InUse
+from csf.refusal import NotPossible
+from csf.staff.archive import ArchiveAdmin
+from csf.staff.columns import badge, link, money, state
+from csf.staff.menu import MenuEntry, add_to_menu, add_to_search
+from csf.staff.model_admin import ModelAdmin, ReadOnlyAdmin, TransitionAdmin
+from csf.staff.panels import Panel, history, panel
 from csf.templatetags.csf_format import day, moment, time_of_day
 from enrollments.accounts_admin import GuardianInline, save_guardians
 from enrollments.changes_admin import CourseMoves
@@ -178,7 +171,7 @@ class GroundAdmin(ArchiveAdmin):
 
     def archive(self, request: HttpRequest, row: Any) -> None:
         if row.courses.filter(archived_at=None).current(clock.today()).exists():
-            raise InUse("it has classes that have not ended.")
+            raise NotPossible("it has classes that have not ended.")
         super().archive(request, row)
 
 
@@ -431,3 +424,19 @@ def course_enrollments(course: Course) -> Panel:
 @panel(Enrollment, permission="enrollments.view_enrollmenttransition")
 def enrollment_history(enrollment: Enrollment) -> Panel:
     return history(enrollment)
+
+
+add_to_menu(
+    "Families",
+    MenuEntry(Household, "Families", "family_restroom"),
+    MenuEntry(Child, "Children", "child_care"),
+    MenuEntry(User, "Users", "person"),
+)
+add_to_menu(
+    "Classes",
+    MenuEntry(Course, "Classes", "sports"),
+    MenuEntry(Enrollment, "Enrollments", "how_to_reg"),
+    MenuEntry(Program, "Programs", "category"),
+    MenuEntry(Location, "Locations", "location_on"),
+)
+add_to_search(Household, Child, Course)

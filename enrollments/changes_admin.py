@@ -12,7 +12,9 @@ from django.template.response import TemplateResponse
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from csf import clock
-from csf.admin import Panel, ReadOnlyAdmin, link, panel
+from csf.staff.columns import link
+from csf.staff.model_admin import ReadOnlyAdmin
+from csf.staff.panels import Panel, panel
 from csf.templatetags.csf_format import moment
 from enrollments.changes import Move, NotConfirmed, change_course, differences
 from enrollments.dates import DateChoice, DateQuestion, DatesNotChosen

@@ -17,14 +17,11 @@ from django.urls import reverse
 
 from csf import clock
 from csf.forms.email_address import clean_address
+from csf.refusal import NotPossible
 from csf.staff.roles import Role, make_roles
 from enrollments.models import User
 
 LIFE_S = 24 * 3600
-
-
-class NotPossible(Exception):
-    """Why this account cannot become the owner's, in words."""
 
 
 class _Tokens(PasswordResetTokenGenerator):

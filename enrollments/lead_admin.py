@@ -12,7 +12,7 @@ from django.urls import path, reverse
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from csf import clock
-from csf.admin import Button, row_buttons
+from csf.staff.panels import Button, row_buttons
 from enrollments.models import Household, User
 from enrollments.waitlist_admin import ReasonForm
 

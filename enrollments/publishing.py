@@ -7,7 +7,7 @@ from django.db import transaction
 
 from csf.dates import local_date
 from csf.money import money_text
-from csf.staff.archive import InUse
+from csf.refusal import NotPossible
 from csf.templatetags.csf_format import day, moment
 from enrollments.dates import first_day_refusal
 from enrollments.models import Course, User
@@ -22,10 +22,6 @@ class Check:
     finding: str
     is_met: bool
     is_required: bool = True
-
-
-class NotReady(Exception):
-    """The class lacks something that parents need; in words for staff."""
 
 
 def checklist(course: Course, *, now: datetime.datetime) -> list[Check]:
@@ -59,23 +55,23 @@ def _wish(title: str, text: str) -> Check:
 
 @transaction.atomic
 def publish(*, course: Course, by: User, now: datetime.datetime) -> None:
-    """Show the class to parents. Raises NotReady; a published class stays as it is."""
+    """Show the class to parents. Raises NotPossible; a published class stays as it is."""
     locked = lock_course(course.pk)
     if locked.archived_at:
-        raise NotReady("It is archived; restore it first")
+        raise NotPossible("It is archived; restore it first")
     missing = [check for check in checklist(locked, now=now) if check.is_required and not check.is_met]
     if missing:
-        raise NotReady("; ".join(f"{check.title}: {check.finding}" for check in missing))
+        raise NotPossible("; ".join(f"{check.title}: {check.finding}" for check in missing))
     Course.objects.filter(pk=locked.pk).update(is_published=True)
     fill(locked, now=now, by=by)
 
 
 @transaction.atomic
 def archive_course(*, course: Course, by: User, now: datetime.datetime) -> None:
-    """Hide a class from parents and from the lists of staff. Raises InUse while children are in it."""
+    """Hide a class from parents and from the lists of staff. Raises NotPossible while children are in it."""
     locked = lock_course(course.pk)
     if locked.enrollments.occupying().exists() and not locked.has_ended(local_date(now)):
-        raise InUse("children are enrolled. Cancel the class first.")
+        raise NotPossible("children are enrolled. Cancel the class first.")
     unpublish(course=locked, by=by)
     Course.objects.filter(pk=locked.pk).update(archived_at=now)
 

@@ -10,9 +10,10 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 
 from csf import clock
-from csf.admin import Button, row_buttons
+from csf.refusal import NotPossible
+from csf.staff.panels import Button, row_buttons
 from enrollments.models import Course, User
-from enrollments.publishing import NotReady, checklist, publish, unpublish
+from enrollments.publishing import checklist, publish, unpublish
 from enrollments.who_is_notified import not_notified
 
 
@@ -40,7 +41,7 @@ class CoursePublishing:
                 else:
                     publish(course=course, by=request.user, now=now)
                     done = "The class is published."
-            except NotReady as missing:
+            except NotPossible as missing:
                 messages.error(request, f"Not published. {missing}.")
                 return redirect(request.path)
             self.log_change(request, course, done)  # type: ignore[attr-defined]

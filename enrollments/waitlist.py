@@ -14,12 +14,12 @@ from datetime import timedelta
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
+from django.dispatch import Signal
 
 from csf import clock
 from csf.database.retry import again_after_deadlock
 from csf.dates import local_date, start_of_day
 from csf.happened import happened
-from csf.jobs.queue import enqueue
 from csf.jobs.time_budget import within
 from enrollments.models import (
     Child,
@@ -40,6 +40,9 @@ from enrollments.models.seats import (
 )
 
 logger = logging.getLogger(__name__)
+
+priority_offered = Signal()
+"""Somebody of the priority tier has an offer, which is charged at once."""
 
 IN_ORDER = "a seat is free"
 LEFT_BY_FAMILY = "the family left the waitlist"
@@ -121,7 +124,7 @@ def taken_over(course: Course) -> list[Enrollment]:
 def _wake(offers: list[Enrollment]) -> None:
     """The priority tier does not wait for the next minute."""
     if any(enrollment.tier == WaitlistTier.PRIORITY for enrollment in offers):
-        enqueue("billing.tasks.sweep_waitlist")
+        priority_offered.send(sender=Enrollment)
 
 
 def is_waitlist_open(course: Course, *, now: datetime.datetime) -> bool:

@@ -14,7 +14,8 @@ from django.urls import path, reverse
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanSwitchWidget
 
 from csf import clock
-from csf.admin import Button, Panel, badge, link, panel, row_buttons
+from csf.staff.columns import badge, link
+from csf.staff.panels import Button, Panel, panel, row_buttons
 from csf.state import Stale
 from csf.templatetags.csf_format import moment
 from enrollments.models import Course, Enrollment, EnrollmentStatus, User

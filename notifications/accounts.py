@@ -22,9 +22,10 @@ from enrollments.models import User
 from enrollments.staff_accounts import is_to_be_invited
 from notifications.facts.account_events import AccountEvent
 from notifications.kinds import EmailKind
-from notifications.models import EmailMessage, EmailTask
+from notifications.models import EmailMessage
 from notifications.outbox import notify
 from notifications.spec import Snapshot
+from notifications.task_kinds import EmailTask
 
 # What happened, by the name that allauth gives its email.
 NOTICES = {

@@ -13,9 +13,10 @@ from csf.jobs.queue import enqueue, enqueue_once
 from csf.models import Instance, StaffTask
 from enrollments.models import Household, User
 from notifications.kinds import EmailKind
-from notifications.models import DrainSignal, EmailMessage, EmailStatus, EmailTask
+from notifications.models import DrainSignal, EmailMessage, EmailStatus
 from notifications.registry import EMAILS
 from notifications.spec import AWAITED, EmailSpec, Snapshot
+from notifications.task_kinds import EmailTask
 
 logger = logging.getLogger(__name__)
 MAY_BE_TOLD = "withheld: it happened before this installation took over, and the one before may have sent it"

@@ -6,7 +6,8 @@ from django.db.models.functions import Lower
 from csf.staff.tasks import a_person_closes, open_while
 from enrollments.models import Household, User
 from notifications.kinds import EmailKind
-from notifications.models import EmailMessage, EmailStatus, EmailTask, Suppression
+from notifications.models import EmailMessage, EmailStatus, Suppression
+from notifications.task_kinds import EmailTask
 
 
 def _suppressed() -> QuerySet[Suppression]:

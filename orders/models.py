@@ -10,11 +10,12 @@ from django.db.models import F, Prefetch, Q
 from django.db.models.functions import Now, Upper
 
 from csf import clock
-from csf.state import StatefulModel, TransitionRow, edges, transition
+from csf.state import StatefulModel, TransitionRow, colours, edges, transition
 from csf.web.fast_reverse import path_to
 from enrollments.models import Child, Course, CourseSession, Enrollment, Household, Program, User
 
 
+@colours(success="confirmed", info="placed")
 class OrderStatus(models.TextChoices):
     DRAFT = "draft", "in the cart"
     PLACED = "placed", "waiting for payment"

@@ -14,14 +14,14 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from billing.admin.installment_forms import ReasonForm
-from billing.installments import staff_actions
-from billing.ledger import credits, refunds
-from csf.admin import Button, ModelAdmin, Panel, row_buttons
 from csf.forms.submit_once import AGAIN, PressedAgain, new_press, once
+from csf.refusal import NotPossible
+from csf.staff.model_admin import ModelAdmin
+from csf.staff.panels import Button, Panel, row_buttons
 from enrollments.models import Household
 from enrollments.who_is_notified import who_is_notified
 
-REFUSED = (staff_actions.NotPossible, refunds.NotPossible, credits.NotPossible)
+REFUSED = (NotPossible,)
 
 
 class Facts(Protocol):

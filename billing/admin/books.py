@@ -11,7 +11,10 @@ from django.utils.safestring import SafeString
 from billing.admin.actions import Action, Actions
 from billing.ledger import differences
 from billing.models import BookDifference, ComparedDay
-from csf.admin import Panel, ReadOnlyAdmin, link
+from csf.refusal import NotPossible
+from csf.staff.columns import link
+from csf.staff.model_admin import ReadOnlyAdmin
+from csf.staff.panels import Panel
 
 
 def at_stripe(difference: BookDifference) -> SafeString:
@@ -72,7 +75,7 @@ DIFFERENCE_ACTIONS = Actions(
             done="It is closed, with your reason.",
         )
     ],
-    refused=(differences.NotPossible,),
+    refused=(NotPossible,),
 )
 
 

@@ -15,7 +15,6 @@ from django.urls import path, reverse
 from billing.admin.closing_forms import ClassForm, ReasonForm, SessionForm, sessions_to_cancel
 from billing.changes.cancellation import OutcomeChanged
 from billing.changes.class_closure import (
-    NotPossible,
     Preview,
     close_class,
     close_session,
@@ -33,19 +32,11 @@ from billing.models import (
     Terms,
 )
 from csf import clock
-from csf.admin import (
-    Button,
-    Panel,
-    ReadOnlyAdmin,
-    TransitionAdmin,
-    badge,
-    history,
-    link,
-    panel,
-    row_buttons,
-    state,
-)
 from csf.money import money_text
+from csf.refusal import NotPossible
+from csf.staff.columns import badge, link, state
+from csf.staff.model_admin import ReadOnlyAdmin, TransitionAdmin
+from csf.staff.panels import Button, Panel, history, panel, row_buttons
 from csf.state import Stale
 from csf.templatetags.csf_format import day, moment
 from enrollments.models import Course, CourseSession

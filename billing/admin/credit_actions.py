@@ -11,9 +11,10 @@ from billing.admin.installment_forms import TodayForm
 from billing.ledger.credits import CreditAccount, credit_account, grant, take_back
 from billing.models import CreditCause
 from csf import clock
-from csf.admin import Panel, link
 from csf.forms.fields import CentsField
 from csf.money import money_text
+from csf.staff.columns import link
+from csf.staff.panels import Panel
 from csf.templatetags.csf_format import day
 from enrollments.models import Household
 

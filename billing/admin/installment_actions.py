@@ -14,8 +14,9 @@ from billing.models import Card, Installment, InstallmentStatus
 from billing.models.charges import OPEN_CHARGE
 from billing.models.installments import CHARGEABLE
 from csf import clock
-from csf.admin import Panel, badge, link
 from csf.money import money_text
+from csf.staff.columns import badge, link
+from csf.staff.panels import Panel
 from csf.templatetags.csf_format import day
 from orders.models import Order, OrderStatus
 

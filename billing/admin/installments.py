@@ -19,8 +19,10 @@ from billing.models import (
     InstallmentTransition,
 )
 from csf import clock
-from csf.admin import Panel, ReadOnlyAdmin, TransitionAdmin, badge, history, link, money, panel, state
 from csf.money import money_text
+from csf.staff.columns import badge, link, money, state
+from csf.staff.model_admin import ReadOnlyAdmin, TransitionAdmin
+from csf.staff.panels import Panel, history, panel
 from csf.templatetags.csf_format import moment
 from orders.models import Order, OrderStatus
 

@@ -4,8 +4,10 @@ from django.contrib import admin
 
 from billing.admin.refund_actions import PAYMENT_ACTIONS
 from billing.models import Payment, StripeCustomer
-from csf.admin import Panel, ReadOnlyAdmin, badge, link, money, panel
 from csf.money import money_text
+from csf.staff.columns import badge, link, money
+from csf.staff.model_admin import ReadOnlyAdmin
+from csf.staff.panels import Panel, panel
 from csf.templatetags.csf_format import day, moment
 from orders.models import Order
 

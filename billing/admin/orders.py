@@ -8,8 +8,10 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from billing.ledger.order_figures import COLUMNS, NAMES, with_figures
-from csf.admin import Panel, ReadOnlyAdmin, badge, link, money, panel, state
 from csf.money import money_text
+from csf.staff.columns import badge, label, link, money, state
+from csf.staff.model_admin import ReadOnlyAdmin
+from csf.staff.panels import Panel, panel
 from csf.templatetags.csf_format import moment
 from enrollments.models import Household
 from orders.models import Order
@@ -26,16 +28,16 @@ IN_PAIRS = [(PRICE, "at_placing"), (PAID, OPEN), (BACK, LOST), (ASKED, RETURNING
 def paid_state(order: Any) -> SafeString:
     """Derived from the money, never stored. `order` comes from `with_figures`."""
     if order.loose_cents > 0:
-        return badge("unknown", "overpaid")
+        return label("warning", "overpaid")
     if order.pending_cents:
-        return badge("requested", "refund waiting")
+        return label("warning", "refund waiting")
     if order.lost_cents:
-        return badge("failed", "dispute lost")
+        return label("danger", "dispute lost")
     if order.back_cents and order.back_cents >= order.paid_cents:
-        return badge("refunded", "refunded")
+        return label("", "refunded")
     if not order.paid_cents:
-        return badge("unpaid", "unpaid") if order.open_cents else badge("paid", "nothing to pay")
-    return badge("partly_paid", "partly paid") if order.open_cents else badge("paid", "paid")
+        return label("danger", "unpaid") if order.open_cents else label("success", "nothing to pay")
+    return label("warning", "partly paid") if order.open_cents else label("success", "paid")
 
 
 @admin.register(Order)

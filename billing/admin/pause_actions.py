@@ -8,8 +8,9 @@ from django.shortcuts import get_object_or_404
 from billing.admin.actions import Action, Actions
 from billing.installments.pause import pause_charges, resume_charges
 from billing.models import Dispute, InstallmentStatus
-from csf.admin import Panel, link
 from csf.money import money_text
+from csf.staff.columns import link
+from csf.staff.panels import Panel
 from csf.templatetags.csf_format import moment
 from orders.models import Order, OrderStatus
 

@@ -12,9 +12,9 @@ from django.http import HttpRequest
 
 from billing.models import PaymentPlan
 from csf import clock
-from csf.admin import Panel
 from csf.forms.fields import CentsField, DayField, PercentField
 from csf.money import money_text
+from csf.staff.panels import Panel
 from csf.templatetags.csf_format import day
 from enrollments.models import Course
 

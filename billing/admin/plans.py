@@ -5,9 +5,9 @@ from django.http import HttpRequest, HttpResponse
 
 from billing.admin.plan_forms import PlanForm, Preview
 from billing.models import Card, CardAgreement, CardStop, CardUpdate, Consent, PaymentPlan
-from csf.admin import ReadOnlyAdmin
 from csf.money import percent_text
 from csf.staff.archive import ArchiveAdmin
+from csf.staff.model_admin import ReadOnlyAdmin
 
 
 @admin.register(PaymentPlan)

@@ -14,13 +14,15 @@ from billing.admin.installment_forms import REASON_LENGTH, ReasonForm
 from billing.changes.cancellation import Outcome, OutcomeChanged, cancel_enrollment, outcome_of, policy_terms
 from billing.ledger import refunds
 from billing.ledger.reductions import CREDITED, refundable
-from billing.ledger.refunds import HANDED_OVER, NotPossible, has_failed_by_card
+from billing.ledger.refunds import HANDED_OVER, has_failed_by_card
 from billing.models import Payment, Refund, RefundMethod, RefundStatus, Terms
 from billing.models.installments import OWN_FAMILY
 from csf import clock
-from csf.admin import Panel, badge, link
 from csf.forms.fields import CentsField
 from csf.money import money_text
+from csf.refusal import NotPossible
+from csf.staff.columns import badge, link
+from csf.staff.panels import Panel
 from csf.state import Stale
 from csf.templatetags.csf_format import day, moment
 from enrollments.models import Enrollment, EnrollmentStatus, User

@@ -18,8 +18,10 @@ from billing.models import (
     RefundTransition,
     WaitlistConsent,
 )
-from csf.admin import Panel, ReadOnlyAdmin, TransitionAdmin, badge, history, link, money, panel, state
 from csf.money import money_text
+from csf.staff.columns import badge, link, money, state
+from csf.staff.model_admin import ReadOnlyAdmin, TransitionAdmin
+from csf.staff.panels import Panel, history, panel
 from csf.templatetags.csf_format import day, moment
 from enrollments.models import Enrollment, Household
 from orders.models import Order

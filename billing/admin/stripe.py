@@ -16,9 +16,10 @@ from djstripe.models import (
 )
 
 from billing.models import StripeEvent, StripeEventStatus
-from csf.admin import ReadOnlyAdmin, pretty, state
 from csf.jobs.queue import enqueue
 from csf.money import money_text
+from csf.staff.columns import pretty, state
+from csf.staff.model_admin import ReadOnlyAdmin
 
 
 @admin.register(StripeEvent)

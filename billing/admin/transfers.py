@@ -16,11 +16,14 @@ from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from billing.admin.installment_forms import ReasonForm
-from billing.changes.transfer import Move, NotPossible, move_of, transfer
+from billing.changes.transfer import Move, move_of, transfer
 from billing.models import Transfer
 from csf import clock
-from csf.admin import Button, Panel, ReadOnlyAdmin, link, money, panel, row_buttons
 from csf.money import money_text
+from csf.refusal import NotPossible
+from csf.staff.columns import link, money
+from csf.staff.model_admin import ReadOnlyAdmin
+from csf.staff.panels import Button, Panel, panel, row_buttons
 from csf.templatetags.csf_format import day, moment, time_of_day
 from enrollments.models import Course, Enrollment, User
 from enrollments.who_is_notified import who_is_notified

@@ -28,12 +28,12 @@ from billing.models import (
     CreditCause,
     Installment,
     InstallmentStatus,
-    MoneyTask,
     RefundCause,
     Terms,
 )
 from billing.stripe import gateway
 from billing.stripe.page_calls import StripeUnavailable
+from billing.task_kinds import MoneyTask
 from csf import clock
 from csf.database.retry import again_after_deadlock
 from csf.dates import local_date

@@ -26,9 +26,9 @@ from billing.models import (
     Dispute,
     Installment,
     InstallmentStatus,
-    MoneyTask,
     Terms,
 )
+from billing.task_kinds import MoneyTask
 from csf import clock
 from csf.database.advisory_locks import free_slot
 from csf.database.retry import again_after_deadlock
@@ -38,6 +38,7 @@ from csf.jobs.queue import enqueue
 from csf.jobs.time_budget import LOOP_S, ends_at
 from csf.models import Instance, StaffTask
 from csf.money import money_text, pro_rata_cents
+from csf.refusal import NotPossible
 from csf.state import Stale
 from enrollments.models import Course, CourseSession, Enrollment, EnrollmentStatus, Household, User
 from enrollments.models.seats import WAITING
@@ -47,14 +48,6 @@ logger = logging.getLogger(__name__)
 
 MOST_TRIES = 5
 LOCK_CLASS = 20_274  # of its slot
-
-
-class NotPossible(Exception):
-    """Why the class or session cannot be closed, in words."""
-
-    @property
-    def message(self) -> str:
-        return str(self)
 
 
 # --- What it would bring ------------------------------------------------------------------------------------

@@ -4,8 +4,16 @@ from typing import Any
 from django.dispatch import receiver
 
 from billing.changes.class_end import reopen_orders
+from csf.jobs.queue import enqueue
 from enrollments.changes import places_reopened
 from enrollments.models import Enrollment, User
+from enrollments.waitlist import priority_offered
+
+
+@receiver(priority_offered)
+def charge_for_priority(**_: Any) -> None:
+    """At once: the priority tier does not wait for the next minute."""
+    enqueue("billing.tasks.sweep_waitlist")
 
 
 @receiver(places_reopened)

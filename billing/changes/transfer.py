@@ -35,19 +35,12 @@ from csf.database.retry import again_after_deadlock
 from csf.dates import local_date
 from csf.jobs.queue import enqueue
 from csf.money import pro_rata_cents
+from csf.refusal import NotPossible
 from csf.state import Stale
 from enrollments.models import Course, Enrollment, EnrollmentStatus, Household, User
 from enrollments.models.seats import seat_numbers_for_sale
 from enrollments.waitlist import fill
 from orders.models import Order, OrderItem
-
-
-class NotPossible(Exception):
-    """Why the child cannot move there now, in words."""
-
-    @property
-    def message(self) -> str:
-        return str(self)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from billing.models import (
     ChargeStatus,
     Installment,
     InstallmentStatus,
-    MoneyTask,
     PaymentPlan,
     StripeCustomer,
     WaitlistConsent,
@@ -28,6 +27,7 @@ from billing.models.charges import OPEN_CHARGE
 from billing.plan_schedule import Part
 from billing.stripe import gateway
 from billing.stripe.page_calls import StripeRefused, StripeUnavailable, asking_stripe
+from billing.task_kinds import MoneyTask
 from csf import clock
 from csf.database.retry import again_after_deadlock
 from csf.dates import local_date

@@ -14,9 +14,10 @@ from billing.installments.statement import state_of
 from billing.ledger.cards import Use, uses_of, without_a_good_card
 from billing.ledger.differences import amount_text
 from billing.ledger.settle import settle_invoice
-from billing.models import Cancellation, CardUpdate, Installment, InstallmentStatus, MoneyTask
+from billing.models import Cancellation, CardUpdate, Installment, InstallmentStatus
 from billing.stripe import gateway
 from billing.stripe.page_calls import asking_stripe
+from billing.task_kinds import MoneyTask
 from csf import clock
 from csf.dates import local_date
 from csf.models import StaffTask

@@ -18,10 +18,11 @@ from billing.installments.customers import look_at_customer
 from billing.installments.ended_invoices import look_at_ended_invoice
 from billing.installments.hosted_declines import look_at_decline
 from billing.installments.invoices import VOID_KEY, settle_paid_invoice
-from billing.models import MoneyTask, StripeEvent, StripeEventStatus
+from billing.models import StripeEvent, StripeEventStatus
 from billing.stripe import breaker
 from billing.stripe.event_types import EVENT_TYPES
 from billing.stripe.gateway import OutcomeUnknown, instant
+from billing.task_kinds import MoneyTask
 from csf.database.advisory_locks import free_slot
 from csf.database.retry import again_after_deadlock
 from csf.happened import happened

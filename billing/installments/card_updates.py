@@ -11,16 +11,10 @@ from django.db import transaction
 from billing.installments.dunning import start_attempt
 from billing.ledger.cards import let_pay_as_asked, save_card
 from billing.ledger.settle import StripeObject
-from billing.models import (
-    Card,
-    CardUpdate,
-    ChargeKind,
-    Installment,
-    InstallmentStatus,
-    MoneyTask,
-)
+from billing.models import Card, CardUpdate, ChargeKind, Installment, InstallmentStatus
 from billing.models.installments import CHARGEABLE
 from billing.stripe.gateway import uuid_in
+from billing.task_kinds import MoneyTask
 from csf import clock
 from csf.database.retry import again_after_deadlock
 from csf.dates import local_date

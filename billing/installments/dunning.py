@@ -28,10 +28,10 @@ from billing.models import (
     ChargeStatus,
     Installment,
     InstallmentStatus,
-    MoneyTask,
 )
 from billing.stripe import breaker
 from billing.stripe.decline_codes import Decline, DeclineClass
+from billing.task_kinds import MoneyTask
 from csf import clock
 from csf.happened import happened
 from csf.jobs.queue import enqueue

@@ -4,9 +4,9 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from billing.installments.invoices import ENDED, closed_invoice, retrieve
-from billing.models import Installment, MoneyTask
+from billing.models import Installment
 from billing.models.installments import CHARGEABLE
-from billing.models.money import CHARGEABLE
+from billing.task_kinds import MoneyTask
 from csf.database.retry import again_after_deadlock
 from csf.models import StaffTask
 from orders.models import Order, OrderStatus

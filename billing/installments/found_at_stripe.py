@@ -7,10 +7,10 @@ from django.db import transaction
 
 from billing.installments.dunning import after_nothing
 from billing.installments.invoices import closed_invoice, has_invoice, retrieve
-from billing.installments.staff_actions import NotPossible
 from billing.ledger.settle import settle_invoice
 from billing.models import ChargeAttempt, ChargeStatus, Installment, InstallmentNote
 from billing.stripe import gateway
+from csf.refusal import NotPossible
 from csf.state import Stale
 from enrollments.models import User
 

@@ -3,9 +3,9 @@
 from django.db import transaction
 from django.db.models.functions import Now
 
-from billing.installments.staff_actions import NotPossible
 from billing.models import InstallmentNote
 from billing.models.installments import OWN_FAMILY
+from csf.refusal import NotPossible
 from enrollments.models import User
 from orders.models import Order
 

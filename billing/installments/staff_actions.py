@@ -30,18 +30,11 @@ from billing.stripe import gateway
 from csf import clock
 from csf.jobs.queue import enqueue
 from csf.money import money_text
+from csf.refusal import NotPossible
 from csf.state import Stale
 from csf.templatetags.csf_format import day
 from enrollments.models import User
 from orders.models import Order, OrderStatus
-
-
-class NotPossible(Exception):
-    """Why staff cannot do this now, in words."""
-
-    @property
-    def message(self) -> str:
-        return str(self)
 
 
 def retry_now(*, installment: Installment, by: User, reason: str, on: datetime.date) -> ChargeAttempt:

@@ -17,11 +17,11 @@ from billing.models import (
     ChargeStatus,
     Installment,
     InstallmentStatus,
-    MoneyTask,
     Payment,
     WaitlistConsent,
 )
 from billing.models.charges import LEASE, OPEN_CHARGE, SESSIONS
+from billing.task_kinds import MoneyTask
 from csf.models import Instance
 from csf.proofs.invariants import Invariant, last_before, legal, pks, quarantined_since, told, twice
 from orders.models import OrderStatus, OrderTransition

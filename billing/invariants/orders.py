@@ -8,18 +8,10 @@ from django.db.models import Exists, F, OuterRef, Q, Subquery, Sum
 from django.db.models.functions import Coalesce, Greatest, Now
 
 from billing.invariants.sums import settled_orders, touched_orders
-from billing.models import (
-    Cancellation,
-    Credit,
-    Installment,
-    InstallmentStatus,
-    MoneyTask,
-    Payment,
-    Refund,
-    Transfer,
-)
+from billing.models import Cancellation, Credit, Installment, InstallmentStatus, Payment, Refund, Transfer
 from billing.models.installments import OPEN_INSTALLMENT
 from billing.models.refunds import GONE_BACK
+from billing.task_kinds import MoneyTask
 from csf import clock
 from csf.proofs.invariants import Invariant, legal, pks, told, unguarded_tables
 from enrollments.endings import COMPLETE_AFTER

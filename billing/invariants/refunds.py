@@ -14,7 +14,6 @@ from billing.models import (
     ClosureLine,
     Dispute,
     InstallmentNote,
-    MoneyTask,
     Payment,
     Refund,
     RefundCause,
@@ -23,6 +22,7 @@ from billing.models import (
     RefundTransition,
 )
 from billing.models.refunds import COUNTED, GONE_BACK
+from billing.task_kinds import MoneyTask
 from csf.models import Instance
 from csf.proofs.invariants import Invariant, legal, pks, quarantined_since, told, twice
 

@@ -14,12 +14,12 @@ from billing.models import (
     ComparedDay,
     Dispute,
     Installment,
-    MoneyTask,
     Payment,
     Refund,
     StripeCustomer,
     StripeEvent,
 )
+from billing.task_kinds import MoneyTask
 from csf.models import Instance
 from csf.proofs.invariants import Invariant, pks, told, twice
 

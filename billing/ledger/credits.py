@@ -17,14 +17,11 @@ from billing.models.installments import OWN_FAMILY
 from csf.jobs.declared import daily_job
 from csf.jobs.report import Line, Report
 from csf.money import money_text
+from csf.refusal import NotPossible
 from enrollments.models import Household, User
 from orders.models import Order
 
 logger = logging.getLogger(__name__)
-
-
-class NotPossible(Exception):
-    """Why staff cannot do this, in words."""
 
 
 class NotEnoughCredit(NotPossible):

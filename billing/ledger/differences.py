@@ -8,15 +8,13 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
-from billing.models import BookDifference, MoneyTask, StripeCustomer
+from billing.models import BookDifference, StripeCustomer
+from billing.task_kinds import MoneyTask
 from csf.currencies import decimals_of
 from csf.models import StaffTask
 from csf.money import money_text
+from csf.refusal import NotPossible
 from enrollments.models import Household, User
-
-
-class NotPossible(Exception):
-    """Why this difference cannot be closed, in words."""
 
 
 @transaction.atomic

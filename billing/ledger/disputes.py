@@ -14,7 +14,6 @@ from billing.models import (
     ClosureLine,
     ClosureLineStatus,
     Dispute,
-    MoneyTask,
     Payment,
     Refund,
     RefundCause,
@@ -22,6 +21,7 @@ from billing.models import (
     RefundStatus,
 )
 from billing.stripe import gateway
+from billing.task_kinds import MoneyTask
 from csf import clock
 from csf.database.retry import again_after_deadlock
 from csf.jobs.queue import enqueue

@@ -23,7 +23,6 @@ from billing.models import (
     CreditCause,
     Dispute,
     KnownIntent,
-    MoneyTask,
     Payment,
     Refund,
     RefundCause,
@@ -33,12 +32,14 @@ from billing.models import (
 from billing.models.installments import OWN_FAMILY
 from billing.models.refunds import GONE_BACK
 from billing.stripe import breaker, gateway
+from billing.task_kinds import MoneyTask
 from csf import clock
 from csf.database.retry import again_after_deadlock
 from csf.happened import dated_by
 from csf.jobs.queue import enqueue
 from csf.models import Instance, StaffTask
 from csf.money import money_text
+from csf.refusal import NotPossible
 from csf.state import Stale
 from enrollments.models import Household, User
 from orders import promos
@@ -52,14 +53,6 @@ UNDER_WAY = [RefundStatus.SENDING, RefundStatus.UNKNOWN]
 LOOK_AGAIN_MINUTES = [1, 5, 15, 60]
 AT_ONCE = 100
 HANDED_OVER = [RefundMethod.CASH, RefundMethod.CHECK, RefundMethod.OTHER]
-
-
-class NotPossible(Exception):
-    """Why this refund cannot be asked for, approved or rejected, in words."""
-
-    @property
-    def message(self) -> str:
-        return str(self)
 
 
 def request_refund(

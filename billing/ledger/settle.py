@@ -25,13 +25,13 @@ from billing.models import (
     CreditCause,
     Installment,
     InstallmentStatus,
-    MoneyTask,
     Payment,
     PaymentMethod,
 )
 from billing.models.charges import OPEN_CHARGE
 from billing.models.installments import OPEN_INSTALLMENT
 from billing.stripe.gateway import instant, uuid_in
+from billing.task_kinds import MoneyTask
 from csf import clock
 from csf.database.retry import again_after_deadlock
 from csf.happened import dated_by

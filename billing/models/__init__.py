@@ -49,7 +49,6 @@ __all__ = [
     "InstallmentStatus",
     "InstallmentTransition",
     "KnownIntent",
-    "MoneyTask",
     "Payment",
     "PaymentMethod",
     "PaymentPlan",

@@ -6,7 +6,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from billing.models.disputes import Dispute
-from csf.state import StatefulModel, TransitionRow, edges, transition
+from csf.state import StatefulModel, TransitionRow, colours, edges, transition
 from enrollments.models import Enrollment, User
 from orders.models import Order
 
@@ -29,6 +29,7 @@ class Terms(models.TextChoices):
         return self in {Terms.PRORATED, Terms.PRORATED_REFUND}
 
 
+@colours(info="waiting")
 class CancellationStatus(models.TextChoices):
     WAITING = "waiting", "waits for a payment that is under way"
     SETTLED = "settled", "settled"

@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 from billing.models.cards import Card
 from billing.models.installments import Installment, InstallmentStatus
 from billing.stripe.decline_codes import DeclineClass
-from csf.state import StatefulModel, TransitionRow, edges, transition
+from csf.state import StatefulModel, TransitionRow, colours, edges, transition
 from enrollments.models import User
 
 
@@ -26,6 +26,12 @@ SESSIONS = [ChargeKind.CHECKOUT, ChargeKind.PAGE]  # at Stripe each is a Checkou
 ON_STRIPES_PAGES = [*SESSIONS, ChargeKind.HOSTED]
 
 
+@colours(
+    success="succeeded",
+    info="sending waiting",
+    warning="unknown needs_auth",
+    danger="declined rejected parked",
+)
 class ChargeStatus(models.TextChoices):
     CREATED = "created", "created"
     SENDING = "sending", "asking Stripe"

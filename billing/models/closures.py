@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 
 from billing.models.cancellations import Terms
 from csf import clock
-from csf.state import StatefulModel, TransitionRow, edges, transition
+from csf.state import StatefulModel, TransitionRow, colours, edges, transition
 from enrollments.models import Course, CourseSession, Enrollment, User
 
 
@@ -45,6 +45,7 @@ class Closure(models.Model):
         return f"{self.session or self.course} is cancelled"
 
 
+@colours(info="waiting", danger="failed")
 class ClosureLineStatus(models.TextChoices):
     WAITING = "waiting", "still to do"
     DONE = "done", "done"

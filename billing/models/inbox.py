@@ -5,9 +5,12 @@ from django.db import models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from csf.state import colours
+
 LEASE = timedelta(seconds=120)
 
 
+@colours(success="processed", info="received", danger="parked")
 class StripeEventStatus(models.TextChoices):
     RECEIVED = "received", "received"
     PROCESSED = "processed", "processed"

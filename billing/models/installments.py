@@ -8,11 +8,12 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from billing.models.consents import Consent
-from csf.state import StatefulModel, TransitionRow, edges, transition
+from csf.state import StatefulModel, TransitionRow, colours, edges, transition
 from enrollments.models import User
 from orders.models import Order, OrderStatus
 
 
+@colours(success="paid", info="charging", warning="retry_wait needs_card needs_auth")
 class InstallmentStatus(models.TextChoices):
     SCHEDULED = "scheduled", _("scheduled")
     CHARGING = "charging", _("being paid")

@@ -10,11 +10,12 @@ from django.utils.translation import gettext
 from billing.models.disputes import Dispute
 from billing.models.payments import Payment
 from csf.money import money_text
-from csf.state import StatefulModel, TransitionRow, edges, transition
+from csf.state import StatefulModel, TransitionRow, colours, edges, transition
 from enrollments.models import User
 from orders.models import Order
 
 
+@colours(success="succeeded", info="approved sending", warning="requested unknown", danger="rejected failed")
 class RefundStatus(models.TextChoices):
     REQUESTED = "requested", "to be approved"
     APPROVED = "approved", "approved"

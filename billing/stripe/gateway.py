@@ -37,6 +37,8 @@ _wait_until: ContextVar[float | None] = ContextVar("_wait_until", default=None)
 class Refused(Exception):
     """Stripe said no, and nothing happened there."""
 
+    names_nobody = True
+
     def __init__(self, error: stripe.StripeError) -> None:
         super().__init__(error.user_message or str(error))
         self.code = error.code or ""

@@ -7,8 +7,8 @@ from django.db import models
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from billing.models import MoneyTask
 from billing.stripe import gateway
+from billing.task_kinds import MoneyTask
 from csf.models import StaffTask
 
 

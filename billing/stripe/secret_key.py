@@ -4,7 +4,7 @@ a person can help: one staff task names the key, and an alert says that it is op
 from django.conf import settings
 from django.db.models import QuerySet
 
-from billing.models import MoneyTask
+from billing.task_kinds import MoneyTask
 from csf.models import Breaker, StaffTask
 
 

@@ -17,6 +17,8 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from psycopg import pq, sql
 
+from csf.refusal import NotPossible
+
 PROOF = "csf_instance"
 """The table whose one row each database in use has."""
 # And the workers of the installation that was lost are missed by nobody.
@@ -28,10 +30,6 @@ TIMEOUT_S = 3600
 # The role that restores owns everything: it may have another name than the one in production.
 NOBODYS = ("--no-owner", "--no-privileges")
 RowsByTable = dict[str, int]
-
-
-class NotPossible(Exception):
-    """Why there is no backup, or no restored database, in words."""
 
 
 def database_text() -> str:

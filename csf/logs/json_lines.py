@@ -12,9 +12,8 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
 
-from csf.logs.redaction import Said, own_words, traceback_text, words_of_others
+from csf.logs.redaction import OUR_APPS, Said, own_words, traceback_text, words_of_others
 
-OURS = ("csf", "enrollments", "orders", "billing", "notifications", "office")
 WITHOUT_A_ROUTE = "(no such page)"
 
 # Which request or task a line belongs to, as fields of it.
@@ -50,7 +49,7 @@ def message_of(record: logging.LogRecord) -> str:
     if isinstance(record.args, tuple):
         args = tuple(Said(arg) if isinstance(arg, BaseException) else arg for arg in record.args)
         record = logging.makeLogRecord({**record.__dict__, "args": args})
-    cut = own_words if record.name.partition(".")[0] in OURS else words_of_others
+    cut = own_words if record.name.partition(".")[0] in OUR_APPS else words_of_others
     return cut(record.getMessage())
 
 

@@ -3,6 +3,7 @@
 import re
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 
 # Numbers at Stripe are no secrets, and what an operator searches for.
 STRIPE_ID = r"(?:acct|ch|cs|cus|dp|du|evt|ii|in|pi|pm|price|prod|py|pyr|re|req|seti|src|txn|we)_\w+"
@@ -18,7 +19,8 @@ _CUTS = [
     (re.compile(r"[^\s@'\"<>(){}\[\],;:=]{1,100}@[^\s@'\"<>(){}\[\],;=]+"), "[email]"),
 ]
 # In words of others a value stands in quotes or brackets, or is a path or an address of the network.
-_OUR_TASK = r"(?:csf|enrollments|orders|billing|notifications)\.[\w.]+"
+OUR_APPS = sorted(file.parent.name for file in Path(__file__).resolve().parents[2].glob("*/apps.py"))
+_OUR_TASK = rf"(?:{'|'.join(OUR_APPS)})\.[\w.]+"
 _NO_VALUE = rf"(?!(?:{STRIPE_ID}|{_OUR_TASK})')"
 _CUTS_OF_OTHERS = [
     (re.compile(rf"'{_NO_VALUE}(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|“[^”]*”"), "[value]"),
@@ -27,9 +29,8 @@ _CUTS_OF_OTHERS = [
     (re.compile(r"(?<![\w:/.])/[^\s]+"), "[path]"),
     (re.compile(r"\b(?!127\.)\d{1,3}(?:\.\d{1,3}){3}\b"), "[address]"),
 ]
-# Errors that speak to a family or to staff, and so may name a child. Stripe's refusals do not.
-_SPOKEN = {"ValidationError", "NotPossible", "NotReady", "Refused"}
-_STRIPES = "billing.stripe.gateway"
+# Errors that speak to a family or to staff, and so may name a child, unless they set `names_nobody`.
+_SPOKEN = {"ValidationError", "NotPossible", "NotEnoughCredit", "Refused"}
 _ABOUT_VALUES = (ValueError, LookupError, AssertionError, UnicodeError)
 _ABOUT_CODE = (AttributeError, TypeError, NameError, ImportError)
 _TRACEBACK = "Traceback (most recent call last):"
@@ -84,7 +85,7 @@ def error_text(error: BaseException) -> str:
     if diagnosis is not None and diagnosis.sqlstate:
         where = (diagnosis.table_name, diagnosis.column_name, diagnosis.constraint_name)
         return " ".join([f"{kind}: {diagnosis.sqlstate}", *filter(None, where)])
-    is_spoken = kind in _SPOKEN and type(error).__module__ != _STRIPES
+    is_spoken = kind in _SPOKEN and not getattr(error, "names_nobody", False)
     if is_spoken or isinstance(error, _ABOUT_VALUES):
         return kind
     cut = own_words if isinstance(error, _ABOUT_CODE) else words_of_others

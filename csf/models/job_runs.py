@@ -1,10 +1,13 @@
 from django.db import models
 from django.db.models.functions import Now
 
+from csf.state import colours
+
 
 class JobRun(models.Model):
     """One run of a daily job for a local date. That a row is missing is the alarm."""
 
+    @colours(danger="failed")
     class Status(models.TextChoices):
         RUNNING = "running", "running"
         DONE = "done", "done"

@@ -11,11 +11,8 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from csf.admin import ModelAdmin
-
-
-class InUse(Exception):
-    """Why a row cannot be archived now, in words."""
+from csf.refusal import NotPossible
+from csf.staff.model_admin import ModelAdmin
 
 
 class Archived(admin.SimpleListFilter):
@@ -66,7 +63,7 @@ class ArchiveAdmin(ModelAdmin):
         for row in queryset.filter(archived_at=None):
             try:
                 self.archive(request, row)
-            except InUse as why:
+            except NotPossible as why:
                 messages.error(request, f"{row} is not archived: {why}")
             else:
                 self.log_change(request, row, "Archived.")
@@ -80,7 +77,7 @@ class ArchiveAdmin(ModelAdmin):
         messages.success(request, "Restored. It is not shown to parents before you publish or switch it on.")
 
     def archive(self, request: HttpRequest, row: Any) -> None:
-        """Raises InUse."""
+        """Raises NotPossible."""
         type(row).objects.filter(pk=row.pk).update(archived_at=Now())
 
 

@@ -7,11 +7,12 @@ from django.db import models
 from django.db.models import Case, Count, OuterRef, Q, Subquery, When
 from django.db.models.functions import Coalesce, Now
 
-from csf.state import Stale, StatefulModel, TransitionRow, edges, transition
+from csf.state import Stale, StatefulModel, TransitionRow, colours, edges, transition
 from enrollments.models.courses import Course
 from enrollments.models.people import Child, User
 
 
+@colours(success="active", info="offered held", warning="waitlisted", danger="declined")
 class EnrollmentStatus(models.TextChoices):
     WAITLISTED = "waitlisted", "on the waitlist"
     OFFERED = "offered", "seat offered"

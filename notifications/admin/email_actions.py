@@ -6,7 +6,9 @@ from typing import Any, Self
 from django.shortcuts import get_object_or_404
 
 from billing.admin.actions import Action, Actions, FactsForm
-from csf.admin import Panel, badge, link
+from csf.refusal import NotPossible
+from csf.staff.columns import badge, link
+from csf.staff.panels import Panel
 from csf.templatetags.csf_format import moment
 from notifications.models import EmailMessage, EmailStatus
 from notifications.office import staff_acts
@@ -125,4 +127,4 @@ ACTIONS = [
         done="It counts as sent.",
     ),
 ]
-EMAIL_ACTIONS = Actions(EmailMessage, EmailFacts.of, ACTIONS, refused=(staff_acts.NotPossible,))
+EMAIL_ACTIONS = Actions(EmailMessage, EmailFacts.of, ACTIONS, refused=(NotPossible,))

@@ -11,7 +11,10 @@ from django.shortcuts import get_object_or_404
 from django.urls import path, reverse
 from django.utils.safestring import SafeString
 
-from csf.admin import Button, ReadOnlyAdmin, badge, preformatted, pretty, row_buttons, state
+from csf.refusal import NotPossible
+from csf.staff.columns import badge, preformatted, pretty, state
+from csf.staff.model_admin import ReadOnlyAdmin
+from csf.staff.panels import Button, row_buttons
 from enrollments.models import User
 from notifications.admin.bulk import ask_and_do
 from notifications.admin.email_actions import EMAIL_ACTIONS
@@ -79,7 +82,7 @@ class EmailMessageAdmin(ReadOnlyAdmin):
         email = get_object_or_404(EmailMessage.objects.select_related("recipient"), pk=pk)
         try:
             content = staff_acts.eml(email=email, by=request.user)
-        except staff_acts.NotPossible as refusal:
+        except NotPossible as refusal:
             return HttpResponse(str(refusal), status=404, content_type="text/plain")
         name = quote(f"{email.kind}-{email.pk}.eml")
         headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}

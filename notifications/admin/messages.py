@@ -13,18 +13,10 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from csf.admin import (
-    Button,
-    Panel,
-    ReadOnlyAdmin,
-    badge,
-    link,
-    list_action,
-    panel,
-    preformatted,
-    row_buttons,
-)
-from csf.staff.site import staff_page
+from csf.staff.columns import badge, link, preformatted
+from csf.staff.menu import staff_page
+from csf.staff.model_admin import ReadOnlyAdmin
+from csf.staff.panels import Button, Panel, list_action, panel, row_buttons
 from csf.state import Stale
 from csf.templatetags.csf_format import moment
 from enrollments.models import Course, Enrollment, Household, Program, User

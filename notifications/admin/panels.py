@@ -7,7 +7,8 @@ from typing import Any
 from django.db.models import QuerySet
 
 from billing.models import Dispute
-from csf.admin import Panel, badge, link, panel
+from csf.staff.columns import badge, link
+from csf.staff.panels import Panel, panel
 from csf.templatetags.csf_format import moment
 from enrollments.models import Household
 from notifications.models import EmailAct, EmailEvent, EmailMessage

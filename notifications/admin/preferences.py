@@ -2,7 +2,9 @@
 
 from django.contrib import admin
 
-from csf.admin import Panel, ReadOnlyAdmin, link, panel
+from csf.staff.columns import link
+from csf.staff.model_admin import ReadOnlyAdmin
+from csf.staff.panels import Panel, panel
 from csf.templatetags.csf_format import moment
 from enrollments.models import LEAD_FIRST, GuardianInvitation, Household, User
 from notifications.choices.preferences import CHOICES, COPIES

@@ -18,8 +18,9 @@ from django.shortcuts import redirect, render
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from csf.admin import preformatted
-from csf.staff.site import staff_page
+from csf.refusal import NotPossible
+from csf.staff.columns import preformatted
+from csf.staff.menu import staff_page
 from csf.web.fast_reverse import path_to
 from enrollments.models import User
 from notifications.admin.frames import frame
@@ -27,7 +28,7 @@ from notifications.choices.preferences import CHOICES, footer_links
 from notifications.facts.order_facts import FINDS, fact_of
 from notifications.kinds import EmailKind
 from notifications.models import EmailMessage
-from notifications.office.staff_acts import NotPossible, send_test
+from notifications.office.staff_acts import send_test
 from notifications.office.veil import DOTS, veiled, veiled_facts
 from notifications.registry import EMAILS
 from notifications.render import render as render_email

@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 
-from csf.admin import ReadOnlyAdmin
+from csf.staff.model_admin import ReadOnlyAdmin
 from notifications.models import Alert, DrainSignal, EmailEvent
 
 

@@ -19,8 +19,10 @@ from unfold.widgets import (
 )
 
 from billing.admin.actions import Action, Actions, FactsForm
-from csf.admin import Panel, ReadOnlyAdmin, badge, link, panel
 from csf.forms.email_address import AddressField
+from csf.staff.columns import label, link
+from csf.staff.model_admin import ReadOnlyAdmin
+from csf.staff.panels import Panel, panel
 from csf.templatetags.csf_format import moment
 from enrollments.models import Household, User
 from notifications.models import Suppression
@@ -193,7 +195,7 @@ class SuppressionAdmin(ReadOnlyAdmin):
 
     @admin.display(description="state", ordering="lifted_at")
     def state(self, row: Suppression) -> str:
-        return badge("placed", "lifted") if row.lifted_at else badge("refused", "in force")
+        return label("info", "lifted") if row.lifted_at else label("danger", "in force")
 
 
 @panel(Suppression, permission="notifications.view_emailmessage")

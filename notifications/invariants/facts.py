@@ -22,9 +22,11 @@ from csf.proofs.invariants import Invariant, last_before, pks, told
 from enrollments.models import EnrollmentTransition, User
 from notifications.family_data.erase import NO_ADDRESS
 from notifications.kinds import EmailKind
-from notifications.models import EmailAct, EmailMessage, EmailTask
+from notifications.models import EmailAct, EmailMessage
 from notifications.registry import CONVERTED, EMAILS
 from orders.models import OrderOrigin
+from notifications.task_kinds import EmailTask
+from orders.models import OrderOrigin, OrderTransition
 
 SAME_MOMENT = timedelta(minutes=1)
 FOR_FAMILIES = [kind for kind, spec in EMAILS.items() if spec.family]

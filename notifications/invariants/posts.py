@@ -33,10 +33,10 @@ from notifications.models import (
     EmailMessage,
     EmailPreference,
     EmailStatus,
-    EmailTask,
     Suppression,
 )
 from notifications.registry import EMAILS
+from notifications.task_kinds import EmailTask
 
 LATE = timedelta(minutes=15)
 NOT_FOLDED = timedelta(hours=1)

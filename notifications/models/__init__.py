@@ -13,7 +13,6 @@ from notifications.models.outbox import (
 )
 from notifications.models.people import EmailPreference, Suppression
 from notifications.models.sender import Alert, DrainSignal
-from notifications.models.task_kinds import EmailTask
 
 __all__ = [
     "BACKOFF",
@@ -29,7 +28,6 @@ __all__ = [
     "EmailMessage",
     "EmailPreference",
     "EmailStatus",
-    "EmailTask",
     "FamilyMessage",
     "FamilyMessageLine",
     "Suppression",

@@ -14,15 +14,17 @@ from django.db.models.functions import Lower, Now
 
 from csf.encryption import EncryptedTextField
 from csf.models import StaffTask
+from csf.state import colours
 from enrollments.models import User
 from notifications.kinds import EmailKind
-from notifications.models.task_kinds import EmailTask
+from notifications.task_kinds import EmailTask
 
 LEASE = timedelta(seconds=120)
 BACKOFF = [timedelta(seconds=60), timedelta(seconds=120), timedelta(seconds=240)]
 MAX_CLAIMS = 5
 
 
+@colours(success="sent delivered", info="queued sending", warning="unknown", danger="bounced failed")
 class EmailStatus(models.TextChoices):
     QUEUED = "queued", "queued"
     SENDING = "sending", "sending"
@@ -243,6 +245,7 @@ class EmailMessage(models.Model):
 class EmailAttempt(models.Model):
     """One post to the provider, committed before it is made."""
 
+    @colours(success="sent", warning="not_sent unknown", danger="refused")
     class Outcome(models.TextChoices):
         OPEN = "open", "no answer yet"
         SENT = "sent", "accepted"

@@ -9,6 +9,8 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from csf.state import colours
+
 
 class SuppressionQuerySet(models.QuerySet["Suppression"]):
     def in_force(self) -> Self:
@@ -33,6 +35,7 @@ class Suppression(models.Model):
         ALL = "all", "no email at all"
         NON_ESSENTIAL = "non_essential", "only what is essential"
 
+    @colours(danger="bounced")
     class Cause(models.TextChoices):
         BOUNCED = "bounced", "the address takes no mail"
         COMPLAINED = "complained", "our email was called spam"

@@ -9,7 +9,7 @@ from django.db.models import ExpressionWrapper, F, Q
 from django.db.models.functions import Coalesce, Greatest, Now
 
 from csf.models import StaffTask
-from notifications.models.task_kinds import EmailTask
+from notifications.task_kinds import EmailTask
 
 
 class DrainSignal(models.Model):

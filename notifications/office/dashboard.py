@@ -14,10 +14,10 @@ from django.utils.timesince import timesince
 
 from billing.models import Payment, Refund, RefundStatus, StripeEvent, StripeEventStatus
 from csf import clock
-from csf.admin import link
 from csf.dates import local_date, start_of_day
 from csf.models import Cluster, JobRun, StaffTask, kind_title
 from csf.money import money_text
+from csf.staff.columns import link
 from csf.templatetags.csf_format import day
 from enrollments.models import Course
 from notifications.models import EmailMessage, EmailStatus

@@ -14,7 +14,7 @@ from django.shortcuts import render
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from csf import clock
-from csf.staff.site import staff_page
+from csf.staff.menu import staff_page
 from csf.templatetags.csf_format import day
 from notifications.kinds import EmailKind
 from notifications.office.chart import HEIGHT, WIDTH, chart

@@ -15,6 +15,7 @@ from django.db.models.functions import Coalesce, Now
 from csf import clock
 from csf.dates import start_of_day
 from csf.models import StaffTask
+from csf.refusal import NotPossible
 from enrollments.models import User
 from notifications.kinds import EmailKind
 from notifications.models import EmailAct, EmailAttempt, EmailMessage, EmailStatus
@@ -38,10 +39,6 @@ SELECT %(email)s, %(act)s, %(by)s, '' WHERE NOT EXISTS (
     WHERE message_id = %(email)s AND act = %(act)s AND by_id = %(by)s AND created_at >= %(since)s
 )
 """
-
-
-class NotPossible(Exception):
-    """Why staff cannot do this now, in words."""
 
 
 # --- Queued and withheld ------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from csf import clock
 from csf.jobs import queue, schedules
 from csf.jobs.declared import job_title, jobs
 from csf.models import Cluster, JobRun, ProofRun
-from csf.staff.site import staff_page
+from csf.staff.menu import staff_page
 from csf.templatetags.csf_format import time_of_day
 from notifications.models import Alert
 from notifications.watch.disks import database_folder, disks

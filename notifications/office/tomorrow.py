@@ -15,7 +15,7 @@ from django.db.models import Count, OuterRef, Prefetch, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
-from billing.installments.staff_actions import NotPossible, hold, release_hold
+from billing.installments.staff_actions import hold, release_hold
 from billing.models import Card, CardAgreement, Installment
 from billing.models.installments import CHARGEABLE
 from csf import clock
@@ -23,7 +23,8 @@ from csf.jobs.declared import DailyJob, Plan, daily_jobs
 from csf.jobs.report import Line
 from csf.jobs.schedules import paused
 from csf.models import JobRun
-from csf.staff.site import staff_page
+from csf.refusal import NotPossible
+from csf.staff.menu import staff_page
 from csf.templatetags.csf_format import day
 from enrollments.models import User
 

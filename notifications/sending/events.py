@@ -17,8 +17,9 @@ from django.db.models.functions import Coalesce, Lower, Now
 
 from csf.database.retry import again_after_deadlock
 from csf.models import StaffTask
-from notifications.models import DrainSignal, EmailEvent, EmailMessage, EmailStatus, EmailTask, Suppression
+from notifications.models import DrainSignal, EmailEvent, EmailMessage, EmailStatus, Suppression
 from notifications.sending.suppression import CHOOSES, learn, told_scope
+from notifications.task_kinds import EmailTask
 
 FOLD_SIZE = 1000
 MAX_ADDRESS = 254

@@ -21,11 +21,11 @@ from notifications.models import (
     EmailAttempt,
     EmailMessage,
     EmailStatus,
-    EmailTask,
 )
 from notifications.registry import EMAILS
 from notifications.sending import failover
 from notifications.sending.transport import Outcome, Result
+from notifications.task_kinds import EmailTask
 
 logger = logging.getLogger(__name__)
 

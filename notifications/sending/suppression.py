@@ -18,18 +18,11 @@ from csf.models import StaffTask
 from enrollments.models import User
 from notifications.choices.preferences import provider_resubscribed, provider_unsubscribed, unwanted
 from notifications.kinds import EmailKind
-from notifications.models import (
-    EmailAct,
-    EmailEvent,
-    EmailMessage,
-    EmailPreference,
-    EmailStatus,
-    EmailTask,
-    Suppression,
-)
+from notifications.models import EmailAct, EmailEvent, EmailMessage, EmailPreference, EmailStatus, Suppression
 from notifications.office.staff_acts import FIXED_ADDRESS, SENSITIVE
 from notifications.outbox import kick_drain
 from notifications.registry import EMAILS
+from notifications.task_kinds import EmailTask
 
 Scope, Cause = Suppression.Scope, Suppression.Cause
 Told = tuple[EmailEvent, EmailMessage]

@@ -9,22 +9,16 @@ from django.conf import settings
 from django.db.models import Min, QuerySet
 from django.db.models.functions import Now
 
-from billing.models import MoneyTask, StripeEvent, StripeEventStatus
+from billing.models import StripeEvent, StripeEventStatus
+from billing.task_kinds import MoneyTask
 from csf import clock
 from csf.jobs.queue import waiting_since
 from csf.models import StaffTask
 from csf.proofs.nightly import troubles
 from notifications.kinds import EmailKind
-from notifications.models import (
-    Alert,
-    DrainSignal,
-    EmailAttempt,
-    EmailEvent,
-    EmailMessage,
-    EmailStatus,
-    EmailTask,
-)
+from notifications.models import Alert, DrainSignal, EmailAttempt, EmailEvent, EmailMessage, EmailStatus
 from notifications.sending import failover
+from notifications.task_kinds import EmailTask
 from notifications.watch.clock_signs import clock_signs
 from notifications.watch.disks import disk_signs
 from notifications.watch.health import cluster_problems, schedule_problems

@@ -9,13 +9,14 @@ from urllib.parse import urlencode
 from django.conf import settings
 from django.urls import reverse
 
-from billing.models import MoneyTask
+from billing.task_kinds import MoneyTask
 from csf import clock
 from csf.models import StaffTask, kind_title
 from enrollments.models import User
 from notifications.kinds import EmailKind
-from notifications.models import Alert, EmailMessage, EmailTask, Suppression
+from notifications.models import Alert, EmailMessage, Suppression
 from notifications.spec import EmailSpec, Snapshot
+from notifications.task_kinds import EmailTask
 
 WINDOW = timedelta(minutes=15)
 LIFE = timedelta(hours=24)

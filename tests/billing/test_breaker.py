@@ -4,9 +4,10 @@ import pytest
 from django.utils import timezone
 
 from billing.events.reconcile import pull_events
-from billing.models import MoneyTask, StripeEvent
+from billing.models import StripeEvent
 from billing.stripe import breaker, gateway
 from billing.stripe.page_calls import StripeUnavailable
+from billing.task_kinds import MoneyTask
 from csf.http_client import Ambiguous, HttpClient
 from csf.models import StaffTask
 from csf.staff.tasks import close_settled

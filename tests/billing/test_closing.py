@@ -16,7 +16,6 @@ from django.utils import timezone
 from billing.changes import class_closure
 from billing.changes.cancellation import OutcomeChanged, cancel_enrollment, settle_waiting_cancellations
 from billing.changes.class_closure import (
-    NotPossible,
     close_class,
     close_session,
     preview_class,
@@ -37,6 +36,7 @@ from billing.models import (
     Terms,
 )
 from csf.models import StaffTask
+from csf.refusal import NotPossible
 from enrollments.models import Child, Course, Enrollment, Household, User
 from enrollments.waitlist import join
 from notifications.models import DrainSignal, EmailMessage

@@ -11,10 +11,11 @@ from billing.changes.cancellation import cancel_enrollment
 from billing.changes.class_closure import close_class, preview_class, work_off_closures
 from billing.changes.class_end import complete_ended_classes, reopen_class
 from billing.changes.seat_release import put_up
-from billing.changes.transfer import NotPossible, move_of, transfer
+from billing.changes.transfer import move_of, transfer
 from billing.ledger.refunds import approve, ask_for_refund
 from billing.models import InstallmentStatus, Payment, Refund, Terms, Transfer
 from csf.proofs.invariants import violations
+from csf.refusal import NotPossible
 from csf.state import Stale
 from enrollments.models import Course, Enrollment
 from enrollments.waitlist import NoSeat

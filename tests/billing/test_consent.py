@@ -10,10 +10,11 @@ from billing.changes.transfer import transfer
 from billing.checkout.place_order import place_order
 from billing.installments.charging import run_attempt
 from billing.installments.dunning import candidates, start_charges
-from billing.installments.staff_actions import NotPossible, move_date, retry_now, split
+from billing.installments.staff_actions import move_date, retry_now, split
 from billing.ledger.reductions import Relief, Stop, relieve
 from billing.models import ChargeAttempt, Installment, InstallmentStatus, PaymentPlan
 from csf.proofs.invariants import violations
+from csf.refusal import NotPossible
 from enrollments.models import Enrollment
 from orders.cart import add_to_cart
 from orders.models import cart_of

@@ -7,8 +7,9 @@ from django.utils import timezone
 
 from billing.checkout.place_order import place_order
 from billing.installments.dunning import candidates
-from billing.installments.staff_actions import NotPossible, hold, move_date, record_offline, retry_now, split
+from billing.installments.staff_actions import hold, move_date, record_offline, retry_now, split
 from billing.models import Installment, PaymentMethod, PaymentPlan
+from csf.refusal import NotPossible
 from tests.factories import create_card, create_cart, create_staff
 from tests.shop import DUE
 

@@ -23,7 +23,6 @@ from hypothesis.stateful import (
 
 from billing.changes import seat_release, transfer
 from billing.changes.cancellation import cancel_enrollment, settle_waiting_cancellations
-from billing.changes.class_closure import NotPossible as CannotClose
 from billing.changes.class_closure import close_session, preview_session, work_off_closures
 from billing.changes.waitlist import accept_offer, join_waitlist, price_cents, serve_priority
 from billing.checkout.holds import expire_holds
@@ -31,7 +30,6 @@ from billing.checkout.place_order import NothingToPay, payment_page, place_order
 from billing.checkout.stripe_pages import NotPayable, invoice_page
 from billing.installments.charging import run_attempt
 from billing.installments.dunning import start_charges
-from billing.installments.staff_actions import NotPossible as CannotDo
 from billing.installments.staff_actions import record_offline, waive
 from billing.ledger import refunds
 from billing.ledger.credits import expire_credits
@@ -49,6 +47,7 @@ from billing.models import (
 from billing.models.installments import OPEN_INSTALLMENT
 from csf.dates import local_date
 from csf.proofs.invariants import violations
+from csf.refusal import NotPossible
 from csf.state import Stale
 from enrollments import waitlist
 from enrollments.models import Course, CourseSession, Enrollment
@@ -61,8 +60,7 @@ from tests.factories import create_course, create_household, create_staff
 FAMILIES, CLASSES, SEATS = 5, 3, 2
 ANSWERS = ["ok", "ok", "ok", "insufficient_funds", "lost_card", "expired_card", "authentication_required"]
 families, classes, picks = st.integers(0, FAMILIES - 1), st.integers(0, CLASSES - 1), st.integers(0, 99)
-REFUSALS = (Refused, Stale, NothingToPay, NotPayable, CannotDo, CannotClose)
-REFUSALS += (refunds.NotPossible, transfer.NotPossible, waitlist.NoSeat)
+REFUSALS = (Refused, Stale, NothingToPay, NotPayable, NotPossible, waitlist.NoSeat)
 
 
 def exists(model, **lookups):

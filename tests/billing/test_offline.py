@@ -7,9 +7,10 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.installments.staff_actions import NotPossible, record_offline
+from billing.installments.staff_actions import record_offline
 from billing.ledger.order_figures import with_figures
 from billing.models import InstallmentStatus, Payment, PaymentMethod
+from csf.refusal import NotPossible
 from orders.models import Order
 from tests.factories import create_order, create_staff
 

@@ -13,11 +13,11 @@ from billing.installments import staff_actions
 from billing.installments.charging import recover_charges
 from billing.installments.dunning import look_later, start_charges
 from billing.installments.found_at_stripe import record_charged, record_not_charged
-from billing.installments.staff_actions import NotPossible
 from billing.models import ChargeAttempt, ChargeStatus, Installment, PaymentMethod
 from billing.stripe import gateway
 from csf.models import StaffTask
 from csf.proofs.invariants import violations
+from csf.refusal import NotPossible
 from enrollments.models import Enrollment
 from tests.billing.test_charging import PAID, story
 from tests.factories import create_staff

@@ -21,7 +21,6 @@ from billing.installments.card_updates import settle_setup_intent
 from billing.installments.charging import charge_waiting, run_attempt
 from billing.installments.dunning import start_charges
 from billing.installments.pause import pause_charges
-from billing.installments.staff_actions import NotPossible
 from billing.ledger import settle
 from billing.ledger.settle import settle_invoice
 from billing.models import (
@@ -36,6 +35,7 @@ from billing.models import (
 from billing.stripe import gateway
 from csf.models import JobRun, StaffTask
 from csf.proofs.invariants import violations
+from csf.refusal import NotPossible
 from csf.state import Stale
 from enrollments.models import User
 from notifications.models import EmailMessage

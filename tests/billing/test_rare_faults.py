@@ -15,12 +15,13 @@ from billing.checkout.installment_page import NotPayable, installment_page
 from billing.installments import dunning
 from billing.installments.charging import charge_waiting, run_attempt
 from billing.installments.dunning import start_charges
-from billing.installments.staff_actions import NotPossible, record_offline
+from billing.installments.staff_actions import record_offline
 from billing.ledger.settle import settle_checkout_session
 from billing.models import Card, ChargeAttempt, Consent, Installment, PaymentMethod, PaymentPlan, StripeEvent
 from billing.stripe import gateway
 from csf.jobs.runs import run_job
 from csf.models import Instance, JobRun
+from csf.refusal import NotPossible
 from tests.billing.test_charging import DUE, PAID, RETRY, story
 from tests.factories import create_cart, create_course, create_order, create_staff
 from tests.pages import parent_of

@@ -8,9 +8,9 @@ from django.utils import timezone
 from billing.installments import staff_actions
 from billing.installments.charging import charge_waiting, run_attempt
 from billing.installments.dunning import start_charges
-from billing.installments.staff_actions import NotPossible
 from billing.models import ChargeAttempt, Installment, InstallmentStatus, Payment, PaymentMethod
 from csf.proofs.invariants import violations
+from csf.refusal import NotPossible
 from enrollments.models import User
 from tests.billing.test_charging import DUE
 from tests.rivals import at_once

@@ -11,13 +11,14 @@ from django.utils import timezone
 
 from billing.changes import transfer as moving
 from billing.changes.cancellation import cancel_enrollment, outcome_of
-from billing.changes.transfer import NotPossible, move_of, transfer
+from billing.changes.transfer import move_of, transfer
 from billing.checkout.place_order import place_order
 from billing.installments.charging import run_attempt
 from billing.installments.dunning import start_charges
 from billing.models import ChargeAttempt, Credit, InstallmentStatus, PaymentPlan, Terms, Transfer
 from csf.dates import local_date
 from csf.proofs.invariants import violations
+from csf.refusal import NotPossible
 from enrollments.models import Course, CourseSession, Enrollment
 from enrollments.waitlist import join
 from notifications.models import EmailMessage

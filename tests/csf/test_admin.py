@@ -48,7 +48,6 @@ from billing.models import (
     Installment,
     InstallmentNote,
     KnownIntent,
-    MoneyTask,
     Payment,
     PaymentPlan,
     Refund,
@@ -58,6 +57,7 @@ from billing.models import (
     Transfer,
     WaitlistConsent,
 )
+from billing.task_kinds import MoneyTask
 from csf.models import Breaker, FormPress, Instance, JobRun, ProofRun, StaffTask
 from enrollments.changes import plan_of
 from enrollments.models import (

@@ -14,17 +14,18 @@ from billing.models import (
     Closure,
     ClosureLine,
     Dispute,
-    MoneyTask,
     Payment,
     Refund,
     StripeEvent,
 )
 from billing.stripe import secret_key
+from billing.task_kinds import MoneyTask
 from csf.models import Breaker, JobRun, OperationTask, StaffTask, staff_task_kinds
 from csf.staff.tasks import BY_A_PERSON, close_settled, kinds, subjects_in_words
 from enrollments.models import User
 from notifications.kinds import EmailKind
-from notifications.models import DrainSignal, EmailMessage, EmailTask, Suppression
+from notifications.models import DrainSignal, EmailMessage, Suppression
+from notifications.task_kinds import EmailTask
 from tests.factories import create_course, create_guardian, create_household, create_order, create_staff
 
 pytestmark = pytest.mark.django_db

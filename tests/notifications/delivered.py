@@ -7,7 +7,8 @@ from django.db.models import Count, Q
 
 from csf.models import StaffTask
 from notifications.kinds import EmailKind
-from notifications.models import UNFINISHED, EmailAttempt, EmailEvent, EmailMessage, EmailStatus, EmailTask
+from notifications.models import UNFINISHED, EmailAttempt, EmailEvent, EmailMessage, EmailStatus
+from notifications.task_kinds import EmailTask
 
 logger = logging.getLogger(__name__)
 FAULTS = {"share_429": 0.05, "share_503": 0.02, "share_cut_after": 0.01}

@@ -17,7 +17,8 @@ from billing.models import StripeEvent, StripeEventStatus
 from csf.jobs.declared import jobs
 from csf.jobs.schedules import set_paused
 from csf.models import Cluster, Instance, JobRun, StaffTask
-from notifications.models import Alert, DrainSignal, EmailAttempt, EmailEvent, EmailMessage, EmailTask
+from notifications.models import Alert, DrainSignal, EmailAttempt, EmailEvent, EmailMessage
+from notifications.task_kinds import EmailTask
 from notifications.watch import alerts
 from notifications.watch.alerts import watch
 from notifications.watch.signs import signs

@@ -9,8 +9,9 @@ from billing.models import Credit, Payment
 from csf.models import StaffTask
 from csf.proofs.invariants import violations
 from enrollments.models import User
-from notifications.models import DrainSignal, EmailAct, EmailAttempt, EmailMessage, EmailTask, Suppression
+from notifications.models import DrainSignal, EmailAct, EmailAttempt, EmailMessage, Suppression
 from notifications.sending.drain import drain
+from notifications.task_kinds import EmailTask
 from tests.factories import create_order, create_staff
 from tests.planted.school import note_change_by_staff
 from tests.shop import Shop, accept, hear, open_page

@@ -13,7 +13,8 @@ from django.db import IntegrityError, transaction
 from django.test import Client
 from django.utils import timezone
 
-from billing.models import Consent, InstallmentNote, MoneyTask, Payment, PaymentPlan, StripeEvent
+from billing.models import Consent, InstallmentNote, Payment, PaymentPlan, StripeEvent
+from billing.task_kinds import MoneyTask
 from csf.models import StaffTask
 from csf.proofs.invariants import violations
 from enrollments.addresses import change_address
@@ -21,8 +22,9 @@ from enrollments.models import Child, Course, Enrollment, GuardianInvitation, Ho
 from notifications.family_data.erase import erase_family
 from notifications.family_data.export import export_family
 from notifications.family_data.rows import family_models, paths_to_household
-from notifications.models import EmailMessage, EmailTask, Suppression
+from notifications.models import EmailMessage, Suppression
 from notifications.sending.drain import drain
+from notifications.task_kinds import EmailTask
 from tests.billing.test_stripe_secrets import tables_that_hold
 from tests.factories import (
     create_card,

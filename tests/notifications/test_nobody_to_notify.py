@@ -12,8 +12,9 @@ from csf.models import StaffTask
 from csf.staff.tasks import close_settled
 from notifications.daily.reminders import send_installment_reminders
 from notifications.kinds import EmailKind
-from notifications.models import EmailMessage, EmailTask
+from notifications.models import EmailMessage
 from notifications.registry import EMAILS
+from notifications.task_kinds import EmailTask
 from tests.factories import create_guardian, create_household, create_order, create_staff
 
 pytestmark = pytest.mark.django_db

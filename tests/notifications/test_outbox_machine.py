@@ -29,6 +29,7 @@ from hypothesis.stateful import (
 )
 
 from billing.models import Credit
+from csf.refusal import NotPossible
 from demo.standins.sendgrid.events import load_private_key, new_keypair, signed_headers
 from notifications.accounts import AccountEvent
 from notifications.kinds import EmailKind
@@ -217,7 +218,7 @@ class Outbox(RuleBasedStateMachine):
         status = "queued" if act == "withhold" else "withheld"
         emails = list(EmailMessage.objects.filter(status=status).order_by("pk"))
         if emails:
-            with contextlib.suppress(staff_acts.NotPossible):
+            with contextlib.suppress(NotPossible):
                 email = emails[pick % len(emails)]
                 getattr(staff_acts, act)(email=email, by=self.office, reason="a call")
 

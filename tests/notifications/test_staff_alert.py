@@ -9,25 +9,18 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from billing.models import MoneyTask
+from billing.task_kinds import MoneyTask
 from csf.jobs.declared import jobs
 from csf.models import Instance, StaffTask
 from csf.startup.checks import configuration
 from notifications import tasks
 from notifications.kinds import EmailKind
-from notifications.models import (
-    Alert,
-    DrainSignal,
-    EmailAttempt,
-    EmailEvent,
-    EmailMessage,
-    EmailTask,
-    Suppression,
-)
+from notifications.models import Alert, DrainSignal, EmailAttempt, EmailEvent, EmailMessage, Suppression
 from notifications.render import render
 from notifications.sending.drain import drain
 from notifications.sending.events import fold_events
 from notifications.sending.settle import fail, resolve_unknown
+from notifications.task_kinds import EmailTask
 from notifications.watch.alerts import watch
 from tests.factories import create_cluster, create_household, schedule_all_jobs
 

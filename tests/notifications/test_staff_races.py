@@ -7,10 +7,10 @@ import threading
 import pytest
 from django.db import OperationalError, connection, models, transaction
 
+from csf.refusal import NotPossible
 from notifications.models import EmailAct, EmailAttempt, EmailMessage, FamilyMessage
 from notifications.office import staff_acts
 from notifications.office.broadcast import reach_of, send
-from notifications.office.staff_acts import NotPossible
 from notifications.sending import drain as drain_module
 from notifications.sending import settle as settle_module
 from notifications.sending.drain import drain

@@ -17,13 +17,13 @@ from billing.models import (
     Consent,
     Dispute,
     Installment,
-    MoneyTask,
     Payment,
     Refund,
     StripeCustomer,
     StripeEvent,
     WaitlistConsent,
 )
+from billing.task_kinds import MoneyTask
 from csf.models import Instance, StaffTask
 from notifications.models import EmailMessage
 from tests.factories import create_card, create_order

@@ -12,11 +12,11 @@ from billing.models import (
     ClosureLine,
     Credit,
     Dispute,
-    MoneyTask,
     Refund,
     RefundTransition,
     Terms,
 )
+from billing.task_kinds import MoneyTask
 from csf.models import Instance, StaffTask
 from enrollments.models import CourseSession
 from notifications.models import EmailMessage

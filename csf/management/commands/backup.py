@@ -6,7 +6,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from csf import clock
-from csf.database.backups import NotPossible, back_up, database_text, only_newest, text_of
+from csf.database.backups import back_up, database_text, only_newest, text_of
+from csf.refusal import NotPossible
 
 
 class Command(BaseCommand):

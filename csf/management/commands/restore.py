@@ -3,8 +3,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from csf.database.backups import NotPossible, database_text, restore, text_of
+from csf.database.backups import database_text, restore, text_of
 from csf.models import Instance
+from csf.refusal import NotPossible
 
 NEXT = """Nothing is sent or charged: {why}.
 Next: manage.py prepare, then the steps of "Back up and restore" in docs/operations.md."""

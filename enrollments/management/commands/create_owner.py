@@ -3,7 +3,8 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from enrollments.first_sign_in import LIFE_S, NotPossible, create_owner
+from csf.refusal import NotPossible
+from enrollments.first_sign_in import LIFE_S, create_owner
 
 
 class Command(BaseCommand):
