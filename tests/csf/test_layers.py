@@ -55,7 +55,7 @@ def test_no_string_names_an_app_above(app):
 
 
 def test_a_name_above_is_found_wherever_it_stands():
-    code = '"""Read by billing.tasks."""\nPATH = "billing.tasks.sweep"\nMODELS = ["orders.order", "csf.jobrun"]\n'
+    code = '"""Read by billing.tasks."""\nPATH = "billing.tasks.sweep"\nMODELS = ["orders.order", "csf.job"]\n'
     template = '{% include "billing/_held.html" %} {{ orders.total }} {% url "orders:cart" %}'
 
     assert named_above("enrollments", texts_of_code(code)) == ["billing.tasks", "orders.order"]
