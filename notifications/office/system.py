@@ -44,7 +44,7 @@ MORE = {
         "djstripe.webhookendpoint",
     ],
     "Sign-in": ["account.emailaddress", "auth.group"],
-    "This installation": ["csf.jobs.cluster", "csf.instance"],
+    "This installation": ["csf.cluster", "csf.instance"],
 }
 PAUSED, RESUMED = "Paused: ", "Resumed: "
 

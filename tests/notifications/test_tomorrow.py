@@ -157,7 +157,7 @@ def test_what_the_page_and_the_dry_run_list_is_what_the_jobs_do(staff, today, ca
     assert (planned, skipped) == (PLANNED, SKIPPED)
     for job in PAYMENT_JOBS:
         lines = {kind: [line for _, line in page[job][kind]] for kind in ("planned", "skipped")}
-        call_command(job, "--date", on.isoformat(), "--dry-run")
+        call_command("run_job", job, "--date", on.isoformat(), "--dry-run")
         counts = f"done={len(lines['planned'])} skipped={len(lines['skipped'])} failed=0"
         assert capsys.readouterr().out.splitlines() == [
             *(f"  do {line.subject}: {money_text(line.amount_cents)}" for line in lines["planned"]),
@@ -168,7 +168,7 @@ def test_what_the_page_and_the_dry_run_list_is_what_the_jobs_do(staff, today, ca
     assert (done_by(REMINDERS, on), done_by(CARDS, on), done_by(OVERDUE, on)) == (told, [], [])
 
     for job in PAYMENT_JOBS:
-        call_command(job, "--date", on.isoformat())
+        call_command("run_job", job, "--date", on.isoformat())
 
         done = [names[pk] for pk in done_by(job, on) if job != REMINDERS or pk not in told]
         assert done == list(PLANNED[job])
