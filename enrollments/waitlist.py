@@ -10,6 +10,7 @@ import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from django.conf import settings
 from django.db import transaction
@@ -20,7 +21,7 @@ from csf import clock
 from csf.database.retry import again_after_deadlock
 from csf.dates import local_date, start_of_day
 from csf.happened import happened
-from csf.jobs.time_budget import within
+from csf.jobs.for_each import for_each
 from enrollments.models import (
     Child,
     Course,
@@ -206,11 +207,8 @@ def waiting_places(household: Household) -> EnrollmentQuerySet:
 
 def sweep(*, now: datetime.datetime) -> None:
     """Each minute: offers that are over end, and whatever seat is free is offered, so that none idles."""
-    for course_id in within(_to_serve(now).values_list("pk", flat=True)):
-        try:
-            _lapse_and_fill(course_id, now=now)
-        except Exception:  # one bad class must not keep the seats of all the others
-            logger.exception("the waitlist of class %s cannot be served", course_id)
+    courses = _to_serve(now).values_list("pk", flat=True)
+    for_each(courses, partial(_lapse_and_fill, now=now), doing="serving a waitlist")
 
 
 def _to_serve(now: datetime.datetime) -> CourseQuerySet:

@@ -38,7 +38,7 @@ from csf import clock
 from csf.database.retry import again_after_deadlock
 from csf.dates import local_date
 from csf.happened import happened
-from csf.jobs.time_budget import within
+from csf.jobs.for_each import for_each
 from csf.models import StaffTask
 from csf.money import pro_rata_cents
 from csf.state import Stale
@@ -220,21 +220,28 @@ def _lock(enrollment: Enrollment) -> Order:
 
 def settle_waiting_cancellations() -> int:
     """Each minute: those that waited for a charge or for Stripe; gives how many were settled."""
-    settled = 0
-    for cancellation in within(Cancellation.objects.waiting().order_by("?")[:AT_ONCE]):
-        try:
-            with happened(at=cancellation.created_at):
-                is_settled = settle_cancellation(cancellation)
-            if is_settled:
-                settled += 1
-            else:
-                _tell_if_late(cancellation, UNDECIDED if cancellation.waits_for_bank else UNDER_WAY)
-        except (gateway.OutcomeUnknown, gateway.Refused, Stale) as error:
-            logger.info("cancellation %s is not settled yet: %r", cancellation.pk, error)
-            _tell_if_late(cancellation, repr(error))
-        except Exception:  # one bad row must not stop the others
-            logger.exception("cancellation %s cannot be settled", cancellation.pk)
-    return settled
+    settled: list[int] = []
+
+    def settle(cancellation: Cancellation) -> None:
+        if _settle_if_possible(cancellation):
+            settled.append(cancellation.pk)
+
+    waiting = Cancellation.objects.waiting().order_by("?")[:AT_ONCE]
+    for_each(waiting, settle, doing="settling a cancellation")
+    return len(settled)
+
+
+def _settle_if_possible(cancellation: Cancellation) -> bool:
+    try:
+        with happened(at=cancellation.created_at):
+            is_settled = settle_cancellation(cancellation)
+    except (gateway.OutcomeUnknown, gateway.Refused, Stale) as error:
+        logger.info("cancellation %s is not settled yet: %r", cancellation.pk, error)
+        _tell_if_late(cancellation, repr(error))
+        return False
+    if not is_settled:
+        _tell_if_late(cancellation, UNDECIDED if cancellation.waits_for_bank else UNDER_WAY)
+    return is_settled
 
 
 def _tell_if_late(cancellation: Cancellation, why: str) -> None:

@@ -4,7 +4,6 @@ family. Each family is handled once, however often the work is broken off and ta
 import datetime
 import hashlib
 import logging
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -34,8 +33,8 @@ from csf.database.advisory_locks import free_slot
 from csf.database.retry import again_after_deadlock
 from csf.dates import local_date
 from csf.happened import happened
+from csf.jobs.for_each import for_each
 from csf.jobs.queue import enqueue
-from csf.jobs.time_budget import LOOP_S, ends_at
 from csf.models import Instance, StaffTask
 from csf.money import money_text, pro_rata_cents
 from csf.refusal import NotPossible
@@ -267,7 +266,7 @@ def work_off_closures(*, now: datetime.datetime) -> bool:
         if slot is None:
             return False
         _add_late_places(on=local_date(now))
-        is_done = _handle_waiting(deadline=ends_at(LOOP_S))
+        is_done = _handle_waiting()
         running = Closure.objects.filter(status=ClosureStatus.RUNNING)
         finished = running.exclude(lines__status=ClosureLineStatus.WAITING)
         finished.update(status=ClosureStatus.DONE, finished_at=Now())
@@ -287,16 +286,12 @@ def _add_late_places(*, on: datetime.date) -> None:
             Closure.objects.filter(pk=closure.pk).update(status=ClosureStatus.RUNNING, finished_at=None)
 
 
-def _handle_waiting(*, deadline: float) -> bool:
+def _handle_waiting() -> bool:
+    """False if the time was up before the end."""
     waiting = ClosureLine.objects.filter(status=ClosureLineStatus.WAITING).order_by("tries", "pk")
-    for line_id in list(waiting.values_list("pk", flat=True)):
-        if time.monotonic() > deadline:
-            return False
-        try:
-            _handle(line_id)
-        except Exception:  # one bad row must not stop the others
-            logger.exception("closure line %s failed", line_id)
-    return True
+    ids = list(waiting.values_list("pk", flat=True))
+    tally = for_each(ids, _handle, doing="handling a line of a closure")
+    return tally.done + tally.failed == len(ids)
 
 
 def _handle(line_id: int) -> None:

@@ -23,6 +23,7 @@ from billing.models import (
 )
 from billing.models.charges import OPEN_CHARGE
 from csf.jobs.declared import daily_job
+from csf.jobs.for_each import try_one
 from csf.jobs.report import Line, Report
 from enrollments.endings import (
     ENDED,
@@ -59,20 +60,11 @@ def complete_ended_classes(*, on: datetime.date, dry_run: bool = False) -> Repor
         for row in report.in_time(rows):
             if dry_run:
                 report.planned.append(Line(f"{name} {row}", row.pk, 0))
-            elif not _acted(act, row):
+            elif not try_one(act, row.pk, doing=f"job to {name} {row._meta.verbose_name}"):
                 report.failed += 1
                 continue
             report.done += 1
     return report
-
-
-def _acted(act: Callable[[int], None], row: Course | Order) -> bool:
-    try:
-        act(row.pk)
-    except Exception:  # one bad row must not stop the others
-        logger.exception("%s cannot be completed", row)
-        return False
-    return True
 
 
 def _close_waitlist(course_id: int) -> None:

@@ -11,7 +11,7 @@ from billing.changes.cancellation import cancel_enrollment, refund_until
 from billing.models import Terms
 from csf.database.retry import again_after_deadlock
 from csf.dates import local_date
-from csf.jobs.time_budget import within
+from csf.jobs.for_each import for_each
 from csf.state import Stale
 from enrollments.models import Course, Enrollment, EnrollmentStatus, User
 from enrollments.waitlist import fill, lock_course, offers_end_at, taken_over
@@ -52,15 +52,16 @@ def keep(enrollment: Enrollment, *, by: User) -> None:
 
 def sell_lent_seats(*, now: datetime.datetime) -> None:
     """Each minute: who has lent a seat that somebody has paid for is out of the class."""
-    for enrollment in within(_taken_over()):
+
+    def sell(enrollment: Enrollment) -> None:
         try:
             cancel_enrollment(
                 enrollment=enrollment, by=None, reason=TAKEN_OVER, now=now, terms=Terms.PRORATED_REFUND
             )
         except Stale as lost:  # another worker was first
             logger.info("enrollment %s: %s", enrollment.pk, lost)
-        except Exception:  # one bad place must not stop the others
-            logger.exception("the lent seat of enrollment %s cannot be settled", enrollment.pk)
+
+    for_each(_taken_over(), sell, doing="selling a lent seat")
 
 
 def _taken_over() -> Iterator[Enrollment]:

@@ -6,7 +6,7 @@ what it agreed to. Whatever stands in the way of that makes it an offer by email
 
 import datetime
 import logging
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -20,8 +20,8 @@ from billing.models import Card, CardAgreement, ChargeKind, WaitlistConsent
 from csf import clock
 from csf.database.retry import again_after_deadlock
 from csf.dates import local_date
+from csf.jobs.for_each import for_each
 from csf.jobs.queue import enqueue
-from csf.jobs.time_budget import within
 from enrollments.models import Child, Course, Enrollment, EnrollmentStatus, Household, User, WaitlistTier
 from enrollments.waitlist import fill, is_waitlist_open, join, lock_course
 from orders.cart import check_line
@@ -106,25 +106,15 @@ def accept_offer(*, enrollment: Enrollment, by: User, now: datetime.datetime, **
 def serve_priority(*, now: datetime.datetime) -> None:
     """Move up who has saved the card that was missing, and take up the offers of the priority tier."""
     waiting = Enrollment.objects.filter(status=EnrollmentStatus.WAITLISTED, tier=WaitlistTier.REGULAR)
-    for enrollment in within(waiting.filter(waitlist_consent__isnull=False).order_by("joined_at", "pk")):
-        _one(_move_up, enrollment, now)
+    willing = waiting.filter(waitlist_consent__isnull=False).order_by("joined_at", "pk")
+    for_each(willing, partial(_move_up, now=now), doing="moving up in a waitlist")
     offered = Enrollment.objects.filter(status=EnrollmentStatus.OFFERED, tier=WaitlistTier.PRIORITY)
-    for enrollment in within(offered.order_by("pk")):
-        _one(_take_up, enrollment, now)
-
-
-def _one(
-    act: Callable[[Enrollment, datetime.datetime], None], enrollment: Enrollment, now: datetime.datetime
-) -> None:
-    try:
-        act(enrollment, now)
-    except Exception:  # one bad row must not stop the others
-        logger.exception("enrollment %s of the priority tier cannot be served", enrollment.pk)
+    for_each(offered.order_by("pk"), partial(_take_up, now=now), doing="taking up an offer")
 
 
 @again_after_deadlock
 @transaction.atomic
-def _move_up(enrollment: Enrollment, now: datetime.datetime) -> None:
+def _move_up(enrollment: Enrollment, *, now: datetime.datetime) -> None:
     _lock(enrollment)
     waits = (EnrollmentStatus.WAITLISTED, WaitlistTier.REGULAR)
     if (enrollment.status, enrollment.tier) == waits and _agreed_card(enrollment, on=local_date(now)):
@@ -134,7 +124,7 @@ def _move_up(enrollment: Enrollment, now: datetime.datetime) -> None:
 
 @again_after_deadlock
 @transaction.atomic
-def _take_up(enrollment: Enrollment, now: datetime.datetime) -> None:
+def _take_up(enrollment: Enrollment, *, now: datetime.datetime) -> None:
     """Order the seat, and charge the card for it: the attempt waits for a worker."""
     _lock(enrollment)
     offered = (EnrollmentStatus.OFFERED, WaitlistTier.PRIORITY)

@@ -14,7 +14,7 @@ from billing.models import ChargeAttempt, Installment
 from billing.stripe.page_calls import StripeUnavailable, asking_stripe
 from csf.database.retry import again_after_deadlock
 from csf.happened import happened
-from csf.jobs.time_budget import within
+from csf.jobs.for_each import for_each
 from csf.state import Stale
 from enrollments.models import Household, User
 from orders.models import Order, OrderStatus
@@ -35,20 +35,24 @@ def expire_holds(*, now: datetime.datetime) -> Counter[str]:
     outcomes: Counter[str] = Counter()
     # In any order: those that cannot be ended now must not stand before the others each time.
     over = Order.objects.filter(status=OrderStatus.PLACED, held_until__lte=now).order_by("?")
-    for order in within(over[:AT_ONCE]):
-        try:
-            with happened(at=order.held_until):
-                end_unpaid_order(order=order, to=OrderStatus.EXPIRED, reason="not paid in time")
-            outcomes["expired"] += 1
-        except Paid:
-            outcomes["paid"] += 1
-        except (StripeUnavailable, Stale) as error:
-            logger.info("order %s is not expired yet: %r", order.pk, error)
-            outcomes["waiting"] += 1
-        except Exception:  # one bad order must not keep the seats of all the others
-            logger.exception("order %s cannot be expired", order.pk)
-            outcomes["failed"] += 1
+
+    def expire(order: Order) -> None:
+        outcomes[_expire(order)] += 1
+
+    outcomes["failed"] = for_each(over[:AT_ONCE], expire, doing="expiring an order").failed
     return outcomes
+
+
+def _expire(order: Order) -> str:
+    try:
+        with happened(at=order.held_until):
+            end_unpaid_order(order=order, to=OrderStatus.EXPIRED, reason="not paid in time")
+    except Paid:
+        return "paid"
+    except (StripeUnavailable, Stale) as error:
+        logger.info("order %s is not expired yet: %r", order.pk, error)
+        return "waiting"
+    return "expired"
 
 
 @again_after_deadlock

@@ -17,6 +17,7 @@ from billing.stripe.breaker import while_it_answers
 from billing.stripe.event_types import EVENT_TYPES, TYPES_AT_ONCE
 from billing.stripe.page_calls import StripeUnavailable
 from csf import clock
+from csf.jobs.for_each import for_each
 from csf.jobs.queue import enqueue_once
 from csf.jobs.time_budget import LOOP_S, ends_at
 from csf.state import Stale
@@ -86,20 +87,22 @@ def store(page: list[gateway.Object]) -> int:
 def settle_finished_pages(*, now: datetime.datetime) -> int:
     """Ask Stripe about payment pages that are over but did not say so, until the time is up; returns how many
     were settled."""
-    settled = 0
+    settled: list[int] = []
     # One without a page at Stripe that we know of belongs to a hold, which sees to it, or to an installment.
     known = Q(stripe_session_id__isnull=False) | Q(kind=ChargeKind.PAGE)
     forgotten = ChargeAttempt.objects.payable().filter(known, session_expires_at__lt=now - PATIENCE)
     # In any order: a page that cannot be settled must not stand before the others each time.
-    for attempt in while_it_answers(forgotten.select_related("installment__order").order_by("?")):
+    rows = forgotten.select_related("installment__order").order_by("?")
+
+    def settle(attempt: ChargeAttempt) -> None:
         try:
             if not attempt.stripe_session_id:
                 learn_page(attempt)
             if attempt.stripe_session_id:
                 close_page(attempt)
-            settled += 1
+            settled.append(attempt.pk)
         except (StripeUnavailable, Stale) as error:
             logger.warning("payment page of attempt %s is not settled: %r", attempt.pk, error)
-        except Exception:
-            logger.exception("payment page of attempt %s cannot be settled", attempt.pk)
-    return settled
+
+    for_each(rows, settle, doing="settling a payment page", in_time=while_it_answers)
+    return len(settled)

@@ -41,6 +41,7 @@ from csf import clock
 from csf.database.advisory_locks import free_slot
 from csf.database.prepared_statements import prepare_statements
 from csf.jobs import time_budget
+from csf.jobs.for_each import try_one
 from csf.jobs.queue import enqueue
 from csf.models import Instance
 from csf.money import money_text
@@ -116,10 +117,8 @@ def _run_in_thread(shared: Iterator[int], pace: "Pace", deadline: float) -> None
             pace.wait()
             if time.monotonic() > deadline or breaker.is_open_here():
                 return
-            try:
-                run_attempt(attempt_id)
-            except Exception:  # one bad row must not stop the others; its lease ends, the sweep takes it up
-                logger.exception("charge attempt %s failed", attempt_id)
+            # The lease of one that fails ends, and the sweep takes it up.
+            try_one(run_attempt, attempt_id, doing="charging")
     finally:
         connection.close()
 

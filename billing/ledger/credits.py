@@ -15,6 +15,7 @@ from billing.ledger.reductions import CREDITED, refundable
 from billing.models import Cancellation, ClosureLine, Credit, CreditCause
 from billing.models.installments import OWN_FAMILY
 from csf.jobs.declared import daily_job
+from csf.jobs.for_each import for_each
 from csf.jobs.report import Line, Report
 from csf.money import money_text
 from csf.refusal import NotPossible
@@ -288,12 +289,12 @@ def expire_credits(*, on: datetime.date, dry_run: bool = False) -> Report:
     over = Credit.objects.grants().filter(expires_on__lt=on)
     families = Household.objects.filter(pk__in=over.values("household"))
     families = families.annotate(balance_cents=Sum("credits__amount_cents")).filter(balance_cents__gt=0)
-    for household in report.in_time(families.order_by("pk")):
-        try:
-            _expire(household, report, on=on, dry_run=dry_run)
-        except Exception:  # one bad account must not stop the others
-            logger.exception("the credits of family %s cannot be ended", household.pk)
-            report.failed += 1
+
+    def expire(household: Household) -> None:
+        _expire(household, report, on=on, dry_run=dry_run)
+
+    tally = for_each(families.order_by("pk"), expire, doing="ending credits", in_time=report.in_time)
+    report.failed = tally.failed
     return report
 
 

@@ -36,6 +36,7 @@ from billing.task_kinds import MoneyTask
 from csf import clock
 from csf.database.retry import again_after_deadlock
 from csf.happened import dated_by
+from csf.jobs.for_each import for_each
 from csf.jobs.queue import enqueue
 from csf.models import Instance, StaffTask
 from csf.money import money_text
@@ -253,14 +254,9 @@ def refund_waiting() -> bool:
     if Instance.why_quarantined():
         return False
     ids = list(Refund.objects.waiting().order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
-    done = 0
-    for refund_id in breaker.while_it_answers(ids):
-        done += 1
-        try:
-            run_refund(refund_id)
-        except Exception:  # one bad row must not stop the others; its lease ends and the sweep takes it up
-            logger.exception("refund %s failed", refund_id)
-    return (done < len(ids) or len(ids) == AT_ONCE) and not breaker.is_away()
+    # The lease of one that fails ends, and the sweep takes it up.
+    tally = for_each(ids, run_refund, doing="refunding", in_time=breaker.while_it_answers)
+    return (tally.done + tally.failed < len(ids) or len(ids) == AT_ONCE) and not breaker.is_away()
 
 
 def recover_refunds() -> None:

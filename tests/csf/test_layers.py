@@ -55,10 +55,7 @@ def test_no_string_names_an_app_above(app):
 
 
 def test_a_name_above_is_found_wherever_it_stands():
-    code = '"""By billing.tasks."""
-PATH = "billing.tasks.sweep"
-MODELS = ["orders.order", "csf.jobrun"]
-'
+    code = "'Read by billing.tasks.'; PATH = 'billing.tasks.sweep'; MODELS = ['orders.order', 'csf.jobrun']"
     template = '{% include "billing/_held.html" %} {{ orders.total }} {% url "orders:cart" %}'
 
     assert named_above("enrollments", texts_of_code(code)) == ["billing.tasks", "orders.order"]
