@@ -239,7 +239,7 @@ def test_held_and_released_from_the_page(staff, today):
     assert post("release", "x" * 301) == [["error"], 1, []]
     assert post("waive", "hardship") == [["error"], 1, []]
     assert post("hold", "promised to pay") == [["success"], 0, ["held by staff"]]
-    call_command(CHARGES, "--dry-run")
+    call_command("run_job", CHARGES, "--dry-run")
     assert post("release", "did not pay") == [["success"], 1, []]
     assert list(part.notes.values_list("text", "by")) == [
         ("held: promised to pay", staff.user.pk),
