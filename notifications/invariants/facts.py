@@ -24,9 +24,8 @@ from notifications.family_data.erase import NO_ADDRESS
 from notifications.kinds import EmailKind
 from notifications.models import EmailAct, EmailMessage
 from notifications.registry import CONVERTED, EMAILS
-from orders.models import OrderOrigin
 from notifications.task_kinds import EmailTask
-from orders.models import OrderOrigin, OrderTransition
+from orders.models import OrderOrigin
 
 SAME_MOMENT = timedelta(minutes=1)
 FOR_FAMILIES = [kind for kind, spec in EMAILS.items() if spec.family]
