@@ -39,7 +39,8 @@ def expire_holds(*, now: datetime.datetime) -> Counter[str]:
     def expire(order: Order) -> None:
         outcomes[_expire(order)] += 1
 
-    outcomes["failed"] = for_each(over[:AT_ONCE], expire, doing="expiring an order").failed
+    if failed := for_each(over[:AT_ONCE], expire, doing="expiring an order").failed:
+        outcomes["failed"] = failed
     return outcomes
 
 
