@@ -15,8 +15,6 @@ from billing.models import (
     RefundTransition,
 )
 from csf import clock
-from csf.jobs.queue import daily_run_at
-from csf.dates import start_of_day
 from csf.jobs.schedules import daily_run_at
 from enrollments.models import EnrollmentTransition, User
 from notifications import emails

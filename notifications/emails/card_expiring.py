@@ -11,7 +11,7 @@ from billing.ledger.cards import card_that_pays
 from billing.models import Card
 from csf import clock
 from csf.dates import start_of_day
-from csf.jobs.queue import daily_run_at
+from csf.jobs.schedules import daily_run_at
 from notifications.facts.due import ExpiringCard
 from notifications.facts.recipients import its_recipients
 from notifications.facts.samples import HOSTILE, LONG, card

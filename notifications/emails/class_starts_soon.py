@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from csf import clock
-from csf.jobs.queue import daily_run_at
+from csf.jobs.schedules import daily_run_at
 from enrollments.models import Enrollment, EnrollmentStatus
 from notifications.facts.calendar import calendar_facts, place_states
 from notifications.facts.recipients import its_recipients

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from billing.installments.chargeable import why_not_charged
 from billing.models import Installment
 from csf.dates import start_of_day
-from csf.jobs.queue import daily_run_at
+from csf.jobs.schedules import daily_run_at
 from notifications.facts.due import DueInstallment, next_to_pay, upcoming
 from notifications.facts.recipients import its_recipients
 from notifications.facts.samples import BARE, HOSTILE_FAMILY, HUGE, installment

@@ -10,7 +10,6 @@ from django.conf import settings
 from django.db.models import Case, Exists, F, OuterRef, Prefetch, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce, TruncDate
 
-from csf.jobs.schedules import daily_run_at
 from enrollments.models import (
     Course,
     CourseSession,
