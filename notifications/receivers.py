@@ -15,15 +15,10 @@ from billing.models import (
     CancellationStatus,
     CancellationTransition,
     ChargeAttemptTransition,
-    ClosureLineTransition,
-    RefundCause,
-    RefundStatus,
-    RefundTransition,
     Transfer,
 )
 from enrollments.models import EnrollmentTransition
 from notifications.bundling import bundle_order
-from notifications.facts import closing
 from notifications.kinds import EmailKind
 from notifications.outbox import notify
 from notifications.registry import CONVERTED
@@ -72,24 +67,6 @@ def charge_moved(instance: ChargeAttemptTransition, created: bool, raw: bool, **
 def cancellation_settled(instance: CancellationTransition, created: bool, raw: bool, **kwargs: Any) -> None:
     if created and not raw and instance.to_status == CancellationStatus.SETTLED:
         notify(EmailKind.CANCELLATION_CONFIRMATION, [instance])
-
-
-@receiver(post_save, sender=ClosureLineTransition, dispatch_uid="notifications.session_cancelled")
-def session_cancelled(instance: ClosureLineTransition, created: bool, raw: bool, **kwargs: Any) -> None:
-    if created and not raw and closing.is_session_cancelled(instance):
-        notify(EmailKind.SESSION_CANCELLED, [instance])
-
-
-@receiver(post_save, sender=RefundTransition, dispatch_uid="notifications.refund_moved")
-def refund_moved(instance: RefundTransition, created: bool, raw: bool, **kwargs: Any) -> None:
-    if not created or raw:
-        return
-    if instance.to_status == RefundStatus.SUCCEEDED:
-        notify(EmailKind.REFUND_ISSUED, [instance])
-    # Only what the family was promised before, and only if a person decided: a lost dispute paid it back.
-    promised = instance.refund.cause == RefundCause.CANCELLATION
-    if instance.to_status == RefundStatus.REJECTED and promised and instance.by_id:
-        notify(EmailKind.REFUND_REJECTED, [instance])
 
 
 @receiver(post_save, sender=Transfer, dispatch_uid="notifications.child_moved")

@@ -2,7 +2,7 @@
 nothing."""
 
 import pkgutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from importlib import import_module
 from operator import attrgetter
@@ -10,63 +10,25 @@ from operator import attrgetter
 from django.db import models
 from django.urls import reverse
 
-from billing.models import (
-    RefundStatus,
-    RefundTransition,
-)
 from csf import clock
-from csf.jobs.schedules import daily_run_at
-from enrollments.models import EnrollmentTransition, User
+from enrollments.models import EnrollmentTransition
 from notifications import emails
-from notifications.facts import changes, closing, waitlist
+from notifications.facts import changes, waitlist
 from notifications.facts.charges import attempt_key
-from notifications.facts.due import (
-    OverdueInstallment,
-    waiting_for_parent,
-)
 from notifications.facts.recipients import (
     charged_family,
     enrolled_family,
     guardians,
-    its_recipients,
     order_family,
     waiting_family,
 )
 from notifications.facts.snapshots import (
     cancellation_snapshot,
     enrollment_snapshot,
-    overdue_snapshot,
-    refund_snapshot,
 )
 from notifications.kinds import EmailKind
 from notifications.spec import Email, EmailSpec
 from notifications.watch.staff_alert import STAFF_ALERT
-
-
-def _still_refunded(facts: Iterable[int]) -> set[int]:
-    went = RefundTransition.objects.filter(pk__in=facts, refund__status=RefundStatus.SUCCEEDED)
-    return set(went.values_list("pk", flat=True))
-
-
-def _still_waiting(facts: Iterable[int]) -> set[int]:
-    return set(waiting_for_parent().filter(pk__in=facts).values_list("pk", flat=True))
-
-
-def _refunded_family(fact: RefundTransition) -> list[User]:
-    return guardians(fact.refund.order.household)
-
-
-def _refund_key(fact: RefundTransition) -> str:
-    return f"refund:{fact.refund_id}"
-
-
-def _overdue_key(fact: OverdueInstallment) -> str:
-    # With the date: one that staff have moved may be missed again.
-    return f"installment:{fact.pk}:overdue:{fact.installment.due_on}:{fact.stage_days}"
-
-
-def _overdue_notice_at(fact: OverdueInstallment) -> datetime:
-    return daily_run_at("process_overdue_installments", on=fact.stage_on)
 
 
 def _in(delay: timedelta) -> Callable[[models.Model], datetime]:
@@ -88,17 +50,6 @@ def _declared() -> Iterator[Email]:
 CONVERTED = {email.kind: email for email in _declared()}
 
 EMAILS: dict[str, EmailSpec] = {
-    EmailKind.OVERDUE_NOTICE: EmailSpec(
-        recipients=its_recipients,
-        family=attrgetter("installment.order.household_id"),
-        snapshot=overdue_snapshot,
-        key=_overdue_key,
-        happened_at=_overdue_notice_at,
-        accent="red",
-        is_copy_harmless=True,
-        expires=_in(timedelta(days=3)),
-        still_true=_still_waiting,
-    ),
     EmailKind.ENROLLMENT_CONFIRMATION: EmailSpec(
         recipients=enrolled_family,
         family=attrgetter("enrollment.child.household_id"),
@@ -113,36 +64,6 @@ EMAILS: dict[str, EmailSpec] = {
         family=attrgetter("cancellation.order.household_id"),
         snapshot=cancellation_snapshot,
         key=lambda fact: f"enrollment:{fact.cancellation.enrollment_id}:cancelled",
-        accent="grey",
-        is_copy_harmless=False,
-        expires=_in(timedelta(days=7)),
-    ),
-    EmailKind.SESSION_CANCELLED: EmailSpec(
-        recipients=closing.family,
-        family=attrgetter("closureline.enrollment.child.household_id"),
-        snapshot=closing.session_snapshot,
-        key=closing.key,
-        accent="orange",
-        is_copy_harmless=True,
-        expires=closing.expires,
-        priority=2,
-        still_true=closing.still_enrolled,
-    ),
-    EmailKind.REFUND_ISSUED: EmailSpec(
-        recipients=_refunded_family,
-        family=attrgetter("refund.order.household_id"),
-        snapshot=refund_snapshot,
-        key=_refund_key,
-        accent="green",
-        is_copy_harmless=False,
-        expires=_in(timedelta(days=7)),
-        still_true=_still_refunded,
-    ),
-    EmailKind.REFUND_REJECTED: EmailSpec(
-        recipients=_refunded_family,
-        family=attrgetter("refund.order.household_id"),
-        snapshot=refund_snapshot,
-        key=_refund_key,
         accent="grey",
         is_copy_harmless=False,
         expires=_in(timedelta(days=7)),

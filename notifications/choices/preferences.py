@@ -71,11 +71,7 @@ ALWAYS_SENT = [
     AlwaysSent(
         "Orders and payments",
         "They are about your money.",
-        (
-            EmailKind.OVERDUE_NOTICE,
-            EmailKind.REFUND_ISSUED,
-            EmailKind.REFUND_REJECTED,
-        ),
+        (),
     ),
     AlwaysSent(
         "Places in classes",
@@ -83,7 +79,6 @@ ALWAYS_SENT = [
         (
             EmailKind.ENROLLMENT_CONFIRMATION,
             EmailKind.CANCELLATION_CONFIRMATION,
-            EmailKind.SESSION_CANCELLED,
             EmailKind.TRANSFER_CONFIRMATION,
             EmailKind.WAITLIST_OFFER,
             EmailKind.WAITLIST_LAPSED,

@@ -12,15 +12,13 @@ from billing.models import (
     ChargeAttempt,
     ChargeAttemptTransition,
     Installment,
-    PaymentMethod,
     RefundStatus,
-    RefundTransition,
 )
 from billing.stripe.decline_codes import decline_words
 from csf.web.fast_reverse import fixed_path
 from enrollments.models import Course, EnrollmentTransition
 from notifications.facts.calendar import CANCEL, calendar_facts
-from notifications.facts.due import OverdueInstallment, with_story
+from notifications.facts.due import with_story
 from notifications.spec import Snapshot
 from orders.models import Order, OrderItem
 
@@ -38,10 +36,6 @@ def attempt_facts(fact: ChargeAttemptTransition) -> Snapshot:
         "card_last4": attempt.card_last4,
         "reason": decline_words(attempt.decline_code),
     }
-
-
-def overdue_snapshot(fact: OverdueInstallment) -> Snapshot:
-    return installment_story(fact.installment) | {"days": fact.days, "waits_for": fact.installment.status}
 
 
 def cancellation_snapshot(fact: CancellationTransition) -> Snapshot:
@@ -80,22 +74,6 @@ def cancellation_snapshot(fact: CancellationTransition) -> Snapshot:
             ],
         }
     )
-
-
-def refund_snapshot(fact: RefundTransition) -> Snapshot:
-    refund = fact.refund
-    cancellation = refund.cancellation
-    return order_facts(refund.order) | {
-        "amount_cents": refund.amount_cents,
-        "by_card": refund.method == PaymentMethod.STRIPE,
-        "way_back": refund.way_back,
-        "cause": refund.cause,
-        "paid_at": refund.payment.received_at.isoformat(),
-        "happened_at": fact.created_at.isoformat(),
-        "reference": str(refund.public_id)[:8].upper(),
-        "child": str(cancellation.enrollment.child) if cancellation else "",
-        "course": cancellation.enrollment.course.title if cancellation else "",
-    }
 
 
 def enrollment_snapshot(fact: EnrollmentTransition) -> Snapshot:

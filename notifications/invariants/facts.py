@@ -15,7 +15,6 @@ from billing.models import (
     ChargeAttemptTransition,
     Credit,
     Payment,
-    RefundTransition,
     Transfer,
 )
 from csf.proofs.invariants import Invariant, last_before, pks, told
@@ -64,12 +63,6 @@ FACTS = [
         EmailKind.CANCELLATION_CONFIRMATION,
         CancellationTransition.objects.filter(to_status="settled"),
         "cancellation__order__household",
-    ),
-    Fact(
-        EmailKind.REFUND_ISSUED,
-        RefundTransition.objects.filter(to_status="succeeded"),
-        "refund__order__household",
-        "refund",
     ),
     Fact(EmailKind.TRANSFER_CONFIRMATION, Transfer.objects.all(), "order__household"),
     Fact(

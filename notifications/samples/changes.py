@@ -7,7 +7,6 @@ from notifications.facts.samples import (
     HOSTILE,
     HOSTILE_CLASS,
     LONG,
-    ORDER,
     ROBOTICS,
     SWIMMING,
     calendar,
@@ -39,21 +38,6 @@ def _cancellation(course: Context, **changes: Any) -> Context:
     return enrollment(course) | told | changes
 
 
-def _session_off(course: Context = ROBOTICS, **changes: Any) -> Context:
-    told = {
-        "held_on": "2026-10-17",
-        "session_start": "10:00:00",
-        "session_end": "11:30:00",
-        "reason": "The coach is ill.",
-        "credit_cents": 1_800,
-        "credit_until": "2027-10-12",
-        "account_path": "/account/",
-        "next_on": "2026-10-24",
-        "calendars": [calendar(course)],
-    }
-    return enrollment(course) | told | changes
-
-
 NO_MONEY: Context = {
     "refund_cents": 0,
     "stopped_cents": 0,
@@ -68,37 +52,6 @@ AS_CREDIT: Context = NO_MONEY | {
     "credit_cents": 7_200,
     "credit_until": "2027-09-20",
 }
-
-
-def _refund(**changes: Any) -> Context:
-    return (
-        ORDER
-        | {
-            "first_name": "Maria",
-            "amount_cents": 9_000,
-            "by_card": True,
-            "way_back": "to Visa ending in 4242",
-            "cause": "cancellation",
-            "paid_at": "2026-08-29T21:07:41+00:00",
-            "happened_at": "2026-09-11T13:15:02+00:00",
-            "reference": "5B0E77A1",
-            "child": "Noah Lopez",
-            "course": "Swimming, Level 2",
-        }
-        | changes
-    )
-
-
-def _refunds() -> dict[str, Context]:
-    hostile = {"first_name": HOSTILE, "way_back": f"to {HOSTILE}", "child": HOSTILE, "course": HOSTILE}
-    return {
-        "minimal": _refund(first_name="", child="", course=""),
-        "typical": _refund(),
-        "huge": _refund(first_name=LONG, amount_cents=123_456_789, child=f"{LONG} {LONG}", course=LONG),
-        "hostile": _refund(**hostile),
-        "too_late": _refund(cause="unmatched", child="", course=""),
-        "in_cash": _refund(by_card=False, way_back="in cash"),
-    }
 
 
 def _move(course: Context = SWIMMING, **changes: Any) -> Context:
@@ -183,19 +136,5 @@ SAMPLES: dict[str, Samples] = {
             },
         ),
     },
-    EmailKind.SESSION_CANCELLED: {
-        "minimal": _session_off(
-            first_name="", credit_cents=0, credit_until=None, next_on=None, address="", calendars=[]
-        ),
-        "typical": _session_off(),
-        "huge": _session_off(
-            first_name=LONG, child=f"{LONG} {LONG}", child_first_name=LONG, reason=f"{LONG} " * 2
-        ),
-        "hostile": _session_off(
-            HOSTILE_CLASS, first_name=HOSTILE, child=HOSTILE, child_first_name=HOSTILE, reason=HOSTILE
-        ),
-    },
-    EmailKind.REFUND_ISSUED: _refunds(),
-    EmailKind.REFUND_REJECTED: _refunds(),
     EmailKind.TRANSFER_CONFIRMATION: MOVES,
 }

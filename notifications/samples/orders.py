@@ -3,30 +3,17 @@
 Plain JSON values, like the snapshots that they stand for.
 """
 
-from typing import Any
-
 from notifications.facts.samples import (
-    BARE,
     HOSTILE,
     HOSTILE_CLASS,
-    HOSTILE_FAMILY,
-    HUGE,
     LONG,
     ROBOTICS,
     SWIMMING,
     calendar,
     enrollment,
-    installment,
 )
 from notifications.kinds import EmailKind
 from notifications.spec import Samples
-from notifications.spec import Snapshot as Context
-
-
-def _overdue(**changes: Any) -> Context:
-    """There is no card, or none that can be charged."""
-    return installment(**changes) | {"card_brand": "", "card_last4": ""}
-
 
 SAMPLES: dict[str, Samples] = {
     EmailKind.ENROLLMENT_CONFIRMATION: {
@@ -41,13 +28,5 @@ SAMPLES: dict[str, Samples] = {
             sessions=104,
         ),
         "hostile": enrollment(HOSTILE_CLASS, first_name=HOSTILE, child=HOSTILE, child_first_name=HOSTILE),
-    },
-    EmailKind.OVERDUE_NOTICE: {
-        "minimal": _overdue(**BARE, days=3, waits_for="exhausted"),
-        "typical": _overdue(days=7, waits_for="needs_card"),
-        "huge": _overdue(**HUGE, days=14, waits_for="needs_auth"),
-        "hostile": _overdue(**HOSTILE_FAMILY, days=3, waits_for="needs_card"),
-        "bank": _overdue(days=7, waits_for="needs_auth"),
-        "staff": _overdue(days=14, waits_for="exhausted"),
     },
 }

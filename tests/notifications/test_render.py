@@ -224,7 +224,7 @@ def test_payment_tells_what_is_left_and_how_it_was_paid(changes, said, unsaid):
     [
         ("typical", "within 5 to 10 business days", "receipt"),
         ("in_cash", "Keep this email as your receipt.", "business days"),
-        ("too_late", "Your payment came too late or twice", "receipt"),
+        ("too_late", "Your payment came too late or was made twice", "receipt"),
     ],
 )
 def test_a_refund_tells_when_the_bank_shows_it(sample, said, unsaid):

@@ -108,7 +108,7 @@ def test_words_of_python_are_translated_too(marks):
 
 def test_another_language_has_its_own_order_forms_dates_and_lang(speak):
     context = SAMPLES[EmailKind.OVERDUE_NOTICE]["typical"] | {"places": []}
-    told = "Your installment of %(amount)s was due on %(due_on)s, {} ago, and is still open."
+    told = "Your installment of %(amount)s was due on %(due_on)s, {} ago, and hasn't been paid yet."
     speak(
         Catalogue(
             "de",
