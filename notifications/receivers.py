@@ -14,7 +14,6 @@ from django.dispatch import receiver
 from billing.models import (
     CancellationStatus,
     CancellationTransition,
-    ChargeAttemptTransition,
     Transfer,
 )
 from enrollments.models import EnrollmentTransition
@@ -24,8 +23,7 @@ from notifications.outbox import notify
 from notifications.registry import CONVERTED
 from notifications.sending import suppression
 from notifications.spec import Email, Trigger
-from notifications.which import charge_kind, enrollment_kind, order_kind
-from orders.models import OrderTransition
+from notifications.which import enrollment_kind
 
 
 def row_written(sender: type[Model], instance: Any, created: bool, raw: bool, **kwargs: Any) -> None:
@@ -43,24 +41,12 @@ for row in TRIGGERED:
     post_save.connect(row_written, sender=row, dispatch_uid="notifications.row_written")
 
 
-@receiver(post_save, sender=OrderTransition, dispatch_uid="notifications.order_moved")
-def order_moved(instance: OrderTransition, created: bool, raw: bool, **kwargs: Any) -> None:
-    if created and not raw and (kind := order_kind(instance)):
-        notify(kind, [instance])
-
-
 @receiver(post_save, sender=EnrollmentTransition, dispatch_uid="notifications.enrollment_moved")
 def enrollment_moved(instance: EnrollmentTransition, created: bool, raw: bool, **kwargs: Any) -> None:
     if created and not raw and (kind := enrollment_kind(instance)):
         notify(kind, [instance])
         if kind == EmailKind.ENROLLMENT_CONFIRMATION and settings.EMAIL_BUNDLE_ORDERS:
             bundle_order(instance)
-
-
-@receiver(post_save, sender=ChargeAttemptTransition, dispatch_uid="notifications.charge_moved")
-def charge_moved(instance: ChargeAttemptTransition, created: bool, raw: bool, **kwargs: Any) -> None:
-    if created and not raw and (kind := charge_kind(instance)):
-        notify(kind, [instance])
 
 
 @receiver(post_save, sender=CancellationTransition, dispatch_uid="notifications.cancellation_settled")

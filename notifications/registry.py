@@ -13,14 +13,11 @@ from django.urls import reverse
 from csf import clock
 from enrollments.models import EnrollmentTransition
 from notifications import emails
-from notifications.facts import changes, waitlist
-from notifications.facts.charges import attempt_key
+from notifications.facts import changes
 from notifications.facts.recipients import (
-    charged_family,
     enrolled_family,
     guardians,
     order_family,
-    waiting_family,
 )
 from notifications.facts.snapshots import (
     cancellation_snapshot,
@@ -77,58 +74,6 @@ EMAILS: dict[str, EmailSpec] = {
         is_copy_harmless=True,
         expires=_in(timedelta(days=7)),
         priority=3,
-    ),
-    EmailKind.WAITLIST_JOINED: EmailSpec(
-        recipients=waiting_family,
-        family=attrgetter("enrollment.child.household_id"),
-        snapshot=waitlist.joined_snapshot,
-        key=waitlist.joined_key,
-        accent="blue",
-        is_copy_harmless=True,
-        group="service",
-        expires=_in(timedelta(days=3)),
-        still_true=waitlist.still_waiting,
-    ),
-    EmailKind.WAITLIST_OFFER: EmailSpec(
-        recipients=waiting_family,
-        family=attrgetter("enrollment.child.household_id"),
-        snapshot=waitlist.offer_snapshot,
-        key=lambda fact: f"enrollment:{fact.enrollment_id}:offer:{fact.pk}",
-        accent="blue",
-        is_copy_harmless=True,
-        expires=waitlist.offer_expires,
-        priority=2,
-        still_true=waitlist.still_offered,
-    ),
-    EmailKind.WAITLIST_LAPSED: EmailSpec(
-        recipients=waiting_family,
-        family=attrgetter("enrollment.child.household_id"),
-        snapshot=waitlist.lapsed_snapshot,
-        key=waitlist.lapsed_key,
-        accent="grey",
-        is_copy_harmless=True,
-        expires=_in(timedelta(days=3)),
-    ),
-    EmailKind.WAITLIST_PROMOTED: EmailSpec(
-        recipients=order_family,
-        family=attrgetter("order.household_id"),
-        snapshot=waitlist.promoted_snapshot,
-        key=lambda fact: f"order:{fact.order_id}:promoted",
-        accent="green",
-        is_copy_harmless=True,
-        expires=_in(timedelta(days=7)),
-        priority=3,
-    ),
-    EmailKind.WAITLIST_CHARGE_FAILED: EmailSpec(
-        recipients=charged_family,
-        family=attrgetter("chargeattempt.installment.order.household_id"),
-        snapshot=waitlist.charge_failed_snapshot,
-        key=attempt_key,
-        accent="red",
-        is_copy_harmless=True,
-        expires=waitlist.charge_failed_expires,
-        priority=2,
-        still_true=waitlist.still_unpaid,
     ),
     EmailKind.STAFF_ALERT: STAFF_ALERT,
     EmailKind.WELCOME: EmailSpec(

@@ -22,14 +22,6 @@ from notifications.registry import CONVERTED, EMAILS
 Origin = EmailPreference.Origin
 COPIES = EmailPreference.COPIES
 
-# What parents read on the page.
-TITLES = {
-    EmailKind.WAITLIST_JOINED: (
-        "Joined a waitlist",
-        "Confirms the place in line. We always write when a seat becomes free.",
-    ),
-}
-
 
 @dataclass(frozen=True)
 class Choice:
@@ -42,15 +34,10 @@ class NotAChoice(Exception):
     """Of an essential kind, or of none: nobody can switch it."""
 
 
-def _title(kind: str) -> tuple[str, str]:
-    chosen = kind in CONVERTED and CONVERTED[kind].choice
-    return (chosen.title, chosen.about) if chosen else TITLES[EmailKind(kind)]
-
-
 CHOICES: dict[str, Choice] = {
-    kind: Choice(*_title(kind), is_on_by_default=EMAILS[kind].group == "service")
+    kind: Choice(chosen.title, chosen.about, is_on_by_default=EMAILS[kind].group == "service")
     for kind in EmailKind.values
-    if EMAILS[kind].group != "essential"
+    if kind in CONVERTED and (chosen := CONVERTED[kind].choice)
 } | {
     COPIES: Choice(
         "Copies of emails to the family",
@@ -80,10 +67,6 @@ ALWAYS_SENT = [
             EmailKind.ENROLLMENT_CONFIRMATION,
             EmailKind.CANCELLATION_CONFIRMATION,
             EmailKind.TRANSFER_CONFIRMATION,
-            EmailKind.WAITLIST_OFFER,
-            EmailKind.WAITLIST_LAPSED,
-            EmailKind.WAITLIST_PROMOTED,
-            EmailKind.WAITLIST_CHARGE_FAILED,
         ),
     ),
     AlwaysSent(

@@ -1,16 +1,10 @@
 """What the emails about a charge share."""
 
-from billing.models import ChargeAttempt, ChargeAttemptTransition, ChargeKind, ChargeStatus
+from billing.models import ChargeAttempt, ChargeAttemptTransition, ChargeKind
 from orders.models import OrderOrigin, OrderStatus
 
 FAMILY = "chargeattempt.installment.order.household_id"
 ORDER = "chargeattempt__installment__order"
-NOT_PAID = {
-    ChargeStatus.DECLINED,
-    ChargeStatus.NEEDS_AUTH,
-    ChargeStatus.REJECTED,
-    ChargeStatus.NOT_EXECUTED,
-}
 OF_PLACED_ORDERS = ChargeAttemptTransition.objects.exclude(
     chargeattempt__installment__order__origin=OrderOrigin.WAITLIST
 )

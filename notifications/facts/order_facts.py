@@ -9,12 +9,11 @@ from django.db.models import QuerySet
 from billing.models import (
     CancellationStatus,
     CancellationTransition,
-    ChargeAttemptTransition,
 )
 from enrollments.models import EnrollmentTransition
 from notifications.kinds import EmailKind
 from notifications.registry import CONVERTED
-from notifications.which import charge_kind, enrollment_kind, order_kind
+from notifications.which import enrollment_kind
 from orders.models import Order
 
 Row = TypeVar("Row", bound=models.Model)
@@ -31,24 +30,10 @@ def _newest(rows: QuerySet[Row], tells: Callable[[Row], bool]) -> Row | None:
     return next((row for row in rows.order_by("-pk") if tells(row)), None)
 
 
-def _moved_order(kind: EmailKind) -> Find:
-    return lambda order: _newest(order.transitions.all(), lambda fact: order_kind(fact) == kind)
-
-
 def _moved_enrollment(kind: EmailKind) -> Find:
     def find(order: Order) -> EnrollmentTransition | None:
         rows = EnrollmentTransition.objects.filter(enrollment__order_item__order=order)
         return _newest(rows.select_related("enrollment__course"), lambda fact: enrollment_kind(fact) == kind)
-
-    return find
-
-
-def _moved_charge(kind: EmailKind) -> Find:
-    def find(order: Order) -> ChargeAttemptTransition | None:
-        rows = ChargeAttemptTransition.objects.filter(chargeattempt__installment__order=order)
-        return _newest(
-            rows.select_related("chargeattempt__installment__order"), lambda fact: charge_kind(fact) == kind
-        )
 
     return find
 
@@ -62,9 +47,4 @@ FINDS: Mapping[str, Find] = {
     EmailKind.ENROLLMENT_CONFIRMATION: _moved_enrollment(EmailKind.ENROLLMENT_CONFIRMATION),
     EmailKind.CANCELLATION_CONFIRMATION: _cancellation,
     EmailKind.TRANSFER_CONFIRMATION: lambda order: order.transfers.order_by("-pk").first(),
-    EmailKind.WAITLIST_JOINED: _moved_enrollment(EmailKind.WAITLIST_JOINED),
-    EmailKind.WAITLIST_OFFER: _moved_enrollment(EmailKind.WAITLIST_OFFER),
-    EmailKind.WAITLIST_LAPSED: _moved_enrollment(EmailKind.WAITLIST_LAPSED),
-    EmailKind.WAITLIST_PROMOTED: _moved_order(EmailKind.WAITLIST_PROMOTED),
-    EmailKind.WAITLIST_CHARGE_FAILED: _moved_charge(EmailKind.WAITLIST_CHARGE_FAILED),
 } | {kind: email.newest_fact for kind, email in CONVERTED.items() if email.hangs_on_orders}

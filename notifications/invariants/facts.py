@@ -65,12 +65,6 @@ FACTS = [
         "cancellation__order__household",
     ),
     Fact(EmailKind.TRANSFER_CONFIRMATION, Transfer.objects.all(), "order__household"),
-    Fact(
-        EmailKind.WAITLIST_OFFER,
-        EnrollmentTransition.objects.filter(to_status="offered", enrollment__tier="regular"),
-        "enrollment__child__household",
-        "enrollment",
-    ),
     *(
         Fact(email.kind, email.owed.rows, email.owed.household, email.owed.about)
         for email in CONVERTED.values()

@@ -5,7 +5,7 @@ Plain JSON values, like the snapshots that they stand for.
 
 from notifications.facts.samples import HOSTILE, LONG
 from notifications.registry import CONVERTED
-from notifications.samples import accounts, changes, classes, orders, waitlist
+from notifications.samples import accounts, changes, classes, orders
 from notifications.spec import Samples
 from notifications.spec import Snapshot as Context
 
@@ -13,7 +13,6 @@ SAMPLES: dict[str, Samples] = (
     orders.SAMPLES
     | classes.SAMPLES
     | changes.SAMPLES
-    | waitlist.SAMPLES
     | accounts.SAMPLES
     | {kind: email.samples for kind, email in CONVERTED.items()}
 )

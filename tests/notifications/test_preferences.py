@@ -17,7 +17,6 @@ from notifications.choices.preferences import (
     ALWAYS_SENT,
     CHOICES,
     COPIES,
-    TITLES,
     NotAChoice,
     choices_of,
     choose,
@@ -140,7 +139,6 @@ def test_every_kind_is_either_explained_or_offered_in_words():
     told = [kind for group in ALWAYS_SENT for kind in group.kinds]
 
     assert sorted(told) == sorted(set(ESSENTIAL) - {EmailKind.STAFF_ALERT, EmailKind.STAFF_INVITATION})
-    assert set(TITLES) == set(CHOSEN)
     assert set(CHOICES) == {*CHOSEN, COPIES}
 
 
