@@ -14,7 +14,6 @@ from django.dispatch import receiver
 from billing.models import (
     CancellationStatus,
     CancellationTransition,
-    Transfer,
 )
 from enrollments.models import EnrollmentTransition
 from notifications.bundling import bundle_order
@@ -53,12 +52,6 @@ def enrollment_moved(instance: EnrollmentTransition, created: bool, raw: bool, *
 def cancellation_settled(instance: CancellationTransition, created: bool, raw: bool, **kwargs: Any) -> None:
     if created and not raw and instance.to_status == CancellationStatus.SETTLED:
         notify(EmailKind.CANCELLATION_CONFIRMATION, [instance])
-
-
-@receiver(post_save, sender=Transfer, dispatch_uid="notifications.child_moved")
-def child_moved(instance: Transfer, created: bool, raw: bool, **kwargs: Any) -> None:
-    if created and not raw:
-        notify(EmailKind.TRANSFER_CONFIRMATION, [instance])
 
 
 @receiver(email_confirmed, dispatch_uid="notifications.address_confirmed")

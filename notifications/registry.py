@@ -8,16 +8,13 @@ from importlib import import_module
 from operator import attrgetter
 
 from django.db import models
-from django.urls import reverse
 
 from csf import clock
 from enrollments.models import EnrollmentTransition
 from notifications import emails
-from notifications.facts import changes
 from notifications.facts.recipients import (
     enrolled_family,
     guardians,
-    order_family,
 )
 from notifications.facts.snapshots import (
     cancellation_snapshot,
@@ -25,7 +22,6 @@ from notifications.facts.snapshots import (
 )
 from notifications.kinds import EmailKind
 from notifications.spec import Email, EmailSpec
-from notifications.watch.staff_alert import STAFF_ALERT
 
 
 def _in(delay: timedelta) -> Callable[[models.Model], datetime]:
@@ -63,25 +59,6 @@ EMAILS: dict[str, EmailSpec] = {
         key=lambda fact: f"enrollment:{fact.cancellation.enrollment_id}:cancelled",
         accent="grey",
         is_copy_harmless=False,
-        expires=_in(timedelta(days=7)),
-    ),
-    EmailKind.TRANSFER_CONFIRMATION: EmailSpec(
-        recipients=order_family,
-        family=attrgetter("order.household_id"),
-        snapshot=changes.transfer_snapshot,
-        key=lambda fact: f"transfer:{fact.pk}",
-        accent="blue",
-        is_copy_harmless=True,
-        expires=_in(timedelta(days=7)),
-        priority=3,
-    ),
-    EmailKind.STAFF_ALERT: STAFF_ALERT,
-    EmailKind.WELCOME: EmailSpec(
-        recipients=lambda user: [user],
-        snapshot=lambda user: {"children_path": reverse("children")},
-        key=lambda user: f"user:{user.pk}",
-        accent="blue",
-        is_copy_harmless=True,
         expires=_in(timedelta(days=7)),
     ),
     **CONVERTED,

@@ -66,13 +66,12 @@ ALWAYS_SENT = [
         (
             EmailKind.ENROLLMENT_CONFIRMATION,
             EmailKind.CANCELLATION_CONFIRMATION,
-            EmailKind.TRANSFER_CONFIRMATION,
         ),
     ),
     AlwaysSent(
         "Your account",
         "They open your account to you, and tell you when something about it changed.",
-        (EmailKind.WELCOME,),
+        (),
     ),
 ]
 

@@ -46,5 +46,4 @@ def _cancellation(order: Order) -> CancellationTransition | None:
 FINDS: Mapping[str, Find] = {
     EmailKind.ENROLLMENT_CONFIRMATION: _moved_enrollment(EmailKind.ENROLLMENT_CONFIRMATION),
     EmailKind.CANCELLATION_CONFIRMATION: _cancellation,
-    EmailKind.TRANSFER_CONFIRMATION: lambda order: order.transfers.order_by("-pk").first(),
 } | {kind: email.newest_fact for kind, email in CONVERTED.items() if email.hangs_on_orders}

@@ -15,7 +15,6 @@ from billing.models import (
     ChargeAttemptTransition,
     Credit,
     Payment,
-    Transfer,
 )
 from csf.proofs.invariants import Invariant, last_before, pks, told
 from enrollments.models import EnrollmentTransition, User
@@ -64,7 +63,6 @@ FACTS = [
         CancellationTransition.objects.filter(to_status="settled"),
         "cancellation__order__household",
     ),
-    Fact(EmailKind.TRANSFER_CONFIRMATION, Transfer.objects.all(), "order__household"),
     *(
         Fact(email.kind, email.owed.rows, email.owed.household, email.owed.about)
         for email in CONVERTED.values()

@@ -5,16 +5,12 @@ Plain JSON values, like the snapshots that they stand for.
 
 from notifications.facts.samples import HOSTILE, LONG
 from notifications.registry import CONVERTED
-from notifications.samples import accounts, changes, classes, orders
+from notifications.samples import changes, orders
 from notifications.spec import Samples
 from notifications.spec import Snapshot as Context
 
 SAMPLES: dict[str, Samples] = (
-    orders.SAMPLES
-    | classes.SAMPLES
-    | changes.SAMPLES
-    | accounts.SAMPLES
-    | {kind: email.samples for kind, email in CONVERTED.items()}
+    orders.SAMPLES | changes.SAMPLES | {kind: email.samples for kind, email in CONVERTED.items()}
 )
 
 __all__ = ["HOSTILE", "LONG", "SAMPLES", "Context"]

@@ -54,51 +54,6 @@ AS_CREDIT: Context = NO_MONEY | {
 }
 
 
-def _move(course: Context = SWIMMING, **changes: Any) -> Context:
-    told = {
-        "old_course": "Robotics for Beginners",
-        "difference_cents": 0,
-        "stopped_cents": 0,
-        "credit_cents": 0,
-        "credit_until": None,
-        "pay_cents": 0,
-        "pay_path": "",
-        "card_brand": "",
-        "card_last4": "",
-        "left": [],
-    }
-    return enrollment(course) | told | changes
-
-
-MOVES: dict[str, Context] = {
-    "minimal": _move(first_name="", address="", sessions=0),
-    "typical": _move(difference_cents=6_000, pay_cents=6_000, card_brand="visa", card_last4="4242"),
-    "huge": _move(
-        ROBOTICS | {"course": LONG},
-        first_name=LONG,
-        child=f"{LONG} {LONG}",
-        child_first_name=LONG,
-        old_course=f"{LONG} {LONG}",
-        difference_cents=-123_456_789,
-        stopped_cents=23_456_789,
-        credit_cents=100_000_000,
-        left=[{"due_on": "2026-10-28", "amount_cents": 17_900}] * 12,
-    ),
-    "hostile": _move(
-        HOSTILE_CLASS, first_name=HOSTILE, child=HOSTILE, child_first_name=HOSTILE, old_course=HOSTILE
-    ),
-    "to_be_paid": _move(
-        difference_cents=6_000, pay_cents=6_000, pay_path="/pay/IjZmMWI0YzFlLTUyYTciOg:1wB2xY:k3Jq8s/"
-    ),
-    "cheaper": _move(
-        difference_cents=-6_000,
-        stopped_cents=2_000,
-        credit_cents=4_000,
-        credit_until="2027-09-20",
-        left=[{"due_on": "2026-10-28", "amount_cents": 8_900}],
-    ),
-}
-
 SAMPLES: dict[str, Samples] = {
     EmailKind.CANCELLATION_CONFIRMATION: {
         "minimal": _cancellation(ROBOTICS, first_name="", address="", price_cents=0, **NO_MONEY),
@@ -136,5 +91,4 @@ SAMPLES: dict[str, Samples] = {
             },
         ),
     },
-    EmailKind.TRANSFER_CONFIRMATION: MOVES,
 }

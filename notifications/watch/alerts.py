@@ -14,12 +14,13 @@ from django.db.models.functions import Now
 from csf.database.advisory_locks import free_slot
 from csf.jobs.time_budget import within
 from csf.models import Instance, StaffTask
+from notifications.emails.staff_alert import WINDOW, digests
 from notifications.kinds import EmailKind
 from notifications.models import Alert, EmailMessage
 from notifications.outbox import notify
 from notifications.watch.sign import Sign
 from notifications.watch.signs import signs
-from notifications.watch.staff_alert import TOLD_BY_TASKS, WINDOW, about_these_emails, digests
+from notifications.watch.staff_alert import TOLD_BY_TASKS, about_these_emails
 
 logger = logging.getLogger(__name__)
 

@@ -132,10 +132,10 @@ def test_long_lines_are_broken_but_not_within_a_name():
 
     assert (
         """
-Our office moved Anne Marie Louise from
+Our office has moved Anne Marie Louise from
 Robotics and Programming for Beginners to
 Robotics and Programming for those who have begun long ago. The place in
-the old class is given up.
+the old class is cancelled.
 """
         in render(EmailKind.TRANSFER_CONFIRMATION, context).text
     )
