@@ -1,21 +1,18 @@
-import datetime
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Exists, OuterRef, Q
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from billing.admin.installment_actions import INSTALLMENT_ACTIONS
 from billing.admin.pause_actions import CHARGES_ACTIONS
-from billing.installments.dunning import LATEST_FIRST_TRY
+from billing.installments.next_step import waits_for_staff
 from billing.models import (
     ChargeAttempt,
     ChargeAttemptTransition,
     ChargeStatus,
     Installment,
     InstallmentNote,
-    InstallmentStatus,
     InstallmentTransition,
 )
 from csf import clock
@@ -24,7 +21,7 @@ from csf.staff.columns import badge, link, money, state
 from csf.staff.model_admin import ReadOnlyAdmin, TransitionAdmin
 from csf.staff.panels import Panel, history, panel
 from csf.templatetags.csf_format import moment
-from orders.models import Order, OrderStatus
+from orders.models import Order
 
 
 class Concern(admin.SimpleListFilter):
@@ -42,16 +39,8 @@ class Concern(admin.SimpleListFilter):
             case "held":
                 return queryset.open().filter(held_at__isnull=False)
             case "staff":
-                return queryset.filter(needs_staff(today))
+                return queryset.filter(waits_for_staff(today))
         return queryset
-
-
-def needs_staff(on: datetime.date) -> Q:
-    """What no job charges any more: tried in vain, too late for a first try, or of unknown outcome."""
-    is_late = Q(status=InstallmentStatus.SCHEDULED, due_on__lt=on - LATEST_FIRST_TRY)
-    parked = ChargeAttempt.objects.filter(installment=OuterRef("pk"), status=ChargeStatus.PARKED)
-    left = Q(status=InstallmentStatus.EXHAUSTED) | is_late | Q(Exists(parked))
-    return left & Q(order__status=OrderStatus.CONFIRMED)
 
 
 @admin.register(Installment)

@@ -10,6 +10,7 @@ import datetime
 
 from django.db import transaction
 
+from billing.checkout.payable import NotPayable, refuse_unless_payable
 from billing.checkout.place_order import (
     SESSION_LIFE,
     close_page,
@@ -18,18 +19,13 @@ from billing.checkout.place_order import (
 )
 from billing.installments.charging import ask_again
 from billing.installments.invoices import closed_invoice, has_open_invoice
-from billing.installments.statement import state_of
 from billing.ledger.signed_links import pay_link_path
-from billing.models import Cancellation, ChargeAttempt, ChargeKind, Installment
+from billing.models import ChargeAttempt, ChargeKind, Installment
 from billing.stripe.page_calls import StripeUnavailable, asking_stripe
 from csf.database.retry import again_after_deadlock
 from csf.dates import local_date
 from enrollments.models import User
 from orders.models import Order
-
-
-class NotPayable(Exception):
-    """Why this installment cannot be paid now, in words for the parent."""
 
 
 def installment_page(installment: Installment, *, by: User | None, now: datetime.datetime) -> str:
@@ -85,11 +81,6 @@ def _start(installment: Installment, *, by: User | None, now: datetime.datetime)
 
 
 def _refuse_if_not_payable(installment: Installment, now: datetime.datetime) -> None:
-    installment.refresh_from_db(fields=["status", "next_try_on"])
-    state = state_of(installment, on=local_date(now))
-    if not state.can_pay:
-        raise NotPayable(state.text)
+    refuse_unless_payable(installment, on=local_date(now))
     if installment.attempts.under_way().exists():
         raise NotPayable("An earlier payment is not settled yet. Please look again in a few minutes.")
-    if Cancellation.objects.waiting().filter(order=installment.order_id).exists():
-        raise NotPayable("A class of this order was just cancelled. What is left to pay shows in a moment.")

@@ -1,20 +1,16 @@
 """Leading a parent to Stripe's pages: the one of an installment's invoice, and the one that saves a card."""
 
-import datetime
-from datetime import timedelta
-
 from django.conf import settings
 from django.urls import reverse
 
+from billing.checkout.payable import NotPayable, refuse_unless_payable
 from billing.installments.charging import ask_again
 from billing.installments.customers import with_customer
-from billing.installments.dunning import LATEST_FIRST_TRY
 from billing.installments.invoices import ensure_invoice
-from billing.installments.statement import state_of
 from billing.ledger.cards import Use, uses_of, without_a_good_card
 from billing.ledger.differences import amount_text
 from billing.ledger.settle import settle_invoice
-from billing.models import Cancellation, CardUpdate, Installment, InstallmentStatus
+from billing.models import CardUpdate, Installment
 from billing.stripe import gateway
 from billing.stripe.page_calls import asking_stripe
 from billing.task_kinds import MoneyTask
@@ -22,10 +18,6 @@ from csf import clock
 from csf.dates import local_date
 from csf.models import StaffTask
 from enrollments.models import Household, User
-
-
-class NotPayable(Exception):
-    """Why this installment cannot be paid now, in words for the parent."""
 
 
 @gateway.within(gateway.PAGE_S)
@@ -36,8 +28,7 @@ def invoice_page(installment: Installment) -> str:
     NotPayable, StripeUnavailable or StripeRefused.
     """
     ask_again(installment.order)
-    installment.refresh_from_db(fields=["status", "next_try_on"])
-    _refuse_if_not_payable(installment)
+    refuse_unless_payable(installment, on=clock.today())
     with asking_stripe(installment):
         invoice = with_customer(
             installment.order.household,
@@ -46,7 +37,9 @@ def invoice_page(installment: Installment) -> str:
     if invoice["status"] == "paid":
         settle_invoice(invoice)
     # Meanwhile a job may have begun to charge it, or staff have ended it.
-    _refuse_if_not_payable(Installment.objects.select_related("order").get(pk=installment.pk))
+    refuse_unless_payable(
+        Installment.objects.select_related("order").get(pk=installment.pk), on=clock.today()
+    )
     agreed = amount_text(installment.amount_cents, installment.order.currency, "open")
     found = amount_text(invoice["amount_due"], invoice["currency"], invoice["status"])
     if found != agreed:
@@ -54,14 +47,6 @@ def invoice_page(installment: Installment) -> str:
         StaffTask.open(MoneyTask.CHARGE_REJECTED, installment, detail)
         raise NotPayable("This cannot be paid here right now. We have been notified and will write to you.")
     return str(invoice["hosted_invoice_url"])
-
-
-def _refuse_if_not_payable(installment: Installment) -> None:
-    state = state_of(installment, on=clock.today())
-    if not state.can_pay:
-        raise NotPayable(state.text)
-    if Cancellation.objects.waiting().filter(order=installment.order_id).exists():
-        raise NotPayable("A class of this order was just cancelled. What is left to pay shows in a moment.")
 
 
 @gateway.within(gateway.PAGE_S)
@@ -93,17 +78,3 @@ def card_page(*, household: Household, by: User, charge_now: bool, use: Use | No
         )
     CardUpdate.objects.filter(pk=update.pk).update(stripe_session_id=session["id"])
     return str(session["url"])
-
-
-def next_charge_on(installment: Installment, *, on: datetime.date) -> datetime.date | None:
-    """When a good card is charged for it by itself; None if only when the parent asks for it."""
-    if installment.held_at or installment.order.charges_paused_at or installment.consent_id is None:
-        return None
-    match installment.status:
-        case InstallmentStatus.SCHEDULED if on - installment.due_on <= LATEST_FIRST_TRY:
-            return max(installment.due_on, on)
-        case InstallmentStatus.RETRY_WAIT:
-            return installment.next_try_on
-        case InstallmentStatus.NEEDS_CARD | InstallmentStatus.EXHAUSTED:
-            return max(installment.due_on, on + timedelta(days=1))
-    return None

@@ -22,6 +22,7 @@ from billing.installments.card_renewals import look_at_card
 from billing.installments.customers import ensure_customer, forget_customer
 from billing.installments.dunning import after_decline, after_nothing, after_rejection, look_later
 from billing.installments.invoices import DELETED, closed_invoice, ensure_invoice, retrieve, void
+from billing.installments.next_step import Step, next_step
 from billing.ledger.cards import card_of
 from billing.ledger.differences import amount_text
 from billing.ledger.settle import settle_invoice
@@ -307,24 +308,23 @@ def _learn_decline(attempt: ChargeAttempt, invoice_id: str) -> None:
 
 
 def _still_wanted(attempt: ChargeAttempt) -> None:
-    installment = attempt.installment
+    installment, order = attempt.installment, attempt.installment.order
+    card = card_of(order)
+    step = next_step(
+        installment,
+        card=card,
+        on=clock.today(),
+        is_being_changed=order.cancellations.waiting().exists(),
+    )
+    is_promotion = step.kind == Step.WITH_ORDER and order.origin == OrderOrigin.WAITLIST
     if installment.status != InstallmentStatus.CHARGING:
         raise _Unwanted(f"the installment is {installment.get_status_display()}")
-    if installment.consent_id is None:
-        raise _Unwanted("nobody has agreed to this charge")
-    order = installment.order
-    is_promotion = order.status == OrderStatus.PLACED and order.origin == OrderOrigin.WAITLIST
-    if order.status != OrderStatus.CONFIRMED and not is_promotion:
-        raise _Unwanted(f"the order is {installment.order.get_status_display()}")
-    if installment.order.charges_paused_at:
-        raise _Unwanted("charges of this order are paused")
-    if installment.order.cancellations.waiting().exists():
-        raise _Unwanted("a class of this order was cancelled, and its money is not settled yet")
-    card = card_of(order)
-    if card is None or card != attempt.card:
+    if step.kind != Step.BEING_PAID and not is_promotion:
+        raise _Unwanted(f"the order is {order.get_status_display()}")
+    if step.reason:
+        raise _Unwanted(step.reason)
+    if card != attempt.card:
         raise _Unwanted("the card is not the one that was agreed for this order")
-    if card.why_not_charged(clock.today()):
-        raise _Unwanted("the card cannot be used")
 
 
 def _payable_invoice(attempt: ChargeAttempt) -> gateway.Object:

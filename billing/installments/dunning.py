@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import Count, Exists, OuterRef, Prefetch
 from django.db.models.functions import Now
 
-from billing.installments.chargeable import NEEDS_CARD, NOT_AGREED, STOPPED, why_not_charged
+from billing.installments.next_step import TOO_LATE, NextStep, next_step
 from billing.ledger.cards import card_of, refuse_card
 from billing.models import (
     Cancellation,
@@ -41,11 +41,8 @@ from csf.models import StaffTask
 from csf.state import Stale, transition_many
 from orders.models import Order, OrderStatus
 
-LATEST_FIRST_TRY = timedelta(days=3)
-TOO_LATE = "more than 3 days late: staff decide, since the consent names the date"
 NOTHING_DONE = [ChargeStatus.NOT_EXECUTED, ChargeStatus.REJECTED]
 UNLISTED_TRIES = 2
-DECLINES_A_DAY = 3
 LOOK_AGAIN_MINUTES = [1, 5, 15, 60]
 PARK_AFTER = timedelta(days=3)
 BATCH = 200
@@ -61,14 +58,15 @@ def next_try_on(*, due_on: datetime.date, on: datetime.date, wait_days: int = 0)
 
 @dataclass(frozen=True)
 class Candidate:
-    """An installment that a run of the job looks at; `reason` says why it is not charged, if it is not."""
+    """An installment that a run of the job looks at, and what happens to it."""
 
     installment: Installment
-    card: Card | None
-    reason: str = ""
+    step: NextStep
 
-    def needs_card(self, *, on: datetime.date) -> bool:
-        return why_not_charged(self.installment, self.card, on=on) in NEEDS_CARD
+    @property
+    def reason(self) -> str:
+        """Why it is not charged; empty if it is."""
+        return self.step.reason
 
 
 def candidates(statuses: Iterable[InstallmentStatus], *, on: datetime.date) -> list[Candidate]:
@@ -81,7 +79,7 @@ def candidates(statuses: Iterable[InstallmentStatus], *, on: datetime.date) -> l
     ).exclude(status=InstallmentStatus.RETRY_WAIT, next_try_on__gt=on)
     current = CardAgreement.objects.current().select_related("card")
     changing = Cancellation.objects.waiting().filter(order=OuterRef("order"))
-    found = list(
+    found: list[Any] = list(
         due.annotate(is_being_changed=Exists(changing))
         .select_related("order__household")
         .prefetch_related(Prefetch("order__card_agreements", current, to_attr="current_agreements"))
@@ -91,7 +89,14 @@ def candidates(statuses: Iterable[InstallmentStatus], *, on: datetime.date) -> l
     declined = _declines_today({card.pk for card in cards.values() if card}, on=on)
     return [
         Candidate(
-            installment, cards[installment.pk], _why_not(installment, cards[installment.pk], declined, on=on)
+            installment,
+            next_step(
+                installment,
+                card=(card := cards[installment.pk]),
+                on=on,
+                is_being_changed=installment.is_being_changed,
+                declines_today=declined[card.pk] if card else 0,
+            ),
         )
         for installment in found
     ]
@@ -100,21 +105,6 @@ def candidates(statuses: Iterable[InstallmentStatus], *, on: datetime.date) -> l
 def _current_card(order: Any) -> Card | None:
     """From the prefetched list of at most one."""
     return next((agreement.card for agreement in order.current_agreements), None)
-
-
-def _why_not(
-    installment: Installment, card: Card | None, declined: Counter[int], *, on: datetime.date
-) -> str:
-    """What the job of that day adds to `why_not_charged`."""
-    reason = why_not_charged(installment, card, on=on)
-    if installment.is_being_changed and reason not in STOPPED:  # type: ignore[attr-defined] # annotated
-        return "a class of this order was cancelled, and its money is not settled yet"
-    is_late = installment.status == InstallmentStatus.SCHEDULED and on - installment.due_on > LATEST_FIRST_TRY
-    if is_late and reason not in {*STOPPED, NOT_AGREED}:
-        return TOO_LATE
-    if not reason and card and declined[card.pk] >= DECLINES_A_DAY:
-        return "three declines on this card today"
-    return reason
 
 
 def _declines_today(card_ids: set[int], *, on: datetime.date) -> Counter[int]:
@@ -142,7 +132,7 @@ def start_charges(
                 wanted_on = candidate.installment.next_try_on or candidate.installment.due_on
                 tried_at = daily_run_at("charge_due_installments", on=wanted_on)
                 with suppress(Stale), happened(at=tried_at):  # Stale: it moved since it was looked at
-                    _leave_to_people(candidate, on=on)
+                    _leave_to_people(candidate)
         else:
             ready.append(candidate)
     if dry_run:
@@ -239,14 +229,14 @@ def _start(
 
 
 @transaction.atomic
-def _leave_to_people(candidate: Candidate, *, on: datetime.date) -> None:
+def _leave_to_people(candidate: Candidate) -> None:
     """No card, or one that the bank does not take: the parent is asked for another. Too late for the consent:
     staff."""
-    installment, reason = candidate.installment, candidate.reason
-    if reason == TOO_LATE:
-        StaffTask.open(MoneyTask.INSTALLMENT_LATE, installment, reason)
-    if reason in NEEDS_CARD or (reason == TOO_LATE and candidate.needs_card(on=on)):
-        installment.move(InstallmentStatus.NEEDS_CARD, reason=reason)
+    installment, step = candidate.installment, candidate.step
+    if step.reason == TOO_LATE:
+        StaffTask.open(MoneyTask.INSTALLMENT_LATE, installment, TOO_LATE)
+    if step.card_problem and step.reason in {step.card_problem, TOO_LATE}:
+        installment.move(InstallmentStatus.NEEDS_CARD, reason=step.reason)
 
 
 @transaction.atomic

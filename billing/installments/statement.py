@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from django.db.models import Prefetch, prefetch_related_objects
 
-from billing.installments.chargeable import why_not_charged
+from billing.installments.next_step import NextStep, Step, next_step
 from billing.ledger.cards import Use
 from billing.models import (
     Card,
@@ -21,21 +21,21 @@ from billing.models import (
 from billing.models.cards import CARD_EXPIRED, CARD_GONE, CARD_OUTDATED, CARD_REFUSED, NO_CARD
 from billing.models.installments import OPEN_INSTALLMENT
 from csf.templatetags.csf_format import day
-from orders.models import Order, OrderStatus
+from orders.models import Order
 
 SHOWN = [*OPEN_INSTALLMENT, InstallmentStatus.PAID]
 
 
 @dataclass(frozen=True)
 class State:
-    """A badge (its words and its colour), a sentence, whether the parent may pay it on its own now, and
-    whether it is paid with its order instead (`billing.pages.family_orders`)."""
+    """A badge (its words and its color), a sentence, and what the family can do."""
 
     label: str
     tone: str
     text: str
     can_pay: bool = False
     is_at_order: bool = False
+    """It is paid with its order (`billing.pages.family_orders`)."""
 
 
 @dataclass(frozen=True)
@@ -86,38 +86,46 @@ def lines_of(installments: Iterable[Installment], *, on: datetime.date) -> list[
     charging = [row.pk for row in rows if row.status == InstallmentStatus.CHARGING]
     pages = ChargeAttempt.objects.payable().filter(kind=ChargeKind.PAGE, installment__in=charging)
     on_page = set(pages.values_list("installment", flat=True)) if charging else set()
-    retried = [row for row in rows if row.status == InstallmentStatus.RETRY_WAIT]
-    prefetch_related_objects(
-        retried, Prefetch("order__card_agreements", CardAgreement.objects.current().select_related("card"))
-    )
-    return [Line(row, state_of(row, on=on, has_page=row.pk in on_page)) for row in rows]
+    current = CardAgreement.objects.current().select_related("card")
+    unpaid = [row for row in rows if not row.is_settled]
+    prefetch_related_objects(unpaid, Prefetch("order__card_agreements", current))
+    return [_line(row, on=on, has_page=row.pk in on_page) for row in rows]
 
 
-def state_of(installment: Installment, *, on: datetime.date, has_page: bool = False) -> State:
-    """`has_page`: its own payment page at Stripe is open, or was paid a moment ago."""
-    order_status = installment.order.status
+def _line(installment: Installment, *, on: datetime.date, has_page: bool) -> Line:
+    card = None if installment.is_settled else _paying_card(installment)
+    step = next_step(installment, card=card, on=on, has_page=has_page)
+    return Line(installment, state_of(installment, step, on=on))
+
+
+def state_of(installment: Installment, step: NextStep, *, on: datetime.date) -> State:
+    """The next step in the words of a family's page."""
+    match step.kind:
+        case Step.WITH_ORDER:
+            return State("Waiting for your payment", "placed", "", is_at_order=True)
+        case Step.AFTER_FIRST:
+            return State("Upcoming", "coming", "You can pay this once the first payment is made.")
+        case Step.OVER:
+            return _state_of_settled(installment)
+        case Step.ON_PAGE:
+            text = "You opened its payment page. If you have paid, that shows here soon. If not, pay now."
+            return State("Payment begun", "charging", text, can_pay=True)
+        case Step.BEING_PAID:
+            return State("Being charged", "charging", "Your card is being charged right now.")
+    return _open_state(installment, step, on=on)
+
+
+def _state_of_settled(installment: Installment) -> State:
     match installment.status:
         case InstallmentStatus.PAID:
             return State("Paid", "paid", "This installment is paid. Thank you!")
         case InstallmentStatus.WAIVED | InstallmentStatus.CANCELLED:
-            return State(
-                installment.get_status_display().capitalize(), "over", "You do not need to pay this."
-            )
-    if order_status == OrderStatus.PLACED:
-        if installment.number == 1:
-            return State("Waiting for your payment", "placed", "", is_at_order=True)
-        return State("Upcoming", "coming", "You can pay this once the first payment is made.")
-    if order_status != OrderStatus.CONFIRMED:
-        return State("Order closed", "over", "The order is closed. If you have a question, please ask us.")
-    if installment.status == InstallmentStatus.CHARGING and has_page:
-        text = "You opened its payment page. If you have paid, it shows here in a moment. If not, pay now."
-        return State("Payment begun", "charging", text, can_pay=True)
-    if installment.status == InstallmentStatus.CHARGING:
-        return State("Being charged", "charging", "Your card is being charged right now.")
-    return _open_state(installment, on=on)
+            label = installment.get_status_display().capitalize()
+            return State(label, "over", "You do not need to pay this.")
+    return State("Order closed", "over", "The order is closed. If you have a question, please ask us.")
 
 
-def _open_state(installment: Installment, *, on: datetime.date) -> State:
+def _open_state(installment: Installment, step: NextStep, *, on: datetime.date) -> State:
     late = "overdue" if installment.due_on < on else "warn"
     match installment.status:
         case InstallmentStatus.NEEDS_CARD:
@@ -130,10 +138,9 @@ def _open_state(installment: Installment, *, on: datetime.date) -> State:
             text = "We could not charge your card. Please pay now, or call us."
             return State("Could not be charged", late, text, can_pay=True)
         case InstallmentStatus.RETRY_WAIT:
-            assert installment.next_try_on is not None
-            text = f"We will charge your card on {day(installment.next_try_on)}. You can also pay now."
-            if why_not_charged(installment, _paying_card(installment), on=installment.next_try_on):
-                text = "It will no longer be charged automatically. Please pay now or add another card."
+            text = "It will no longer be charged automatically. Please pay now or add another card."
+            if step.kind == Step.CHARGE and step.on:
+                text = f"We will charge your card on {day(step.on)}. You can also pay now."
             return State("Overdue" if late == "overdue" else "Will be tried again", late, text, can_pay=True)
     if installment.due_on > on:
         return State("Upcoming", "coming", "", can_pay=True)

@@ -163,6 +163,10 @@ class Installment(StatefulModel):
         return f"{self.order}, part {self.number}"
 
     @property
+    def is_settled(self) -> bool:
+        return self.status in _SETTLED
+
+    @property
     def agreed_on(self) -> datetime.date:
         """The date that its consent names; of what took the place of another, the date that it has."""
         schedule = self.consent.schedule if self.consent else []

@@ -12,9 +12,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 
-from billing.checkout.installment_page import NotPayable, installment_page
-from billing.checkout.stripe_pages import card_page, next_charge_on
+from billing.checkout.installment_page import installment_page
+from billing.checkout.payable import NotPayable
+from billing.checkout.stripe_pages import card_page
 from billing.installments.card_stops import withdraw
+from billing.installments.next_step import charge_day_of_new_card
 from billing.installments.statement import card_line, lines_of, statement_of
 from billing.ledger.cards import Use, uses_by_card, uses_of, without_a_good_card
 from billing.ledger.credits import credit_account
@@ -135,7 +137,7 @@ def change_card(request: HttpRequest) -> HttpResponse:
     context = {
         "form": form,
         "use": use,
-        "charges": [(line, next_charge_on(line.installment, on=today)) for line in lines],
+        "charges": [(line, charge_day_of_new_card(line.installment, on=today)) for line in lines],
         "due_cents": sum(due),
         "today": today,
     }

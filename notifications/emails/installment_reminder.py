@@ -8,7 +8,7 @@ from operator import attrgetter
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
-from billing.installments.chargeable import why_not_charged
+from billing.installments.next_step import Step, next_step
 from billing.models import Installment
 from csf.dates import start_of_day
 from csf.jobs.schedules import daily_run_at
@@ -22,7 +22,7 @@ from orders.models import Order
 
 def snapshot(fact: DueInstallment) -> Snapshot:
     card, due_on = fact.card, fact.installment.due_on
-    will_charge = not why_not_charged(fact.installment, card, on=due_on)
+    will_charge = next_step(fact.installment, card=card, on=due_on).kind == Step.CHARGE
     return installment_story(fact.installment) | card_facts(card) | {"will_charge": will_charge}
 
 

@@ -10,9 +10,8 @@ from django.conf import settings
 from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext_lazy as _
 
-from billing.checkout.stripe_pages import next_charge_on
-from billing.installments.chargeable import will_be_charged
 from billing.installments.dunning import next_try_on
+from billing.installments.next_step import Step, next_step_of
 from billing.models import (
     ChargeAttempt,
     ChargeAttemptTransition,
@@ -94,9 +93,8 @@ def _invoice_page_decline(fact: ChargeAttemptTransition) -> Snapshot:
 
 def _charged_by_itself_on(part: Installment) -> datetime.date | None:
     """When the job charges the saved card, as things stand."""
-    charge_on = next_charge_on(part, on=clock.today())
-    planned = part.status in {InstallmentStatus.SCHEDULED, InstallmentStatus.RETRY_WAIT}
-    return charge_on if charge_on and planned and will_be_charged(part, on=charge_on) else None
+    step = next_step_of(part, on=clock.today())
+    return step.on if step.kind == Step.CHARGE else None
 
 
 def _stage(part: Installment) -> int:

@@ -39,6 +39,7 @@ _TOLD = [
     "order__public_id",
     "order__number",
     "order__charges_paused_at",
+    "order__status",
     "order__household",
 ]
 _CARD = [

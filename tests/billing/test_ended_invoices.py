@@ -3,7 +3,8 @@
 import pytest
 from django.utils import timezone
 
-from billing.checkout.stripe_pages import NotPayable, invoice_page
+from billing.checkout.payable import NotPayable
+from billing.checkout.stripe_pages import invoice_page
 from billing.installments import staff_actions
 from billing.installments.dunning import start_charges
 from billing.installments.invoices import closed_invoice

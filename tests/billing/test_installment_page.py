@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from billing.checkout import installment_page
-from billing.checkout.installment_page import NotPayable
+from billing.checkout.payable import NotPayable
 from billing.checkout.place_order import StripeUnavailable, close_page
 from billing.events.reconcile import settle_finished_pages
 from billing.installments.charging import run_attempt

@@ -26,8 +26,9 @@ from billing.changes.cancellation import cancel_enrollment, settle_waiting_cance
 from billing.changes.class_closure import close_session, preview_session, work_off_closures
 from billing.changes.waitlist import accept_offer, join_waitlist, price_cents, serve_priority
 from billing.checkout.holds import expire_holds
+from billing.checkout.payable import NotPayable
 from billing.checkout.place_order import NothingToPay, payment_page, place_order
-from billing.checkout.stripe_pages import NotPayable, invoice_page
+from billing.checkout.stripe_pages import invoice_page
 from billing.installments.charging import run_attempt
 from billing.installments.dunning import start_charges
 from billing.installments.staff_actions import record_offline, waive

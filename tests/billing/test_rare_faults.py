@@ -11,7 +11,8 @@ from django.utils import timezone
 
 from billing.checkout import holds
 from billing.checkout.holds import expire_holds
-from billing.checkout.installment_page import NotPayable, installment_page
+from billing.checkout.installment_page import installment_page
+from billing.checkout.payable import NotPayable
 from billing.installments import dunning
 from billing.installments.charging import charge_waiting, run_attempt
 from billing.installments.dunning import start_charges

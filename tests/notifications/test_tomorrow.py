@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from billing.installments.dunning import TOO_LATE
+from billing.installments.next_step import TOO_LATE
 from billing.models import Card, ChargeAttempt, Installment
 from csf.dates import local_date
 from csf.models import JobRun
