@@ -12,7 +12,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from billing.checkout.place_order import payment_page, place_order
-from billing.installments.charging import run_attempt
+from billing.installments.attempts import run_attempt
 from billing.installments.dunning import start_charges
 from billing.models import Card, ChargeAttempt, InstallmentStatus, PaymentPlan
 from billing.stripe import gateway

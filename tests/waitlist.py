@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from billing.changes.cancellation import cancel_enrollment
 from billing.checkout.stripe_pages import card_page
-from billing.installments.charging import run_attempt
+from billing.installments.attempts import run_attempt
 from billing.models import ChargeAttempt
 from billing.tasks import sweep_waitlist
 from enrollments.models import Course, Enrollment

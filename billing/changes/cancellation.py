@@ -16,7 +16,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from billing.checkout.place_order import close_payment_page
-from billing.installments.charging import ask_again
+from billing.installments.attempts import ask_again
 from billing.installments.invoices import open_attempts, void
 from billing.ledger.credits import give_for, grant
 from billing.ledger.reductions import Relief, relief, relieve

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.utils.translation import gettext
 
 from billing.changes.cancellation import value_left_cents
-from billing.installments.charging import ask_again
+from billing.installments.attempts import ask_again
 from billing.installments.dunning import start_attempt
 from billing.installments.invoices import open_attempts, void
 from billing.ledger.cards import card_that_pays

@@ -17,7 +17,7 @@ from billing.checkout.place_order import (
     is_still_open,
     open_page,
 )
-from billing.installments.charging import ask_again
+from billing.installments.attempts import ask_again
 from billing.installments.invoices import closed_invoice, has_open_invoice
 from billing.ledger.signed_links import pay_link_path
 from billing.models import ChargeAttempt, ChargeKind, Installment

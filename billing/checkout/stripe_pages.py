@@ -4,7 +4,7 @@ from django.conf import settings
 from django.urls import reverse
 
 from billing.checkout.payable import NotPayable, refuse_unless_payable
-from billing.installments.charging import ask_again
+from billing.installments.attempts import ask_again
 from billing.installments.customers import with_customer
 from billing.installments.invoices import ensure_invoice
 from billing.ledger.cards import Use, uses_of, without_a_good_card

@@ -1,4 +1,4 @@
-"""When a saved card is charged, and what follows when the bank says no.
+"""When a saved card is charged: the days, the attempts that the jobs start, and what they leave to people.
 
 `settings.DUNNING_DAYS` counts from the due date. Only soft declines are tried again by themselves; the place
 in the class is never taken away by this module.
@@ -15,10 +15,8 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, Exists, OuterRef, Prefetch
-from django.db.models.functions import Now
 
 from billing.installments.next_step import TOO_LATE, NextStep, next_step
-from billing.ledger.cards import card_of, refuse_card
 from billing.models import (
     Cancellation,
     Card,
@@ -29,10 +27,7 @@ from billing.models import (
     Installment,
     InstallmentStatus,
 )
-from billing.stripe import breaker
-from billing.stripe.decline_codes import Decline, DeclineClass
 from billing.task_kinds import MoneyTask
-from csf import clock
 from csf.happened import happened
 from csf.jobs.queue import enqueue
 from csf.jobs.report import Report
@@ -42,9 +37,6 @@ from csf.state import Stale, transition_many
 from orders.models import Order, OrderStatus
 
 NOTHING_DONE = [ChargeStatus.NOT_EXECUTED, ChargeStatus.REJECTED]
-UNLISTED_TRIES = 2
-LOOK_AGAIN_MINUTES = [1, 5, 15, 60]
-PARK_AFTER = timedelta(days=3)
 BATCH = 200
 
 
@@ -237,151 +229,3 @@ def _leave_to_people(candidate: Candidate) -> None:
         StaffTask.open(MoneyTask.INSTALLMENT_LATE, installment, TOO_LATE)
     if step.card_problem and step.reason in {step.card_problem, TOO_LATE}:
         installment.move(InstallmentStatus.NEEDS_CARD, reason=step.reason)
-
-
-@transaction.atomic
-def after_decline(attempt: ChargeAttempt, decline: Decline) -> None:
-    """The bank said no: write it down, decide what follows, and owe the email that says so.
-
-    The attempt's transition is written last: its email tells the next date. Raises Stale if the attempt was
-    settled meanwhile.
-    """
-    attempt = _locked(attempt)
-    _decide(attempt, decline)
-    is_known = ChargeAttempt.objects.filter(stripe_charge_id=decline.charge_id).exists()
-    to = ChargeStatus.NEEDS_AUTH if decline.kind == DeclineClass.AUTHENTICATION else ChargeStatus.DECLINED
-    attempt.move(
-        to,
-        reason=decline.reason,
-        decline_code=decline.reason,
-        decline_class=decline.kind,
-        stripe_charge_id=None if is_known else decline.charge_id or None,
-        card_brand=attempt.card.brand if attempt.card else "",
-        card_last4=attempt.card.last4 if attempt.card else "",
-        leased_until=None,
-        next_look_at=None,
-    )
-
-
-def _decide(attempt: ChargeAttempt, decline: Decline) -> None:
-    installment, reason = attempt.installment, decline.kind.label
-    if attempt.card:
-        _remember(attempt.card, decline)
-    if installment.order.status == OrderStatus.PLACED:  # from the waitlist: held for another card
-        installment.stop_charging(reason=reason)
-        return
-    if installment.order.status != OrderStatus.CONFIRMED:
-        _close(installment, reason="the order ended while it was charged")
-        return
-    match decline.kind:
-        case DeclineClass.AUTHENTICATION:
-            installment.move(InstallmentStatus.NEEDS_AUTH, reason=reason)
-        case DeclineClass.HARD:
-            _ask_for_another_card(attempt, reason=reason)
-            StaffTask.open(MoneyTask.CARD_REFUSED, installment, "The bank refused the card for good.")
-        case DeclineClass.CARD:
-            _ask_for_another_card(attempt, reason=reason)
-        case _:
-            _try_again(attempt, decline)
-
-
-def _remember(card: Card, decline: Decline) -> None:
-    """So that no other order asks it in vain."""
-    match decline.kind:
-        case DeclineClass.HARD:
-            refuse_card(card)
-        case DeclineClass.CARD:
-            Card.objects.filter(pk=card.pk, outdated_at=None).update(outdated_at=Now())
-
-
-def _ask_for_another_card(attempt: ChargeAttempt, *, reason: str) -> None:
-    """Unless the family saved another one while this was charged."""
-    installment, on = attempt.installment, clock.today()
-    card = card_of(installment.order)
-    if card and card.pk != attempt.card_id and not card.why_not_charged(on):
-        installment.wait_until(on + timedelta(days=1), reason="another card was saved meanwhile")
-    else:
-        installment.move(InstallmentStatus.NEEDS_CARD, reason=reason)
-
-
-def _try_again(attempt: ChargeAttempt, decline: Decline) -> None:
-    installment, on = attempt.installment, attempt.charged_on
-    assert on is not None
-    again_on = next_try_on(due_on=installment.due_on, on=on, wait_days=decline.wait_days)
-    tried = installment.attempts.filter(
-        kind=ChargeKind.AUTO, card=attempt.card, status=ChargeStatus.DECLINED
-    ).count()
-    executed = tried + (attempt.kind == ChargeKind.AUTO)
-    most = UNLISTED_TRIES if decline.kind == DeclineClass.UNLISTED else len(settings.DUNNING_DAYS)
-    installment.wait_until(again_on or on + timedelta(days=1), reason=decline.kind.label)
-    if decline.kind in {DeclineClass.UNLISTED, DeclineClass.LOOK}:
-        StaffTask.open(MoneyTask.DECLINE_TO_LOOK_AT, attempt, f"Stripe's code is {decline.reason!r}.")
-    if again_on is None or executed >= most:
-        installment.move(InstallmentStatus.EXHAUSTED, reason="the last try failed")
-        StaffTask.open(MoneyTask.INSTALLMENT_EXHAUSTED, installment, "New date, split, waive or cancel.")
-
-
-@transaction.atomic
-def after_nothing(installment: Installment, *, reason: str) -> None:
-    """Nothing was executed at the bank: nothing counts, nobody is mailed, the next day may try."""
-    if _is_still_charging(installment, reason=reason):
-        today = clock.today()
-        again_on = next_try_on(due_on=installment.due_on, on=today) or today + timedelta(days=1)
-        installment.wait_until(again_on, reason=reason[:300])
-
-
-@transaction.atomic
-def after_rejection(installment: Installment, *, reason: str) -> None:
-    """Stripe refused what we asked for, and would again: no more tries until staff or the parent act."""
-    if _is_still_charging(installment, reason=reason):
-        installment.move(InstallmentStatus.EXHAUSTED, reason=reason[:300])
-        StaffTask.open(MoneyTask.CHARGE_REJECTED, installment, reason)
-
-
-def _is_still_charging(installment: Installment, *, reason: str) -> bool:
-    """False if something else became of it, or becomes of it here because of its order."""
-    installment.refresh_from_db()
-    if installment.status != InstallmentStatus.CHARGING:
-        return False
-    order = Order.objects.get(pk=installment.order_id)
-    if order.status == OrderStatus.PLACED:  # from the waitlist: the family is asked to pay itself
-        installment.stop_charging(reason=reason[:300])
-        StaffTask.open(MoneyTask.WAITLIST_CHARGE, order, reason)
-    elif order.status != OrderStatus.CONFIRMED:
-        _close(installment, reason=reason)
-    return order.status == OrderStatus.CONFIRMED
-
-
-def _close(installment: Installment, *, reason: str) -> None:
-    installment.stop_charging(reason=reason[:300])
-    installment.cancel(reason=reason[:300])
-
-
-def look_later(attempt: ChargeAttempt, error: str) -> None:
-    """No usable answer: nothing is concluded, and Stripe is asked again later; after three days a person is
-    asked too."""
-    now = clock.now()
-    old = now - attempt.created_at > PARK_AFTER
-    minutes = dict(enumerate(LOOK_AGAIN_MINUTES, start=1))
-    is_away = breaker.is_away()  # no fault of this attempt: it goes on as soon as Stripe does
-    wait_minutes = 1 if is_away else minutes.get(attempt.tries, 24 * 60)
-    later = now + timedelta(minutes=24 * 60 if old else wait_minutes)
-    if attempt.status != ChargeStatus.SENDING:  # it was only read
-        same = ChargeAttempt.objects.filter(pk=attempt.pk, status=attempt.status)
-        same.update(next_look_at=later, error=error)
-        return
-    with transaction.atomic():
-        attempt.move(
-            ChargeStatus.UNKNOWN, reason="no answer", error=error, leased_until=None, next_look_at=later
-        )
-        if old:
-            attempt.move(ChargeStatus.PARKED, reason="not known after three days")
-        if old or (attempt.tries > len(LOOK_AGAIN_MINUTES) and not is_away):
-            StaffTask.open(MoneyTask.CHARGE_UNKNOWN, attempt, error)
-
-
-def _locked(attempt: ChargeAttempt) -> ChargeAttempt:
-    """The attempt as it is under the locks of its order and installment."""
-    Order.objects.select_for_update(no_key=True).get(pk=attempt.installment.order_id)
-    Installment.objects.select_for_update(no_key=True).get(pk=attempt.installment_id)
-    return ChargeAttempt.objects.select_related("installment__order__household", "card").get(pk=attempt.pk)

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 from django.db import transaction
 
-from billing.installments.dunning import after_nothing
 from billing.installments.invoices import closed_invoice, has_invoice, retrieve
+from billing.installments.outcomes import after_nothing
 from billing.ledger.settle import settle_invoice
 from billing.models import ChargeAttempt, ChargeStatus, Installment, InstallmentNote
 from billing.stripe import gateway

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from django.conf import settings
 from django.db import transaction
 
-from billing.installments.charging import ask_again
+from billing.installments.attempts import ask_again
 from billing.installments.dunning import start_attempt
 from billing.installments.invoices import closed_invoice, has_open_invoice
 from billing.ledger.cards import card_of

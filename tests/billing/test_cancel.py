@@ -22,7 +22,7 @@ from billing.changes.cancellation import (
 )
 from billing.checkout.place_order import place_order
 from billing.checkout.stripe_pages import invoice_page
-from billing.installments.charging import run_attempt
+from billing.installments.attempts import run_attempt
 from billing.installments.dunning import start_charges
 from billing.ledger.reductions import kept_cents, refundable, relief, relieve
 from billing.models import (

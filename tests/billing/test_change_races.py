@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from billing.changes import cancellation
 from billing.changes.cancellation import cancel_enrollment, settle_waiting_cancellations
-from billing.installments.charging import run_attempt
+from billing.installments.attempts import run_attempt
 from billing.installments.dunning import start_charges
 from billing.ledger import refunds
 from billing.models import (

@@ -12,7 +12,8 @@ from django.db import connection
 from django.utils import timezone
 
 from billing.installments import charging
-from billing.installments.charging import charge_waiting, recover_charges, run_attempt
+from billing.installments.attempts import run_attempt
+from billing.installments.charging import charge_waiting, recover_charges
 from billing.installments.dunning import candidates, start_charges
 from billing.models import Card, ChargeAttempt, Installment, InstallmentStatus, Payment
 from billing.stripe import breaker, gateway

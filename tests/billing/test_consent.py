@@ -8,7 +8,7 @@ from django.utils import timezone
 from billing.changes.cancellation import cancel_enrollment
 from billing.changes.transfer import transfer
 from billing.checkout.place_order import place_order
-from billing.installments.charging import run_attempt
+from billing.installments.attempts import run_attempt
 from billing.installments.dunning import candidates, start_charges
 from billing.installments.staff_actions import move_date, retry_now, split
 from billing.ledger.reductions import Relief, Stop, relieve

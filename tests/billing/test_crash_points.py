@@ -19,8 +19,9 @@ from django.db import connection
 from django.db.backends.postgresql.base import DatabaseWrapper
 from django.utils import timezone
 
-from billing.installments import charging
-from billing.installments.charging import recover_charges, run_attempt
+from billing.installments import attempts
+from billing.installments.attempts import run_attempt
+from billing.installments.charging import recover_charges
 from billing.installments.dunning import start_charges
 from billing.models import ChargeAttempt, Installment
 from billing.stripe import gateway
@@ -192,13 +193,13 @@ def test_without_both_of_its_guards_the_same_crashes_charge_twice(
 
         monkeypatch.setattr(gateway._Client, "request", with_any_key)
     if "ids" in without:
-        ensure = charging.ensure_invoice
+        ensure = attempts.ensure_invoice
 
         def forget(installment, **options):
             installment.stripe_invoice_id = None
             return ensure(installment, **options)
 
-        monkeypatch.setattr(charging, "ensure_invoice", forget)
+        monkeypatch.setattr(attempts, "ensure_invoice", forget)
         monkeypatch.setattr(gateway, "find_invoice", lambda **options: None)
     charged = []
     after_pay = 2 * STEPS.index("post pay") + 1

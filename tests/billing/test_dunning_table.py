@@ -12,9 +12,9 @@ from hypothesis import example, given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
-from billing.installments.charging import run_attempt
+from billing.installments import attempts
+from billing.installments.attempts import run_attempt
 from billing.installments.dunning import start_charges
-from billing.installments.staff_actions import charging
 from billing.models import Card, ChargeAttempt, Installment
 from billing.stripe import gateway
 from billing.stripe.decline_codes import CLASS_BY_CODE
@@ -130,7 +130,7 @@ def part(monkeypatch):
     def say_no(attempt):
         raise gateway.Declined(part.error)
 
-    monkeypatch.setattr(charging, "_paid_invoice", say_no)
+    monkeypatch.setattr(attempts, "_charge", say_no)
     return part
 
 

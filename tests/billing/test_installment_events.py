@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from billing.checkout.stripe_pages import invoice_page
 from billing.events.reconcile import pull_events
-from billing.installments.charging import run_attempt
+from billing.installments.attempts import run_attempt
 from billing.installments.dunning import start_charges
 from billing.models import ChargeAttempt, Installment, StripeEvent
 from billing.stripe.event_types import EVENT_TYPES

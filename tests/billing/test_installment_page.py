@@ -13,7 +13,7 @@ from billing.checkout import installment_page
 from billing.checkout.payable import NotPayable
 from billing.checkout.place_order import StripeUnavailable, close_page
 from billing.events.reconcile import settle_finished_pages
-from billing.installments.charging import run_attempt
+from billing.installments.attempts import run_attempt
 from billing.installments.dunning import start_charges
 from billing.installments.invoices import ensure_invoice
 from billing.models import ChargeAttempt, Installment, InstallmentStatus, InstallmentTransition, Payment

@@ -10,8 +10,9 @@ from django.db import connection
 from django.utils import timezone
 
 from billing.checkout.stripe_pages import invoice_page
-from billing.installments import charging, hosted_declines
-from billing.installments.charging import recover_charges, run_attempt
+from billing.installments import hosted_declines, outcomes
+from billing.installments.attempts import run_attempt
+from billing.installments.charging import recover_charges
 from billing.installments.dunning import start_charges
 from billing.models import Card, ChargeAttempt, Installment, InstallmentStatus
 from billing.stripe import gateway
@@ -163,7 +164,7 @@ def test_our_own_decline_is_no_second_attempt_whenever_its_event_comes(shop, mon
 
 def test_without_the_look_at_open_attempts_it_would_be_one(shop, monkeypatch):
     monkeypatch.setattr(hosted_declines, "_is_being_charged", lambda installment: False)
-    monkeypatch.setattr(charging, "after_decline", lambda attempt, decline: None)
+    monkeypatch.setattr(outcomes, "after_decline", lambda attempt, decline: None)
     with connection.cursor() as cursor:
         cursor.execute("DROP INDEX billing_chargeattempt_one_open")
 

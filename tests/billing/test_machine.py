@@ -29,7 +29,7 @@ from billing.checkout.holds import expire_holds
 from billing.checkout.payable import NotPayable
 from billing.checkout.place_order import NothingToPay, payment_page, place_order
 from billing.checkout.stripe_pages import invoice_page
-from billing.installments.charging import run_attempt
+from billing.installments.attempts import run_attempt
 from billing.installments.dunning import start_charges
 from billing.installments.staff_actions import record_offline, waive
 from billing.ledger import refunds

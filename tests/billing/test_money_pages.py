@@ -7,8 +7,8 @@ from django.core import signing
 from django.test import Client
 from django.utils import timezone
 
+from billing.installments.attempts import run_attempt
 from billing.installments.card_updates import settle_setup_intent
-from billing.installments.charging import run_attempt
 from billing.installments.dunning import start_charges
 from billing.ledger.signed_links import MAX_AGE, pay_link_path
 from billing.models import (

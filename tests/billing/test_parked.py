@@ -11,8 +11,9 @@ from billing.checkout.holds import expire_holds
 from billing.checkout.stripe_pages import invoice_page
 from billing.installments import staff_actions
 from billing.installments.charging import recover_charges
-from billing.installments.dunning import look_later, start_charges
+from billing.installments.dunning import start_charges
 from billing.installments.found_at_stripe import record_charged, record_not_charged
+from billing.installments.outcomes import look_later
 from billing.models import ChargeAttempt, ChargeStatus, Installment, PaymentMethod
 from billing.stripe import gateway
 from csf.models import StaffTask

@@ -16,10 +16,12 @@ from django.db import IntegrityError, connection
 from django.utils import timezone
 
 from billing.checkout.stripe_pages import invoice_page
-from billing.installments import charging, dunning, staff_actions
+from billing.installments import attempts, dunning, staff_actions
+from billing.installments.attempts import run_attempt
 from billing.installments.card_updates import settle_setup_intent
-from billing.installments.charging import charge_waiting, run_attempt
+from billing.installments.charging import charge_waiting
 from billing.installments.dunning import start_charges
+from billing.installments.next_step import NextStep, Step
 from billing.installments.pause import pause_charges
 from billing.ledger import settle
 from billing.ledger.settle import settle_invoice
@@ -176,7 +178,7 @@ def test_control_with_an_invoice_of_its_own_for_the_job_the_parent_pays_twice(sh
     installment = order_with_plan(shop)
     page = page_of(installment)
     start_charges(DUE, on=installment.due_on)
-    ensure = charging.ensure_invoice
+    ensure = attempts.ensure_invoice
 
     def make_another(part, **options):
         Installment.objects.filter(pk=part.pk).update(stripe_invoice_id=None)
@@ -184,7 +186,7 @@ def test_control_with_an_invoice_of_its_own_for_the_job_the_parent_pays_twice(sh
         monkeypatch.setattr(part, "public_id", part.order.public_id)  # so that its keys differ
         return ensure(part, **options)
 
-    monkeypatch.setattr(charging, "ensure_invoice", make_another)
+    monkeypatch.setattr(attempts, "ensure_invoice", make_another)
     meanwhile(monkeypatch, gateway, "pay_invoice", lambda: shop.pay(page))
 
     charge_waiting()
@@ -285,7 +287,7 @@ def test_a_card_that_was_replaced_before_its_charge_is_not_asked(shop):
 
 
 def test_control_without_the_last_look_it_is(shop, monkeypatch):
-    monkeypatch.setattr(charging, "_still_wanted", lambda attempt: None)
+    monkeypatch.setattr(attempts, "_why_unwanted", lambda attempt: "")
 
     installment = change_card_between_start_and_charge(shop)
 
@@ -421,7 +423,7 @@ def test_the_job_comes_while_staff_close_the_invoice_and_charges_nothing(shop, s
 
 def test_control_without_the_hold_the_job_charges_what_staff_waive(shop, staff, monkeypatch):
     monkeypatch.setattr(dunning, "_start", start_without_looking)
-    monkeypatch.setattr(dunning, "_why_not", lambda *args, **options: "")
+    monkeypatch.setattr(dunning, "next_step", lambda part, **facts: NextStep(Step.CHARGE))
 
     installment, came_to = the_job_comes_while_staff_waive(shop, staff, monkeypatch)
 
@@ -534,7 +536,7 @@ def test_control_without_the_claim_all_of_them_ask_and_the_key_alone_holds(shop,
         all_ready.wait(PATIENCE_S)
         return pay(*args, **options)
 
-    monkeypatch.setattr(charging, "_claim", take)
+    monkeypatch.setattr(attempts, "_claim", take)
     monkeypatch.setattr(gateway, "pay_invoice", pay_together)
 
     installment = work_at_once(shop)

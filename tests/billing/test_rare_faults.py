@@ -14,7 +14,8 @@ from billing.checkout.holds import expire_holds
 from billing.checkout.installment_page import installment_page
 from billing.checkout.payable import NotPayable
 from billing.installments import dunning
-from billing.installments.charging import charge_waiting, run_attempt
+from billing.installments.attempts import run_attempt
+from billing.installments.charging import charge_waiting
 from billing.installments.dunning import start_charges
 from billing.installments.staff_actions import record_offline
 from billing.ledger.settle import settle_checkout_session

@@ -6,7 +6,8 @@ import pytest
 from django.utils import timezone
 
 from billing.installments import staff_actions
-from billing.installments.charging import charge_waiting, run_attempt
+from billing.installments.attempts import run_attempt
+from billing.installments.charging import charge_waiting
 from billing.installments.dunning import start_charges
 from billing.models import ChargeAttempt, Installment, InstallmentStatus, Payment, PaymentMethod
 from csf.proofs.invariants import violations

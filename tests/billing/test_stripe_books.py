@@ -13,7 +13,7 @@ from billing import tasks
 from billing.checkout.stripe_pages import invoice_page
 from billing.events import stripe_books
 from billing.events.stripe_books import compare_books, compare_day, compare_open, days_to_compare
-from billing.installments.charging import run_attempt
+from billing.installments.attempts import run_attempt
 from billing.installments.dunning import start_charges
 from billing.ledger.differences import amount_text, explain
 from billing.models import (

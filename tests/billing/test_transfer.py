@@ -13,7 +13,7 @@ from billing.changes import transfer as moving
 from billing.changes.cancellation import cancel_enrollment, outcome_of
 from billing.changes.transfer import move_of, transfer
 from billing.checkout.place_order import place_order
-from billing.installments.charging import run_attempt
+from billing.installments.attempts import run_attempt
 from billing.installments.dunning import start_charges
 from billing.models import ChargeAttempt, Credit, InstallmentStatus, PaymentPlan, Terms, Transfer
 from csf.dates import local_date

@@ -21,7 +21,8 @@ from django.utils.module_loading import import_string
 from django_q.models import Schedule
 
 from billing.checkout.place_order import place_order
-from billing.installments import charging
+from billing.installments import attempts
+from billing.installments.outcomes import Paid
 from billing.models import ChargeAttempt, Installment, Payment, PaymentPlan
 from billing.plan_schedule import due_dates
 from billing.stripe import gateway
@@ -140,14 +141,14 @@ class Year:
         family.due_on = {part.number: part.due_on for part in order.installments.all()}
         self.families[order.pk] = family
 
-    def pay(self, attempt: ChargeAttempt) -> gateway.Object:
+    def pay(self, attempt: ChargeAttempt) -> Paid:
         """In place of Stripe and the bank."""
         part = attempt.installment
         self.note(part, "charge")
         answer = self.families[part.order_id].answer(part.number)
         if answer != "ok":
             raise gateway.Declined({"code": "card_declined", "decline_code": answer})
-        return {
+        invoice = {
             "id": f"in_{part.pk}",
             "status": "paid",
             "amount_paid": attempt.amount_cents,
@@ -155,6 +156,7 @@ class Year:
             "created": int(timezone.now().timestamp()),
             "metadata": {"installment": str(part.public_id)},
         }
+        return Paid(invoice)
 
     def note(self, part: Installment, what: str) -> None:
         names = list(self.families)
@@ -166,7 +168,7 @@ class Year:
         import_string(jobs()[name].task)()
         if name in CHARGING:
             for attempt_id in ChargeAttempt.objects.on_saved_cards().waiting().values_list("pk", flat=True):
-                charging.run_attempt(attempt_id)
+                attempts.run_attempt(attempt_id)
 
     def look(self) -> None:
         """Note what was owed to parents and staff since the last look."""
@@ -276,7 +278,7 @@ def year(request, settings, monkeypatch):
     settings.SCHOOL_TIME_ZONE = settings.TIME_ZONE = request.param
     with time_machine.travel(datetime.datetime(2027, 9, 1, tzinfo=UTC), tick=False) as clock:
         year = Year(request.param, clock)
-        monkeypatch.setattr(charging, "_paid_invoice", year.pay)
+        monkeypatch.setattr(attempts, "_charge", year.pay)
         yield year
 
 

@@ -61,11 +61,12 @@ HASTY = """
 from datetime import timedelta
 from django.core.management import call_command
 from django_q.conf import Conf
-from billing import breaker, charging
+from billing.installments import attempts
+from billing.stripe import breaker
 from billing.models import inbox
 from notifications.models import outbox
 lease = timedelta(seconds=15)
-outbox.LEASE = drain.LEASE = charging.LEASE = inbox.LEASE = lease
+outbox.LEASE = drain.LEASE = attempts.LEASE = inbox.LEASE = lease
 outbox.BACKOFF[:] = [timedelta(seconds=1)] * 3
 breaker.OPEN_AFTER = 1_000_000
 Conf.RETRY = 15
