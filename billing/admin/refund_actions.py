@@ -78,12 +78,12 @@ class PlaceFacts:
         if terms == Terms.PRORATED:
             name = f"{name} ({outcome.sessions_left} of {outcome.sessions})"
         stops = [
-            f"{day(stop.installment.due_on)}: {money_text(stop.left_cents)} "
-            f"instead of {money_text(stop.installment.amount_cents)}"
-            for stop in outcome.relief.stops
+            f"{day(cut.installment.due_on)}: {money_text(cut.left_cents)} "
+            f"instead of {money_text(cut.installment.amount_cents)}"
+            for cut in outcome.reduction.cuts
         ]
-        refunds_ = [f"{money_text(cents)} {payment.way_back}" for payment, cents in outcome.relief.refunds]
-        credit_cents = outcome.relief.credit_cents
+        refunds_ = [f"{money_text(cents)} {payment.way_back}" for payment, cents in outcome.reduction.refunds]
+        credit_cents = outcome.reduction.credit_cents
         return [
             f"{name} (our policy)" if terms == self.policy else name,
             money_text(outcome.value_cents),

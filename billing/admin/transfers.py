@@ -76,15 +76,15 @@ class Facts:
             ("Difference", "", _difference(move.difference_cents)),
             *(
                 (
-                    f"Installment of {day(stop.installment.due_on)}",
-                    money_text(stop.installment.amount_cents),
-                    money_text(stop.left_cents) if stop.left_cents else "not charged",
+                    f"Installment of {day(cut.installment.due_on)}",
+                    money_text(cut.installment.amount_cents),
+                    money_text(cut.left_cents) if cut.left_cents else "not charged",
                 )
-                for stop in move.relief.stops
+                for cut in move.reduction.cuts
             ),
         ]
-        if move.relief.credit_cents:
-            rows.append(("Credit", "", money_text(move.relief.credit_cents)))
+        if move.reduction.credit_cents:
+            rows.append(("Credit", "", money_text(move.reduction.credit_cents)))
         return Panel("", [str(item.child), "Now", "After the move"], rows)
 
 

@@ -19,7 +19,7 @@ from billing.checkout.place_order import close_payment_page
 from billing.installments.attempts import ask_again
 from billing.installments.invoices import open_attempts, void
 from billing.ledger.credits import give_for, grant
-from billing.ledger.reductions import Relief, relief, relieve
+from billing.ledger.reductions import Reduction, apply_reduction, plan_reduction
 from billing.ledger.refunds import approve_by_rule, approve_by_system, request_refund
 from billing.models import (
     Cancellation,
@@ -66,7 +66,7 @@ class Outcome:
     item: OrderItem
     terms: Terms
     value_cents: int
-    relief: Relief
+    reduction: Reduction
     refund_until: datetime.date
     """The last day on which the full price goes back."""
     siblings: list[OrderItem]
@@ -79,10 +79,10 @@ class Outcome:
     @property
     def seen(self) -> str:
         """The figures that a person looked at before pressing the button."""
-        stops = ",".join(f"{stop.installment.pk}={stop.left_cents}" for stop in self.relief.stops)
-        refunds = ",".join(f"{payment.pk}={cents}" for payment, cents in self.relief.refunds)
+        stops = ",".join(f"{cut.installment.pk}={cut.left_cents}" for cut in self.reduction.cuts)
+        refunds = ",".join(f"{payment.pk}={cents}" for payment, cents in self.reduction.refunds)
         charging = ",".join(str(part.pk) for part in self.charging)
-        money = f"{self.value_cents} stops {stops} refunds {refunds} credit {self.relief.credit_cents}"
+        money = f"{self.value_cents} stops {stops} refunds {refunds} credit {self.reduction.credit_cents}"
         return f"{self.terms} {money} charging {charging}"
 
 
@@ -114,7 +114,7 @@ def outcome_of(*, enrollment: Enrollment, now: datetime.datetime, terms: Terms |
         item=item,
         terms=terms,
         value_cents=value_cents,
-        relief=relief(item.order, value_cents, as_credit=terms.gives_credit),
+        reduction=plan_reduction(item.order, value_cents, as_credit=terms.gives_credit),
         refund_until=refund_until(item.order),
         siblings=list(_siblings(item)),
         sessions_left=left,
@@ -287,8 +287,8 @@ def _must_wait(order: Order, cancellation: Cancellation) -> bool:
     )
 
 
-def _found(order: Order, cancellation: Cancellation) -> Relief:
-    return relief(order, cancellation.value_cents, as_credit=Terms(cancellation.terms).gives_credit)
+def _found(order: Order, cancellation: Cancellation) -> Reduction:
+    return plan_reduction(order, cancellation.value_cents, as_credit=Terms(cancellation.terms).gives_credit)
 
 
 def _is_policy(cancellation: Cancellation) -> bool:
@@ -301,7 +301,7 @@ def _settle(cancellation: Cancellation, order: Order) -> None:
     """Under the locks of family, class and order. The email hangs on the last row."""
     found = _found(order, cancellation)
     by, reason = cancellation.by, f"{cancellation.enrollment} was cancelled"
-    relieve(order, found, by=by, reason=reason[:300])
+    apply_reduction(order, found, by=by, reason=reason[:300])
     for payment, cents in found.refunds:
         refund = request_refund(
             payment=payment,
@@ -328,11 +328,11 @@ def _settle(cancellation: Cancellation, order: Order) -> None:
         credit_cents=found.credit_cents,
         stops=[
             {
-                "due_on": stop.installment.due_on.isoformat(),
-                "cents": stop.installment.amount_cents,
-                "left_cents": stop.left_cents,
+                "due_on": cut.installment.due_on.isoformat(),
+                "cents": cut.installment.amount_cents,
+                "left_cents": cut.left_cents,
             }
-            for stop in reversed(found.stops)
+            for cut in reversed(found.cuts)
         ],
     )
 
@@ -362,4 +362,4 @@ def _still_wanted(order: Order) -> bool:
 def _payable_invoices(order: Order, cancellation: Cancellation) -> list[Installment]:
     """Of what would be charged less, what may be paid on Stripe's page meanwhile."""
     found = _found(order, cancellation)
-    return [stop.installment for stop in found.stops if stop.installment.stripe_invoice_id]
+    return [cut.installment for cut in found.cuts if cut.installment.stripe_invoice_id]

@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 
 from billing.changes.cancellation import OutcomeChanged, cancel_enrollment, value_left_cents
 from billing.ledger.credits import grant
-from billing.ledger.reductions import kept_cents, relief
+from billing.ledger.reductions import kept_cents, plan_reduction
 from billing.models import (
     Cancellation,
     CancellationStatus,
@@ -111,7 +111,7 @@ def _effect(place: Enrollment, terms: Terms, waits_for: set[int], *, now: dateti
     """As `cancel.outcome_of`, without what only the page of one place shows."""
     item = place.order_item
     value_cents = value_left_cents(item, terms, now=now)
-    found = relief(item.order, value_cents, as_credit=terms.gives_credit)
+    found = plan_reduction(item.order, value_cents, as_credit=terms.gives_credit)
     return Effect(
         place,
         found.stopped_cents,

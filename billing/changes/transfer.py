@@ -19,7 +19,7 @@ from billing.installments.invoices import open_attempts, void
 from billing.ledger.cards import card_that_pays
 from billing.ledger.consent import record_move_consent
 from billing.ledger.credits import give_for
-from billing.ledger.reductions import Relief, relief, relieve
+from billing.ledger.reductions import Reduction, apply_reduction, plan_reduction
 from billing.models import (
     Cancellation,
     Card,
@@ -59,7 +59,7 @@ class Move:
     sessions_left: int
     sessions: int
     """Of the new class."""
-    relief: Relief
+    reduction: Reduction
     card: Card | None
 
     @property
@@ -69,8 +69,8 @@ class Move:
     @property
     def seen(self) -> str:
         """The figures that a person looked at before pressing the button."""
-        stops = ",".join(f"{stop.installment.pk}={stop.left_cents}" for stop in self.relief.stops)
-        money = f"{self.price_cents} - {self.left_cents} stops {stops} credit {self.relief.credit_cents}"
+        stops = ",".join(f"{cut.installment.pk}={cut.left_cents}" for cut in self.reduction.cuts)
+        money = f"{self.price_cents} - {self.left_cents} stops {stops} credit {self.reduction.credit_cents}"
         return f"{self.course.pk}: {money} card {self.card and self.card.pk}"
 
 
@@ -98,7 +98,7 @@ def move_of(*, enrollment: Enrollment, course: Course, now: datetime.datetime) -
         left_cents=left_cents,
         sessions_left=left,
         sessions=of,
-        relief=relief(item.order, max(left_cents - price_cents, 0), as_credit=True),
+        reduction=plan_reduction(item.order, max(left_cents - price_cents, 0), as_credit=True),
         card=card_that_pays(item.order, on=local_date(now)),
     )
 
@@ -140,7 +140,7 @@ def transfer(
     move = move_of(enrollment=enrollment, course=course, now=now)
     ask_again(move.item.order)
     _check_money(move, seen)
-    payable = [stop.installment for stop in move.relief.stops if stop.installment.stripe_invoice_id]
+    payable = [cut.installment for cut in move.reduction.cuts if cut.installment.stripe_invoice_id]
     try:
         closed = {void(installment) for installment in payable}
         return _transfer(
@@ -163,7 +163,7 @@ def _check_money(move: Move, seen: str | None) -> None:
     order = move.item.order
     if seen is not None and move.seen != seen:
         raise NotPossible("Something has changed since you saw these figures. Please look at the new ones.")
-    if move.relief.credit_cents and Dispute.objects.undecided().filter(payment__order=order).exists():
+    if move.reduction.credit_cents and Dispute.objects.undecided().filter(payment__order=order).exists():
         raise NotPossible("The bank disputes a payment of this order: no credit before it has decided.")
     if open_attempts(order).exists() or Cancellation.objects.waiting().filter(order=order).exists():
         raise NotPossible("A payment of this order is under way; please wait for it.")
@@ -187,20 +187,20 @@ def _transfer(
     course.refresh_from_db()
     move = move_of(enrollment=enrollment, course=course, now=now)
     _check_money(move, seen)
-    wanted = {stop.installment.stripe_invoice_id for stop in move.relief.stops}
+    wanted = {cut.installment.stripe_invoice_id for cut in move.reduction.cuts}
     if wanted - closed - {None}:
         raise NotPossible("The family has just opened the payment page; please try again.")
     joined = _new_place(move, order)
     enrollment.leave_for(joined, by=by, reason=reason)
     fill(enrollment.course, now=now)
-    relieve(order, move.relief, by=by, reason=reason)
+    apply_reduction(order, move.reduction, by=by, reason=reason)
     done = Transfer(
         order=order,
         left=enrollment,
         joined=joined,
         difference_cents=move.difference_cents,
-        stopped_cents=move.relief.stopped_cents,
-        credit_cents=move.relief.credit_cents,
+        stopped_cents=move.reduction.stopped_cents,
+        credit_cents=move.reduction.credit_cents,
         installment=_charge(move, order, by=by, consent=consent, at=now),
         consent=consent,
         by=by,

@@ -28,7 +28,7 @@ CREDITED = [CreditCause.CANCELLATION, CreditCause.TRANSFER, CreditCause.SESSION]
 
 
 @dataclass(frozen=True)
-class Stop:
+class InstallmentCut:
     """An installment that will be charged less; zero is not at all."""
 
     installment: Installment
@@ -40,48 +40,48 @@ class Stop:
 
 
 @dataclass(frozen=True)
-class Relief:
+class Reduction:
     """What becomes of an amount that is no longer owed."""
 
-    stops: list[Stop] = field(default_factory=list)
+    cuts: list[InstallmentCut] = field(default_factory=list)
     refunds: list[tuple[Payment, int]] = field(default_factory=list)
     credit_cents: int = 0
 
     @property
     def stopped_cents(self) -> int:
-        return sum(stop.stopped_cents for stop in self.stops)
+        return sum(cut.stopped_cents for cut in self.cuts)
 
     @property
     def refund_cents(self) -> int:
         return sum(cents for _, cents in self.refunds)
 
 
-def relief(order: Order, cents: int, *, as_credit: bool) -> Relief:
+def plan_reduction(order: Order, cents: int, *, as_credit: bool) -> Reduction:
     """What `cents` less to owe would change, as things stand; changes nothing.
 
     Never gives back more than was paid. Money that was paid with credit goes back as credit.
     """
-    stops = _stops(order, cents)
-    back_cents = cents - sum(stop.stopped_cents for stop in stops) - _let_go_cents(order)
+    cuts = _cuts(order, cents)
+    back_cents = cents - sum(cut.stopped_cents for cut in cuts) - _let_go_cents(order)
     back_cents = min(max(back_cents, 0), kept_cents(order))
     refunds = [] if as_credit else _spread(refundable(order), back_cents)
-    return Relief(stops, refunds, back_cents - sum(part for _, part in refunds))
+    return Reduction(cuts, refunds, back_cents - sum(part for _, part in refunds))
 
 
-def relieve(order: Order, found: Relief, *, by: User | None, reason: str) -> None:
+def apply_reduction(order: Order, found: Reduction, *, by: User | None, reason: str) -> None:
     """Shorten the installments. A shortened one is cancelled and a smaller one takes its date, because its
     invoice at Stripe, which the caller has seen void, is for the whole amount."""
-    for stop in found.stops:
-        stop.installment.cancel(by=by, reason=reason)
-        if stop.left_cents:
+    for cut in found.cuts:
+        cut.installment.cancel(by=by, reason=reason)
+        if cut.left_cents:
             last = order.installments.order_by("-number").values_list("number", flat=True)[0]
             Installment.objects.create(
                 order=order,
                 number=last + 1,
-                due_on=stop.installment.due_on,
-                amount_cents=stop.left_cents,
-                held_at=stop.installment.held_at,
-                consent=stop.installment.consent,
+                due_on=cut.installment.due_on,
+                amount_cents=cut.left_cents,
+                held_at=cut.installment.held_at,
+                consent=cut.installment.consent,
             )
 
 
@@ -105,17 +105,17 @@ def _counted() -> Coalesce:
     return Coalesce(Subquery(counted.annotate(sum=Sum("amount_cents")).values("sum")), 0)
 
 
-def _stops(order: Order, cents: int) -> list[Stop]:
-    stops = []
+def _cuts(order: Order, cents: int) -> list[InstallmentCut]:
+    cuts = []
     for installment in order.installments.filter(status__in=CHARGEABLE).order_by("-due_on", "-number"):
         if cents <= 0:
             break
         left_cents = max(installment.amount_cents - cents, 0)
         if left_cents < settings.MINIMUM_CHARGE_CENTS:  # Stripe cannot charge so little
             left_cents = 0
-        stops.append(Stop(installment, left_cents))
+        cuts.append(InstallmentCut(installment, left_cents))
         cents -= installment.amount_cents - left_cents
-    return stops
+    return cuts
 
 
 def _let_go_cents(order: Order) -> int:

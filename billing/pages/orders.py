@@ -226,7 +226,7 @@ def cancel_enrollment(request: HttpRequest, public_id: uuid.UUID) -> HttpRespons
         "form": form,
         "outcome": outcome,
         "today": clock.today(),
-        "by_rule": is_within_rule(found.order_item.order, more_cents=outcome.relief.refund_cents),
+        "by_rule": is_within_rule(found.order_item.order, more_cents=outcome.reduction.refund_cents),
         "credit_until": _credit_until(outcome),
     }
     return render(request, "billing/cancel_enrollment.html", context)
@@ -234,8 +234,10 @@ def cancel_enrollment(request: HttpRequest, public_id: uuid.UUID) -> HttpRespons
 
 def _credit_until(outcome: cancellation.Outcome) -> datetime.date | None:
     """The last day on which all of the credit that it would bring can be spent; None if it never ends."""
-    relief, on = outcome.relief, clock.today()
-    ends = ends_of(outcome.item.order, cents=relief.credit_cents, on=on, refund_cents=relief.refund_cents)
+    reduction, on = outcome.reduction, clock.today()
+    ends = ends_of(
+        outcome.item.order, cents=reduction.credit_cents, on=on, refund_cents=reduction.refund_cents
+    )
     return min((end for end, _ in ends if end), default=None)
 
 

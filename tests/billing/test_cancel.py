@@ -24,7 +24,7 @@ from billing.checkout.place_order import place_order
 from billing.checkout.stripe_pages import invoice_page
 from billing.installments.attempts import run_attempt
 from billing.installments.dunning import start_charges
-from billing.ledger.reductions import kept_cents, refundable, relief, relieve
+from billing.ledger.reductions import apply_reduction, kept_cents, plan_reduction, refundable
 from billing.models import (
     Cancellation,
     ChargeAttempt,
@@ -389,13 +389,13 @@ part_of_a_plan = st.tuples(st.integers(50, 40_000), st.sampled_from(STATES))
     late=st.lists(st.integers(50, 20_000), max_size=2),
     backs=st.lists(st.tuples(st.integers(0, 7), st.integers(1, 100), st.sampled_from(RefundStatus.values))),
     spent=st.integers(0, 30_000),
-    reliefs=st.lists(st.tuples(st.integers(0, 120_000), st.booleans()), min_size=1, max_size=3),
+    reductions=st.lists(st.tuples(st.integers(0, 120_000), st.booleans()), min_size=1, max_size=3),
 )
 @settings(max_examples=60)
-def test_never_more_back_than_was_paid_and_no_cent_lost(db, parts, late, backs, spent, reliefs):
+def test_never_more_back_than_was_paid_and_no_cent_lost(db, parts, late, backs, spent, reductions):
     with transaction.atomic():
         order = _order_in_any_state(parts, late, backs, spent)
-        for cents, as_credit in reliefs:
+        for cents, as_credit in reductions:
             _relieve_and_check(order, cents, as_credit=as_credit)
         transaction.set_rollback(True)
 
@@ -448,20 +448,20 @@ def _relieve_and_check(order, cents, *, as_credit):
     kept, rooms = kept_cents(order), dict(refundable(order))
     open_before = {part.pk: part.amount_cents for part in order.installments.open()}
 
-    found = relief(order, cents, as_credit=as_credit)
+    found = plan_reduction(order, cents, as_credit=as_credit)
 
     given_up = max(found.stopped_cents - cents, 0)  # a rest below Stripe's least amount is let go
     assert given_up < 50
     assert found.stopped_cents + found.refund_cents + found.credit_cents <= cents + given_up
     assert found.refund_cents + found.credit_cents <= kept
     assert all(0 < part <= rooms[payment] for payment, part in found.refunds)
-    assert all(0 <= stop.left_cents < stop.installment.amount_cents for stop in found.stops)
-    assert all(stop.left_cents == 0 or stop.left_cents >= 50 for stop in found.stops)
+    assert all(0 <= stop.left_cents < stop.installment.amount_cents for stop in found.cuts)
+    assert all(stop.left_cents == 0 or stop.left_cents >= 50 for stop in found.cuts)
     assert not (as_credit and found.refunds)
     if found.refund_cents or found.credit_cents:  # first all that is open, then what was paid
         assert found.stopped_cents == sum(open_before.values())
 
-    relieve(order, found, by=None, reason="a test")
+    apply_reduction(order, found, by=None, reason="a test")
     for payment, part in found.refunds:
         _refund(payment, part, "requested")
     if found.credit_cents:

@@ -11,7 +11,7 @@ from billing.checkout.place_order import place_order
 from billing.installments.attempts import run_attempt
 from billing.installments.dunning import candidates, start_charges
 from billing.installments.staff_actions import move_date, retry_now, split
-from billing.ledger.reductions import Relief, Stop, relieve
+from billing.ledger.reductions import InstallmentCut, Reduction, apply_reduction
 from billing.models import ChargeAttempt, Installment, InstallmentStatus, PaymentPlan
 from csf.proofs.invariants import violations
 from csf.refusal import NotPossible
@@ -79,7 +79,9 @@ def test_what_was_never_agreed_to_is_not_charged_after_it_was_shortened(shop):
 
 def shortened(part, staff):
     """As a cheaper class would."""
-    relieve(part.order, Relief([Stop(part, part.amount_cents - 500)]), by=staff, reason="x")
+    apply_reduction(
+        part.order, Reduction([InstallmentCut(part, part.amount_cents - 500)]), by=staff, reason="x"
+    )
 
 
 def split_in_two(part, staff):
