@@ -1,8 +1,11 @@
-"""State machines: the edges are data beside each model, and only `transition` and `transition_many` write a
-status."""
+"""State machines: the edges are data beside each model, and only the functions here write a status.
+
+`transition` and `transition_many` leave a row of history for each move. `move_rows` is the door of rows that
+have no history of their own: the outbox, the inbox, runs of jobs.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, cast
 
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -74,6 +77,10 @@ class TransitionRow(models.Model):
 
     def __str__(self) -> str:
         return f"{self.from_status} -> {self.to_status}"
+
+
+class HasEdges(Protocol):
+    EDGES: ClassVar[Edges]
 
 
 def edges(table: Mapping[str, set[str]]) -> Edges:
@@ -156,3 +163,16 @@ def transition_many(rows: Sequence[Any], to: str, *, reason: str, **columns: Any
         for name, value in columns.items():
             setattr(row, name, value)
     return moved
+
+
+def move_rows(rows: models.QuerySet[Any], to: str, /, **columns: Any) -> int:
+    """Move those of the rows that stand where an edge leads to `to`, in one UPDATE; returns how many moved.
+
+    The others stay as they are, `columns` included.
+    """
+    return rows.filter(status__in=statuses_before(rows.model, to)).update(status=to, **columns)
+
+
+def statuses_before(model: type[models.Model], to: str) -> list[str]:
+    """From where an edge leads to `to`."""
+    return [status for status, targets in cast(HasEdges, model).EDGES.items() if to in targets]

@@ -6,6 +6,7 @@ it. So nothing is told twice when the setting changes, and what cannot be bundle
 
 from django.db.models import Q
 
+from csf.state import move_rows
 from enrollments.models import Enrollment, EnrollmentStatus, EnrollmentTransition
 from notifications.kinds import EmailKind
 from notifications.models import EmailMessage, EmailStatus
@@ -29,9 +30,8 @@ def bundle_order(joined: EnrollmentTransition) -> None:
     notify(EmailKind.ORDER_PAID, [payment])
     bundles = EmailMessage.objects.filter(kind=EmailKind.ORDER_PAID, fact_id=payment.pk)
     for bundle in bundles.filter(status=EmailStatus.QUEUED):
-        parts.filter(recipient=bundle.recipient_id).update(
-            status=EmailStatus.EXPIRED, error=TOLD_TOGETHER, told_by=bundle
-        )
+        told = parts.filter(recipient=bundle.recipient_id)
+        move_rows(told, EmailStatus.EXPIRED, error=TOLD_TOGETHER, told_by=bundle)
 
 
 def _tells_of(order: Order) -> Q:

@@ -6,6 +6,7 @@ from django.db.models.functions import Now
 
 from billing.installments.staging import leave_live_mode_alone
 from csf.models import Instance
+from csf.state import move_rows
 from notifications.models import UNFINISHED, EmailMessage, EmailStatus
 
 
@@ -18,8 +19,9 @@ def release_quarantine() -> int:
     """
     began = Instance.objects.values_list("quarantined_at", flat=True).first()
     owed = EmailMessage.objects.filter(status__in=UNFINISHED | {EmailStatus.UNKNOWN})
-    withheld = owed.filter(created_at__lt=began or Now()).update(
-        status=EmailStatus.WITHHELD,
+    withheld = move_rows(
+        owed.filter(created_at__lt=began or Now()),
+        EmailStatus.WITHHELD,
         secret="",
         leased_until=None,
         error="withheld: it was owed before the quarantine began",

@@ -38,7 +38,7 @@ from csf.jobs.queue import enqueue
 from csf.models import Instance, StaffTask
 from csf.money import money_text, pro_rata_cents
 from csf.refusal import NotPossible
-from csf.state import Stale
+from csf.state import Stale, move_rows
 from enrollments.models import Course, CourseSession, Enrollment, EnrollmentStatus, Household, User
 from enrollments.models.seats import WAITING
 from enrollments.waitlist import close_waitlist
@@ -249,7 +249,7 @@ def _add_lines(closure: Closure, places: QuerySet[Enrollment]) -> int:
 def try_again(line: ClosureLine, *, by: User) -> None:
     """A person gives a family back to the worker. Raises Stale unless it has failed."""
     line.try_again(by=by)
-    Closure.objects.filter(pk=line.closure_id).update(status=ClosureStatus.RUNNING, finished_at=None)
+    move_rows(Closure.objects.filter(pk=line.closure_id), ClosureStatus.RUNNING, finished_at=None)
     StaffTask.objects.about(line).open().update(closed_at=Now(), closed_by=by)
     enqueue("billing.tasks.close_classes")
 
@@ -269,7 +269,7 @@ def work_off_closures(*, now: datetime.datetime) -> bool:
         is_done = _handle_waiting()
         running = Closure.objects.filter(status=ClosureStatus.RUNNING)
         finished = running.exclude(lines__status=ClosureLineStatus.WAITING)
-        finished.update(status=ClosureStatus.DONE, finished_at=Now())
+        move_rows(finished, ClosureStatus.DONE, finished_at=Now())
     return not is_done
 
 
@@ -283,7 +283,7 @@ def _add_late_places(*, on: datetime.date) -> None:
         if closure.session_id:  # who registered later has not bought this session
             late = late.filter(created_at__lte=closure.created_at)
         if _add_lines(closure, late):
-            Closure.objects.filter(pk=closure.pk).update(status=ClosureStatus.RUNNING, finished_at=None)
+            move_rows(Closure.objects.filter(pk=closure.pk), ClosureStatus.RUNNING, finished_at=None)
 
 
 def _handle_waiting() -> bool:

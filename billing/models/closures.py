@@ -21,6 +21,8 @@ class Closure(models.Model):
     """A whole class, or one of its sessions, that does not take place: one act, worked off family by
     family."""
 
+    EDGES = edges({ClosureStatus.RUNNING: {ClosureStatus.DONE}, ClosureStatus.DONE: {ClosureStatus.RUNNING}})
+
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     course = models.ForeignKey(Course, on_delete=models.PROTECT, related_name="closures")
     session = models.OneToOneField(

@@ -5,7 +5,7 @@ from django.db import models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from csf.state import colours
+from csf.state import colours, edges, move_rows
 
 LEASE = timedelta(seconds=120)
 
@@ -30,9 +30,8 @@ class StripeEventQuerySet(models.QuerySet["StripeEvent"]):
         with transaction.atomic():
             parked = self.filter(status=StripeEventStatus.PARKED).select_for_update()
             ids = list(parked.values_list("stripe_id", flat=True))
-            StripeEvent.objects.filter(stripe_id__in=ids).update(
-                status=StripeEventStatus.RECEIVED, tries=0, next_try_at=Now(), finished_at=None
-            )
+            due_now = {"tries": 0, "next_try_at": Now(), "finished_at": None}
+            move_rows(StripeEvent.objects.filter(stripe_id__in=ids), StripeEventStatus.RECEIVED, **due_now)
         return ids
 
 
@@ -41,6 +40,17 @@ class StripeEvent(models.Model):
 
     `body` is text because jsonb refuses what genuine events may hold (escaped NUL bytes, lone surrogates).
     """
+
+    EDGES = edges(
+        {
+            StripeEventStatus.RECEIVED: {
+                StripeEventStatus.PROCESSED,
+                StripeEventStatus.IGNORED,
+                StripeEventStatus.PARKED,
+            },
+            StripeEventStatus.PARKED: {StripeEventStatus.RECEIVED},
+        }
+    )
 
     stripe_id = models.CharField(max_length=255, unique=True)
     type = models.CharField(max_length=80)
@@ -92,9 +102,8 @@ class StripeEvent(models.Model):
         return True
 
     def finish(self, status: StripeEventStatus, note: str = "") -> None:
-        StripeEvent.objects.filter(pk=self.pk).update(
-            status=status, note=note, leased_until=None, finished_at=Now()
-        )
+        row = StripeEvent.objects.filter(pk=self.pk)
+        move_rows(row, status, note=note, leased_until=None, finished_at=Now())
 
     def try_again_in(self, delay: timedelta, note: str, *, counted: bool = True) -> None:
         """Give the event back to the inbox. An uncounted try is one that failed because Stripe is away."""

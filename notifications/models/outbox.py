@@ -14,7 +14,7 @@ from django.db.models.functions import Lower, Now
 
 from csf.encryption import EncryptedTextField
 from csf.models import StaffTask
-from csf.state import colours
+from csf.state import colours, edges, move_rows
 from enrollments.models import User
 from notifications.kinds import EmailKind
 from notifications.task_kinds import EmailTask
@@ -53,6 +53,48 @@ FINAL = {
     EmailStatus.WITHHELD,
 }
 UNFINISHED = {EmailStatus.QUEUED, EmailStatus.SENDING}
+
+# The provider's word about a post; a late one also settles a row that was queued again or kept back since.
+_TOLD: set[str] = {
+    EmailStatus.SENT,
+    EmailStatus.DELIVERED,
+    EmailStatus.DROPPED,
+    EmailStatus.BOUNCED,
+    EmailStatus.COMPLAINED,
+}
+EMAIL_EDGES = edges(
+    {
+        EmailStatus.QUEUED: {
+            EmailStatus.SENDING,
+            EmailStatus.EXPIRED,
+            EmailStatus.WITHHELD,
+            *_TOLD,
+        },
+        EmailStatus.SENDING: {
+            EmailStatus.QUEUED,
+            EmailStatus.UNKNOWN,
+            EmailStatus.FAILED,
+            EmailStatus.EXPIRED,
+            EmailStatus.SUPPRESSED,
+            EmailStatus.WITHHELD,
+            *_TOLD,
+        },
+        EmailStatus.UNKNOWN: {
+            EmailStatus.QUEUED,
+            EmailStatus.EXPIRED,
+            EmailStatus.WITHHELD,
+            *_TOLD,
+        },
+        EmailStatus.WITHHELD: {EmailStatus.QUEUED, *_TOLD},
+        EmailStatus.SUPPRESSED: {EmailStatus.QUEUED, *_TOLD},
+        EmailStatus.SENT: _TOLD - {EmailStatus.SENT},
+        EmailStatus.DELIVERED: {EmailStatus.DROPPED, EmailStatus.BOUNCED, EmailStatus.COMPLAINED},
+        EmailStatus.DROPPED: {EmailStatus.COMPLAINED},
+        EmailStatus.BOUNCED: {EmailStatus.COMPLAINED},
+        EmailStatus.FAILED: set(),
+        EmailStatus.EXPIRED: set(),
+    }
+)
 
 
 class EmailMessageQuerySet(models.QuerySet["EmailMessage"]):
@@ -93,8 +135,9 @@ class EmailMessageQuerySet(models.QuerySet["EmailMessage"]):
         for row in rows:
             row.leased_until = row.lease  # type: ignore[attr-defined]
         if rows:
-            self.filter(pk__in=[row.pk for row in rows]).update(
-                status=EmailStatus.SENDING,
+            move_rows(
+                self.filter(pk__in=[row.pk for row in rows]),
+                EmailStatus.SENDING,
                 claims=F("claims") + 1,
                 leased_until=rows[0].leased_until,
                 posting_at=None,
@@ -108,6 +151,8 @@ class EmailMessage(models.Model):
     `context` is a snapshot of the fact in JSON values. It is rendered when the row is claimed, and the texts
     that were sent stay here.
     """
+
+    EDGES = EMAIL_EDGES
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     kind = models.CharField(max_length=40, choices=EmailKind.choices)

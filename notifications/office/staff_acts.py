@@ -2,6 +2,7 @@
 claim one meanwhile. Who did it and why stays in its EmailAct."""
 
 from copy import copy
+from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -16,6 +17,7 @@ from csf import clock
 from csf.dates import start_of_day
 from csf.models import StaffTask
 from csf.refusal import NotPossible
+from csf.state import move_rows
 from enrollments.models import User
 from notifications.kinds import EmailKind
 from notifications.models import EmailAct, EmailAttempt, EmailMessage, EmailStatus
@@ -71,22 +73,17 @@ def may_have_gone(emails: QuerySet[EmailMessage]) -> QuerySet[EmailMessage]:
 
 def withhold_all(*, emails: QuerySet[EmailMessage], by: User, reason: str) -> int:
     """Those that are still queued; says how many."""
-    withheld = {"status": EmailStatus.WITHHELD, "error": f"withheld: {reason}"}
+    act = _Act(EmailAct.Act.WITHHELD, by, reason)
     with transaction.atomic():
-        return _move(can_be_withheld(_again(emails)), EmailAct.Act.WITHHELD, by, reason, **withheld)
+        return _move(can_be_withheld(_again(emails)), EmailStatus.WITHHELD, act, error=f"withheld: {reason}")
 
 
 def release_all(*, emails: QuerySet[EmailMessage], by: User, reason: str) -> int:
     """Give withheld ones that are still worth sending back to the queue; says how many."""
-    queued: dict[str, Any] = {
-        "status": EmailStatus.QUEUED,
-        "next_attempt_at": Now(),
-        "posting_at": None,
-        "claims": 0,
-        "error": "",
-    }
+    act = _Act(EmailAct.Act.RELEASED, by, reason)
+    afresh: dict[str, Any] = {"next_attempt_at": Now(), "posting_at": None, "claims": 0, "error": ""}
     with transaction.atomic():
-        count = _move(can_be_released(_again(emails)), EmailAct.Act.RELEASED, by, reason, **queued)
+        count = _move(can_be_released(_again(emails)), EmailStatus.QUEUED, act, **afresh)
         transaction.on_commit(kick_drain, robust=True)
     return count
 
@@ -103,10 +100,10 @@ def release(*, email: EmailMessage, by: User, reason: str) -> None:
 
 def mark_sent(*, email: EmailMessage, by: User, reason: str) -> None:
     """A person found out that the family has it."""
-    sent = {"status": EmailStatus.SENT, "sent_at": Coalesce(F("posting_at"), Now()), "error": ""}
+    act, sent_at = _Act(EmailAct.Act.MARKED_SENT, by, reason), Coalesce(F("posting_at"), Now())
     found = may_have_gone(EmailMessage.objects.filter(pk=email.pk))
     with transaction.atomic():
-        if not _move(found, EmailAct.Act.MARKED_SENT, by, reason, **sent):
+        if not _move(found, EmailStatus.SENT, act, sent_at=sent_at, error=""):
             raise NotPossible("It is no longer withheld.")
 
 
@@ -115,14 +112,23 @@ def _again(emails: QuerySet[EmailMessage]) -> QuerySet[EmailMessage]:
     return EmailMessage.objects.filter(pk__in=emails.order_by().values("pk"))
 
 
-def _move(emails: QuerySet[EmailMessage], act: EmailAct.Act, by: User, reason: str, **fields: Any) -> int:
+@dataclass(frozen=True)
+class _Act:
+    act: EmailAct.Act
+    by: User
+    reason: str
+
+
+def _move(emails: QuerySet[EmailMessage], to: EmailStatus, act: _Act, **columns: Any) -> int:
     """Lock, and look once more where each stands: PostgreSQL tests the filter again on the locked row."""
     rows = list(emails.order_by("pk").select_for_update(no_key=True, of=("self",)).only("pk"))
     if not rows:
         return 0
-    EmailMessage.objects.filter(pk__in=[row.pk for row in rows]).update(**fields)
-    EmailAct.objects.bulk_create(EmailAct(message=row, act=act, by=by, reason=reason) for row in rows)
-    _close_tasks([row.pk for row in rows], by)
+    move_rows(EmailMessage.objects.filter(pk__in=[row.pk for row in rows]), to, **columns)
+    EmailAct.objects.bulk_create(
+        EmailAct(message=row, act=act.act, by=act.by, reason=act.reason) for row in rows
+    )
+    _close_tasks([row.pk for row in rows], act.by)
     return len(rows)
 
 

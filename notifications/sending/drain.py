@@ -22,6 +22,7 @@ from csf import clock
 from csf.database.advisory_locks import free_slot
 from csf.jobs.queue import enqueue
 from csf.models import Instance
+from csf.state import move_rows
 from notifications.choices.preferences import footer_links
 from notifications.kinds import EmailKind
 from notifications.models import LEASE, DrainSignal, EmailAttempt, EmailMessage, EmailStatus
@@ -244,9 +245,8 @@ def _worth_sending(rows: list[EmailMessage]) -> list[EmailMessage]:
                 stale[UNTRUE].append(row.pk)
     for why, pks in stale.items():
         if pks:
-            EmailMessage.objects.filter(pk__in=pks, status=EmailStatus.SENDING).update(
-                status=EmailStatus.EXPIRED, error=why, leased_until=None, secret=""
-            )
+            claimed = EmailMessage.objects.filter(pk__in=pks, status=EmailStatus.SENDING)
+            move_rows(claimed, EmailStatus.EXPIRED, error=why, leased_until=None, secret="")
     return worth
 
 

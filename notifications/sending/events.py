@@ -17,6 +17,7 @@ from django.db.models.functions import Coalesce, Lower, Now
 
 from csf.database.retry import again_after_deadlock
 from csf.models import StaffTask
+from csf.state import move_rows
 from notifications.models import DrainSignal, EmailEvent, EmailMessage, EmailStatus, Suppression
 from notifications.sending.suppression import CHOOSES, learn, told_scope
 from notifications.task_kinds import EmailTask
@@ -25,27 +26,14 @@ FOLD_SIZE = 1000
 MAX_ADDRESS = 254
 CLOCKS_DIFFER = datetime.timedelta(minutes=5)  # SendGrid's and ours
 ACCOUNT_STATUS_CHANGE = "account_status_change"
-_NOT_KNOWN_SENT = [
-    EmailStatus.QUEUED,
-    EmailStatus.SENDING,
-    EmailStatus.UNKNOWN,
-    EmailStatus.WITHHELD,
-    EmailStatus.SUPPRESSED,
+# Of two events in one batch the later one in this order has the last word.
+IN_ORDER = [
+    EmailStatus.SENT,
+    EmailStatus.DELIVERED,
+    EmailStatus.DROPPED,
+    EmailStatus.BOUNCED,
+    EmailStatus.COMPLAINED,
 ]
-# What each status may overtake. A late event of a first try also settles a row that was queued again.
-OVERTAKES = {
-    EmailStatus.SENT: _NOT_KNOWN_SENT,
-    EmailStatus.DELIVERED: [*_NOT_KNOWN_SENT, EmailStatus.SENT],
-    EmailStatus.DROPPED: [*_NOT_KNOWN_SENT, EmailStatus.SENT, EmailStatus.DELIVERED],
-    EmailStatus.BOUNCED: [*_NOT_KNOWN_SENT, EmailStatus.SENT, EmailStatus.DELIVERED],
-    EmailStatus.COMPLAINED: [
-        *_NOT_KNOWN_SENT,
-        EmailStatus.SENT,
-        EmailStatus.DELIVERED,
-        EmailStatus.DROPPED,
-        EmailStatus.BOUNCED,
-    ],
-}
 TELLS = {
     "processed": EmailStatus.SENT,
     "delivered": EmailStatus.DELIVERED,
@@ -117,12 +105,11 @@ def fold_events() -> int:
     for event, email in about:
         if status := told_status(event):
             told[status].add(email.pk)
-    for status, overtaken in OVERTAKES.items():
-        ours = EmailMessage.objects.filter(pk__in=told[status], status__in=overtaken)
+    for status in IN_ORDER:
+        ours = EmailMessage.objects.filter(pk__in=told[status])
         arrived = {"delivered_at": _arrived_at()} if status == EmailStatus.DELIVERED else {}
-        ours.update(
-            status=status, secret="", leased_until=None, sent_at=Coalesce("sent_at", Now()), **arrived
-        )
+        sent_at = Coalesce("sent_at", Now())
+        move_rows(ours, status, secret="", leased_until=None, sent_at=sent_at, **arrived)
     learn(about)
     did_not_arrive = told[EmailStatus.BOUNCED] | told[EmailStatus.DROPPED]
     _tell_staff(email for email in emails.values() if email.pk in did_not_arrive)

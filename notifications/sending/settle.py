@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 
 from csf import clock
 from csf.models import StaffTask
+from csf.state import move_rows
 from notifications.kinds import EmailKind
 from notifications.models import (
     BACKOFF,
@@ -181,9 +182,8 @@ def recover_lost() -> None:
     lost = list(expired.select_for_update(skip_locked=True))
     posted = [row.pk for row in lost if row.posting_at]
     if posted:
-        EmailMessage.objects.filter(pk__in=posted).update(
-            status=EmailStatus.UNKNOWN, leased_until=None, claims=0, error="the sender was lost"
-        )
+        rows = EmailMessage.objects.filter(pk__in=posted)
+        move_rows(rows, EmailStatus.UNKNOWN, leased_until=None, claims=0, error="the sender was lost")
         EmailAttempt.objects.filter(message__in=posted, outcome=EmailAttempt.Outcome.OPEN).update(
             outcome=EmailAttempt.Outcome.UNKNOWN, error="the sender was lost"
         )
@@ -192,7 +192,7 @@ def recover_lost() -> None:
         fail(poison, f"it ended its sender {MAX_CLAIMS} times")
     again = [row.pk for row in unposted if row.claims < MAX_CLAIMS]
     if again:
-        EmailMessage.objects.filter(pk__in=again).update(status=EmailStatus.QUEUED, leased_until=None)
+        move_rows(EmailMessage.objects.filter(pk__in=again), EmailStatus.QUEUED, leased_until=None)
 
 
 @transaction.atomic
@@ -219,15 +219,14 @@ def resolve_unknown() -> None:
         and before[row.pk] < 2
         and (row.expires_at is None or row.expires_at > now)
     }
-    EmailMessage.objects.filter(pk__in=again).update(
-        status=EmailStatus.QUEUED, next_attempt_at=Now(), posting_at=None
-    )
+    once_more = EmailMessage.objects.filter(pk__in=again)
+    move_rows(once_more, EmailStatus.QUEUED, next_attempt_at=Now(), posting_at=None)
     for row in (row for row in rows if row.pk not in again):
         # Whoever waited for a code, or for a test, has asked for another since.
         if EMAILS[EmailKind(row.kind)].is_sensitive or row.is_test:
-            EmailMessage.objects.filter(pk=row.pk).update(status=EmailStatus.EXPIRED, secret="")
+            move_rows(EmailMessage.objects.filter(pk=row.pk), EmailStatus.EXPIRED, secret="")
             continue
-        EmailMessage.objects.filter(pk=row.pk).update(status=EmailStatus.WITHHELD)
+        move_rows(EmailMessage.objects.filter(pk=row.pk), EmailStatus.WITHHELD)
         StaffTask.open(EmailTask.EMAIL_UNKNOWN, row, row.error)
 
 
@@ -240,7 +239,6 @@ def forget_secrets() -> None:
 def fail(message: EmailMessage, error: str) -> None:
     """Give one email up for good and tell staff."""
     with transaction.atomic():
-        EmailMessage.objects.filter(pk=message.pk, status=EmailStatus.SENDING).update(
-            status=EmailStatus.FAILED, error=error, leased_until=None, secret=""
-        )
+        row = EmailMessage.objects.filter(pk=message.pk)
+        move_rows(row, EmailStatus.FAILED, error=error, leased_until=None, secret="")
         EmailMessage.tell_failed(message.kind, error)

@@ -15,6 +15,7 @@ from django.db.models import Case, F, OuterRef, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce, Now
 
 from csf.models import StaffTask
+from csf.state import move_rows
 from enrollments.models import User
 from notifications.choices.preferences import provider_resubscribed, provider_unsubscribed, unwanted
 from notifications.kinds import EmailKind
@@ -150,11 +151,10 @@ def keep_back(rows: list[EmailMessage]) -> list[EmailMessage]:
         if row.pk in reasons:
             by_reason[reasons[row.pk]].append(row)
     for reason, stopped in by_reason.items():
-        EmailMessage.objects.filter(
-            pk__in=[row.pk for row in stopped],
-            status=EmailStatus.SENDING,
-            leased_until=stopped[0].leased_until,
-        ).update(status=EmailStatus.SUPPRESSED, error=reason, leased_until=None, claims=0, secret="")
+        claimed = EmailMessage.objects.filter(
+            pk__in=[row.pk for row in stopped], leased_until=stopped[0].leased_until
+        )
+        move_rows(claimed, EmailStatus.SUPPRESSED, error=reason, leased_until=None, claims=0, secret="")
     essential = [row for row in rows if row.pk in found and is_essential(row)]
     for suppression, row in {found[row.pk]: row for row in reversed(essential)}.items():
         detail = (
@@ -218,8 +218,9 @@ def send_kept_back(*, suppression: Suppression, by: User, reason: str) -> None:
     stopped = worth_sending(kept_back(suppression))
     rows = list(stopped.order_by("pk").select_for_update(no_key=True).only("pk"))
     owner = User.objects.filter(pk=OuterRef("recipient")).values("email")
-    EmailMessage.objects.filter(pk__in=[row.pk for row in rows]).update(
-        status=EmailStatus.QUEUED,
+    move_rows(
+        EmailMessage.objects.filter(pk__in=[row.pk for row in rows]),
+        EmailStatus.QUEUED,
         next_attempt_at=Now(),
         error="",
         to=Case(When(kind__in=FIXED_ADDRESS, then=F("to")), default=Coalesce(Subquery(owner), F("to"))),
