@@ -11,7 +11,7 @@ from billing.events.inbox import process_due_events
 from billing.events.inbox import process_event as process
 from billing.events.reconcile import pull_events, settle_finished_pages
 from billing.installments.charging import charge_waiting, recover_charges
-from billing.ledger.refunds import recover_refunds, refund_waiting
+from billing.ledger.refund_sending import recover_refunds, refund_waiting
 from billing.models import StripeEvent
 from billing.stripe import gateway
 from billing.stripe.breaker import while_it_answers

@@ -11,7 +11,8 @@ import time_machine
 from django.conf import settings
 from django.utils import timezone
 
-from billing.checkout.place_order import payment_page, place_order
+from billing.checkout.payment_page import payment_page
+from billing.checkout.place_order import place_order
 from billing.installments.attempts import run_attempt
 from billing.installments.dunning import start_charges
 from billing.models import Card, ChargeAttempt, InstallmentStatus, PaymentPlan

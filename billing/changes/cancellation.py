@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
-from billing.checkout.place_order import close_payment_page
+from billing.checkout.payment_page import close_payment_page
 from billing.installments.attempts import ask_again
 from billing.installments.invoices import open_attempts, void
 from billing.ledger.credits import give_for, grant

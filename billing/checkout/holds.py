@@ -6,7 +6,7 @@ from collections import Counter
 
 from django.db import transaction
 
-from billing.checkout.place_order import close_payment_page
+from billing.checkout.payment_page import close_payment_page
 from billing.installments.attempts import ask_again
 from billing.installments.invoices import open_attempts, void
 from billing.ledger.credits import give_back

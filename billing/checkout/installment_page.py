@@ -11,12 +11,7 @@ import datetime
 from django.db import transaction
 
 from billing.checkout.payable import NotPayable, refuse_unless_payable
-from billing.checkout.place_order import (
-    SESSION_LIFE,
-    close_page,
-    is_still_open,
-    open_page,
-)
+from billing.checkout.payment_page import SESSION_LIFE, close_page, is_still_open, open_page
 from billing.installments.attempts import ask_again
 from billing.installments.invoices import closed_invoice, has_open_invoice
 from billing.ledger.signed_links import pay_link_path

@@ -9,7 +9,7 @@ from typing import Any
 from billing.events.fraud_warnings import settle_warning
 from billing.ledger.differences import report_unknown
 from billing.ledger.disputes import settle_dispute
-from billing.ledger.refunds import book_external, settle_refund
+from billing.ledger.refund_sending import book_external, settle_refund
 from billing.ledger.settle import settle_invoice, settle_payment_intent
 from billing.models import BookDifference, Dispute, KnownIntent, Payment, Refund
 from billing.stripe import gateway

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from django.db import transaction
 from django.db.models import Q
 
-from billing.checkout.place_order import close_page, learn_page
+from billing.checkout.payment_page import close_page, learn_page
 from billing.models import ChargeAttempt, ChargeKind, StripeEvent
 from billing.stripe import gateway, secret_key
 from billing.stripe.breaker import while_it_answers

@@ -7,7 +7,7 @@ from django.db.models import Exists, F, OuterRef, Q, Subquery, Sum
 from django.db.models.functions import Coalesce, Now
 
 from billing.installments.pause import GO_ON
-from billing.ledger.refunds import LEASE
+from billing.ledger.refund_sending import LEASE
 from billing.models import (
     Cancellation,
     Closure,

@@ -11,13 +11,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 
 from billing.changes import cancellation, seat_release
 from billing.checkout.holds import Paid, end_unpaid_order
-from billing.checkout.place_order import (
-    BeingCharged,
-    NothingToPay,
-    payment_page,
-    place_order,
-    plans_for,
-)
+from billing.checkout.payment_page import BeingCharged, NothingToPay, payment_page
+from billing.checkout.place_order import place_order, plans_for
 from billing.checkout.siblings import paid_children
 from billing.installments.statement import lines_of
 from billing.ledger.cards import other_orders

@@ -13,7 +13,8 @@ from django.conf import settings
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from billing.checkout.place_order import payment_page, place_order
+from billing.checkout.payment_page import payment_page
+from billing.checkout.place_order import place_order
 from billing.models import Payment, StripeEvent
 from billing.stripe.webhook_endpoint import register_endpoint
 from enrollments.models import User

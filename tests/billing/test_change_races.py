@@ -8,7 +8,7 @@ from billing.changes import cancellation
 from billing.changes.cancellation import cancel_enrollment, settle_waiting_cancellations
 from billing.installments.attempts import run_attempt
 from billing.installments.dunning import start_charges
-from billing.ledger import refunds
+from billing.ledger import refund_sending, refunds
 from billing.models import (
     Cancellation,
     ChargeAttempt,
@@ -111,7 +111,7 @@ def test_no_refund_begins_once_the_payment_is_disputed(shop):
     payment, refund = refund_of(shop, order_with_plan(shop))
     apart(lambda: dispute(shop, payment))
 
-    refunds.refund_waiting()
+    refund_sending.refund_waiting()
 
     refund.refresh_from_db()
     assert (refund.status, shop.server.books()["refunds"]) == ("approved", [])
@@ -122,7 +122,7 @@ def test_disputed_in_the_moment_of_the_refund(shop, monkeypatch):
     payment, refund = refund_of(shop, order_with_plan(shop))
     meanwhile(monkeypatch, gateway, "create_refund", lambda: dispute(shop, payment))
 
-    refunds.refund_waiting()
+    refund_sending.refund_waiting()
 
     refund.refresh_from_db()
     assert refund.status == "failed"  # Stripe refused it, and staff have a task
@@ -135,7 +135,7 @@ def test_control_without_looking_for_disputes_it_is_asked_in_vain(shop, monkeypa
     dispute(shop, payment)
     monkeypatch.setattr(type(Refund.objects.all()), "waiting", lambda rows: rows.filter(status="approved"))
 
-    refunds.refund_waiting()
+    refund_sending.refund_waiting()
 
     refund.refresh_from_db()
     assert refund.status == "failed"

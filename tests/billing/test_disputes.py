@@ -11,7 +11,7 @@ from billing.changes.class_closure import close_session, preview_session, work_o
 from billing.changes.transfer import transfer
 from billing.events.lookups import look_at_dispute
 from billing.ledger.disputes import settle_dispute
-from billing.ledger.refunds import refund_waiting
+from billing.ledger.refund_sending import refund_waiting
 from billing.models import ClosureLine, Dispute, Refund
 from csf.models import StaffTask
 from csf.proofs.invariants import violations

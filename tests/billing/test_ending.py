@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from billing.changes.cancellation import cancel_enrollment
 from billing.checkout.holds import Paid, end_unpaid_order, expire_holds
-from billing.ledger.refunds import refund_waiting
+from billing.ledger.refund_sending import refund_waiting
 from billing.models import ChargeAttempt, Payment, Refund, StripeEvent
 from billing.stripe.page_calls import StripeUnavailable
 from csf.state import Stale

@@ -9,10 +9,12 @@ import pytest
 import time_machine
 from django.utils import timezone
 
-from billing.checkout.place_order import close_page, place_order
+from billing.checkout.payment_page import close_page
+from billing.checkout.place_order import place_order
 from billing.checkout.stripe_pages import invoice_page
 from billing.events.stripe_books import compare_day
-from billing.ledger.refunds import approve, ask_for_refund, refund_waiting
+from billing.ledger.refund_sending import refund_waiting
+from billing.ledger.refunds import approve, ask_for_refund
 from billing.models import (
     BookDifference,
     Card,

@@ -6,7 +6,8 @@ import pytest
 from django.utils import timezone
 
 from billing.checkout.holds import expire_holds
-from billing.checkout.place_order import payment_page, place_order
+from billing.checkout.payment_page import payment_page
+from billing.checkout.place_order import place_order
 from billing.checkout.stripe_pages import card_page, invoice_page
 from billing.installments.customers import forget_other_mode
 from billing.models import Card, ChargeAttempt, Installment, StripeCustomer

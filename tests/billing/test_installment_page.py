@@ -11,13 +11,14 @@ from django.utils import timezone
 
 from billing.checkout import installment_page
 from billing.checkout.payable import NotPayable
-from billing.checkout.place_order import StripeUnavailable, close_page
+from billing.checkout.payment_page import close_page
 from billing.events.reconcile import settle_finished_pages
 from billing.installments.attempts import run_attempt
 from billing.installments.dunning import start_charges
 from billing.installments.invoices import ensure_invoice
 from billing.models import ChargeAttempt, Installment, InstallmentStatus, InstallmentTransition, Payment
 from billing.stripe import gateway
+from billing.stripe.page_calls import StripeUnavailable
 from csf.models import StaffTask
 from csf.proofs.invariants import violations
 from notifications.models import EmailMessage

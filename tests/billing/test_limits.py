@@ -13,7 +13,8 @@ from billing.changes.cancellation import cancel_enrollment
 from billing.checkout.holds import end_unpaid_order, expire_holds
 from billing.checkout.place_order import place_order
 from billing.ledger.credits import grant, spendable
-from billing.ledger.refunds import approve, ask_for_refund, refund_waiting
+from billing.ledger.refund_sending import refund_waiting
+from billing.ledger.refunds import approve, ask_for_refund
 from billing.ledger.settle import settle_payment_intent
 from billing.models import CreditCause, Installment, Payment, Refund, RefundStatus, Terms
 from csf.proofs.invariants import violations

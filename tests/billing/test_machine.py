@@ -27,12 +27,13 @@ from billing.changes.class_closure import close_session, preview_session, work_o
 from billing.changes.waitlist import accept_offer, join_waitlist, price_cents, serve_priority
 from billing.checkout.holds import expire_holds
 from billing.checkout.payable import NotPayable
-from billing.checkout.place_order import NothingToPay, payment_page, place_order
+from billing.checkout.payment_page import NothingToPay, payment_page
+from billing.checkout.place_order import place_order
 from billing.checkout.stripe_pages import invoice_page
 from billing.installments.attempts import run_attempt
 from billing.installments.dunning import start_charges
 from billing.installments.staff_actions import record_offline, waive
-from billing.ledger import refunds
+from billing.ledger import refund_sending, refunds
 from billing.ledger.credits import expire_credits
 from billing.ledger.settle import settle_checkout_session, settle_invoice, settle_payment_intent
 from billing.models import (
@@ -313,7 +314,7 @@ class School(RuleBasedStateMachine):
         for attempt in ChargeAttempt.objects.on_saved_cards().waiting().order_by("pk"):
             run_attempt(attempt.pk)
         settle_waiting_cancellations()
-        refunds.refund_waiting()
+        refund_sending.refund_waiting()
 
     # --- What must hold -------------------------------------------------------------------------------------
 

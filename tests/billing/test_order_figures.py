@@ -16,7 +16,8 @@ from billing.installments.staff_actions import record_offline, waive
 from billing.ledger.credits import grant
 from billing.ledger.disputes import settle_dispute
 from billing.ledger.order_figures import COLUMNS, figures_of, with_figures
-from billing.ledger.refunds import approve, ask_for_refund, refund_waiting, reject
+from billing.ledger.refund_sending import refund_waiting
+from billing.ledger.refunds import approve, ask_for_refund, reject
 from billing.models import CreditCause, PaymentMethod, PaymentPlan, Refund
 from csf.dates import local_date
 from enrollments.models import Enrollment

@@ -4,7 +4,7 @@ import pytest
 import time_machine
 from django.utils import timezone
 
-from billing.checkout import place_order
+from billing.checkout import payment_page
 from csf.dates import local_date
 from csf.templatetags.csf_format import day
 from enrollments.models import Course, Enrollment
@@ -117,7 +117,7 @@ def test_a_child_whose_contact_was_taken_away_is_refused_at_the_end():
 def test_after_two_hours_the_places_are_no_longer_held(monkeypatch):
     order = create_order()
     Order.objects.update(held_until=timezone.now() + timezone.timedelta(minutes=5))  # a page lives longer
-    monkeypatch.setattr(place_order, "LONGEST_HOLD", timezone.timedelta())
+    monkeypatch.setattr(payment_page, "LONGEST_HOLD", timezone.timedelta())
 
     answer = parent_of(order.household).post(f"{order.get_absolute_url()}pay/", follow=True)
 

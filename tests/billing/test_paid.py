@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from billing.checkout.place_order import NothingToPay
+from billing.checkout.payment_page import NothingToPay
 from billing.models import ChargeAttempt, Installment, Payment, StripeEvent
 from billing.tasks import process_event
 from csf.models import StaffTask

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing.changes.cancellation import cancel_enrollment
-from billing.ledger.refunds import refund_waiting
+from billing.ledger.refund_sending import refund_waiting
 from billing.models import Cancellation, Payment, Refund, Terms
 from enrollments.models import Enrollment
 from notifications.models import EmailMessage

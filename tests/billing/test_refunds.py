@@ -12,17 +12,10 @@ from billing.changes.cancellation import cancel_enrollment
 from billing.events.lookups import look_at_refund
 from billing.installments import staff_actions
 from billing.installments.pause import pause_charges
-from billing.ledger import refunds
+from billing.ledger import refund_sending, refunds
 from billing.ledger.credits import grant
-from billing.ledger.refunds import (
-    approve,
-    ask_for_refund,
-    record_handed_over,
-    recover_refunds,
-    refund_waiting,
-    reject,
-    run_refund,
-)
+from billing.ledger.refund_sending import recover_refunds, refund_waiting, run_refund
+from billing.ledger.refunds import approve, ask_for_refund, record_handed_over, reject
 from billing.models import (
     CreditCause,
     Payment,
@@ -405,7 +398,7 @@ def test_after_the_life_of_its_key_it_is_only_read(shop, monkeypatch):
     )
     refund_waiting()
     shop.server.control("DELETE", "/_faults")
-    monkeypatch.setattr(refunds, "KEY_LIFE", timedelta(0))
+    monkeypatch.setattr(refund_sending, "KEY_LIFE", timedelta(0))
     posts = len(shop.server.books()["posts"])
 
     look_again()
@@ -477,7 +470,7 @@ def test_an_old_read_of_a_success_does_not_undo_a_failure(shop):
     shop.server.control("POST", "/_clock", {"advance": 24 * 3600})
     look_at_refund(refund.stripe_refund_id)
 
-    refunds.settle_refund(old)
+    refund_sending.settle_refund(old)
 
     refund.refresh_from_db()
     assert refund.status == "failed"

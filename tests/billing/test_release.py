@@ -6,7 +6,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.ledger.refunds import refund_waiting
+from billing.ledger.refund_sending import refund_waiting
 from billing.models import Cancellation, Refund
 from csf.proofs.invariants import violations
 from enrollments.models import Course, Enrollment

@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from billing.checkout.stripe_pages import invoice_page
 from billing.events.inbox import MAX_TRIES, process_event
-from billing.ledger.refunds import approve, ask_for_refund, refund_waiting
+from billing.ledger.refund_sending import refund_waiting
+from billing.ledger.refunds import approve, ask_for_refund
 from billing.models import (
     BookDifference,
     Card,

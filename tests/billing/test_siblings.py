@@ -12,7 +12,8 @@ from billing.checkout.place_order import place_order
 from billing.checkout.siblings import paid_children
 from billing.installments.staff_actions import record_offline
 from billing.ledger.credits import grant
-from billing.ledger.refunds import approve, ask_for_refund, refund_waiting
+from billing.ledger.refund_sending import refund_waiting
+from billing.ledger.refunds import approve, ask_for_refund
 from billing.models import CreditCause, Payment, PaymentMethod
 from csf.dates import local_date
 from enrollments.models import Enrollment

@@ -16,7 +16,7 @@ from billing import tasks
 from billing.changes import cancellation
 from billing.checkout import holds
 from billing.events import inbox, reconcile
-from billing.ledger import refunds
+from billing.ledger import refund_sending
 from billing.models import Cancellation, Refund, StripeEvent
 from billing.stripe import breaker, gateway
 from billing.tasks import process_event, process_events, sweep_events
@@ -183,7 +183,7 @@ def test_the_refund_worker_ends_before_the_queue_kills_it(shop, monkeypatch, slo
     payment = paid(shop)
     for _ in range(6):
         approved(payment, 100)
-    monkeypatch.setattr(refunds, "run_refund", slow.append)
+    monkeypatch.setattr(refund_sending, "run_refund", slow.append)
 
     tasks.refund()
 

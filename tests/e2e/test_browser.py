@@ -23,7 +23,8 @@ from playwright.sync_api import expect
 
 from billing.changes.cancellation import cancel_enrollment
 from billing.checkout.holds import end_unpaid_order
-from billing.checkout.place_order import payment_page, place_order
+from billing.checkout.payment_page import payment_page
+from billing.checkout.place_order import place_order
 from billing.ledger.signed_links import offer_token, pay_link_path
 from billing.models import Card, Payment, PaymentPlan
 from demo.standins.mailbox import await_email

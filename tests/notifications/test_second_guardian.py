@@ -15,7 +15,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from billing.checkout.place_order import payment_page, place_order
+from billing.checkout.payment_page import payment_page
+from billing.checkout.place_order import place_order
 from billing.models import Credit, Installment, InstallmentStatus
 from enrollments.addresses import AddressTaken
 from enrollments.models import GuardianInvitation, Household, User

@@ -14,7 +14,8 @@ from billing.checkout.place_order import place_order
 from billing.installments.dunning import start_charges
 from billing.ledger.credits import grant
 from billing.ledger.disputes import settle_dispute
-from billing.ledger.refunds import approve, refund_waiting
+from billing.ledger.refund_sending import refund_waiting
+from billing.ledger.refunds import approve
 from billing.models import Installment, PaymentPlan
 from csf.dates import local_date
 from enrollments.models import Course, Enrollment, Household, User
