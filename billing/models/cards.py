@@ -14,17 +14,9 @@ from enrollments.models import Household, User
 from orders.models import Order
 
 NO_CARD = "no saved card"
-
-
 CARD_GONE = "the card is no longer saved at Stripe"
-
-
 CARD_REFUSED = "the bank refused this card for good"
-
-
 CARD_OUTDATED = "the bank wants another card than the saved one"
-
-
 CARD_EXPIRED = "the card has expired"
 
 

@@ -16,6 +16,7 @@ from csf.jobs.queue import enqueue, enqueue_once
 from csf.jobs.report import Report
 from csf.jobs.schedules import daily_run_at, paused
 from csf.models import JobRun, OperationTask, StaffTask
+from csf.state import move_rows
 
 logger = logging.getLogger(__name__)
 
@@ -35,9 +36,8 @@ def run_job(name: str, work: Callable[[], Report], *, on: datetime.date) -> tupl
     try:
         report = work()
     except Exception:
-        JobRun.objects.filter(pk=run.pk).update(
-            status=JobRun.Status.FAILED, lease_until=None, finished_at=Now()
-        )
+        row = JobRun.objects.filter(pk=run.pk)
+        move_rows(row, JobRun.Status.FAILED, lease_until=None, finished_at=Now())
         raise
     report.done += done_before
     if report.is_cut:
@@ -75,9 +75,8 @@ def _is_over_due(name: str, now: datetime.datetime) -> bool:
 
 @transaction.atomic
 def _finish(name: str, run: JobRun, report: Report) -> None:
-    JobRun.objects.filter(pk=run.pk).update(
-        status=JobRun.Status.DONE, lease_until=None, finished_at=Now(), report=report.as_json()
-    )
+    row = JobRun.objects.filter(pk=run.pk)
+    move_rows(row, JobRun.Status.DONE, lease_until=None, finished_at=Now(), report=report.as_json())
     _cover_missed_days(name, run)
 
 
@@ -87,7 +86,7 @@ def _take(name: str, on: datetime.date) -> JobRun | None:
     free = Q(status=JobRun.Status.FAILED) | Q(status=JobRun.Status.RUNNING, lease_until=None)
     free |= Q(status=JobRun.Status.RUNNING, lease_until__lt=Now())
     ours = JobRun.objects.filter(free, job=name, on=on)
-    taken = ours.update(status=JobRun.Status.RUNNING, lease_until=Now() + LEASE, started_at=Now())
+    taken = move_rows(ours, JobRun.Status.RUNNING, lease_until=Now() + LEASE, started_at=Now())
     return JobRun.objects.get(job=name, on=on) if taken else None
 
 

@@ -1,7 +1,7 @@
 from django.db import models
 from django.db.models.functions import Now
 
-from csf.state import colours
+from csf.state import colours, edges
 
 
 class JobRun(models.Model):
@@ -12,6 +12,13 @@ class JobRun(models.Model):
         RUNNING = "running", "running"
         DONE = "done", "done"
         FAILED = "failed", "failed"
+
+    EDGES = edges(
+        {
+            Status.RUNNING: {Status.RUNNING, Status.DONE, Status.FAILED},  # to itself: taken over
+            Status.FAILED: {Status.RUNNING},
+        }
+    )
 
     job = models.CharField(max_length=60)
     on = models.DateField()
