@@ -27,9 +27,9 @@ def ends_at(seconds: float) -> float:
     return (time.monotonic() if _Task.began_at is None else _Task.began_at) + seconds
 
 
-def within(rows: Iterable[Row], *, seconds: float = LOOP_S) -> Iterator[Row]:
-    """The rows, until the time is up; the rest is for the next sweep."""
-    deadline = ends_at(seconds)
+def within(rows: Iterable[Row], *, seconds: float = 0) -> Iterator[Row]:
+    """The rows, until the time is up (LOOP_S, unless told); the rest is for the next sweep."""
+    deadline = ends_at(seconds or LOOP_S)
     for row in rows:
         if time.monotonic() > deadline:
             return

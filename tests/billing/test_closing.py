@@ -35,6 +35,7 @@ from billing.models import (
     Refund,
     Terms,
 )
+from csf.jobs import time_budget
 from csf.models import StaffTask
 from csf.refusal import NotPossible
 from enrollments.models import Child, Course, Enrollment, Household, User
@@ -200,7 +201,7 @@ def test_two_hundred_families_are_handled_once_though_the_worker_dies_twice(
     course = create_course(capacity=400, sessions=10)
     states = [(FULL, HALF, INVOICE, IN_FLIGHT, HELD, GONE, HELD, GONE)[n % 8] for n in range(400)]
     places = bulk_families(course, states)
-    monkeypatch.setattr(class_closure, "LOOP_S", 600)
+    monkeypatch.setattr(time_budget, "LOOP_S", 600)
     of = {
         state: [place for place, mine in zip(places, states, strict=True) if mine == state]
         for state in range(6)

@@ -396,6 +396,7 @@ def start_without_looking(wanted, *, kind, on):
 
 def test_control_without_the_second_look_the_job_charges_all_the_same(shop, staff, monkeypatch):
     monkeypatch.setattr(dunning, "_start", start_without_looking)
+    monkeypatch.setattr(attempts, "_why_unwanted", lambda attempt: "")  # the worker's own look
     for act in ACTS:
         with monkeypatch.context() as patch:
             installment = act_while_the_job_looks(shop, staff, patch, act)
@@ -424,6 +425,7 @@ def test_the_job_comes_while_staff_close_the_invoice_and_charges_nothing(shop, s
 def test_control_without_the_hold_the_job_charges_what_staff_waive(shop, staff, monkeypatch):
     monkeypatch.setattr(dunning, "_start", start_without_looking)
     monkeypatch.setattr(dunning, "next_step", lambda part, **facts: NextStep(Step.CHARGE))
+    monkeypatch.setattr(attempts, "_why_unwanted", lambda attempt: "")
 
     installment, came_to = the_job_comes_while_staff_waive(shop, staff, monkeypatch)
 
@@ -454,7 +456,9 @@ def test_the_daily_command_runs_in_several_places_at_once(shop, rounds):
         day = parts[0].due_on.isoformat()
         JobRun.objects.all().delete()
 
-        came_to = at_once(*[partial(call_command, "charge_due_installments", "--date", day)] * AT_ONCE)
+        came_to = at_once(
+            *[partial(call_command, "run_job", "charge_due_installments", "--date", day)] * AT_ONCE
+        )
         charge_waiting()
 
         assert came_to == [None] * AT_ONCE

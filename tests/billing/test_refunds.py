@@ -406,7 +406,7 @@ def test_after_the_life_of_its_key_it_is_only_read(shop, monkeypatch):
     assert len(shop.server.books()["posts"]) == posts
     assert set(Refund.objects.values_list("status", flat=True)) == {"failed"}
     intent = Refund.objects.get(pk=late.pk).stripe_payment_intent_id
-    refunds.gateway.create_refund(
+    refund_sending.gateway.create_refund(
         payment_intent=intent, amount_cents=6000, metadata={"refund": str(late.public_id)}, key="late"
     )
     hear(shop, *EVENTS)
@@ -422,7 +422,7 @@ def test_a_worker_that_dies_at_any_step_loses_and_doubles_nothing(shop, monkeypa
         pass
 
     refund = approved(paid(shop))
-    real = getattr(refunds, step)
+    real = getattr(refund_sending, step)
 
     def die(*args):
         if step != "settle_refund":
@@ -430,7 +430,7 @@ def test_a_worker_that_dies_at_any_step_loses_and_doubles_nothing(shop, monkeypa
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(refunds, step, die)
+        patched.setattr(refund_sending, step, die)
         with pytest.raises(Killed):
             run_refund(refund.pk)
     refund.refresh_from_db()
@@ -448,14 +448,14 @@ def test_a_worker_that_dies_at_any_step_loses_and_doubles_nothing(shop, monkeypa
 
 def test_an_event_before_the_answer(shop, monkeypatch):
     refund = approved(paid(shop))
-    create = refunds.gateway.create_refund
+    create = refund_sending.gateway.create_refund
 
     def create_and_hear(**options):
         found = create(**options)
         look_at_refund(found["id"])
         return found
 
-    monkeypatch.setattr(refunds.gateway, "create_refund", create_and_hear)
+    monkeypatch.setattr(refund_sending.gateway, "create_refund", create_and_hear)
     refund_waiting()
 
     refund.refresh_from_db()
@@ -466,7 +466,7 @@ def test_an_old_read_of_a_success_does_not_undo_a_failure(shop):
     refund = approved(paid(shop, REFUND_FAILS_LATER))
     refund_waiting()
     refund.refresh_from_db()
-    old = refunds.gateway.retrieve_refund(refund.stripe_refund_id)
+    old = refund_sending.gateway.retrieve_refund(refund.stripe_refund_id)
     shop.server.control("POST", "/_clock", {"advance": 24 * 3600})
     look_at_refund(refund.stripe_refund_id)
 
@@ -513,7 +513,9 @@ def test_two_at_once_cannot_ask_for_the_same_money(shop, committed_db):
 def test_without_the_orders_lock_they_could(shop, committed_db, monkeypatch):
     payment = paid(shop)
     monkeypatch.setattr(
-        refunds.Order.objects, "select_for_update", lambda **options: refunds.Order.objects.all()
+        refund_sending.Order.objects,
+        "select_for_update",
+        lambda **options: refund_sending.Order.objects.all(),
     )
 
     assert _two_at_once(payment) == [14_400, 14_400]
