@@ -6,58 +6,103 @@ the sentences and tables that several kinds need.
 """
 
 import re
-from collections.abc import Callable, Mapping
-from functools import cache, lru_cache
+from collections.abc import Callable, Mapping, MutableMapping
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any, Literal
 
 from django.conf import settings
-from django.utils.translation import get_language_bidi, gettext, ngettext
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from jinja2.runtime import Macro
+from django.utils.translation import get_language_bidi
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, nodes
+from jinja2.runtime import BlockReference, Context, Macro
+from jinja2.utils import internalcode
 from markupsafe import Markup, escape
 
 from billing.models import InstallmentStatus
 from csf.templatetags.csf_format import day, moment, money, ordinal, time_of_day
+from notifications.inlined import Inlined, copied
 from notifications.palette import BRAND, LIGHT
-from notifications.school import School
+from notifications.school import SCHOOL
 from notifications.styles import FOLDER, with_styles
+from notifications.translated import TranslatedOnce, translate_constants
 from notifications.words import GLUE, TO
 
 Way = Literal["html", "txt", "subject"]
 
 OWN_TO_EACH_WAY = {"layout.jinja", "components.jinja"}
+MACROS = {"components.jinja", "shared.jinja"}
 PART_STATES = dict(InstallmentStatus.choices)
 # Without something after the preview text the inbox goes on with the start of the mail.
 FILLER = "\u034f\u200c\u00a0" * 60
-_PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 _SPACE = re.compile(r"[ \n]+")
 
 
 @lru_cache(maxsize=16)
 def environment(way: Way, language: str) -> Environment:
-    """Compiled once a process. It keeps what it looked up in this language, which must be active."""
-    made = Environment(
+    """Compiled once a process. It keeps the words of this language, which must be active."""
+    made = _Environment(
         loader=_Loader(way),
-        autoescape=way == "html",  # noqa: S701 - texts and subjects are no HTML
+        autoescape=way == "html",
         undefined=StrictUndefined,
-        extensions=["jinja2.ext.i18n"],
+        extensions=[TranslatedOnce],
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=settings.DEBUG,
     )
     made.policies["ext.i18n.trimmed"] = True
-    made.install_gettext_callables(_translated(), _translated_of_number, newstyle=True)  # type: ignore[attr-defined]
     made.filters |= FILTERS | (IN_HTML if way == "html" else IN_TEXT)
-    made.globals |= {"school": School(), "hours": hours, "brand": BRAND, "light": LIGHT}
+    made.globals |= {"school": SCHOOL, "hours": hours, "brand": BRAND, "light": LIGHT}
     made.globals |= {"filler": FILLER, "gap": GLUE}
     made.globals |= {"language": language, "direction": "rtl" if get_language_bidi() else "ltr"}
     made.globals["shared"] = shared = SimpleNamespace()  # for the components, which are made before it
     if way != "subject":
         made.globals |= _macros(made, "components.jinja")
-    made.globals |= _macros(made, "shared.jinja")
-    vars(shared).update(_macros(made, "shared.jinja"))
+    made.globals |= (found := _macros(made, "shared.jinja"))
+    vars(shared).update(found)
     return made
+
+
+class _Context(Context):
+    @internalcode
+    def call(self, function: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
+        """Macros and blocks never want to see the context, so they are spared the detour to find out."""
+        if type(function) not in {Macro, BlockReference}:
+            return super().call(function, *args, **options)
+        options.pop("_block_vars", None)
+        options.pop("_loop_vars", None)
+        return function(*args, **options)
+
+
+class _Environment(Environment):
+    context_class = _Context
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.macros: dict[str, nodes.Macro] = {}
+        self.compiled: dict[str, Template] = {}
+
+    def get_template(self, name: str | Template, *args: Any, **options: Any) -> Template:
+        """Asked for six times a mail, so it looks no further than necessary."""
+        if not isinstance(name, str) or self.auto_reload:
+            return super().get_template(name, *args, **options)
+        if name not in self.compiled:
+            self.compiled[name] = super().get_template(name, *args, **options)
+        return self.compiled[name]
+
+    def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
+        """A plain dict, which is faster to copy than Jinja's chain."""
+        return {**self.globals, **(d or {})}
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        template = translate_constants(super()._parse(source, name, filename))
+        if name in MACROS:
+            for macro in template.find_all(nodes.Macro):
+                assert macro.name not in self.macros, f"{name}: a second {macro.name}"
+                self.macros[macro.name] = copied(macro)
+            return template
+        template.body = [part for old in template.body for part in Inlined(self.macros).visit_list(old)]
+        template.set_environment(self)
+        return template
 
 
 class _Loader(FileSystemLoader):
@@ -69,6 +114,7 @@ class _Loader(FileSystemLoader):
         own = template in OWN_TO_EACH_WAY
         name = template.replace(".jinja", f".{self.way}.jinja") if own else template
         source, path, is_fresh = super().get_source(environment, name)
+        source = source.replace("endtrans %}\n", "endtrans +%}\n")  # sentences are parted
         return with_styles(source) if self.way == "html" else source, path, is_fresh
 
 
@@ -77,32 +123,11 @@ def _macros(made: Environment, template: str) -> dict[str, Macro]:
     return {name: value for name, value in vars(module).items() if isinstance(value, Macro)}
 
 
-# --- Translation --------------------------------------------------------------------------------------------
-
-
-def _translated() -> Callable[[str], str]:
-    @cache
-    def translated(message: str) -> str:
-        return _fitting(gettext(message), message)
-
-    return translated
-
-
-def _translated_of_number(singular: str, plural: str, number: int) -> str:
-    return _fitting(ngettext(singular, plural, number), singular if number == 1 else plural)
-
-
-def _fitting(translation: str, original: str) -> str:
-    """The original if the translation has a placeholder that nothing fills."""
-    fits = set(_PLACEHOLDER.findall(translation)) <= set(_PLACEHOLDER.findall(original))
-    return translation if fits else original
-
-
 # --- Filters ------------------------------------------------------------------------------------------------
 
 
 def absolute(path: str) -> str:
-    return f"{settings.SITE_URL}{path}"
+    return f"{SCHOOL.site}{path}"
 
 
 def installment_state(status: str) -> str:
@@ -125,6 +150,10 @@ def rows(value: str) -> str:
     """Of a text: its lines without the gaps and indents of the template. GLUE makes those that are meant."""
     lines = (line.strip(" ") for line in value.split("\n"))
     return "\n".join("" if line == GLUE else line for line in lines if line)
+
+
+def kept_together(value: str) -> str:
+    return value.replace(" ", GLUE)
 
 
 def indented(value: str) -> str:
@@ -164,4 +193,4 @@ IN_HTML: dict[str, Callable[[Any], str]] = {
     # too, but most mail programs drop it.
     "bdi": _element('<span dir="auto">', "</span>"),
 }
-IN_TEXT: dict[str, Callable[[Any], str]] = dict.fromkeys(IN_HTML, str)
+IN_TEXT: dict[str, Callable[[Any], str]] = dict.fromkeys(IN_HTML, str) | {"keep": kept_together}

@@ -15,7 +15,7 @@ from enrollments.models import Household, User
 from notifications.kinds import EmailKind
 from notifications.models import DrainSignal, EmailMessage, EmailStatus
 from notifications.registry import EMAILS
-from notifications.spec import AWAITED, EmailSpec, Snapshot
+from notifications.spec import AWAITED, Email, Snapshot
 from notifications.task_kinds import EmailTask
 
 logger = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ def _owed(kind: str, fact: Any) -> list[EmailMessage]:
     ]
 
 
-def _told(spec: EmailSpec, facts: Snapshot) -> dict[str, Any]:
+def _told(spec: Email, facts: Snapshot) -> dict[str, Any]:
     return {"context": {}, "secret": json.dumps(facts)} if spec.is_sensitive else {"context": facts}
 
 

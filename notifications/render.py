@@ -4,14 +4,14 @@ database, no network."""
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
 from django.utils import translation
 
-from notifications import old_render
 from notifications.jinja import Way, environment
-from notifications.registry import CONVERTED
+from notifications.registry import EMAILS
 from notifications.spec import Email
 from notifications.styles import look
 from notifications.words import GLUE, TEXT_WIDTH, ready
@@ -38,9 +38,7 @@ def render(kind: str, facts: Mapping[str, Any]) -> Rendered:
     Raises KeyError or Jinja's template errors, also for a fact that the template needs and is not there.
     """
     with translation.override(settings.LANGUAGE_CODE):
-        if kind not in CONVERTED:
-            return Rendered(**vars(old_render._render(kind, facts)))
-        return _render(CONVERTED[kind], facts)
+        return _render(EMAILS[kind], facts)
 
 
 def _render(email: Email, facts: Mapping[str, Any]) -> Rendered:
@@ -48,10 +46,14 @@ def _render(email: Email, facts: Mapping[str, Any]) -> Rendered:
     values["facts"] = values  # for the components that show many of them
     subject = _subject(_filled("subject", email.kind, values))
     text = _text(_filled("txt", email.kind, values))
-    html = _filled(
-        "html", email.kind, values | look(email.accent) | {"label": email.title, "subject": subject}
-    )
+    values |= look(email.accent) | {"subject": subject, "label": _label(email.kind, settings.LANGUAGE_CODE)}
+    html = _filled("html", email.kind, values)
     return Rendered(subject=subject, html=html.replace(GLUE, " "), text=text)
+
+
+@lru_cache(maxsize=256)
+def _label(kind: str, language: str) -> str:
+    return str(EMAILS[kind].title)
 
 
 def _filled(way: Way, kind: str, values: dict[str, Any]) -> str:

@@ -25,14 +25,11 @@ from csf.web.fast_reverse import path_to
 from enrollments.models import User
 from notifications.admin.frames import frame
 from notifications.choices.preferences import CHOICES, footer_links
-from notifications.facts.order_facts import FINDS, fact_of
-from notifications.kinds import EmailKind
 from notifications.models import EmailMessage
 from notifications.office.staff_acts import send_test
 from notifications.office.veil import DOTS, veiled, veiled_facts
 from notifications.registry import EMAILS
 from notifications.render import render as render_email
-from notifications.samples import SAMPLES
 from notifications.sending.outgoing import outgoing
 from orders.models import Order
 
@@ -42,14 +39,14 @@ MAY_TEST = "notifications.test_emailmessage"
 MAY_READ_ORDERS = ("notifications.read_emailmessage", "orders.view_order")
 USUAL = "typical"
 WIDTHS = {"phone": 320, "desktop": 600}
-KINDS = [kind for kind in EmailKind if kind in EMAILS and kind in SAMPLES]
+KINDS = list(EMAILS)
 Facts = dict[str, Any]
 
 
 class AskedForm(forms.Form):
     kind = forms.TypedChoiceField(
-        choices=[(kind.value, kind.label) for kind in KINDS],
-        coerce=EmailKind,
+        choices=[(kind, email.title) for kind, email in EMAILS.items()],
+        coerce=str,
         empty_value=KINDS[0],
         required=False,
         widget=UnfoldAdminSelectWidget,
@@ -71,7 +68,7 @@ class AskedForm(forms.Form):
 
 @dataclass(frozen=True)
 class Asked:
-    kind: EmailKind
+    kind: str
     sample: str
     order: str
     colours: Literal["light", "dark"]
@@ -81,13 +78,13 @@ class Asked:
     def of(cls, cleaned: dict[str, Any]) -> "Asked":
         """A sample that this kind does not have is the usual one."""
         kind = cleaned["kind"]
-        sample = cleaned["sample"] if cleaned["sample"] in SAMPLES[kind] else USUAL
+        sample = cleaned["sample"] if cleaned["sample"] in EMAILS[kind].samples else USUAL
         colours: Literal["light", "dark"] = "dark" if cleaned["colours"] == "dark" else "light"
         return cls(kind, sample, cleaned["order"].upper(), colours, cleaned["width"] or "desktop")
 
     def query(self, **changes: str) -> str:
         values = {
-            "kind": self.kind.value,
+            "kind": self.kind,
             "sample": self.sample,
             "order": self.order,
             "colours": self.colours,
@@ -139,7 +136,7 @@ def email_previews(request: HttpRequest) -> HttpResponse:
     may_read_orders = request.user.has_perms(MAY_READ_ORDERS)
     if asked.order and not may_read_orders:
         raise PermissionDenied
-    told = _from_order(asked) if asked.order else Told(SAMPLES[asked.kind][asked.sample])
+    told = _from_order(asked) if asked.order else Told(EMAILS[asked.kind].samples[asked.sample])
     if sent:
         return _send_test(request, asked, told)
     shown = AskedForm(initial=vars(asked))
@@ -149,7 +146,7 @@ def email_previews(request: HttpRequest) -> HttpResponse:
         "title": "What emails look like",
         "form": shown,
         "asked": asked,
-        "samples": asked.links("sample", list(SAMPLES[asked.kind])),
+        "samples": asked.links("sample", list(EMAILS[asked.kind].samples)),
         "colours": asked.links("colours", ["light", "dark"]),
         "widths": asked.links("width", list(WIDTHS)),
         "from_samples": asked.query(order=""),
@@ -165,7 +162,7 @@ def email_previews(request: HttpRequest) -> HttpResponse:
 
 def _from_order(asked: Asked) -> Told:
     """From the order's newest fact of this kind, as things stand now."""
-    if asked.kind not in FINDS:
+    if not EMAILS[asked.kind].hangs_on_orders:
         return Told(why_not="This kind hangs on no order: it is shown from samples only.")
     order = Order.objects.filter(number=asked.order).first()
     if order is None:
@@ -173,7 +170,7 @@ def _from_order(asked: Asked) -> Told:
     spec = EMAILS[asked.kind]
     try:
         with transaction.atomic():
-            fact = fact_of(asked.kind, order)
+            fact = spec.newest_fact(order)
             if fact is None:
                 return Told(why_not="Nothing has happened to this order that this email would tell.")
             reader = next(iter(spec.recipients(fact)), None)
@@ -213,7 +210,7 @@ def _words(value: object) -> str:
     return str(make_header(decode_header(str(value))))
 
 
-def _sample_links(kind: EmailKind) -> dict[str, str]:
+def _sample_links(kind: str) -> dict[str, str]:
     """The foot of an email to somebody with an account, whose links open nothing."""
     if EMAILS[kind].is_sensitive:
         return {}

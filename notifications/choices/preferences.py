@@ -6,7 +6,7 @@ cost everybody's receipts their way into the inbox.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from django.db import transaction
 
@@ -15,9 +15,8 @@ from csf.dates import local_date
 from csf.templatetags.csf_format import day
 from enrollments.models import User
 from notifications.choices.links import preferences_path, unsubscribe_path
-from notifications.kinds import EmailKind
 from notifications.models import EmailMessage, EmailPreference, Suppression
-from notifications.registry import CONVERTED, EMAILS
+from notifications.registry import EMAILS
 
 Origin = EmailPreference.Origin
 COPIES = EmailPreference.COPIES
@@ -35,9 +34,9 @@ class NotAChoice(Exception):
 
 
 CHOICES: dict[str, Choice] = {
-    kind: Choice(chosen.title, chosen.about, is_on_by_default=EMAILS[kind].group == "service")
-    for kind in EmailKind.values
-    if kind in CONVERTED and (chosen := CONVERTED[kind].choice)
+    kind: Choice(email.choice.title, email.choice.about, is_on_by_default=email.group == "service")
+    for kind, email in EMAILS.items()
+    if email.choice
 } | {
     COPIES: Choice(
         "Copies of emails to the family",
@@ -51,33 +50,25 @@ CHOICES: dict[str, Choice] = {
 class AlwaysSent:
     title: str
     reason: str
-    kinds: tuple[str, ...]
+    topic: str
+
+    @property
+    def kinds(self) -> list[str]:
+        return [kind for kind, email in EMAILS.items() if email.topic == self.topic]
 
 
 ALWAYS_SENT = [
-    AlwaysSent(
-        "Orders and payments",
-        "They are about your money.",
-        (),
-    ),
+    AlwaysSent("Orders and payments", "They are about your money.", "money"),
     AlwaysSent(
         "Places in classes",
         "Without them you would not know whether, when and where your child has a class.",
-        (
-            EmailKind.ENROLLMENT_CONFIRMATION,
-            EmailKind.CANCELLATION_CONFIRMATION,
-        ),
+        "places",
     ),
     AlwaysSent(
         "Your account",
         "They open your account to you, and tell you when something about it changed.",
-        (),
+        "account",
     ),
-]
-
-ALWAYS_SENT = [
-    replace(group, kinds=(*group.kinds, *(kind for kind, email in CONVERTED.items() if email.topic == topic)))
-    for group, topic in zip(ALWAYS_SENT, ["money", "places", "account"], strict=True)
 ]
 
 
@@ -133,7 +124,7 @@ def footer_links(row: EmailMessage) -> dict[str, str]:
     not the recipient's own (yet, or any more): whoever reads it could change their choices.
     """
     user = row.recipient
-    if user is None or row.to != user.email or EMAILS[EmailKind(row.kind)].is_sensitive:
+    if user is None or row.to != user.email or EMAILS[row.kind].is_sensitive:
         return {}
     links = {"preferences_path": preferences_path(user)}
     return links | {"unsubscribe_path": unsubscribe_path(user, row.kind)} if row.kind in CHOICES else links

@@ -154,5 +154,7 @@ def enrollment(course: Snapshot, **changes: Any) -> Snapshot:
         "sessions": 13,
         "dates": [(first_on + datetime.timedelta(weeks=week)).isoformat() for week in range(13)],
         "bring": ["a bottle of water", HOSTILE if course is HOSTILE_CLASS else "shoes with light soles"],
+        "off": [],
+        "calendars": [],
     }
     return ORDER | course | told | changes

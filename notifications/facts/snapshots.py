@@ -7,17 +7,15 @@ from typing import Any
 
 from billing.ledger.signed_links import pay_link_path
 from billing.models import (
-    CancellationTransition,
     Card,
     ChargeAttempt,
     ChargeAttemptTransition,
     Installment,
-    RefundStatus,
 )
 from billing.stripe.decline_codes import decline_words
 from csf.web.fast_reverse import fixed_path
 from enrollments.models import Course, EnrollmentTransition
-from notifications.facts.calendar import CANCEL, calendar_facts
+from notifications.facts.calendar import calendar_facts
 from notifications.facts.due import with_story
 from notifications.spec import Snapshot
 from orders.models import Order, OrderItem
@@ -36,44 +34,6 @@ def attempt_facts(fact: ChargeAttemptTransition) -> Snapshot:
         "card_last4": attempt.card_last4,
         "reason": decline_words(attempt.decline_code),
     }
-
-
-def cancellation_snapshot(fact: CancellationTransition) -> Snapshot:
-    """All that became of the money, whoever asked for it."""
-    cancellation = fact.cancellation
-    order, enrollment = cancellation.order, cancellation.enrollment
-    credit = cancellation.credits.order_by("expires_on").first()  # what ends first
-    still_open = order.installments.open().order_by("due_on", "number")
-    return (
-        order_facts(order)
-        | course_facts(enrollment.course)
-        | {
-            "calendars": calendar_facts(enrollment, CANCEL),
-            "child": str(enrollment.child),
-            "child_first_name": enrollment.child.first_name,
-            "cancelled_at": cancellation.requested_at.isoformat(),
-            "closed_because": cancellation.closure.reason if cancellation.closure else "",
-            "by_family": bool(cancellation.by and cancellation.by.household_id == order.household_id),
-            "price_cents": enrollment.order_item.net_cents or 0,
-            "terms": cancellation.terms,
-            "refund_cents": cancellation.refund_cents or 0,
-            "stopped_cents": cancellation.stopped_cents or 0,
-            "refunds": [
-                {
-                    "amount_cents": refund.amount_cents,
-                    "way_back": refund.way_back,
-                    "is_approved": refund.status != RefundStatus.REQUESTED,
-                }
-                for refund in cancellation.refunds.select_related("payment").order_by("pk")
-            ],
-            "credit_cents": cancellation.credit_cents or 0,
-            "credit_until": credit.expires_on.isoformat() if credit and credit.expires_on else None,
-            "stops": cancellation.stops,
-            "left": [
-                {"due_on": part.due_on.isoformat(), "amount_cents": part.amount_cents} for part in still_open
-            ],
-        }
-    )
 
 
 def enrollment_snapshot(fact: EnrollmentTransition) -> Snapshot:

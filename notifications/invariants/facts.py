@@ -11,19 +11,16 @@ from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, Coalesce, Lower
 
 from billing.models import (
-    CancellationTransition,
-    ChargeAttemptTransition,
     Credit,
     Payment,
 )
 from csf.proofs.invariants import Invariant, last_before, pks, told
-from enrollments.models import EnrollmentTransition, User
+from enrollments.models import User
 from notifications.family_data.erase import NO_ADDRESS
 from notifications.kinds import EmailKind
 from notifications.models import EmailAct, EmailMessage
-from notifications.registry import CONVERTED, EMAILS
+from notifications.registry import EMAILS
 from notifications.task_kinds import EmailTask
-from orders.models import OrderOrigin
 
 SAME_MOMENT = timedelta(minutes=1)
 FOR_FAMILIES = [kind for kind, spec in EMAILS.items() if spec.family]
@@ -46,28 +43,10 @@ class Fact:
         return self.owing.filter(pk__gt=last_before(self.owing.model, since))
 
 
-_tried = ChargeAttemptTransition.objects.exclude(
-    chargeattempt__installment__order__origin=OrderOrigin.WAITLIST
-)
 FACTS = [
-    Fact(
-        EmailKind.ENROLLMENT_CONFIRMATION,
-        EnrollmentTransition.objects.filter(
-            from_status__in=["held", "released"], to_status="active", enrollment__course__cancelled_at=None
-        ),
-        "enrollment__child__household",
-        "enrollment",
-    ),
-    Fact(
-        EmailKind.CANCELLATION_CONFIRMATION,
-        CancellationTransition.objects.filter(to_status="settled"),
-        "cancellation__order__household",
-    ),
-    *(
-        Fact(email.kind, email.owed.rows, email.owed.household, email.owed.about)
-        for email in CONVERTED.values()
-        if email.owed
-    ),
+    Fact(email.kind, email.owed.rows, email.owed.household, email.owed.about)
+    for email in EMAILS.values()
+    if email.owed
 ]
 
 

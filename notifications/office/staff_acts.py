@@ -198,7 +198,7 @@ def resend(*, email: EmailMessage, number: int, by: User, reason: str) -> EmailM
 # --- Tests --------------------------------------------------------------------------------------------------
 
 
-def send_test(*, kind: EmailKind, facts: dict[str, Any], by: User, key: UUID) -> EmailMessage:
+def send_test(*, kind: str, facts: dict[str, Any], by: User, key: UUID) -> EmailMessage:
     """To the person's own address and nobody else's; a form that comes twice has the same key.
 
     It has no recipient: it is no email of theirs, and its links choose nothing for them.

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 
-from notifications.samples import SAMPLES
-from tests.notifications.mails import mail_of
+from tests.notifications.mails import SAMPLES, mail_of
 
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("emails in a browser")]
 

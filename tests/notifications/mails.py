@@ -6,10 +6,12 @@ import pytest
 
 from enrollments.models import User
 from notifications.choices.preferences import footer_links
+from notifications.facts.samples import HOSTILE
 from notifications.models import EmailMessage
+from notifications.registry import EMAILS
 from notifications.render import render
-from notifications.samples import HOSTILE, SAMPLES
 
+SAMPLES = {kind: email.samples for kind, email in EMAILS.items()}
 ALL = [pytest.param(kind, name, id=f"{kind}-{name}") for kind, samples in SAMPLES.items() for name in samples]
 every_mail = pytest.mark.parametrize(("kind", "sample"), ALL)
 

@@ -24,10 +24,10 @@ from notifications.kinds import EmailKind
 from notifications.models import EmailMessage
 from notifications.registry import EMAILS
 from notifications.render import render
-from notifications.samples import SAMPLES
 from notifications.sending.drain import LOCK_CLASS, drain
 from notifications.sending.settle import forget_secrets, recover_lost, resolve_unknown
 from tests.factories import create_guardian, create_household
+from tests.notifications.mails import SAMPLES
 from tests.notifications.test_drain import owe
 
 CODE = "QZXCANARY"

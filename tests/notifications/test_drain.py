@@ -22,13 +22,13 @@ from notifications import tasks
 from notifications.kinds import EmailKind
 from notifications.models import DrainSignal, EmailAttempt, EmailMessage, EmailStatus
 from notifications.registry import EMAILS
-from notifications.samples import SAMPLES
 from notifications.sending import drain as drain_module
 from notifications.sending.drain import drain
 from notifications.sending.settle import recover_lost, resolve_unknown, settle
 from notifications.sending.transport import Outcome, Result, _Payload
 from tests.factories import create_guardian, create_household
 from tests.notifications.forked import Forked
+from tests.notifications.mails import SAMPLES
 from tests.rivals import at_once
 from tests.waiting import PATIENCE_S, wait_until
 

@@ -10,14 +10,13 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing.changes.cancellation import cancel_enrollment
-from notifications.facts.order_facts import FINDS, fact_of
 from notifications.kinds import EmailKind
 from notifications.models import EmailAct, EmailMessage
 from notifications.registry import EMAILS
-from notifications.samples import SAMPLES
 from notifications.sending.drain import drain
 from orders.models import Order
 from tests.factories import create_order, create_staff
+from tests.notifications.mails import SAMPLES
 from tests.notifications.test_email_admin import staff_with
 from tests.shop import Shop, accept, order_with_plan
 
@@ -49,7 +48,7 @@ def framed(html):
     return unescape(re.search(r'<iframe sandbox [^>]*srcdoc="([^"]*)"', html).group(1))
 
 
-@pytest.mark.parametrize("kind", [kind for kind in EmailKind if kind in SAMPLES])
+@pytest.mark.parametrize("kind", SAMPLES)
 def test_every_sample_is_shown_in_a_closed_frame(office, kind):
     for sample in SAMPLES[kind]:
         response = office.get(page(kind=str(kind), sample=sample))
@@ -158,16 +157,15 @@ def test_the_newest_fact_is_the_one_that_owed_the_email(shop, office):
     newest = {EmailKind(row.kind): row.fact_id for row in told.order_by("pk")}
 
     assert {"order_confirmation", "payment_success", "enrollment_confirmation"} <= newest.keys()
-    found = {kind: fact_of(kind, order) for kind in newest}
+    found = {kind: EMAILS[kind].newest_fact(order) for kind in newest}
     assert {kind: fact.pk for kind, fact in found.items() if fact} == newest
     assert {EMAILS[kind].key(fact) for kind, fact in found.items()}
 
 
 def test_every_kind_of_an_order_has_its_fact_or_is_known_to_have_none():
-    others = {kind for kind, spec in EMAILS.items() if not spec.is_sensitive} - set(FINDS)
+    others = {kind for kind, email in EMAILS.items() if not email.hangs_on_orders}
 
-    assert not any(EMAILS[kind].is_sensitive for kind in FINDS)
-    assert others <= {
+    assert others == {kind for kind, email in EMAILS.items() if email.is_sensitive} | {
         EmailKind.ACCOUNT_NOTICE,
         EmailKind.CLASS_MESSAGE,
         EmailKind.GUARDIAN_INVITATION,

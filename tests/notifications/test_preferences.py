@@ -29,10 +29,10 @@ from notifications.kinds import EmailKind
 from notifications.models import EmailMessage, EmailPreference, Suppression
 from notifications.registry import EMAILS
 from notifications.render import render
-from notifications.samples import SAMPLES
 from notifications.sending.drain import drain
 from notifications.sending.outgoing import outgoing
 from tests.factories import create_guardian, create_household, create_staff
+from tests.notifications.mails import SAMPLES
 from tests.pages import words
 
 pytestmark = pytest.mark.django_db

@@ -16,11 +16,11 @@ from notifications.kinds import EmailKind
 from notifications.models import EmailAttempt, EmailMessage
 from notifications.office import staff_acts
 from notifications.quarantine import release_quarantine
-from notifications.samples import SAMPLES
 from notifications.sending.drain import drain
 from notifications.sending.settle import resolve_unknown
 from notifications.task_kinds import EmailTask
 from tests.factories import create_household, create_order, create_staff
+from tests.notifications.mails import SAMPLES
 from tests.notifications.test_drain import make_due, owe, posted, tasks_for_staff
 
 WHY = "the family called"

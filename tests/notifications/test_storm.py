@@ -14,13 +14,13 @@ from django.urls import reverse
 
 from notifications.kinds import EmailKind
 from notifications.models import EmailAttempt, EmailMessage
-from notifications.samples import SAMPLES
 from notifications.sending.events import fold_events
 from notifications.sending.settle import recover_lost, resolve_unknown
 from tests.e2e import processes
 from tests.factories import create_guardian, create_household
 from tests.notifications.delivered import CODE, FAULTS, accepted, check, is_settled, listed_copies
 from tests.notifications.forked import Forked
+from tests.notifications.mails import SAMPLES
 
 logger = logging.getLogger(__name__)
 pytestmark = pytest.mark.processes

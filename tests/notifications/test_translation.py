@@ -9,19 +9,19 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
-from django.utils.translation import template, trans_real
+from django.utils.translation import trans_real
 
 from billing.stripe.decline_codes import CLASS_BY_CODE, decline_words
 from csf import money
 from csf.templatetags import csf_format
-from notifications import old_render, school
 from notifications import render as rendering
+from notifications import school
 from notifications.jinja import environment
 from notifications.kinds import EmailKind
 from notifications.management.commands.makemessages import messages_of
+from notifications.registry import EMAILS
 from notifications.render import render
-from notifications.samples import SAMPLES
-from tests.notifications.mails import ALL, every_mail, mail_of
+from tests.notifications.mails import ALL, SAMPLES, every_mail, mail_of
 
 APPS = ["csf", "enrollments", "orders", "billing", "notifications"]
 GETTEXT = {"_", "gettext", "gettext_lazy", "gettext_noop", "ngettext", "ngettext_lazy"}
@@ -61,24 +61,20 @@ def speak(monkeypatch, settings):
         settings.LANGUAGE_CODE = catalogue.name
         return catalogue
 
-    for cache in (environment, old_render._engine):
-        cache.cache_clear()
+    environment.cache_clear()
     yield speak
-    for cache in (environment, old_render._engine):
-        cache.cache_clear()
+    environment.cache_clear()
 
 
 @pytest.fixture
 def marks(speak, monkeypatch):
     """What Babel writes is its own business: here it writes no letters. No subject is cut short."""
-    for module in (rendering, old_render):
-        monkeypatch.setattr(module, "MAX_SUBJECT", 1000)
+    monkeypatch.setattr(rendering, "MAX_SUBJECT", 1000)
     for module, name in [
         (money, "format_currency"),
         (csf_format, "format_skeleton"),
         (csf_format, "format_time"),
         (csf_format, "get_timezone_name"),
-        (old_render, "get_timezone_name"),
         (school, "get_timezone_name"),
     ]:
         monkeypatch.setattr(module, name, lambda *args, **options: "1")
@@ -101,7 +97,7 @@ def test_all_that_is_looked_up_can_be_extracted(marks):
 
 
 def test_words_of_python_are_translated_too(marks):
-    told = [decline_words(code) for code in CLASS_BY_CODE] + [str(kind.label) for kind in EmailKind]
+    told = [decline_words(code) for code in CLASS_BY_CODE] + [str(email.title) for email in EMAILS.values()]
 
     assert [words for words in told if not re.fullmatch("⟦.*⟧", words)] == []
 
@@ -181,11 +177,6 @@ def extractable():
     for path in (root / "templates" / "emails").glob("*.jinja"):
         for _, message in messages_of(path.read_text()):
             found |= {message} if isinstance(message, str) else set(message)
-    for path in (root / "templates" / "emails").glob("*.[th]*"):
-        literals = re.findall(
-            r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", template.templatize(path.read_text())
-        )
-        found |= {ast.literal_eval(literal) for literal in literals}
     for path in (path for app in APPS for path in (root / app).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") in GETTEXT:
