@@ -19,7 +19,7 @@ from csf import clock
 from csf.jobs.declared import EVERY_MINUTE, scheduled
 from csf.jobs.queue import enqueue, enqueue_once
 from csf.models import Instance
-from enrollments import waitlist
+from enrollments.classes import waitlist
 
 
 def process_event(stripe_id: str) -> None:

@@ -116,11 +116,11 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "csf.web.private_pages.private_pages",
-    "enrollments.families.SignInRequired",
+    "enrollments.families.signed_in.SignInRequired",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "enrollments.staff.staff_sessions",
+    "enrollments.accounts.staff_sign_in.staff_sessions",
     "billing.stripe.middleware.page_patience",
 ]
 
@@ -191,7 +191,7 @@ STORAGES = {
 # --- People and sign-in -------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "enrollments.User"
-AUTHENTICATION_BACKENDS = ["enrollments.backend.FamilyBackend"]
+AUTHENTICATION_BACKENDS = ["enrollments.accounts.backend.FamilyBackend"]
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
@@ -209,11 +209,11 @@ STAFF_SESSION_S: int = env.int("STAFF_SESSION_HOURS", 12) * 3600
 STAFF_MFA_REQUIRED = IS_PRODUCTION
 ACCOUNT_ADAPTER = "notifications.accounts.AccountAdapter"
 ACCOUNT_FORMS = {
-    "signup": "enrollments.accounts.SignupForm",
-    "login": "enrollments.accounts.LoginForm",
-    "request_login_code": "enrollments.accounts.RequestLoginCodeForm",
-    "reset_password": "enrollments.accounts.ResetPasswordForm",
-    "add_email": "enrollments.accounts.AddEmailForm",
+    "signup": "enrollments.accounts.sign_up.SignupForm",
+    "login": "enrollments.accounts.sign_up.LoginForm",
+    "request_login_code": "enrollments.accounts.sign_up.RequestLoginCodeForm",
+    "reset_password": "enrollments.accounts.sign_up.ResetPasswordForm",
+    "add_email": "enrollments.accounts.sign_up.AddEmailForm",
 }
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
@@ -247,7 +247,7 @@ ALLAUTH_USER_CODE_FORMAT = {"numeric": True, "dashed": False, "length": 6}
 # Behind a proxy the limits must count the visitor, not the proxy.
 ALLAUTH_TRUSTED_PROXY_COUNT: int = env.int("TRUSTED_PROXY_COUNT", 1 if IS_PRODUCTION else 0)
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
-MFA_ADAPTER = "enrollments.staff.SecondFactorAdapter"
+MFA_ADAPTER = "enrollments.accounts.staff_sign_in.SecondFactorAdapter"
 MFA_TOTP_ISSUER = SCHOOL_NAME
 MFA_TOTP_TOLERANCE = 1  # clocks of phones are a little off
 PASSWORD_RESET_TIMEOUT = 3600
@@ -266,7 +266,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_PRODUCTION
 SESSION_COOKIE_NAME = "__Host-session" if IS_PRODUCTION else "session"
 CSRF_COOKIE_NAME = "__Host-csrftoken" if IS_PRODUCTION else "csrftoken"
 CSRF_COOKIE_HTTPONLY = True
-CSRF_FAILURE_VIEW = "enrollments.families.csrf_failure"
+CSRF_FAILURE_VIEW = "enrollments.families.signed_in.csrf_failure"
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {

@@ -8,9 +8,9 @@ class EnrollmentsConfig(AppConfig):
 
     def ready(self) -> None:
         import enrollments.roles  # noqa: F401 - says what staff may do here
-        from enrollments import addresses  # noqa: F401 - registers receivers of allauth's signals
-        from enrollments.address_guard import install_address_guard
-        from enrollments.seat_guard import install_seat_guard
+        from enrollments.accounts import addresses  # noqa: F401 - registers receivers of allauth's signals
+        from enrollments.accounts.address_guard import install_address_guard
+        from enrollments.classes.seat_guard import install_seat_guard
 
-        post_migrate.connect(install_seat_guard, sender=self, dispatch_uid="enrollments.seat_guard")
-        post_migrate.connect(install_address_guard, dispatch_uid="enrollments.address_guard")
+        post_migrate.connect(install_seat_guard, sender=self, dispatch_uid="enrollments.classes.seat_guard")
+        post_migrate.connect(install_address_guard, dispatch_uid="enrollments.accounts.address_guard")

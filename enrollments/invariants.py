@@ -11,10 +11,10 @@ from django.db.models.functions import Now
 from csf import clock
 from csf.dates import local_date
 from csf.proofs.invariants import Invariant, last_before, legal, pks
-from enrollments.endings import COMPLETE_AFTER
+from enrollments.classes.endings import COMPLETE_AFTER
+from enrollments.classes.waitlist import IN_ORDER
 from enrollments.models import Course, Enrollment, EnrollmentTransition, WaitlistTier
 from enrollments.models.seats import HOLDING, LIVE, OCCUPYING
-from enrollments.waitlist import IN_ORDER
 
 HOLDS_END_WITHIN = timedelta(hours=2)
 NOT_COMPLETED = timedelta(days=30)

@@ -11,9 +11,9 @@ from django.views.decorators.cache import never_cache
 
 from csf import clock
 from csf.web.own_pages import is_own_path
-from enrollments.children import CONTACT_COLUMNS, AlreadyInFamily, children_with_classes, save_child
-from enrollments.families import household_of
-from enrollments.first_sign_in import sign_in, tokens
+from enrollments.accounts.first_sign_in import sign_in, tokens
+from enrollments.families.children import CONTACT_COLUMNS, AlreadyInFamily, children_with_classes, save_child
+from enrollments.families.signed_in import household_of
 from enrollments.forms import ChildForm, ContactFormSet
 from enrollments.models import Child, EmergencyContact, User
 

@@ -17,9 +17,9 @@ from csf import clock
 from csf.forms.email_address import clean_address
 from csf.models import StaffTask
 from csf.staff.roles import with_meaning
-from enrollments.accounts import FamilyAccountAdapter
+from enrollments.accounts.sign_up import FamilyAccountAdapter
+from enrollments.accounts.staff_accounts import is_to_be_invited
 from enrollments.models import User
-from enrollments.staff_accounts import is_to_be_invited
 from notifications.facts.account_events import AccountEvent
 from notifications.kinds import EmailKind
 from notifications.models import EmailMessage

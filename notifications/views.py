@@ -8,7 +8,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.crypto import constant_time_compare
 
-from enrollments.families import household_of
+from enrollments.families.signed_in import household_of
 from enrollments.models import Enrollment
 from notifications.facts.calendar import attachments, calendar_facts
 from notifications.watch.health import why_not_ready

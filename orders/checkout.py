@@ -7,9 +7,9 @@ from datetime import timedelta
 
 from django.db import transaction
 
+from enrollments.classes.waitlist import leave_to_buy
 from enrollments.models import Course, Enrollment, EnrollmentStatus, Household
 from enrollments.models.seats import seat_numbers_for_sale
-from enrollments.waitlist import leave_to_buy
 from orders.cart import check_line
 from orders.models import Order, OrderItem, OrderOrigin, OrderStatus
 from orders.promos import redeem

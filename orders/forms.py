@@ -6,10 +6,10 @@ from django import forms
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils.functional import cached_property
 
+from enrollments.classes.overlaps import Overlap, overlaps
 from enrollments.models import Child, Course, EmergencyContact, Enrollment, Household, Location, Program
 from enrollments.models.courses import CourseQuerySet
 from enrollments.models.seats import WAITING
-from enrollments.overlaps import Overlap, overlaps
 
 OLDEST = 21  # years that the age filter takes
 BAD_AGE = f"Type the age in whole years, from 0 to {OLDEST}."

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from csf.dates import local_date
+from enrollments.classes.overlaps import Overlap, overlaps
 from enrollments.models import Household
-from enrollments.overlaps import Overlap, overlaps
 from orders.models import Order, OrderItem, OrderOrigin, OrderStatus
 from orders.pricing import Line, Price, price_lines
 from orders.promos import promo_for

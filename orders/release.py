@@ -5,9 +5,9 @@ from collections import defaultdict
 from django.db import transaction
 
 from csf import clock
+from enrollments.classes.waitlist import fill
 from enrollments.models import Course, Enrollment, User
 from enrollments.models.seats import seat_numbers_for_sale
-from enrollments.waitlist import fill
 from orders.models import Order, OrderStatus
 from orders.promos import give_back
 

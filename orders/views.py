@@ -12,9 +12,9 @@ from django.urls import reverse
 from csf import clock
 from csf.dates import local_date
 from csf.web.own_pages import button_of
-from enrollments.families import guardian, household_of
+from enrollments.classes.waitlist import offers_end_at, waiting_places
+from enrollments.families.signed_in import guardian, household_of
 from enrollments.models import Course
-from enrollments.waitlist import offers_end_at, waiting_places
 from orders.cart import add_to_cart, remove_from_cart
 from orders.forms import CatalogForm, LineForm
 from orders.models import OrderItem

@@ -44,8 +44,8 @@ DATABASE = f"csf_test_{WORKER}"
 TRIGGERS = [
     "csf/database/append_only.py",
     "csf/state.py",
-    "enrollments/seat_guard.py",
-    "enrollments/address_guard.py",
+    "enrollments/classes/seat_guard.py",
+    "enrollments/accounts/address_guard.py",
 ]  # installed after each migrate
 
 

@@ -18,8 +18,8 @@ from csf.forms.submit_once import AGAIN, PressedAgain, new_press, once
 from csf.refusal import NotPossible
 from csf.staff.model_admin import ModelAdmin
 from csf.staff.panels import Button, Panel, row_buttons
+from enrollments.families.who_is_notified import who_is_notified
 from enrollments.models import Household
-from enrollments.who_is_notified import who_is_notified
 
 REFUSED = (NotPossible,)
 

@@ -39,8 +39,8 @@ from csf.staff.model_admin import ReadOnlyAdmin, TransitionAdmin
 from csf.staff.panels import Button, Panel, history, panel, row_buttons
 from csf.state import Stale
 from csf.templatetags.csf_format import day, moment
+from enrollments.families.who_is_notified import not_notified
 from enrollments.models import Course, CourseSession
-from enrollments.who_is_notified import not_notified
 
 MAY_CLOSE = "billing.add_closure"
 RELOAD_S = 4

@@ -25,8 +25,8 @@ from csf.staff.columns import link, money
 from csf.staff.model_admin import ReadOnlyAdmin
 from csf.staff.panels import Button, Panel, panel, row_buttons
 from csf.templatetags.csf_format import day, moment, time_of_day
+from enrollments.families.who_is_notified import who_is_notified
 from enrollments.models import Course, Enrollment, User
-from enrollments.who_is_notified import who_is_notified
 from orders.models import Order, OrderItem
 
 PERMISSION = "billing.add_transfer"

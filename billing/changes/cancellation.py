@@ -42,8 +42,8 @@ from csf.jobs.for_each import for_each
 from csf.models import StaffTask
 from csf.money import pro_rata_cents
 from csf.state import Stale
+from enrollments.classes.waitlist import fill
 from enrollments.models import Course, Enrollment, Household, User
-from enrollments.waitlist import fill
 from orders.models import Order, OrderItem, OrderStatus
 from orders.promos import give_use_back
 

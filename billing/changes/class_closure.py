@@ -39,9 +39,9 @@ from csf.models import Instance, StaffTask
 from csf.money import money_text, pro_rata_cents
 from csf.refusal import NotPossible
 from csf.state import Stale, move_rows
+from enrollments.classes.waitlist import close_waitlist
 from enrollments.models import Course, CourseSession, Enrollment, EnrollmentStatus, Household, User
 from enrollments.models.seats import WAITING
-from enrollments.waitlist import close_waitlist
 
 logger = logging.getLogger(__name__)
 

@@ -25,15 +25,15 @@ from billing.models.charges import OPEN_CHARGE
 from csf.jobs.declared import daily_job
 from csf.jobs.for_each import try_one
 from csf.jobs.report import Line, Report
-from enrollments.endings import (
+from enrollments.classes.endings import (
     ENDED,
     complete_places,
     reopen_places,
     with_people_waiting,
     with_places_to_complete,
 )
+from enrollments.classes.waitlist import close_waitlist
 from enrollments.models import Course, Enrollment, EnrollmentStatus, User
-from enrollments.waitlist import close_waitlist
 from orders.models import Order, OrderQuerySet, OrderStatus
 
 logger = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ def _to_complete() -> OrderQuerySet:
 def reopen_class(course: Course, *, by: User, reason: str) -> int:
     """A class that had ended is extended: its completed places are active again, and their orders stand.
 
-    Gives how many places. Raises `enrollments.waitlist.NoSeat` if its seats do not suffice.
+    Gives how many places. Raises `enrollments.classes.waitlist.NoSeat` if its seats do not suffice.
     """
     places = reopen_places(course, by=by, reason=reason)
     reopen_orders(places, by=by, reason=reason)

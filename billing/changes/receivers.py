@@ -5,9 +5,9 @@ from django.dispatch import receiver
 
 from billing.changes.class_end import reopen_orders
 from csf.jobs.queue import enqueue
-from enrollments.changes import places_reopened
+from enrollments.classes.changes import places_reopened
+from enrollments.classes.waitlist import priority_offered
 from enrollments.models import Enrollment, User
-from enrollments.waitlist import priority_offered
 
 
 @receiver(priority_offered)

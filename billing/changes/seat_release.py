@@ -13,8 +13,8 @@ from csf.database.retry import again_after_deadlock
 from csf.dates import local_date
 from csf.jobs.for_each import for_each
 from csf.state import Stale
+from enrollments.classes.waitlist import fill, lock_course, offers_end_at, taken_over
 from enrollments.models import Course, Enrollment, EnrollmentStatus, User
-from enrollments.waitlist import fill, lock_course, offers_end_at, taken_over
 
 logger = logging.getLogger(__name__)
 

@@ -37,9 +37,9 @@ from csf.jobs.queue import enqueue
 from csf.money import pro_rata_cents
 from csf.refusal import NotPossible
 from csf.state import Stale
+from enrollments.classes.waitlist import fill
 from enrollments.models import Course, Enrollment, EnrollmentStatus, Household, User
 from enrollments.models.seats import seat_numbers_for_sale
-from enrollments.waitlist import fill
 from orders.models import Order, OrderItem
 
 

@@ -22,8 +22,8 @@ from csf.database.retry import again_after_deadlock
 from csf.dates import local_date
 from csf.jobs.for_each import for_each
 from csf.jobs.queue import enqueue
+from enrollments.classes.waitlist import fill, is_waitlist_open, join, lock_course
 from enrollments.models import Child, Course, Enrollment, EnrollmentStatus, Household, User, WaitlistTier
-from enrollments.waitlist import fill, is_waitlist_open, join, lock_course
 from orders.cart import check_line
 from orders.models import Order, OrderItem
 from orders.quotes import Quote

@@ -14,7 +14,7 @@ from billing.models.refunds import GONE_BACK
 from billing.task_kinds import MoneyTask
 from csf import clock
 from csf.proofs.invariants import Invariant, legal, pks, told, unguarded_tables
-from enrollments.endings import COMPLETE_AFTER
+from enrollments.classes.endings import COMPLETE_AFTER
 from enrollments.models import Course, Enrollment, EnrollmentStatus
 from enrollments.models.seats import ENROLLED
 from orders.models import Order, OrderItem, OrderStatus, PromoUse

@@ -29,9 +29,9 @@ from billing.pages.forms import CardUpdateForm
 from billing.stripe.page_calls import StripeUnavailable
 from csf import clock
 from csf.web.own_pages import button_of
-from enrollments.families import guardian, household_of, verified_email_to_post
+from enrollments.classes.waitlist import waiting_places
+from enrollments.families.signed_in import guardian, household_of, verified_email_to_post
 from enrollments.models import Enrollment, EnrollmentStatus, Household
-from enrollments.waitlist import waiting_places
 from orders.models import Order, OrderItem, OrderStatus
 
 PAY_YOURSELF = "When a payment is due, we email you a link to pay it."

@@ -12,7 +12,7 @@ from billing.checkout.siblings import paid_children
 from billing.pages.family_orders import open_orders
 from csf import clock
 from csf.dates import local_date
-from enrollments.families import household_of, is_too_often
+from enrollments.families.signed_in import household_of, is_too_often
 from orders.cart import apply_promo, drop_promo
 from orders.forms import PromoForm
 from orders.models import OrderItem, PromoCode, cart_of

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from billing.models import Installment
 from billing.models.charges import ON_STRIPES_PAGES, OPEN_CHARGE
 from csf import clock
-from enrollments.families import guardian
+from enrollments.families.signed_in import guardian
 from orders.models import Order, OrderStatus
 
 CONFIRMING = timedelta(minutes=5)

@@ -29,7 +29,7 @@ from csf import clock
 from csf.dates import local_date
 from csf.state import Stale
 from csf.web.own_pages import button_of
-from enrollments.families import address_of, household_of, verified_email_to_post
+from enrollments.families.signed_in import address_of, household_of, verified_email_to_post
 from enrollments.models import Enrollment, User
 from orders.models import Order, OrderItem, OrderStatus
 from orders.quotes import Quote, lines_in_cart, overlaps_of, quote

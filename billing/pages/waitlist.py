@@ -23,10 +23,10 @@ from csf import clock
 from csf.dates import local_date
 from csf.state import Stale
 from csf.web.own_pages import button_of
-from enrollments.families import address_of, guardian, household_of, verified_email_to_post
+from enrollments.classes.waitlist import LEFT_BY_FAMILY, leave
+from enrollments.families.signed_in import address_of, guardian, household_of, verified_email_to_post
 from enrollments.models import Child, Course, Enrollment, EnrollmentStatus, User, WaitlistTier
 from enrollments.models.seats import WAITING
-from enrollments.waitlist import LEFT_BY_FAMILY, leave
 from orders.refusal import Refused
 from orders.waitlist import waitlist_line
 

@@ -310,7 +310,7 @@ class CourseSession(models.Model):
 
 class CourseChange(models.Model):
     """A class got another place or other times, and its families were told. Written by
-    `enrollments.changes.change_course`."""
+    `enrollments.classes.changes.change_course`."""
 
     IS_APPEND_ONLY = True
 

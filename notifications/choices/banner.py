@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 from django.http import HttpRequest
 
-from enrollments.families import guardian
+from enrollments.families.signed_in import guardian
 from notifications.models import Suppression
 
 

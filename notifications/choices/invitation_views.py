@@ -11,9 +11,9 @@ from django.views.decorators.cache import never_cache
 
 from csf import clock
 from csf.web.own_pages import button_of
-from enrollments.addresses import AddressTaken
-from enrollments.families import household_of
-from enrollments.invitations import InvitationOver, NotInvited, invite_guardian
+from enrollments.accounts.addresses import AddressTaken
+from enrollments.families.invitations import InvitationOver, NotInvited, invite_guardian
+from enrollments.families.signed_in import household_of
 from enrollments.models import Household, User
 from notifications.choices.forms import InvitationForm
 from notifications.choices.joining import join_family

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from django.db import transaction
 
-from enrollments.invitations import accept_invitation
+from enrollments.families.invitations import accept_invitation
 from enrollments.models import GuardianInvitation, User
 from notifications.choices.preferences import COPIES, Origin, choose
 

@@ -11,7 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
-from enrollments.families import household_of
+from enrollments.families.signed_in import household_of
 from enrollments.models import User
 from notifications.choices.forms import PreferencesForm
 from notifications.choices.latest import latest_emails, readable_email

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection
 
-from enrollments.who_is_notified import says_whom_no_email_reaches
+from enrollments.families.who_is_notified import says_whom_no_email_reaches
 from notifications.choices.readers import readers
 from notifications.models import Suppression
 

@@ -11,7 +11,7 @@ from django.db.models import Exists, OuterRef, Prefetch
 from django.utils.translation import gettext_lazy as _
 
 from csf.dates import start_of_day
-from enrollments.changes import only_in, seats_of
+from enrollments.classes.changes import only_in, seats_of
 from enrollments.models import Course, CourseChange, Enrollment, EnrollmentStatus, User
 from enrollments.models.seats import HAS_SEAT
 from notifications.choices.readers import readers

@@ -7,9 +7,9 @@ from operator import attrgetter
 from django.utils.translation import gettext_lazy as _
 
 from csf.web.fast_reverse import path_to
+from enrollments.classes.waitlist import OFFERS_ENDED
 from enrollments.models import Enrollment, EnrollmentStatus, EnrollmentTransition
 from enrollments.models.seats import WAITING
-from enrollments.waitlist import OFFERS_ENDED
 from notifications.facts import waitlist
 from notifications.facts.recipients import waiting_family
 from notifications.spec import Choice, Email, Snapshot, Trigger, after

@@ -5,9 +5,9 @@ from operator import attrgetter
 
 from django.utils.translation import gettext_lazy as _
 
-from enrollments.endings import ENDED
+from enrollments.classes.endings import ENDED
+from enrollments.classes.waitlist import LEFT_BY_FAMILY, OFFERS_ENDED
 from enrollments.models import EnrollmentStatus, EnrollmentTransition
-from enrollments.waitlist import LEFT_BY_FAMILY, OFFERS_ENDED
 from notifications.facts import waitlist
 from notifications.facts.recipients import waiting_family
 from notifications.facts.samples import CLOSED_BECAUSE

@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from csf.forms.email_address import clean_address
-from enrollments.addresses import change_address
+from enrollments.accounts.addresses import change_address
 from enrollments.models import User
 from notifications.family_data.find import family_of
 from notifications.models import EmailMessage, Suppression

@@ -95,7 +95,7 @@ BROKEN = {
     "a child's form": ("enrollments.views.ChildForm", "post", "/account/children/add/"),
     "a template": ("billing.pages.family_orders.guardian", "get", "/account/"),
     "sign-in": ("allauth.account.forms.LoginForm.clean", "post", "/account/login/"),
-    "sign-up": ("enrollments.accounts.SignupForm.clean", "post", "/account/signup/"),
+    "sign-up": ("enrollments.accounts.sign_up.SignupForm.clean", "post", "/account/signup/"),
 }
 
 

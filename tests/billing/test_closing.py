@@ -38,8 +38,8 @@ from billing.models import (
 from csf.jobs import time_budget
 from csf.models import StaffTask
 from csf.refusal import NotPossible
+from enrollments.classes.waitlist import join
 from enrollments.models import Child, Course, Enrollment, Household, User
-from enrollments.waitlist import join
 from notifications.models import DrainSignal, EmailMessage
 from orders.cart import add_to_cart
 from orders.models import Order, OrderItem

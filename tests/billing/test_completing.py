@@ -17,8 +17,8 @@ from billing.models import InstallmentStatus, Payment, Refund, Terms, Transfer
 from csf.proofs.invariants import violations
 from csf.refusal import NotPossible
 from csf.state import Stale
+from enrollments.classes.waitlist import NoSeat
 from enrollments.models import Course, Enrollment
-from enrollments.waitlist import NoSeat
 from notifications.models import EmailMessage
 from orders.cart import add_to_cart
 from orders.refusal import Refused

@@ -51,7 +51,7 @@ from csf.dates import local_date
 from csf.proofs.invariants import violations
 from csf.refusal import NotPossible
 from csf.state import Stale
-from enrollments import waitlist
+from enrollments.classes import waitlist
 from enrollments.models import Course, CourseSession, Enrollment
 from orders.cart import add_to_cart
 from orders.models import Order, cart_of

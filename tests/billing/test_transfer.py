@@ -19,8 +19,8 @@ from billing.models import ChargeAttempt, Credit, InstallmentStatus, PaymentPlan
 from csf.dates import local_date
 from csf.proofs.invariants import violations
 from csf.refusal import NotPossible
+from enrollments.classes.waitlist import join
 from enrollments.models import Course, CourseSession, Enrollment
-from enrollments.waitlist import join
 from notifications.models import EmailMessage
 from orders.cart import add_to_cart
 from orders.models import Order, OrderItem

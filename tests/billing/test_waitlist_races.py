@@ -13,9 +13,9 @@ from billing.changes import waitlist
 from billing.changes.waitlist import accept_offer, join_waitlist
 from billing.checkout.place_order import place_order
 from csf.proofs.invariants import violations
+from enrollments.classes.waitlist import fill, lock_course, sweep
 from enrollments.models import Course, Enrollment
 from enrollments.models.seats import free_seat_numbers
-from enrollments.waitlist import fill, lock_course, sweep
 from orders import checkout
 from orders.refusal import Refused
 from tests.factories import create_cart

@@ -59,7 +59,7 @@ from billing.models import (
 )
 from billing.task_kinds import MoneyTask
 from csf.models import Breaker, FormPress, Instance, JobRun, ProofRun, StaffTask
-from enrollments.changes import plan_of
+from enrollments.classes.changes import plan_of
 from enrollments.models import (
     Course,
     CourseChange,
@@ -119,7 +119,9 @@ _numbers = itertools.count(1)
 
 @pytest.fixture
 def staff(client, monkeypatch):
-    monkeypatch.setattr("enrollments.staff.SEEN_EVERY_S", 24 * 3600)  # a crawl may take minutes
+    monkeypatch.setattr(
+        "enrollments.accounts.staff_sign_in.SEEN_EVERY_S", 24 * 3600
+    )  # a crawl may take minutes
     user = User.objects.create_superuser("office@example.org", "x", first_name="Olga", last_name="Office")
     EmailAddress.objects.create(user=user, email=user.email, primary=True, verified=True)
     client.force_login(user)

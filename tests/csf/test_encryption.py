@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from csf.encryption import BadKeys, Sealed, Unreadable, parse_keys, seal, unseal
-from enrollments.staff import OWNER
+from enrollments.accounts.staff_sign_in import OWNER
 from notifications.models import EmailMessage
 from tests.factories import create_totp
 

@@ -28,8 +28,8 @@ from billing.checkout.place_order import place_order
 from billing.ledger.signed_links import offer_token, pay_link_path
 from billing.models import Card, Payment, PaymentPlan
 from demo.standins.mailbox import await_email
+from enrollments.classes.waitlist import fill, join, lock_course
 from enrollments.models import Course, Enrollment
-from enrollments.waitlist import fill, join, lock_course
 from notifications.models import EmailMessage
 from orders.models import Order, OrderStatus
 from tests.factories import create_cart, create_course, create_household, create_order, create_staff

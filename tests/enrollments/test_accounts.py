@@ -15,7 +15,7 @@ from django.test import Client
 from django.urls import reverse
 
 from csf.forms.names import one_line
-from enrollments.accounts import SignupForm
+from enrollments.accounts.sign_up import SignupForm
 from enrollments.models import Household, User
 from notifications.kinds import EmailKind
 from notifications.models import EmailMessage

@@ -11,9 +11,9 @@ from django.utils import timezone
 
 from billing.checkout.place_order import place_order
 from csf.proofs.invariants import violations
-from enrollments import waitlist
+from enrollments.classes import waitlist
+from enrollments.classes.waitlist import sweep
 from enrollments.models import Child, Course, Enrollment, Location, Program
-from enrollments.waitlist import sweep
 from notifications.models import EmailMessage
 from orders.refusal import Refused
 from tests.factories import create_cart, create_household, create_order, shift

@@ -11,7 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from csf.dates import local_date
-from enrollments.children import AlreadyInFamily, save_child
+from enrollments.families.children import AlreadyInFamily, save_child
 from enrollments.models import Child, EmergencyContact
 from tests.factories import create_child, create_contact, create_course, create_household, create_order
 from tests.pages import parent_of, queries, words

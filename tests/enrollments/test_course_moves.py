@@ -18,8 +18,8 @@ from icalendar import Calendar
 from billing.changes.cancellation import cancel_enrollment
 from billing.changes.class_end import complete_ended_classes
 from csf.dates import local_date, start_of_day
-from enrollments import changes
-from enrollments.changes import NotConfirmed, change_course
+from enrollments.classes import changes
+from enrollments.classes.changes import NotConfirmed, change_course
 from enrollments.models import Course, CourseChange, CourseSession, Enrollment, Location
 from notifications.facts.calendar import attachments
 from notifications.kinds import EmailKind

@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from csf.staff.roles import Role, make_roles
-from enrollments.first_sign_in import tokens
+from enrollments.accounts.first_sign_in import tokens
 from enrollments.models import User
 from notifications.models import EmailMessage
 from tests.factories import create_household, create_staff, create_totp

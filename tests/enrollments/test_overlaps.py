@@ -5,8 +5,8 @@ from datetime import time, timedelta
 
 import pytest
 
+from enrollments.classes.overlaps import overlaps
 from enrollments.models import CourseSession, Enrollment
-from enrollments.overlaps import overlaps
 from orders.models import OrderItem
 from tests.factories import create_cart, create_child, create_course, create_household, create_order
 from tests.pages import parent_of, words

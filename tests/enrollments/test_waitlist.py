@@ -8,8 +8,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from csf.proofs.invariants import violations
+from enrollments.classes.waitlist import IN_ORDER, close_waitlist, sweep
 from enrollments.models import Course, Enrollment, EnrollmentTransition
-from enrollments.waitlist import IN_ORDER, close_waitlist, sweep
 from notifications.models import EmailMessage
 from orders.refusal import Refused
 from tests.factories import create_cart, create_child, create_course, create_order, create_staff

@@ -20,7 +20,7 @@ from icalendar import Calendar
 from billing.changes.cancellation import cancel_enrollment
 from billing.changes.class_closure import close_session, preview_session, work_off_closures
 from billing.changes.transfer import transfer
-from enrollments.changes import NotConfirmed, change_course
+from enrollments.classes.changes import NotConfirmed, change_course
 from enrollments.models import Course, CourseChange, CourseSession, Enrollment
 from notifications.facts.calendar import PlaceState, attachments, calendar_facts
 from notifications.models import EmailMessage

@@ -17,7 +17,7 @@ from billing.models import Consent, InstallmentNote, Payment, PaymentPlan, Strip
 from billing.task_kinds import MoneyTask
 from csf.models import StaffTask
 from csf.proofs.invariants import violations
-from enrollments.addresses import change_address
+from enrollments.accounts.addresses import change_address
 from enrollments.models import Child, Course, Enrollment, GuardianInvitation, Household, User
 from notifications.family_data.erase import erase_family
 from notifications.family_data.export import export_family

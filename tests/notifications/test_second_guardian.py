@@ -18,7 +18,7 @@ from django.utils import timezone
 from billing.checkout.payment_page import payment_page
 from billing.checkout.place_order import place_order
 from billing.models import Credit, Installment, InstallmentStatus
-from enrollments.addresses import AddressTaken
+from enrollments.accounts.addresses import AddressTaken
 from enrollments.models import GuardianInvitation, Household, User
 from notifications.choices.joining import join_family
 from notifications.choices.links import invitation_path

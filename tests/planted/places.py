@@ -6,8 +6,8 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from billing.models import Payment
+from enrollments.classes.waitlist import IN_ORDER
 from enrollments.models import Course, Enrollment, EnrollmentTransition
-from enrollments.waitlist import IN_ORDER
 from orders.models import OrderItem, OrderTransition, PromoRedemption, PromoUse
 from tests.factories import create_course
 from tests.planted.school import (

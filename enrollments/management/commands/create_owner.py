@@ -4,7 +4,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from csf.refusal import NotPossible
-from enrollments.first_sign_in import LIFE_S, create_owner
+from enrollments.accounts.first_sign_in import LIFE_S, create_owner
 
 
 class Command(BaseCommand):

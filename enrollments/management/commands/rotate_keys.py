@@ -4,7 +4,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Field
 
 from csf.encryption import current_key_id, encrypted_fields, rotate, rotate_sealed, sealed_fields
-from enrollments.staff import rotate_second_factors
+from enrollments.accounts.staff_sign_in import rotate_second_factors
 
 
 class Command(BaseCommand):

@@ -12,9 +12,9 @@ from django.urls import path, reverse
 from csf import clock
 from csf.refusal import NotPossible
 from csf.staff.panels import Button, row_buttons
+from enrollments.classes.publishing import checklist, publish, unpublish
+from enrollments.families.who_is_notified import not_notified
 from enrollments.models import Course, User
-from enrollments.publishing import checklist, publish, unpublish
-from enrollments.who_is_notified import not_notified
 
 
 class CoursePublishing:

@@ -18,10 +18,10 @@ from csf.staff.columns import badge, link
 from csf.staff.panels import Button, Panel, panel, row_buttons
 from csf.state import Stale
 from csf.templatetags.csf_format import moment
+from enrollments.classes.waitlist import Demand, NoSeat, leave, offer_out_of_order
+from enrollments.families.who_is_notified import who_is_notified
 from enrollments.models import Course, Enrollment, EnrollmentStatus, User
 from enrollments.models.seats import WAITING
-from enrollments.waitlist import Demand, NoSeat, leave, offer_out_of_order
-from enrollments.who_is_notified import who_is_notified
 
 PERMISSION = "enrollments.change_enrollment"
 

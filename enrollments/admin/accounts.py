@@ -22,9 +22,8 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 from csf.forms.email_address import AddressField
 from csf.staff.model_admin import ModelAdmin, ReadOnlyAdmin
 from csf.staff.roles import with_meaning
-from enrollments.addresses import change_address, is_taken
-from enrollments.models import Household, User
-from enrollments.staff_accounts import (
+from enrollments.accounts.addresses import change_address, is_taken
+from enrollments.accounts.staff_accounts import (
     MANAGE,
     groups_to_give,
     is_to_be_invited,
@@ -32,6 +31,7 @@ from enrollments.staff_accounts import (
     may_give_rights,
     permissions_to_give,
 )
+from enrollments.models import Household, User
 
 RIGHTS = ["is_staff", "is_superuser", "groups"]
 

@@ -9,9 +9,9 @@ from csf.dates import local_date
 from csf.money import money_text
 from csf.refusal import NotPossible
 from csf.templatetags.csf_format import day, moment
-from enrollments.dates import first_day_refusal
+from enrollments.classes.dates import first_day_refusal
+from enrollments.classes.waitlist import close_waitlist, fill, lock_course
 from enrollments.models import Course, User
-from enrollments.waitlist import close_waitlist, fill, lock_course
 
 
 @dataclass(frozen=True)

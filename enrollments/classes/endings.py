@@ -11,10 +11,10 @@ from datetime import timedelta
 from django.db import transaction
 
 from csf.state import transition_many
+from enrollments.classes.waitlist import NoSeat, close_waitlist, lock_course
 from enrollments.models import Course, Enrollment, EnrollmentStatus, User
 from enrollments.models.courses import CourseQuerySet
 from enrollments.models.seats import WAITING, free_seat_numbers
-from enrollments.waitlist import NoSeat, close_waitlist, lock_course
 
 COMPLETE_AFTER = timedelta(days=14)
 ENDED = "the class has ended"

@@ -16,11 +16,11 @@ from csf.staff.columns import link
 from csf.staff.model_admin import ReadOnlyAdmin
 from csf.staff.panels import Panel, panel
 from csf.templatetags.csf_format import moment
-from enrollments.changes import Move, NotConfirmed, change_course, differences
-from enrollments.dates import DateChoice, DateQuestion, DatesNotChosen
+from enrollments.classes.changes import Move, NotConfirmed, change_course, differences
+from enrollments.classes.dates import DateChoice, DateQuestion, DatesNotChosen
+from enrollments.classes.waitlist import NoSeat
+from enrollments.families.who_is_notified import not_notified
 from enrollments.models import Course, CourseChange, Household
-from enrollments.waitlist import NoSeat
-from enrollments.who_is_notified import not_notified
 
 PREFIX = "move"  # of the fields that the question adds to the form of the class
 DATES = "dates"  # of those that the question about its sessions adds

@@ -19,10 +19,14 @@ from csf.staff.menu import MenuEntry, add_to_menu, add_to_search
 from csf.staff.model_admin import ModelAdmin, ReadOnlyAdmin, TransitionAdmin
 from csf.staff.panels import Panel, history, panel
 from csf.templatetags.csf_format import day, moment, time_of_day
-from enrollments.accounts_admin import GuardianInline, save_guardians
-from enrollments.changes_admin import CourseMoves
-from enrollments.dates import first_day_refusal
-from enrollments.lead_admin import LeadActions
+from enrollments.admin.accounts import GuardianInline, save_guardians
+from enrollments.admin.class_changes import CourseMoves
+from enrollments.admin.leading_guardian import LeadActions
+from enrollments.admin.publishing import CoursePublishing
+from enrollments.admin.waitlist import WaitlistActions
+from enrollments.classes.dates import first_day_refusal
+from enrollments.classes.publishing import archive_course
+from enrollments.classes.waitlist import fill, lock_course
 from enrollments.models import (
     LEAD_FIRST,
     Child,
@@ -36,10 +40,6 @@ from enrollments.models import (
     Program,
     User,
 )
-from enrollments.publishing import archive_course
-from enrollments.publishing_admin import CoursePublishing
-from enrollments.waitlist import fill, lock_course
-from enrollments.waitlist_admin import WaitlistActions
 
 PANEL_ROWS = 50
 LONGEST = timedelta(days=3 * 366)  # a class

@@ -25,7 +25,7 @@ LIFE_S = 24 * 3600
 
 
 class _Tokens(PasswordResetTokenGenerator):
-    key_salt = "enrollments.first_sign_in"
+    key_salt = "enrollments.accounts.first_sign_in"
 
     def is_valid(self, user: User, token: str) -> bool:
         """True for a token of this account that is at most LIFE_S old."""

@@ -13,8 +13,8 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from csf import clock
 from csf.staff.panels import Button, row_buttons
+from enrollments.admin.waitlist import ReasonForm
 from enrollments.models import Household, User
-from enrollments.waitlist_admin import ReasonForm
 
 PERMISSION = "enrollments.change_household"
 

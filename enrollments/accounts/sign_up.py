@@ -74,7 +74,7 @@ class FamilyAccountAdapter(DefaultAccountAdapter):
         return clean_address(email)
 
     def get_login_stages(self) -> list[str]:
-        return ["enrollments.addresses.AddressStillCurrent", *super().get_login_stages()]
+        return ["enrollments.accounts.addresses.AddressStillCurrent", *super().get_login_stages()]
 
     def confirm_email(self, request: HttpRequest, email_address: EmailAddress) -> bool:
         """A code from before the address was replaced confirms nothing: its row is gone. Without a row only

@@ -6,7 +6,7 @@ from allauth.account.models import EmailAddress
 from django.db import IntegrityError, transaction
 
 from csf.forms.email_address import clean_address
-from enrollments.addresses import AddressTaken
+from enrollments.accounts.addresses import AddressTaken
 from enrollments.models import GuardianInvitation, Household, User
 
 INVITATIONS_A_DAY = 5  # of a family: strangers get these emails too
