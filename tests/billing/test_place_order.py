@@ -10,9 +10,10 @@ from django.db.utils import IntegrityError
 from django.utils import timezone
 from django_q.models import OrmQ
 
+from billing.checkout.place_order import place_order
 from billing.models import Installment
 from billing.stripe import gateway
-from billing.stripe.page_calls import StripeUnavailable, place_order
+from billing.stripe.page_calls import StripeUnavailable
 from csf import money
 from csf.dates import local_date
 from csf.proofs.invariants import violations
