@@ -8,7 +8,6 @@ from django.db.models import Q
 
 from csf.state import move_rows
 from enrollments.models import Enrollment, EnrollmentStatus, EnrollmentTransition
-from notifications.kinds import EmailKind
 from notifications.models import EmailMessage, EmailStatus
 from notifications.outbox import notify
 from orders.models import Order
@@ -23,12 +22,12 @@ def bundle_order(joined: EnrollmentTransition) -> None:
     if Enrollment.objects.filter(order_item__order=order).exclude(status=EnrollmentStatus.ACTIVE).exists():
         return
     parts = EmailMessage.objects.filter(_tells_of(order), status=EmailStatus.QUEUED)
-    payments = set(parts.filter(kind=EmailKind.PAYMENT_SUCCESS).values_list("fact_id", flat=True))
+    payments = set(parts.filter(kind="payment_success").values_list("fact_id", flat=True))
     payment = order.payments.filter(pk__in=payments).order_by("-pk").first()
     if payment is None:
         return
-    notify(EmailKind.ORDER_PAID, [payment])
-    bundles = EmailMessage.objects.filter(kind=EmailKind.ORDER_PAID, fact_id=payment.pk)
+    notify("order_paid", [payment])
+    bundles = EmailMessage.objects.filter(kind="order_paid", fact_id=payment.pk)
     for bundle in bundles.filter(status=EmailStatus.QUEUED):
         told = parts.filter(recipient=bundle.recipient_id)
         move_rows(told, EmailStatus.EXPIRED, error=TOLD_TOGETHER, told_by=bundle)
@@ -36,6 +35,6 @@ def bundle_order(joined: EnrollmentTransition) -> None:
 
 def _tells_of(order: Order) -> Q:
     joined = EnrollmentTransition.objects.filter(enrollment__order_item__order=order)
-    return Q(kind=EmailKind.PAYMENT_SUCCESS, fact_id__in=order.payments.values("pk")) | Q(
-        kind=EmailKind.ENROLLMENT_CONFIRMATION, fact_id__in=joined.values("pk")
+    return Q(kind="payment_success", fact_id__in=order.payments.values("pk")) | Q(
+        kind="enrollment_confirmation", fact_id__in=joined.values("pk")
     )

@@ -12,7 +12,7 @@ from csf.happened import was_seen_by_predecessor
 from csf.jobs.queue import enqueue, enqueue_once
 from csf.models import Instance, StaffTask
 from enrollments.models import Household, User
-from notifications.kinds import EmailKind
+from notifications.kinds import title_of
 from notifications.models import DrainSignal, EmailMessage, EmailStatus
 from notifications.registry import EMAILS
 from notifications.spec import AWAITED, Email, Snapshot
@@ -76,7 +76,7 @@ def ask_staff_to_call(kind: str, fact: Any) -> None:
     """For an email about money or a seat that nobody of the family can get; one open task a family."""
     if family := EMAILS[kind].family:
         detail = (
-            f"{EmailKind(kind).label}: nobody got this email, because the family has no guardian who can "
+            f"{title_of(kind)}: nobody got this email, because the family has no guardian who can "
             "sign in. Call the family, or add a guardian."
         )
         StaffTask.open(EmailTask.NOBODY_TO_NOTIFY, Household(pk=family(fact)), detail)

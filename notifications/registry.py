@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from importlib import import_module
 
 from notifications import emails
+from notifications.kinds import TITLES
 from notifications.spec import Email
 
 
@@ -16,3 +17,4 @@ def _declared() -> Iterator[Email]:
 
 
 EMAILS: dict[str, Email] = {email.kind: email for email in _declared()}
+TITLES.update({kind: email.title for kind, email in EMAILS.items()})

@@ -5,7 +5,6 @@ from django.db.models.functions import Lower
 
 from csf.staff.tasks import a_person_closes, open_while
 from enrollments.models import Household, User
-from notifications.kinds import EmailKind
 from notifications.models import EmailMessage, EmailStatus, Suppression
 from notifications.task_kinds import EmailTask
 
@@ -31,7 +30,7 @@ def _without_guardian() -> QuerySet[Household]:
 
 
 # A notice that we have no words for is not failed, but a person has to see it.
-_to_look_at = Q(status=EmailStatus.FAILED) | Q(kind=EmailKind.ACCOUNT_NOTICE)
+_to_look_at = Q(status=EmailStatus.FAILED) | Q(kind="account_notice")
 open_while(EmailTask.EMAIL_FAILED, lambda: EmailMessage.objects.filter(_to_look_at))
 open_while(EmailTask.EMAIL_UNKNOWN, lambda: EmailMessage.objects.filter(status=EmailStatus.UNKNOWN))
 open_while(EmailTask.EMAIL_BOUNCED, _to_dead_addresses)

@@ -19,7 +19,6 @@ from unfold.widgets import (
 from csf import clock
 from csf.templatetags.csf_format import day
 from enrollments.models import Course, Program
-from notifications.kinds import EmailKind
 from notifications.models import FamilyMessage
 from notifications.models.messages import MAX_BODY, MAX_BODY_LINES, MAX_SUBJECT, Seats
 
@@ -39,12 +38,12 @@ class MessageForm(forms.Form):
     kind = forms.ChoiceField(
         label="Kind of message",
         choices=[
-            (EmailKind.CLASS_MESSAGE.value, "About a class"),
-            (EmailKind.NEWSLETTER.value, "Newsletter"),
+            ("class_message", "About a class"),
+            ("newsletter", "Newsletter"),
         ],
         help_text="A message about a class goes to everyone who has not switched these off, a newsletter "
         "only to those who asked for it. Anything that is not about their class is a newsletter.",
-        initial=EmailKind.CLASS_MESSAGE,
+        initial="class_message",
         widget=UnfoldAdminRadioSelectWidget,
     )
     courses = ClassesChoice(
@@ -99,7 +98,7 @@ class MessageForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or self.cleaned_data
         names_some = self.picked or data.get("courses") or data.get("program")
-        if data.get("kind") == EmailKind.CLASS_MESSAGE and not names_some and "courses" not in self.errors:
+        if data.get("kind") == "class_message" and not names_some and "courses" not in self.errors:
             self.add_error("courses", "Choose the classes or a program; only news go to all classes.")
         return data
 

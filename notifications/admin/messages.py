@@ -25,7 +25,6 @@ from notifications.admin.message_forms import ConfirmForm, MessageForm, blank, i
 from notifications.choices.preferences import footer_links
 from notifications.facts.audience import left_out
 from notifications.facts.family_messages import message_facts
-from notifications.kinds import EmailKind
 from notifications.models import UNFINISHED, EmailMessage, EmailStatus, FamilyMessage, FamilyMessageLine
 from notifications.models.messages import Seats
 from notifications.office.broadcast import AlreadySent, Changed, Reach, reach_of, send
@@ -64,7 +63,7 @@ def message_enrollments(modeladmin: Any, request: HttpRequest, rows: Any) -> Htt
 
 def _begin(request: HttpRequest, audience: dict[str, Any]) -> HttpResponse:
     """A draft without words: a selection may be too long for an address."""
-    draft = FamilyMessage.objects.create(kind=EmailKind.CLASS_MESSAGE, audience=audience, by=_user(request))
+    draft = FamilyMessage.objects.create(kind="class_message", audience=audience, by=_user(request))
     return redirect(_form_address(draft))
 
 
@@ -246,7 +245,7 @@ def _rendered(message: FamilyMessage, reach: Reach) -> Rendered:
     if family:
         row.recipient, row.to = family.people[0], family.people[0].email
         row.context["first_name"] = family.people[0].first_name
-    return render(EmailKind(message.kind), row.context | footer_links(row))
+    return render(message.kind, row.context | footer_links(row))
 
 
 def _result(request: HttpRequest, message: FamilyMessage) -> dict[str, Any]:

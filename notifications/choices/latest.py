@@ -7,7 +7,7 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 
 from enrollments.models import User
-from notifications.kinds import EmailKind
+from notifications.kinds import title_of
 from notifications.models import EmailMessage, EmailStatus
 from notifications.registry import EMAILS
 
@@ -45,7 +45,7 @@ def latest_emails(user: User) -> list[Latest]:
     shown = rows.only("kind", "subject", "status", "created_at", "sent_at", "public_id")[:MOST]
     return [
         Latest(
-            title_of(row),
+            heading_of(row),
             row.sent_at or row.created_at,
             *STATES[EmailStatus(row.status)],
             row.public_id if row.has_text and not _is_sensitive(row) else None,
@@ -60,9 +60,9 @@ def readable_email(user: User, public_id: UUID) -> EmailMessage | None:
     return None if row is None or _is_sensitive(row) else row
 
 
-def title_of(row: EmailMessage) -> str:
-    return str(EmailKind(row.kind).label) if _is_sensitive(row) or not row.subject else row.subject
+def heading_of(row: EmailMessage) -> str:
+    return title_of(row.kind) if _is_sensitive(row) or not row.subject else row.subject
 
 
 def _is_sensitive(row: EmailMessage) -> bool:
-    return EMAILS[EmailKind(row.kind)].is_sensitive
+    return EMAILS[row.kind].is_sensitive

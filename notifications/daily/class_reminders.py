@@ -11,7 +11,6 @@ from notifications.daily.telling import tell
 from notifications.facts.calendar import place_states
 from notifications.facts.due import in_chunks
 from notifications.facts.starting import ClassStart, starting, why_not
-from notifications.kinds import EmailKind
 
 
 @daily_job(at="09:00", plan=Plan("Classes that start soon", "to be emailed", about="enrollments.enrollment"))
@@ -25,5 +24,5 @@ def send_class_reminders(*, on: datetime.date, dry_run: bool = False) -> Report:
     for chunk in report.in_time(in_chunks(starting(after=on, until=until))):
         states = place_states(place.pk for place in chunk)
         starts = (ClassStart(place, states[place.pk]) for place in chunk)
-        tell(EmailKind.CLASS_STARTS_SOON, starts, report, why_not=why_not, dry_run=dry_run)
+        tell("class_starts_soon", starts, report, why_not=why_not, dry_run=dry_run)
     return report

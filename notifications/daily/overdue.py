@@ -17,7 +17,6 @@ from csf.jobs.declared import Plan, daily_job
 from csf.jobs.report import Report
 from notifications.daily.telling import tell
 from notifications.facts.due import OverdueInstallment, in_chunks, why_staff_do_the_talking, with_story
-from notifications.kinds import EmailKind
 
 LATEST = timedelta(days=3)
 """A notice for which no job ran is made up for so long, and then left to the next one."""
@@ -28,7 +27,7 @@ def process_overdue_installments(*, on: datetime.date, dry_run: bool = False) ->
     """Owe each overdue notice once; the place in the class stays, whatever the parent does."""
     report = Report()
     for chunk in report.in_time(in_chunks(_overdue(on))):
-        tell(EmailKind.OVERDUE_NOTICE, _facts(chunk, on=on), report, why_not=_why_not, dry_run=dry_run)
+        tell("overdue_notice", _facts(chunk, on=on), report, why_not=_why_not, dry_run=dry_run)
     return report
 
 

@@ -24,7 +24,6 @@ from notifications.facts.due import (
     why_staff_do_the_talking,
     with_story,
 )
-from notifications.kinds import EmailKind
 
 CARD_NOTICE_DAYS = (30, 7)
 
@@ -42,7 +41,7 @@ def send_installment_reminders(*, on: datetime.date, dry_run: bool = False) -> R
     rows = with_story(scheduled().filter(number__gt=1, due_on__range=soon))
     for chunk in report.in_time(in_chunks(rows)):
         facts = map(DueInstallment, chunk)
-        tell(EmailKind.INSTALLMENT_REMINDER, facts, report, why_not=why_staff_do_the_talking, dry_run=dry_run)
+        tell("installment_reminder", facts, report, why_not=why_staff_do_the_talking, dry_run=dry_run)
     return report
 
 
@@ -53,7 +52,7 @@ def send_card_notices(*, on: datetime.date, dry_run: bool = False) -> Report:
     until = on + timedelta(days=max(CARD_NOTICE_DAYS))
     for household_ids in report.in_time(_payers(after=on, until=until)):
         cards = _cards_that_end(household_ids, on=on, before=until)
-        tell(EmailKind.CARD_EXPIRING, _expiring(cards, on=on), report, dry_run=dry_run)
+        tell("card_expiring", _expiring(cards, on=on), report, dry_run=dry_run)
     return report
 
 

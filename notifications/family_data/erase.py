@@ -34,7 +34,6 @@ from csf.staff.tasks import close_settled
 from enrollments.models import Child, EmergencyContact, Enrollment, GuardianInvitation, Household, User
 from notifications.family_data.export import stripe_words
 from notifications.family_data.rows import emails_of, family_models, notes_about, other_models, rows_of
-from notifications.kinds import EmailKind
 from notifications.models import EmailEvent, EmailMessage, EmailStatus, Suppression
 from orders.models import Order, OrderItem
 
@@ -200,7 +199,7 @@ def _blank_traces(model: type[models.Model], household: Household) -> int:
 def _blank_emails(household: Household, people: _People) -> int:
     invitations = household.invitations.values("pk")
     theirs = Q(recipient__household=household) | Q(recipient=None, to__in=people.distinct)
-    theirs |= Q(kind=EmailKind.GUARDIAN_INVITATION, fact_id__in=invitations)
+    theirs |= Q(kind="guardian_invitation", fact_id__in=invitations)
     emails = EmailMessage.objects.filter(pk__in=EmailMessage.objects.filter(theirs).values("pk"))
     emails.filter(status=EmailStatus.QUEUED).update(expires_at=Now())  # never to be sent
     blank = {"subject": "", "html": "", "text": "", "error": "", "secret": "", "context": {}}

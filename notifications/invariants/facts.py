@@ -17,16 +17,15 @@ from billing.models import (
 from csf.proofs.invariants import Invariant, last_before, pks, told
 from enrollments.models import User
 from notifications.family_data.erase import NO_ADDRESS
-from notifications.kinds import EmailKind
 from notifications.models import EmailAct, EmailMessage
 from notifications.registry import EMAILS
 from notifications.task_kinds import EmailTask
 
 SAME_MOMENT = timedelta(minutes=1)
 FOR_FAMILIES = [kind for kind, spec in EMAILS.items() if spec.family]
-FOR_STAFF = [EmailKind.STAFF_ALERT, EmailKind.STAFF_INVITATION]
+FOR_STAFF = ["staff_alert", "staff_invitation"]
 # They also go to an address that an account had, or is to have.
-OF_ADDRESSES = [EmailKind.ACCOUNT_NOTICE, EmailKind.ACCOUNT_CONFIRM_EMAIL, EmailKind.GUARDIAN_INVITATION]
+OF_ADDRESSES = ["account_notice", "account_confirm_email", "guardian_invitation"]
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def _older_than_their_fact(since: datetime | None = None) -> Iterator[int]:
 
 
 def _tell_another_amount(since: datetime | None = None) -> Iterator[int]:
-    for kind, model in [(EmailKind.PAYMENT_SUCCESS, Payment), (EmailKind.CREDIT_ADDED, Credit)]:
+    for kind, model in [("payment_success", Payment), ("credit_added", Credit)]:
         cents = model._default_manager.filter(pk=OuterRef("fact_id")).values("amount_cents")
         rows = emails(since, kind=kind, context__has_key="amount_cents")
         told = rows.annotate(told=Cast(KT("context__amount_cents"), BigIntegerField()))

@@ -23,7 +23,6 @@ from django.db.models.functions import Cast, Coalesce, Concat, Lower, Now
 from billing.models import InstallmentTransition
 from csf.models import Instance, StaffTask
 from csf.proofs.invariants import Invariant, last_before, pks, quarantined_since
-from notifications.kinds import EmailKind
 from notifications.models import (
     LEASE,
     DrainSignal,
@@ -167,7 +166,7 @@ def _reminded_after_it_was_paid(since: datetime | None = None) -> Any:
         to_status="paid",
         created_at__lt=OuterRef("posted_at") - LEASE,
     )
-    posts = _posts(since).filter(message__kind=EmailKind.INSTALLMENT_REMINDER, message__is_test=False)
+    posts = _posts(since).filter(message__kind="installment_reminder", message__is_test=False)
     late = posts.filter(Exists(paid)).order_by().values_list("message", flat=True)
     return late.distinct()
 

@@ -10,9 +10,8 @@ from django.db.models.functions import Now
 
 from csf.state import Stale
 from enrollments.models import Household, User
-from notifications.kinds import EmailKind
 
-WRITTEN_BY_STAFF = [EmailKind.CLASS_MESSAGE, EmailKind.NEWSLETTER]
+WRITTEN_BY_STAFF = {"class_message": "Message from the office", "newsletter": "Newsletter"}
 MAX_SUBJECT = 150
 MAX_BODY = 10_000
 MAX_BODY_LINES = 200  # an email longer than 102 KB is cut off by Gmail, and each paragraph brings its style
@@ -41,7 +40,7 @@ class FamilyMessage(models.Model):
     public_id = models.UUIDField(
         default=uuid.uuid4, unique=True, help_text="Of the form: sent twice, it is one message."
     )
-    kind = models.CharField(max_length=40, choices=[(kind.value, kind.label) for kind in WRITTEN_BY_STAFF])
+    kind = models.CharField(max_length=40, choices=list(WRITTEN_BY_STAFF.items()))
     subject = models.CharField(max_length=MAX_SUBJECT)
     body = models.TextField(help_text="Plain text.")
     audience = models.JSONField()
@@ -57,7 +56,7 @@ class FamilyMessage(models.Model):
         verbose_name_plural = "messages to families"
         constraints = [
             models.CheckConstraint(
-                condition=Q(kind__in=[kind.value for kind in WRITTEN_BY_STAFF]),
+                condition=Q(kind__in=list(WRITTEN_BY_STAFF)),
                 name="notifications_familymessage_kind",
             )
         ]

@@ -16,7 +16,7 @@ from csf.encryption import EncryptedTextField
 from csf.models import StaffTask
 from csf.state import colours, edges, move_rows
 from enrollments.models import User
-from notifications.kinds import EmailKind
+from notifications.kinds import choices, title_of
 from notifications.task_kinds import EmailTask
 
 LEASE = timedelta(seconds=120)
@@ -155,7 +155,7 @@ class EmailMessage(models.Model):
     EDGES = EMAIL_EDGES
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    kind = models.CharField(max_length=40, choices=EmailKind.choices)
+    kind = models.CharField(max_length=40, choices=choices)
     recipient = models.ForeignKey(
         User,
         null=True,
@@ -230,9 +230,6 @@ class EmailMessage(models.Model):
         ]
         constraints = [
             models.CheckConstraint(
-                condition=Q(kind__in=EmailKind.values), name="notifications_emailmessage_kind"
-            ),
-            models.CheckConstraint(
                 condition=Q(status__in=EmailStatus.values), name="notifications_emailmessage_status"
             ),
         ]
@@ -269,7 +266,7 @@ class EmailMessage(models.Model):
     def tell_failed(cls, kind: str, error: str) -> None:
         """One open task a kind, however many of its emails fail: a broken template would open thousands."""
         filters = {"kind__exact": kind, "status__exact": EmailStatus.FAILED.value}
-        detail = f"{EmailKind(kind).label}: {error}"
+        detail = f"{title_of(kind)}: {error}"
         StaffTask.open_for_many(EmailTask.EMAIL_FAILED, cls, filters, detail)
 
     @classmethod
@@ -283,7 +280,7 @@ class EmailMessage(models.Model):
     def report_file_refused(cls, kind: str, error: str) -> None:
         """One open task a kind: its emails reach the families, but without their calendar file."""
         filters = {"kind__exact": kind, "is_without_files__exact": "1"}
-        detail = f"{EmailKind(kind).label}: {error}"
+        detail = f"{title_of(kind)}: {error}"
         StaffTask.open_for_many(EmailTask.EMAIL_WITHOUT_FILE, cls, filters, detail)
 
 

@@ -13,7 +13,6 @@ from enrollments.models import Household, User
 from notifications.choices.preferences import unwanted
 from notifications.choices.readers import readers
 from notifications.facts.audience import seats
-from notifications.kinds import EmailKind
 from notifications.models import EmailMessage, FamilyMessage, FamilyMessageLine
 from notifications.outbox import notify
 from notifications.sending.suppression import suppressed
@@ -134,4 +133,4 @@ def send(*, message: FamilyMessage, by: User, seen: str) -> None:
     if reach.seen != seen:
         raise Changed
     lines = FamilyMessageLine.objects.bulk_create(family.line(message) for family in reach.families)
-    notify(EmailKind(message.kind), [line for line in lines if line.people])
+    notify(message.kind, [line for line in lines if line.people])

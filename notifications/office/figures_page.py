@@ -16,7 +16,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from csf import clock
 from csf.staff.menu import staff_page
 from csf.templatetags.csf_format import day
-from notifications.kinds import EmailKind
+from notifications.kinds import choices, title_of
 from notifications.office.chart import HEIGHT, WIDTH, chart
 from notifications.office.figures import COLUMNS, Figures, Period, Row, figures
 
@@ -33,7 +33,7 @@ class PeriodForm(forms.Form):
     )
     last = forms.DateField(label="To", required=False, widget=forms.DateInput({"type": "date"}, "%Y-%m-%d"))
     kind = forms.ChoiceField(
-        required=False, choices=[("", "All kinds"), *EmailKind.choices], widget=UnfoldAdminSelectWidget
+        required=False, choices=[("", "All kinds"), *choices()], widget=UnfoldAdminSelectWidget
     )
 
     def clean(self) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def email_figures(request: HttpRequest) -> HttpResponse:
         "found": found,
         "share": f"{100 * found.by_second_provider:.1f}%",
         "total": _shown(found.total),
-        "by_kind": [(EmailKind(row.kind or "").label, _shown(row)) for row in found.by_kind],
+        "by_kind": [(title_of(row.kind or ""), _shown(row)) for row in found.by_kind],
         "by_day": [(day(row.on), _shown(row)) for row in found.by_day if row.on and row.counts["written"]],
         "chart": chart(found.by_day),
         "width": WIDTH,

@@ -19,7 +19,6 @@ from csf.models import StaffTask
 from csf.refusal import NotPossible
 from csf.state import move_rows
 from enrollments.models import User
-from notifications.kinds import EmailKind
 from notifications.models import EmailAct, EmailAttempt, EmailMessage, EmailStatus
 from notifications.office.veil import veiled
 from notifications.outbox import kick_drain
@@ -29,7 +28,7 @@ from notifications.sending.outgoing import outgoing
 ON_ITS_WAY = {EmailStatus.QUEUED, EmailStatus.SENDING, EmailStatus.UNKNOWN}
 SENSITIVE = [kind for kind, spec in EMAILS.items() if spec.is_sensitive]
 # They go to the address that they tell of, which may be a former one.
-FIXED_ADDRESS = [EmailKind.ACCOUNT_NOTICE, EmailKind.GUARDIAN_INVITATION]
+FIXED_ADDRESS = ["account_notice", "guardian_invitation"]
 RESEND_LIFE = timedelta(days=1)
 TEST_LIFE = timedelta(hours=1)
 TESTS_AN_HOUR = 10
@@ -164,7 +163,7 @@ def why_no_resend(original: EmailMessage) -> str:
         return "It is withheld: release it instead."
     if set(original.context) <= KEPT_FOREVER:
         return "What it told is not kept."
-    if not EMAILS[EmailKind(original.kind)].still_true([original.fact_id]):
+    if not EMAILS[original.kind].still_true([original.fact_id]):
         return "What it told is no longer true."
     return ""
 

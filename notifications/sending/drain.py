@@ -24,7 +24,6 @@ from csf.jobs.queue import enqueue
 from csf.models import Instance
 from csf.state import move_rows
 from notifications.choices.preferences import footer_links
-from notifications.kinds import EmailKind
 from notifications.models import LEASE, DrainSignal, EmailAttempt, EmailMessage, EmailStatus
 from notifications.outbox import kick_drain
 from notifications.registry import EMAILS
@@ -278,13 +277,13 @@ def _fence(
 def _prepared(row: EmailMessage) -> EmailMultiAlternatives | None:
     """A row that cannot be rendered or addressed fails by itself; it never stops its batch."""
     try:
-        parts = render(EmailKind(row.kind), row.facts | footer_links(row))
+        parts = render(row.kind, row.facts | footer_links(row))
         row.subject, row.html, row.text = parts.subject, parts.html, parts.text
         if row.is_test:
             row.subject = (TEST_SUBJECT + row.subject)[:MAX_SUBJECT]
         row.tries += 1
         message = outgoing(row)
-        if EMAILS[EmailKind(row.kind)].is_sensitive:
+        if EMAILS[row.kind].is_sensitive:
             row.html = row.text = ""  # they open an account: only the message has them
         return message
     except Exception as error:
@@ -297,7 +296,7 @@ def _true_facts(kind: str, rows: list[EmailMessage]) -> set[int]:
     """A check that is itself broken fails its rows; the emails of other kinds go on."""
     try:
         with transaction.atomic():
-            return EMAILS[EmailKind(kind)].still_true([row.fact_id for row in rows])
+            return EMAILS[kind].still_true([row.fact_id for row in rows])
     except (OperationalError, InterfaceError):
         raise  # the database, not the check
     except Exception as error:

@@ -13,7 +13,6 @@ from django.db.models.functions import Now
 from csf import clock
 from csf.models import StaffTask
 from csf.state import move_rows
-from notifications.kinds import EmailKind
 from notifications.models import (
     BACKOFF,
     MAX_CLAIMS,
@@ -215,7 +214,7 @@ def resolve_unknown() -> None:
     again = {
         row.pk
         for row in rows
-        if EMAILS[EmailKind(row.kind)].is_copy_harmless
+        if EMAILS[row.kind].is_copy_harmless
         and before[row.pk] < 2
         and (row.expires_at is None or row.expires_at > now)
     }
@@ -223,7 +222,7 @@ def resolve_unknown() -> None:
     move_rows(once_more, EmailStatus.QUEUED, next_attempt_at=Now(), posting_at=None)
     for row in (row for row in rows if row.pk not in again):
         # Whoever waited for a code, or for a test, has asked for another since.
-        if EMAILS[EmailKind(row.kind)].is_sensitive or row.is_test:
+        if EMAILS[row.kind].is_sensitive or row.is_test:
             move_rows(EmailMessage.objects.filter(pk=row.pk), EmailStatus.EXPIRED, secret="")
             continue
         move_rows(EmailMessage.objects.filter(pk=row.pk), EmailStatus.WITHHELD)

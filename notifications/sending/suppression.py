@@ -18,7 +18,6 @@ from csf.models import StaffTask
 from csf.state import move_rows
 from enrollments.models import User
 from notifications.choices.preferences import provider_resubscribed, provider_unsubscribed, unwanted
-from notifications.kinds import EmailKind
 from notifications.models import EmailAct, EmailEvent, EmailMessage, EmailPreference, EmailStatus, Suppression
 from notifications.office.staff_acts import FIXED_ADDRESS, SENSITIVE
 from notifications.outbox import kick_drain
@@ -166,7 +165,7 @@ def keep_back(rows: list[EmailMessage]) -> list[EmailMessage]:
 
 
 def is_essential(row: EmailMessage) -> bool:
-    return EMAILS[EmailKind(row.kind)].group == "essential"
+    return EMAILS[row.kind].group == "essential"
 
 
 def _found(rows: list[EmailMessage]) -> dict[int, Suppression]:

@@ -15,7 +15,6 @@ from csf.database.advisory_locks import free_slot
 from csf.jobs.time_budget import within
 from csf.models import Instance, StaffTask
 from notifications.emails.staff_alert import WINDOW, digests
-from notifications.kinds import EmailKind
 from notifications.models import Alert, EmailMessage
 from notifications.outbox import notify
 from notifications.watch.sign import Sign
@@ -66,7 +65,7 @@ def _wait_for_others() -> None:
 def _email() -> None:
     """One digest a WINDOW to each address, of what is open and was in none yet."""
     _wait_for_others()
-    digest = EmailMessage.objects.filter(kind=EmailKind.STAFF_ALERT, is_test=False)
+    digest = EmailMessage.objects.filter(kind="staff_alert", is_test=False)
     if digest.filter(created_at__gt=Now() - WINDOW).exists():
         return
     tasks = list(StaffTask.objects.open().filter(emailed_at=None))
@@ -79,7 +78,7 @@ def _email() -> None:
     StaffTask.objects.filter(pk__in=[task.pk for task in tasks]).update(emailed_at=Now())
     Alert.objects.filter(pk__in=[alert.pk for alert in alerts]).update(emailed_at=Now())
     if told:
-        notify(EmailKind.STAFF_ALERT, told)
+        notify("staff_alert", told)
 
 
 def _tell() -> None:

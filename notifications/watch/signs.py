@@ -15,7 +15,6 @@ from csf import clock
 from csf.jobs.queue import waiting_since
 from csf.models import StaffTask
 from csf.proofs.nightly import troubles
-from notifications.kinds import EmailKind
 from notifications.models import Alert, DrainSignal, EmailAttempt, EmailEvent, EmailMessage, EmailStatus
 from notifications.sending import failover
 from notifications.task_kinds import EmailTask
@@ -198,7 +197,7 @@ def _oldest_stripe_event() -> datetime | None:
 def _failed(since: datetime) -> int:
     failed = EmailAttempt.objects.filter(posted_at__gte=since, message__status=EmailStatus.FAILED)
     # What becomes of the digest for staff must not be the news of the next one.
-    return failed.exclude(message__kind=EmailKind.STAFF_ALERT).values("message").distinct().count()
+    return failed.exclude(message__kind="staff_alert").values("message").distinct().count()
 
 
 def _bounced(since: datetime) -> int:
@@ -211,7 +210,7 @@ def _complained(since: datetime) -> int:
 
 def _told_since(since: datetime, names: list[str]) -> int:
     events = EmailEvent.objects.filter(received_at__gte=since, name__in=names, outbox_id__isnull=False)
-    digests = EmailMessage.objects.filter(kind=EmailKind.STAFF_ALERT).values("public_id")
+    digests = EmailMessage.objects.filter(kind="staff_alert").values("public_id")
     return events.exclude(outbox_id__in=digests).values("outbox_id").distinct().count()
 
 

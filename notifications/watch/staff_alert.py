@@ -6,7 +6,6 @@ from django.conf import settings
 
 from billing.task_kinds import MoneyTask
 from csf.models import StaffTask
-from notifications.kinds import EmailKind
 from notifications.models import EmailMessage, Suppression
 from notifications.task_kinds import EmailTask
 
@@ -29,10 +28,10 @@ def about_these_emails(tasks: Iterable[StaffTask]) -> set[int]:
         label, key, filters = task.subject_parts
         if key and label in subjects:
             subjects[label][key] = task.pk
-        elif f"kind__exact={EmailKind.STAFF_ALERT}" in filters:
+        elif "kind__exact=staff_alert" in filters:
             found.add(task.pk)
     emails, suppressions = subjects.values()
-    ours = EmailMessage.objects.filter(pk__in=emails, kind=EmailKind.STAFF_ALERT)
+    ours = EmailMessage.objects.filter(pk__in=emails, kind="staff_alert")
     addresses = [address.lower() for address in settings.STAFF_ALERT_EMAILS]
     stopped = Suppression.objects.filter(pk__in=suppressions, address__in=addresses)
     found |= {emails[str(pk)] for pk in ours.values_list("pk", flat=True)}

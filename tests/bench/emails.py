@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from django.db import connection, transaction
 
 from enrollments.models import Course
-from notifications.kinds import EmailKind
 from notifications.models import UNFINISHED, EmailAttempt, EmailMessage, EmailStatus
 from notifications.outbox import notify
 from orders.models import OrderTransition
@@ -50,7 +49,7 @@ def _orders(count: int, courses: Sequence[Course]) -> list[OrderTransition]:
 def _owe(transitions: Iterable[OrderTransition]) -> None:
     """All rows appear with one commit, which wakes one drain."""
     with transaction.atomic():
-        notify(EmailKind.ORDER_CONFIRMATION, transitions)
+        notify("order_confirmation", transitions)
 
 
 def _all_done() -> bool:

@@ -12,7 +12,6 @@ from django.utils import timezone
 from billing.models import Installment
 from csf.dates import local_date
 from notifications.daily.reminders import send_installment_reminders
-from notifications.kinds import EmailKind
 from notifications.models import EmailMessage
 from tests.bench.measure import Case, counted_statements, measured
 from tests.bench.plans import CHUNK, create_plans, multiply
@@ -49,6 +48,6 @@ def run(count: int) -> Iterator[Case]:
 def _check() -> Case:
     """The emails against the installments."""
     owed = Installment.objects.filter(number=2).values_list("pk", flat=True)
-    reminders = EmailMessage.objects.filter(kind=EmailKind.INSTALLMENT_REMINDER)
+    reminders = EmailMessage.objects.filter(kind="installment_reminder")
     told = Counter(reminders.values_list("fact_id", flat=True))
     return {"lost": len(set(owed) - told.keys()), "twice": told.total() - len(told)}

@@ -18,7 +18,6 @@ from billing.checkout.place_order import place_order
 from billing.models import Payment, StripeEvent
 from billing.stripe.webhook_endpoint import register_endpoint
 from enrollments.models import User
-from notifications.kinds import EmailKind
 from notifications.models import DrainSignal, EmailMessage
 from orders.cart import add_to_cart
 from orders.models import cart_of
@@ -167,7 +166,7 @@ def _settle(events: Sequence[Event], path: str) -> Case:
 
 
 def _owed() -> Any:
-    after_payment = [EmailKind.PAYMENT_SUCCESS, EmailKind.ENROLLMENT_CONFIRMATION]
+    after_payment = ["payment_success", "enrollment_confirmation"]
     return EmailMessage.objects.filter(kind__in=after_payment)
 
 

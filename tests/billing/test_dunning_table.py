@@ -19,7 +19,6 @@ from billing.models import Card, ChargeAttempt, Installment
 from billing.stripe import gateway
 from billing.stripe.decline_codes import CLASS_BY_CODE
 from csf.models import StaffTask
-from notifications.kinds import EmailKind
 from notifications.models import EmailMessage
 from notifications.render import render
 from tests.factories import create_card, create_consent, create_order
@@ -181,10 +180,10 @@ SAYS = {
 def told(row):
     """The one email, its number, and which of SAYS stands in its text."""
     email = EmailMessage.objects.get()
-    text = " ".join(render(EmailKind(email.kind), email.context).text.split())
+    text = " ".join(render(email.kind, email.context).text.split())
     assert not {"stolen", "fraud"} & set(text.lower().split())
     assert email.context.get("next_try_on") == (row.next_try_on and row.next_try_on.isoformat())
-    if email.kind == EmailKind.AUTHENTICATION_NEEDED:
+    if email.kind == "authentication_needed":
         assert "Please confirm the payment" in text
         return email.kind
     [says] = [short for short, phrases in SAYS.items() if all(phrase in text for phrase in phrases)]

@@ -69,7 +69,6 @@ from enrollments.models import (
     Program,
     User,
 )
-from notifications.kinds import EmailKind
 from notifications.models import (
     Alert,
     DrainSignal,
@@ -215,7 +214,7 @@ def create_everything():
         redemption=redemption, item=item, promo_code=code, household=household, course=item.course
     )
     EmailMessage.objects.create(
-        kind=EmailKind.ACCOUNT_LOGIN_CODE,
+        kind="account_login_code",
         to="parent@example.org",
         fact_id=number,
         dedupe_key=f"code:{number}",
@@ -237,7 +236,7 @@ def create_everything():
 
 def create_message(household, number):
     message = FamilyMessage.objects.create(
-        kind=EmailKind.CLASS_MESSAGE,
+        kind="class_message",
         subject=HOSTILE,
         body=HOSTILE,
         audience={"courses": [number], "program": None, "seats": ["active"]},
@@ -382,7 +381,7 @@ def pages():
         if row := model._default_manager.order_by("pk").first():
             yield page_of(model, "change", row.pk)
             yield page_of(model, "history", row.pk)
-    if code := EmailMessage.objects.filter(kind=EmailKind.ACCOUNT_LOGIN_CODE).order_by("pk").first():
+    if code := EmailMessage.objects.filter(kind="account_login_code").order_by("pk").first():
         yield page_of(EmailMessage, "change", code.pk)
 
 

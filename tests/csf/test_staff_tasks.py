@@ -23,7 +23,6 @@ from billing.task_kinds import MoneyTask
 from csf.models import Breaker, JobRun, OperationTask, StaffTask, staff_task_kinds
 from csf.staff.tasks import BY_A_PERSON, close_settled, kinds, subjects_in_words
 from enrollments.models import User
-from notifications.kinds import EmailKind
 from notifications.models import DrainSignal, EmailMessage, Suppression
 from notifications.task_kinds import EmailTask
 from tests.factories import create_course, create_guardian, create_household, create_order, create_staff
@@ -73,7 +72,7 @@ def suppression(cause):
 
 def email(status="failed", to="x@example.org"):
     return EmailMessage.objects.create(
-        kind=EmailKind.ORDER_CONFIRMATION,
+        kind="order_confirmation",
         to=to,
         fact_id=1,
         dedupe_key=f"k{EmailMessage.objects.count()}",
@@ -242,7 +241,7 @@ def test_every_kind_says_when_it_is_over():
 
 
 def test_a_task_about_many_rows_closes_with_the_last_of_them():
-    EmailMessage.tell_failed(EmailKind.ORDER_CONFIRMATION, "TemplateDoesNotExist")
+    EmailMessage.tell_failed("order_confirmation", "TemplateDoesNotExist")
     rows = [email(), email()]
 
     closed = []

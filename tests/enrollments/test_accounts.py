@@ -17,7 +17,6 @@ from django.urls import reverse
 from csf.forms.names import one_line
 from enrollments.accounts.sign_up import SignupForm
 from enrollments.models import Household, User
-from notifications.kinds import EmailKind
 from notifications.models import EmailMessage
 from notifications.render import render
 from orders.models import OrderStatus
@@ -129,7 +128,7 @@ def test_who_signs_up_twice_comes_from_the_email_to_the_sign_in_page(client, par
     client.post("/account/signup/", NEW | {"email": parent.email})
     assert client.get("/account/login/")["Location"].startswith(CONFIRM)
     email = EmailMessage.objects.get()
-    [path] = re.findall(r"https?://[^/]+(/account/\S+)", render(EmailKind(email.kind), email.facts).text)
+    [path] = re.findall(r"https?://[^/]+(/account/\S+)", render(email.kind, email.facts).text)
 
     page = client.get(path, follow=True)
 

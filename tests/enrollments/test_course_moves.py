@@ -22,7 +22,6 @@ from enrollments.classes import changes
 from enrollments.classes.changes import NotConfirmed, change_course
 from enrollments.models import Course, CourseChange, CourseSession, Enrollment, Location
 from notifications.facts.calendar import attachments
-from notifications.kinds import EmailKind
 from notifications.models import EmailMessage
 from notifications.render import render
 from notifications.sending.drain import drain
@@ -148,7 +147,7 @@ def test_another_place_is_asked_about_and_told_once_with_old_and_new(staff):
     (file,) = attachments(mail.context)
     (event,) = Calendar.from_ical(file.content).walk("VEVENT")
     assert (event["location"], event["sequence"]) == ("Old Mill, 1 Mill Lane", 2)  # 1 in the confirmation
-    text = render(EmailKind.CLASS_MOVED, mail.context).text
+    text = render("class_moved", mail.context).text
     for words in (
         f"New place for {course.title}",
         "was Harbour Pool, 3 Quay Road",
@@ -303,7 +302,7 @@ def test_hostile_words_stay_words(staff):
 
     course.refresh_from_db()
     assert course.description == bad
-    assert "<script>alert" not in render(EmailKind.CLASS_MOVED, mails().get().context).html
+    assert "<script>alert" not in render("class_moved", mails().get().context).html
     assert "<script>alert" not in staff.get(page_of(course)).text
 
 
@@ -492,7 +491,7 @@ def test_a_later_last_day_needs_sessions_and_the_email_names_them(staff, weeks):
     added = [last + number * WEEK for number in range(1, weeks + 1)]
     assert (course.ends_on, dates(course)[10:]) == (added[-1], added)
     mail = mails().get()
-    text = render(EmailKind.CLASS_MOVED, mail.context).text
+    text = render("class_moved", mail.context).text
     assert f"More dates for {course.title}" in text
     assert "New times" not in text
     assert "No longer" not in text
@@ -537,7 +536,7 @@ def test_a_shorter_class_says_fewer_dates(staff):
 
     confirm(staff, course, answer_dates(staff, course, edit(staff, course, ends_on=course.ends_on - WEEK)))
 
-    text = render(EmailKind.CLASS_MOVED, mails().get().context).text
+    text = render("class_moved", mails().get().context).text
     assert f"Fewer dates for {course.title}" in text
     assert len(dates(course)) == 9
 
@@ -589,4 +588,4 @@ def test_a_class_that_goes_on_after_its_end_has_its_children_and_orders_again(st
     order.refresh_from_db()
     assert ended == ("completed", "completed")
     assert (place.status, place.seat_number, order.status) == ("active", 1, "confirmed")
-    assert "More dates for" in render(EmailKind.CLASS_MOVED, mails().get().context).subject
+    assert "More dates for" in render("class_moved", mails().get().context).subject

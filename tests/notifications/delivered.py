@@ -6,7 +6,6 @@ from collections import Counter
 from django.db.models import Count, Q
 
 from csf.models import StaffTask
-from notifications.kinds import EmailKind
 from notifications.models import UNFINISHED, EmailAttempt, EmailEvent, EmailMessage, EmailStatus
 from notifications.task_kinds import EmailTask
 
@@ -14,7 +13,7 @@ logger = logging.getLogger(__name__)
 FAULTS = {"share_429": 0.05, "share_503": 0.02, "share_cut_after": 0.01}
 OPEN = UNFINISHED | {EmailStatus.UNKNOWN}
 KNOWN_SENT = {EmailStatus.SENT, EmailStatus.DELIVERED}
-CODE = EmailKind.ACCOUNT_LOGIN_CODE
+CODE = "account_login_code"
 
 
 def is_settled():

@@ -20,7 +20,6 @@ from csf.jobs.queue import enqueue
 from csf.models import StaffTask
 from notifications import accounts, tasks
 from notifications.accounts import NOTICES, AccountAdapter
-from notifications.kinds import EmailKind
 from notifications.models import EmailMessage
 from notifications.registry import EMAILS
 from notifications.render import render
@@ -110,7 +109,7 @@ def test_whatever_a_worker_of_codes_asks_for_goes_to_the_others(monkeypatch):
     assert OrmQ.objects.get().key == "csf"
 
 
-@pytest.mark.parametrize("kind", [kind for kind in EmailKind if EMAILS[kind].is_sensitive])
+@pytest.mark.parametrize("kind", [kind for kind in EMAILS if EMAILS[kind].is_sensitive])
 def test_no_subject_opens_an_account(kind):
     for context in SAMPLES[kind].values():
         subject = render(kind, context).subject
@@ -281,10 +280,8 @@ def test_the_reset_link_is_on_our_site_whatever_host_asked(mail_server, parent, 
 
 
 def test_each_notice_has_words_of_its_own():
-    context = SAMPLES[EmailKind.ACCOUNT_NOTICE]["typical"] | {"new_email": "new@example.org"}
-    mails = [
-        render(EmailKind.ACCOUNT_NOTICE, context | {"event": event}) for event in {*NOTICES.values(), "other"}
-    ]
+    context = SAMPLES["account_notice"]["typical"] | {"new_email": "new@example.org"}
+    mails = [render("account_notice", context | {"event": event}) for event in {*NOTICES.values(), "other"}]
 
     assert len({mail.subject for mail in mails}) == len({mail.text for mail in mails}) == len(mails)
     for mail in mails:

@@ -19,7 +19,6 @@ from csf.models import JobRun
 from enrollments.models import CourseSession, Enrollment, User
 from notifications.daily.class_reminders import send_class_reminders
 from notifications.facts.calendar import attachments
-from notifications.kinds import EmailKind
 from notifications.models import EmailMessage, EmailPreference
 from notifications.render import render
 from notifications.sending.drain import drain
@@ -94,7 +93,7 @@ def test_a_reminder_goes_once_five_days_ahead_and_says_all(settings):
     (event,) = Calendar.from_ical(file.content).walk("VEVENT")
     assert str(enrollment.public_id) in event["uid"]
     assert event["sequence"] == 1  # as in the confirmation
-    text = render(EmailKind.CLASS_STARTS_SOON, mail.context).text
+    text = render("class_starts_soon", mail.context).text
     assert "Eastern Time" in text
     assert "* A swimsuit\n* Goggles\n" in text
 

@@ -19,7 +19,6 @@ from django_q.models import OrmQ
 
 from csf.models import StaffTask
 from notifications import tasks
-from notifications.kinds import EmailKind
 from notifications.models import DrainSignal, EmailAttempt, EmailMessage, EmailStatus
 from notifications.registry import EMAILS
 from notifications.sending import drain as drain_module
@@ -37,7 +36,7 @@ SECOND = timedelta(seconds=1)
 FAILED_CONFIRMATIONS = "notifications.emailmessage?kind__exact=enrollment_confirmation&status__exact=failed"
 
 
-def owe(count=1, *, local="pat", kind=EmailKind.ENROLLMENT_CONFIRMATION, **fields):
+def owe(count=1, *, local="pat", kind="enrollment_confirmation", **fields):
     """Due emails to `local`+1, +2, ... at example.org."""
     guardian = create_guardian(household=create_household(), first_name="Pat", last_name="O'Neil, Jr.")
     first = EmailMessage.objects.count()
@@ -148,9 +147,9 @@ def test_broken_emails_fail_beside_good_ones(mail_server, monkeypatch):
     owe(1, context={"weekday": "Monday"})
     owe(1, to="nobody at all")
     owe(1, to="jos\u00e9@example.org")
-    broken = replace(EMAILS[EmailKind.PAYMENT_SUCCESS], still_true=lambda facts: 1 / 0)
-    monkeypatch.setitem(EMAILS, EmailKind.PAYMENT_SUCCESS, broken)
-    owe(1, kind=EmailKind.PAYMENT_SUCCESS)
+    broken = replace(EMAILS["payment_success"], still_true=lambda facts: 1 / 0)
+    monkeypatch.setitem(EMAILS, "payment_success", broken)
+    owe(1, kind="payment_success")
 
     drain()
 
@@ -163,7 +162,7 @@ def test_broken_emails_fail_beside_good_ones(mail_server, monkeypatch):
 @pytest.mark.django_db
 def test_what_came_too_late_or_is_no_longer_true_is_not_sent(mail_server):
     owe(1, expires_at=Now() - SECOND)
-    owe(1, kind=EmailKind.ORDER_CONFIRMATION, fact_id=0)  # no such order is alive
+    owe(1, kind="order_confirmation", fact_id=0)  # no such order is alive
     owe(1, expires_at=Now() + 60 * SECOND)
 
     drain()
@@ -313,7 +312,7 @@ def test_what_is_refused_for_good_goes_to_staff(mail_server):
 def test_an_email_whose_file_is_refused_is_sent_without_it_and_staff_know(mail_server, monkeypatch):
     """As anymail posts it by itself: with a charset in the type of each text file."""
     monkeypatch.delattr(_Payload, "add_attachment")
-    context = SAMPLES[EmailKind.ENROLLMENT_CONFIRMATION]["typical"]
+    context = SAMPLES["enrollment_confirmation"]["typical"]
     assert context["calendars"]
     owe(2, context=context)
     owe(1, context=context | {"calendars": []})
@@ -346,7 +345,7 @@ def test_an_email_that_is_refused_without_its_file_too_fails(mail_server):
 @pytest.mark.django_db
 def test_without_an_answer_one_harmless_copy_is_sent_then_a_person_decides(mail_server, settings):
     owe(1, local="cut")
-    owe(1, local="cut", kind=EmailKind.PAYMENT_SUCCESS)
+    owe(1, local="cut", kind="payment_success")
     owe(1, local="cut", expires_at=Now() + 60 * SECOND)
     drain()
     resolve_unknown()  # too early

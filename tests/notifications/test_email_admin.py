@@ -12,7 +12,6 @@ from django.utils import timezone
 from csf.models import Instance
 from csf.templatetags.csf_format import moment
 from notifications.admin.email_actions import ACTIONS
-from notifications.kinds import EmailKind
 from notifications.models import DrainSignal, EmailAct, EmailAttempt, EmailEvent, EmailMessage
 from notifications.office import staff_acts
 from notifications.office.why_not import Gate, why_not
@@ -117,7 +116,7 @@ def test_why_nothing_goes_at_all():
 
 def test_the_drain_says_why_it_dropped_one(mail_server):
     late = one(expires_at=timezone.now() - timedelta(hours=1))
-    untrue = one(kind=EmailKind.ORDER_CONFIRMATION, fact_id=0)
+    untrue = one(kind="order_confirmation", fact_id=0)
 
     drain()
 
@@ -208,7 +207,7 @@ def test_what_is_hostile_is_shown_as_text(office):
         ({"status": "sending"}, []),
         ({"status": "withheld"}, ["release", "mark-sent"]),
         ({"status": "sent", "html": "x", "text": "x"}, ["resend", "eml"]),
-        ({"status": "sent", "kind": EmailKind.ACCOUNT_LOGIN_CODE, "html": "x", "text": "x"}, []),
+        ({"status": "sent", "kind": "account_login_code", "html": "x", "text": "x"}, []),
         ({"status": "failed"}, ["resend"]),
     ],
 )

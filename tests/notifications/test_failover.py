@@ -10,7 +10,6 @@ from django.db.models.functions import Now
 
 from csf.models import StaffTask
 from notifications.checks import second_route
-from notifications.kinds import EmailKind
 from notifications.models import DrainSignal, EmailAttempt, EmailMessage
 from notifications.sending import drain as drain_module
 from notifications.sending import failover, smtp
@@ -222,7 +221,7 @@ def test_essential_emails_take_it_after_two_minutes(
 ):
     settings.EMAIL_FAILOVER = settings.EMAIL_FAILOVER if configured else ""
     owe(9)
-    owe(1, kind=EmailKind.INSTALLMENT_REMINDER, fact_id=-1, is_test=True)
+    owe(1, kind="installment_reminder", fact_id=-1, is_test=True)
     down_for(seconds)
 
     drain()

@@ -16,7 +16,6 @@ from csf.dates import local_date
 from enrollments.models import Course, Enrollment, Household, Program
 from notifications.admin.message_forms import MANY_FAMILIES
 from notifications.facts.family_messages import message_facts, paragraphs
-from notifications.kinds import EmailKind
 from notifications.models import EmailMessage, EmailPreference, FamilyMessage, FamilyMessageLine, Suppression
 from notifications.models.messages import MAX_BODY, MAX_BODY_LINES, Seats
 from notifications.office import broadcast
@@ -252,7 +251,7 @@ def test_who_left_the_class_before_it_went_out_gets_nothing(mail_server):
 
 
 def rendered(body, subject="News"):
-    return render(EmailKind.CLASS_MESSAGE, message_facts(subject, body, []) | {"first_name": "Pat"})
+    return render("class_message", message_facts(subject, body, []) | {"first_name": "Pat"})
 
 
 def links(html):

@@ -11,18 +11,16 @@ from csf.dates import local_date
 from csf.models import StaffTask
 from csf.staff.tasks import close_settled
 from notifications.daily.reminders import send_installment_reminders
-from notifications.kinds import EmailKind
 from notifications.models import EmailMessage
 from notifications.registry import EMAILS
 from notifications.task_kinds import EmailTask
 from tests.factories import create_guardian, create_household, create_order, create_staff
 
 pytestmark = pytest.mark.django_db
-Kind = EmailKind
 NOT_ABOUT_MONEY_OR_SEATS = {
-    *(Kind.CLASS_MESSAGE, Kind.NEWSLETTER, Kind.GUARDIAN_INVITATION, Kind.STAFF_ALERT, Kind.WELCOME),
-    Kind.STAFF_INVITATION,
-    *(Kind.ACCOUNT_CONFIRM_EMAIL, Kind.ACCOUNT_LOGIN_CODE, Kind.ACCOUNT_PASSWORD_RESET, Kind.ACCOUNT_NOTICE),
+    *("class_message", "newsletter", "guardian_invitation", "staff_alert", "welcome"),
+    "staff_invitation",
+    *("account_confirm_email", "account_login_code", "account_password_reset", "account_notice"),
 }
 
 

@@ -16,7 +16,6 @@ from billing.models import Payment
 from csf.models import StaffTask
 from enrollments.models import EnrollmentTransition
 from notifications import outbox
-from notifications.kinds import EmailKind
 from notifications.models import DrainSignal, EmailMessage
 from notifications.outbox import kick_drain, notify
 from notifications.registry import EMAILS
@@ -47,7 +46,7 @@ def test_each_fact_owes_its_email_once():
     assert owed() == {("order_confirmation", "queued"): 1}
 
     pay(order)
-    notify(EmailKind.PAYMENT_SUCCESS, order.payments.all())
+    notify("payment_success", order.payments.all())
 
     assert owed() == {
         ("order_confirmation", "queued"): 1,
@@ -67,7 +66,7 @@ def test_telling_a_fact_again_adds_nothing_and_changes_nothing():
     create_order()
     before = EmailMessage.objects.values().get()
 
-    notify(EmailKind.ORDER_CONFIRMATION, OrderTransition.objects.filter(to_status="placed"))
+    notify("order_confirmation", OrderTransition.objects.filter(to_status="placed"))
 
     assert EmailMessage.objects.values().get() == before
 
@@ -114,8 +113,8 @@ def test_a_failing_snapshot_fails_its_email_and_no_order(monkeypatch, trouble):
             cursor.execute("SELECT 1 / %s", [0 if trouble == "a failing query" else 1])
         raise KeyError("fact")
 
-    spec = replace(EMAILS[EmailKind.ORDER_CONFIRMATION], snapshot=snapshot)
-    monkeypatch.setitem(EMAILS, EmailKind.ORDER_CONFIRMATION, spec)
+    spec = replace(EMAILS["order_confirmation"], snapshot=snapshot)
+    monkeypatch.setitem(EMAILS, "order_confirmation", spec)
 
     order = create_order()
 
@@ -133,8 +132,8 @@ def test_a_failing_snapshot_fails_its_email_and_no_order(monkeypatch, trouble):
 
 @pytest.mark.django_db
 def test_failing_recipients_cost_no_order_either(monkeypatch):
-    spec = replace(EMAILS[EmailKind.ORDER_CONFIRMATION], recipients=lambda fact: 1 / 0)
-    monkeypatch.setitem(EMAILS, EmailKind.ORDER_CONFIRMATION, spec)
+    spec = replace(EMAILS["order_confirmation"], recipients=lambda fact: 1 / 0)
+    monkeypatch.setitem(EMAILS, "order_confirmation", spec)
 
     create_order()
 
@@ -148,11 +147,11 @@ def test_a_broken_fact_does_not_silence_the_others(monkeypatch):
         create_order()
     facts = list(OrderTransition.objects.filter(to_status="placed").order_by("pk"))
     EmailMessage.objects.all().delete()
-    spec = EMAILS[EmailKind.ORDER_CONFIRMATION]
+    spec = EMAILS["order_confirmation"]
     broken = replace(spec, snapshot=lambda fact: {"broken": 1 / (fact.pk - facts[1].pk)})
-    monkeypatch.setitem(EMAILS, EmailKind.ORDER_CONFIRMATION, broken)
+    monkeypatch.setitem(EMAILS, "order_confirmation", broken)
 
-    notify(EmailKind.ORDER_CONFIRMATION, facts)
+    notify("order_confirmation", facts)
 
     assert dict(EmailMessage.objects.values_list("fact_id", "status")) == {
         facts[0].pk: "queued",
@@ -182,16 +181,16 @@ def test_loading_fixtures_owes_nothing():
 @pytest.mark.django_db
 def test_a_thousand_facts_cost_as_many_statements_as_one(monkeypatch):
     user = create_household().guardians.get()
-    spec = EMAILS[EmailKind.ORDER_CONFIRMATION]
+    spec = EMAILS["order_confirmation"]
     plain = replace(spec, recipients=lambda fact: [user], snapshot=lambda fact: {}, key=lambda fact: fact.pk)
-    monkeypatch.setitem(EMAILS, EmailKind.ORDER_CONFIRMATION, plain)
+    monkeypatch.setitem(EMAILS, "order_confirmation", plain)
     statements = []
 
     for facts in ([OrderTransition(pk=1)], [OrderTransition(pk=pk) for pk in range(1000)]):
         with CaptureQueriesContext(
             connection,
         ) as queries:
-            notify(EmailKind.ORDER_CONFIRMATION, facts)
+            notify("order_confirmation", facts)
         statements.append(len(queries))
 
     assert EmailMessage.objects.count() == 1000

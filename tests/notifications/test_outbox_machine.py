@@ -32,7 +32,6 @@ from billing.models import Credit
 from csf.refusal import NotPossible
 from demo.standins.sendgrid.events import load_private_key, new_keypair, signed_headers
 from notifications.accounts import AccountEvent
-from notifications.kinds import EmailKind
 from notifications.models import (
     FINAL,
     DrainSignal,
@@ -101,17 +100,15 @@ class Outbox(RuleBasedStateMachine):
             getattr(self, f"_{act}")(create_guardian(household=create_household()))
 
     def _signs_up(self, user):
-        self._owe(EmailKind.WELCOME, user)
+        self._owe("welcome", user)
 
     def _gets_credit(self, user):
         credit = Credit.objects.create(household=user.household, amount_cents=500, cause="granted")
-        self.facts.append((EmailKind.CREDIT_ADDED, credit))
+        self.facts.append(("credit_added", credit))
 
     def _asks_for_a_code(self, user):
         expires_at = timezone.now() + timedelta(minutes=5)
-        self._owe(
-            EmailKind.ACCOUNT_LOGIN_CODE, AccountEvent(user, {"code": "A1B2C3", "minutes": 5}, expires_at)
-        )
+        self._owe("account_login_code", AccountEvent(user, {"code": "A1B2C3", "minutes": 5}, expires_at))
 
     def _owe(self, kind, fact):
         self.facts.append((kind, fact))

@@ -25,7 +25,6 @@ from notifications.choices.preferences import (
     provider_unsubscribed,
     unwanted,
 )
-from notifications.kinds import EmailKind
 from notifications.models import EmailMessage, EmailPreference, Suppression
 from notifications.registry import EMAILS
 from notifications.render import render
@@ -37,10 +36,10 @@ from tests.pages import words
 
 pytestmark = pytest.mark.django_db
 
-ESSENTIAL = [kind for kind in EmailKind if EMAILS[kind].group == "essential"]
-CHOSEN = [kind for kind in EmailKind if EMAILS[kind].group != "essential"]
+ESSENTIAL = [kind for kind in EMAILS if EMAILS[kind].group == "essential"]
+CHOSEN = [kind for kind in EMAILS if EMAILS[kind].group != "essential"]
 PROMOTIONAL = [kind for kind in CHOSEN if EMAILS[kind].group == "promotional"]
-CONFIRM = SAMPLES[EmailKind.ACCOUNT_CONFIRM_EMAIL]["typical"]
+CONFIRM = SAMPLES["account_confirm_email"]["typical"]
 ADDRESSES = re.compile(r"[\w.+-]+@[\w.-]+\w")
 
 
@@ -125,7 +124,7 @@ def test_the_drain_sends_what_is_essential_and_nothing_that_was_switched_off(
     for spec in EMAILS.values():
         monkeypatch.setitem(spec.__dict__, "still_true", set)  # these tell of no facts
     turn_off(parent, *CHOSEN)
-    rows = [owe(kind, parent) for kind in [*CHOSEN, EmailKind.CREDIT_ADDED]]
+    rows = [owe(kind, parent) for kind in [*CHOSEN, "credit_added"]]
 
     drain()
 
@@ -138,7 +137,7 @@ def test_the_drain_sends_what_is_essential_and_nothing_that_was_switched_off(
 def test_every_kind_is_either_explained_or_offered_in_words():
     told = [kind for group in ALWAYS_SENT for kind in group.kinds]
 
-    assert sorted(told) == sorted(set(ESSENTIAL) - {EmailKind.STAFF_ALERT, EmailKind.STAFF_INVITATION})
+    assert sorted(told) == sorted(set(ESSENTIAL) - {"staff_alert", "staff_invitation"})
     assert set(CHOICES) == {*CHOSEN, COPIES}
 
 
@@ -198,15 +197,15 @@ def test_every_email_leads_to_the_choices_and_those_that_can_be_switched_off_als
     [
         {"recipient": None},
         {"to": "old@example.org"},
-        {"kind": EmailKind.ACCOUNT_CONFIRM_EMAIL, "context": CONFIRM},
+        {"kind": "account_confirm_email", "context": CONFIRM},
     ],
     ids=["no account", "another address", "not confirmed"],
 )
 def test_nobody_else_gets_the_link(parent, fields):
-    row = owe(user=parent, **{"kind": EmailKind.ACCOUNT_NOTICE} | fields)
+    row = owe(user=parent, **{"kind": "account_notice"} | fields)
 
     assert footer_links(row) == {}
-    assert "/emails/" not in render(EmailKind(row.kind), row.facts).text
+    assert "/emails/" not in render(row.kind, row.facts).text
 
 
 def test_the_page_by_link_saves_and_says_so_without_a_login(client, parent):
@@ -317,13 +316,13 @@ def test_links_of_the_key_before_still_work(client, parent, settings):
 def test_the_page_of_the_account_lists_the_own_emails_and_tells_no_secret(client, parent):
     client.force_login(parent)
     stranger = create_household().guardians.get()
-    owe(EmailKind.CREDIT_ADDED, stranger, subject="Zanzibar", status="sent")
-    owe(EmailKind.ACCOUNT_LOGIN_CODE, parent, subject="Your code is 493811", status="sent", context={})
-    owe(EmailKind.CREDIT_ADDED, parent, subject="Our test", status="sent", is_test=True)
+    owe("credit_added", stranger, subject="Zanzibar", status="sent")
+    owe("account_login_code", parent, subject="Your code is 493811", status="sent", context={})
+    owe("credit_added", parent, subject="Our test", status="sent", is_test=True)
     states = ["queued", "sending", "sent", "delivered", "bounced", "dropped", "complained", "unknown"]
     not_sent = ["failed", "expired", "suppressed", "withheld"]
     for status in [*states, *not_sent]:
-        owe(EmailKind.PAYMENT_SUCCESS, parent, subject=f"Mail <b> {status}", status=status)
+        owe("payment_success", parent, subject=f"Mail <b> {status}", status=status)
 
     page = client.get("/account/emails/")
 
@@ -342,13 +341,13 @@ def test_the_page_of_the_account_lists_the_own_emails_and_tells_no_secret(client
 def test_a_parent_opens_what_was_sent_to_them_and_nothing_else(client, parent):
     other = create_guardian(household=parent.household)
     told = {"subject": "You paid", "text": "Hi Pat,\n\n<b>thanks</b>: https://example.org/account/"}
-    sent = owe(EmailKind.PAYMENT_SUCCESS, parent, status="delivered", **told)
+    sent = owe("payment_success", parent, status="delivered", **told)
     hidden = [
-        owe(EmailKind.PAYMENT_SUCCESS, parent, status="expired", **told),
-        owe(EmailKind.PAYMENT_SUCCESS, parent, status="sent", **told | {"text": ""}),
-        owe(EmailKind.PAYMENT_SUCCESS, parent, status="sent", is_test=True, **told),
-        owe(EmailKind.PAYMENT_SUCCESS, other, status="sent", **told),
-        owe(EmailKind.ACCOUNT_LOGIN_CODE, parent, status="sent", **told | {"context": {}}),
+        owe("payment_success", parent, status="expired", **told),
+        owe("payment_success", parent, status="sent", **told | {"text": ""}),
+        owe("payment_success", parent, status="sent", is_test=True, **told),
+        owe("payment_success", other, status="sent", **told),
+        owe("account_login_code", parent, status="sent", **told | {"context": {}}),
     ]
     url = f"/account/emails/{sent.public_id}/"
     assert client.get(url).status_code == 302
@@ -371,10 +370,10 @@ def test_the_page_needs_as_many_queries_for_many_emails(client, parent):
             assert client.get("/account/emails/").status_code == 200
         return len(captured)
 
-    owe(EmailKind.CREDIT_ADDED, parent)
+    owe("credit_added", parent)
     few = queries()
     for _ in range(30):
-        owe(EmailKind.CREDIT_ADDED, parent)
+        owe("credit_added", parent)
         create_guardian(household=parent.household)
 
     assert queries() == few

@@ -14,7 +14,6 @@ from csf.jobs.declared import jobs
 from csf.models import Instance, StaffTask
 from csf.startup.checks import configuration
 from notifications import tasks
-from notifications.kinds import EmailKind
 from notifications.models import Alert, DrainSignal, EmailAttempt, EmailEvent, EmailMessage, Suppression
 from notifications.render import render
 from notifications.sending.drain import drain
@@ -85,7 +84,7 @@ def test_the_digest_counts_what_is_new_and_links_to_it_without_names(settings):
     window = int(timezone.now().timestamp() // 900)
     assert first.dedupe_key.startswith(("staff_alert:" + str(window), "staff_alert:" + str(window - 1)))
     assert first.expires_at - timezone.now() > timedelta(hours=23)
-    mail = render(EmailKind.STAFF_ALERT, first.context)
+    mail = render("staff_alert", first.context)
     assert mail.subject.endswith(": 4 new things to look at")
     for line in (
         "A refund to approve or reject: 2 new ",

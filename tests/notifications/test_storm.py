@@ -12,7 +12,6 @@ import pytest
 from django.db.models.functions import Now
 from django.urls import reverse
 
-from notifications.kinds import EmailKind
 from notifications.models import EmailAttempt, EmailMessage
 from notifications.sending.events import fold_events
 from notifications.sending.settle import recover_lost, resolve_unknown
@@ -28,7 +27,7 @@ pytestmark = pytest.mark.processes
 CALM = dict.fromkeys(FAULTS, 0.0)
 SENDERS = 2
 # Of twenty: copies of the second are a person's affair, the third opens an account.
-KINDS = [EmailKind.ENROLLMENT_CONFIRMATION] * 16 + [EmailKind.PAYMENT_SUCCESS] * 3 + [CODE]
+KINDS = ["enrollment_confirmation"] * 16 + ["payment_success"] * 3 + [CODE]
 
 
 # Leases and pauses last seconds.
@@ -147,7 +146,7 @@ def test_nothing_is_lost_and_nothing_comes_twice(
     check(mail_server, count, copies_at_most=0)
     taken = EmailMessage.objects.filter(public_id__in=accepted(mail_server).keys())
     assert set(taken.values_list("status", flat=True)) == {"delivered"}
-    assert taken.filter(kind=EmailKind.ENROLLMENT_CONFIRMATION).count() == count * 16 // 20
+    assert taken.filter(kind="enrollment_confirmation").count() == count * 16 // 20
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,6 @@ from hypothesis import strategies as st
 from csf.models import StaffTask
 from enrollments.models import User
 from notifications.choices.preferences import choices_of
-from notifications.kinds import EmailKind
 from notifications.models import (
     EmailAct,
     EmailEvent,
@@ -156,7 +155,7 @@ def test_a_family_whose_mailbox_is_full_still_gets_its_sign_in_code(mail_server)
     [message] = owe(1, local="mailboxfull", status="sent")
     reason = "552 5.2.2 The email account that you tried to reach is over quota."
     tell(message, "bounce", type="bounce", reason=reason, status="5.2.2")
-    owe(1, kind=EmailKind.ACCOUNT_LOGIN_CODE, to=message.to)
+    owe(1, kind="account_login_code", to=message.to)
 
     drain()
 
@@ -299,11 +298,11 @@ def test_nothing_goes_to_a_dead_address_and_staff_are_asked_once(mail_server):
     stop("pat+2@example.org", scope="non_essential")
     owe(1, secret="")
     owe(1)
-    owe(1, kind=EmailKind.ENROLLMENT_CONFIRMATION)
-    owe(1, kind=EmailKind.CREDIT_ADDED, to="PAT+0@example.org")
+    owe(1, kind="enrollment_confirmation")
+    owe(1, kind="credit_added", to="PAT+0@example.org")
     owe(1, expires_at=Now() - SECOND, to="pat+0@example.org")
     EmailMessage.objects.create(
-        kind=EmailKind.ACCOUNT_LOGIN_CODE,
+        kind="account_login_code",
         to="pat+0@example.org",
         fact_id=1,
         dedupe_key="code:1",
@@ -336,8 +335,8 @@ def test_nothing_goes_to_a_dead_address_and_staff_are_asked_once(mail_server):
 def test_who_called_our_mail_spam_gets_what_is_essential_and_no_more(mail_server):
     stop("pat+0@example.org", scope="non_essential")
     stop("pat+1@example.org", scope="non_essential")
-    owe(1, kind=EmailKind.INSTALLMENT_REMINDER, is_test=True)  # a test is always worth sending
-    owe(1, kind=EmailKind.ENROLLMENT_CONFIRMATION)
+    owe(1, kind="installment_reminder", is_test=True)  # a test is always worth sending
+    owe(1, kind="enrollment_confirmation")
 
     drain()
 
@@ -453,8 +452,8 @@ def test_staff_lift_it_with_a_reason_and_send_what_is_still_worth_it(mail_server
     row = stop("pat+0@example.org")
     good, late, code, fixed, other = owe(5, to="pat+0@example.org")
     change = lambda email, **fields: EmailMessage.objects.filter(pk=email.pk).update(**fields)  # noqa: E731
-    change(code, kind=EmailKind.ACCOUNT_LOGIN_CODE, context={})
-    change(fixed, kind=EmailKind.ACCOUNT_NOTICE)
+    change(code, kind="account_login_code", context={})
+    change(fixed, kind="account_notice")
     change(other, to="pat+1@example.org", status="suppressed", error=row.reason)
     drain()
     change(late, expires_at=Now() - SECOND)

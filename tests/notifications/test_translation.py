@@ -17,7 +17,6 @@ from csf.templatetags import csf_format
 from notifications import render as rendering
 from notifications import school
 from notifications.jinja import environment
-from notifications.kinds import EmailKind
 from notifications.management.commands.makemessages import messages_of
 from notifications.registry import EMAILS
 from notifications.render import render
@@ -103,7 +102,7 @@ def test_words_of_python_are_translated_too(marks):
 
 
 def test_another_language_has_its_own_order_forms_dates_and_lang(speak):
-    context = SAMPLES[EmailKind.OVERDUE_NOTICE]["typical"] | {"places": []}
+    context = SAMPLES["overdue_notice"]["typical"] | {"places": []}
     told = "Your installment of %(amount)s was due on %(due_on)s, {} ago, and hasn't been paid yet."
     speak(
         Catalogue(
@@ -117,8 +116,8 @@ def test_another_language_has_its_own_order_forms_dates_and_lang(speak):
         )
     )
 
-    mail = render(EmailKind.OVERDUE_NOTICE, context)
-    next_day = render(EmailKind.OVERDUE_NOTICE, context | {"days": 1})
+    mail = render("overdue_notice", context)
+    next_day = render("overdue_notice", context | {"days": 1})
 
     assert "Hallo Maria,\n\nSeit 7 Tagen, dem Mo., 28. Sept. 2026, fehlen 179,00\u00a0$. " in mail.text
     assert "Seit gestern, dem Mo., 28. Sept. 2026, fehlen 179,00\u00a0$. " in next_day.text
