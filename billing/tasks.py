@@ -84,7 +84,7 @@ def reconcile() -> None:
     settle_finished_pages(now=now)
 
 
-@scheduled(EVERY_MINUTE, title="Ask whether Stripe answers")
+@scheduled(EVERY_MINUTE, title="Check whether Stripe responds")
 def look_at_stripe() -> None:
     """Each minute: whether Stripe answers, and whether its webhooks come."""
     webhook_health.look(now=clock.now())

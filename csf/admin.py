@@ -38,7 +38,7 @@ class StaffTaskAdmin(ReadOnlyAdmin):
     list_filter = [StaffTaskState, "kind"]
     list_select_related = ["closed_by"]
     search_fields = ["subject", "detail"]
-    search_help_text = "Search in what it is about and in the detail."
+    search_help_text = "Search by subject or detail."
     ordering = ["-pk"]
     fields = ["kind", "about", "detail", "opened_at", "state", "closed_at", "closed_by", "closed_because"]
     readonly_fields = ["about", "state"]
@@ -81,7 +81,7 @@ class StaffTaskAdmin(ReadOnlyAdmin):
             return None
         return f"{moment(task.closed_at)}, {task.closed_because or task.closed_by}"
 
-    @admin.action(description="Mark as decided", permissions=["close"])
+    @admin.action(description="Close selected tasks", permissions=["close"])
     def close(self, request: HttpRequest, queryset: Any) -> None:
         closed = queryset.close(by=request.user)
         messages.success(request, f"Tasks closed: {closed}.")

@@ -42,13 +42,13 @@ def decimals_of(currency: str) -> int:
 def why_not_charged(currency: str, *, minimum_cents: int) -> str:
     """Why the school cannot charge in this currency, for the operator; empty if it can."""
     if currency.upper() not in _in_use():
-        return f"CURRENCY {currency!r} is no currency. Set it to a three-letter code, such as usd."
+        return f"CURRENCY {currency!r} is not a currency. Set it to a three-letter code, such as usd."
     if (decimals := decimals_of(currency)) != DECIMALS:
         return f"CURRENCY {currency!r} has {decimals} decimals; only currencies with two can be charged."
     least_cents = STRIPE_MINIMUM_CENTS.get(currency, 1)
     if minimum_cents < least_cents:
         known = f"at least {least_cents}" if currency in STRIPE_MINIMUM_CENTS else "about 50 US cents"
-        return f"Set MINIMUM_CHARGE_CENTS, the smallest charge in {currency!r} that Stripe takes: {known}."
+        return f"Set MINIMUM_CHARGE_CENTS, the smallest charge in {currency!r} that Stripe accepts: {known}."
     return ""
 
 

@@ -70,7 +70,7 @@ def parse_keys(lines: tuple[str, ...]) -> dict[str, bytes]:
         if not key_id.isalnum() or len(key) != KEY_BYTES:
             raise BadKeys(f"key {key_id!r} is not <letters and digits>:<base64 of {KEY_BYTES} bytes>")
         if key_id in keys:
-            raise BadKeys(f"key id {key_id!r} is there twice")
+            raise BadKeys(f"key id {key_id!r} is used twice")
         keys[key_id] = key
     if not keys:
         raise BadKeys("it is empty")
@@ -96,7 +96,7 @@ def unseal(sealed: Sealed, *, owner: str) -> str:
     if version != VERSION:
         raise Unreadable(f"{owner}: not a value that this program has encrypted")
     if key_id not in _keys():
-        raise Unreadable(f"{owner}: it was encrypted with key {key_id!r}, which FIELD_KEYS does not hold")
+        raise Unreadable(f"{owner}: it was encrypted with key {key_id!r}, which is not in FIELD_KEYS")
     try:
         data = base64.b64decode(encoded, validate=True)
         return (
@@ -245,7 +245,7 @@ def sealed_fields() -> Iterator[SealedCharField]:
 
 
 def rotate(field: EncryptedTextField) -> tuple[int, int]:
-    """Encrypt every value of the field with the current key; gives how many were, and how many cannot be
+    """Encrypt every value of the field with the current key; returns how many were, and how many cannot be
     read.
 
     Each batch commits by itself and values under the current key are passed over, so a run that was stopped

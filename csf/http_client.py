@@ -38,7 +38,7 @@ class Answer:
 @lru_cache
 def tls(authorities: str | None = None) -> ssl.SSLContext:
     """Trusting this file of certificates, or those of the system."""
-    return ssl.create_default_context(cafile=authorities)  # loading them for each connection is dear
+    return ssl.create_default_context(cafile=authorities)  # loading them for each connection is expensive
 
 
 class HttpClient:

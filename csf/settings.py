@@ -238,7 +238,7 @@ ACCOUNT_RATE_LIMITS = {
     # A six-digit code takes three tries. Ten codes an hour leave a guesser 1 chance in 1,400 a day.
     "request_login_code": f"{SIGN_INS_PER_MINUTE}/m/ip,3/m/key,10/h/key",
     "reset_password": "20/m/ip,3/m/key,10/h/key",
-    # Emails that anybody can have sent to an address (notifications/accounts.py): codes and links, notices.
+    # Emails that anyone can have sent to an address (notifications/accounts.py): codes and links, notices.
     "code_to_address": "3/m/key,10/h/key,30/d/key",
     "notice_to_address": "2/h/key,4/d/key",
     "promo_code": "10/m/user,40/h/user",
@@ -374,7 +374,7 @@ Q_CLUSTER: dict[str, Any] = {
     "recycle": 500,
     "max_rss": 300_000,
     "log_level": "WARNING",
-    # Emails that somebody waits for have a worker that nothing else keeps busy:
+    # Emails that someone waits for have a worker that nothing else keeps busy:
     # Q_CLUSTER_NAME=urgent manage.py qcluster.
     "ALT_CLUSTERS": {"urgent": {"workers": 1, "queue_limit": 1}},
 }

@@ -41,7 +41,7 @@ def colour_of(state: str) -> str:
 
 
 class Stale(Exception):
-    """Somebody else moved the row first, or the move is not allowed from where it stands."""
+    """Someone else moved the row first, or the move is not allowed from where it stands."""
 
 
 class StatefulModel(models.Model):
@@ -139,7 +139,7 @@ def _written(obj: StatefulModel, row: TransitionRow, columns: Mapping[str, Any])
 
 
 def transition_many(rows: Sequence[Any], to: str, *, reason: str, **columns: Any) -> list[Any]:
-    """The same move by the system for many rows of one model and one status; gives those that moved.
+    """The same move by the system for many rows of one model and one status; returns those that moved.
 
     Three statements. What may not move, or has moved meanwhile, is left out. No receiver hears of it, so only
     for moves that owe nobody an email.

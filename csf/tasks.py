@@ -17,7 +17,7 @@ def close_settled_tasks() -> None:
     close_settled()
 
 
-@scheduled("*/5 * * * *", title="Check that rows agree")
+@scheduled("*/5 * * * *", title="Check for contradictions")
 def prove() -> None:
     if nightly.prove(now=clock.now()):
         enqueue("csf.tasks.prove")

@@ -24,8 +24,8 @@ class NameField(LineField):
     """The name of a person. Mail programs make links of addresses, so a name must not hold one."""
 
     default_error_messages: ClassVar[dict[str, Any]] = {
-        "web_address": "A name cannot hold a web address.",
-        "no_letters": "Type the name in letters.",
+        "web_address": "A name cannot contain a web address.",
+        "no_letters": "Enter the name in letters.",
     }
 
     def validate(self, value: str) -> None:
@@ -51,7 +51,7 @@ class ChildForm(forms.Form):
     born_on = forms.DateField(
         label="Date of birth",
         widget=forms.DateInput({"type": "date", "autocomplete": "section-child bday"}, format="%Y-%m-%d"),
-        error_messages={"invalid": "Type the date as year, month and day, for example 2018-05-31."},
+        error_messages={"invalid": "Enter the date as year, month and day, for example 2018-05-31."},
     )
 
     def __init__(self, *args: Any, child: Child, on: datetime.date, **kwargs: Any) -> None:
@@ -64,7 +64,7 @@ class ChildForm(forms.Form):
     def clean_born_on(self) -> datetime.date:
         born_on: datetime.date = self.cleaned_data["born_on"]
         if born_on > self._today:
-            raise forms.ValidationError("This day is still to come.")
+            raise forms.ValidationError("This date is in the future.")
         if born_on < self._earliest:
             raise forms.ValidationError("Our classes are for children. Please check the year.")
         return born_on
@@ -80,8 +80,8 @@ class ContactForm(forms.Form):
         label="Relationship to the child",
         help_text="For example mother, uncle or neighbor.",
         error_messages={
-            "web_address": "Say who this person is to the child, without a web address.",
-            "no_letters": "Say in words who this person is to the child.",
+            "web_address": "Describe the relationship without a web address.",
+            "no_letters": "Describe the relationship in words.",
         },
     )
     is_primary = forms.BooleanField(label="Call this person first", required=False)
@@ -98,14 +98,14 @@ class ContactForm(forms.Form):
     def clean_phone(self) -> str:
         phone: str = self.cleaned_data["phone"]
         if sum(character.isdecimal() for character in phone) < FEWEST_DIGITS:
-            raise forms.ValidationError("Type the whole number, with its area code.")
+            raise forms.ValidationError("Enter the full number, including the area code.")
         return phone
 
 
 class BaseContactFormSet(forms.BaseFormSet):  # type: ignore[type-arg] # not generic at run time
     def clean(self) -> None:
         if not any(form.has_changed() for form in self.forms):
-            raise forms.ValidationError("Please give at least one person whom we can call.")
+            raise forms.ValidationError("Please add at least one person we can call.")
 
 
 ContactFormSet = forms.formset_factory(

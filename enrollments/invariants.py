@@ -1,4 +1,4 @@
-"""Of places and seats, and of the people who have them."""
+"""About places and seats, and the people who have them."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def _twice(*fields: str, **lookups: object) -> Any:
 
 
 class _Place(NamedTuple):
-    """On a waitlist; who waited when is told by the ids of the transitions, for they are written under the
+    """On a waitlist; the ids of the transitions show who waited when, because they are written under the
     class's lock."""
 
     course: int
@@ -38,7 +38,7 @@ class _Place(NamedTuple):
     joined_at: datetime
     priority_at: datetime | None
     entered: int | None
-    moved_up: int | None  # the same, for who came with priority
+    moved_up: int | None  # the same, for places that joined with priority
     left: int | None
 
     def turn(self, at: int) -> tuple[bool, datetime, int]:
@@ -51,7 +51,7 @@ class _Place(NamedTuple):
 
 
 def _offers_out_of_order(since: datetime | None = None) -> Iterator[int]:
-    """Offers without a reason of their own, while somebody stood before that family."""
+    """Offers without a reason of their own, while someone stood before that family."""
     offers = EnrollmentTransition.objects.filter(
         from_status="waitlisted",
         to_status="offered",
@@ -61,7 +61,7 @@ def _offers_out_of_order(since: datetime | None = None) -> Iterator[int]:
     lines = _lines(offers.order_by().values("enrollment__course"))
     for at, enrollment_id, course_id in offers.values_list("pk", "enrollment", "enrollment__course"):
         mine = next((place for place in lines[course_id] if place.pk == enrollment_id), None)
-        # With `priority_at` as it is now: who came by the regular tier and was offered a seat stays there.
+        # With `priority_at` as it is now: a place that was offered a seat in the regular tier stays there.
         turn = mine and (mine.priority_at is None, mine.joined_at, mine.pk)
         if turn and any(place.waited(at) and place.turn(at) < turn for place in lines[course_id]):
             yield enrollment_id
@@ -132,7 +132,7 @@ INVARIANTS = [
     Invariant("S4", "holds and offers without an end", lambda: _ids(status__in=HOLDING, expires_at=None)),
     Invariant(
         "S4",
-        "holds and offers that are over for long",
+        "holds and offers that ended long ago",
         lambda: _ids(status__in=HOLDING, expires_at__lt=Now() - HOLDS_END_WITHIN),
     ),
     Invariant(
@@ -142,7 +142,7 @@ INVARIANTS = [
     ),
     Invariant(
         "S5",
-        "offers that went past somebody who waited longer",
+        "offers that skipped someone who waited longer",
         _offers_out_of_order,
         _offers_out_of_order,
     ),
@@ -153,7 +153,7 @@ INVARIANTS = [
             Q(joined_at=None) | ~Q(tier__in=WaitlistTier.values), status__in=["waitlisted", "offered"]
         ),
     ),
-    Invariant("S7", "classes with a free seat that nobody who waits is offered", _idle_seats),
+    Invariant("S7", "classes with a free seat that no waiting family is offered", _idle_seats),
     Invariant(
         "M13", "enrollments in a state that they cannot be in", *legal(Enrollment, "held waitlisted active")
     ),

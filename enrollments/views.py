@@ -63,7 +63,7 @@ def _child_page(request: HttpRequest, child: Child) -> HttpResponse:
                 same_for=siblings if "same_for_all" in request.POST else [],
             )
         except AlreadyInFamily:
-            form.add_error(None, f"{child} with this date of birth is in your family already.")
+            form.add_error(None, f"{child} with this date of birth is already in your family.")
         else:
             messages.success(request, f"{child.first_name} was {'added' if is_new else 'saved'}.")
             return redirect(back)
@@ -105,7 +105,7 @@ def _way_back(request: HttpRequest) -> str:
 @never_cache
 @login_not_required
 def first_sign_in(request: HttpRequest, public_id: uuid.UUID, token: str) -> HttpResponse:
-    """A page with a button: who only looks at the link, like a mail scanner, does not use it up."""
+    """A page with a button: opening the link, as a mail scanner does, does not use it up."""
     user = User.objects.filter(public_id=public_id, is_staff=True, is_active=True).first()
     if user and tokens.is_valid(user, token):
         if request.method != "POST":

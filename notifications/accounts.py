@@ -39,7 +39,7 @@ NOTICES = {
     "mfa/email/recovery_codes_generated": "recovery_codes",
 }
 OTHER = "other"
-# What a stranger who types an address can have sent to it: what opens an account, and what only says so.
+# What a stranger who enters an address can have sent to it: what opens an account, and what only says so.
 CODES = {
     "account/email/email_confirmation",
     "account/email/email_confirmation_signup",
@@ -57,7 +57,7 @@ class AccountAdapter(FamilyAccountAdapter):
             return
         match template_prefix:
             case "account/email/email_confirmation" | "account/email/email_confirmation_signup":
-                # Nobody has shown yet that the address is theirs: it gets no name that somebody else typed.
+                # Nobody has shown yet that the address is theirs: it gets no name that someone else typed.
                 life_s = settings.ACCOUNT_EMAIL_VERIFICATION_BY_CODE_TIMEOUT
                 recipient = User(pk=context["user"].pk, email=email)
                 _tell("account_confirm_email", recipient, life_s, code=context["code"])
@@ -98,13 +98,13 @@ class AccountAdapter(FamilyAccountAdapter):
         if template_prefix not in NOTICES:
             row = EmailMessage.objects.get(dedupe_key__contains=told.key)
             detail = (
-                f"allauth asked for {template_prefix!r}, which we have no words for; a plain notice went out."
+                f"allauth asked for {template_prefix!r}, which we have no text for; a plain notice was sent."
             )
             StaffTask.open(EmailTask.EMAIL_FAILED, row, detail)
 
 
 def _inviter(user: User) -> User | None:
-    """Who sends a colleague the link to their first password, if this is one."""
+    """The person who sends a colleague the link to their first password, if this is one."""
     by = allauth_context.request.user
     return by if is_to_be_invited(user) and isinstance(by, User) and by.pk != user.pk else None
 
@@ -115,7 +115,7 @@ def _invitation(user: User, inviter: User) -> Snapshot:
 
 
 def _may_be_mailed(template_prefix: str, email: str) -> bool:
-    """Nobody fills a stranger's mailbox. A code too many is refused on the page (429), since somebody waits
+    """Nobody fills a stranger's mailbox. A code too many is refused on the page (429), since someone waits
     for it; a notice too many is left out, so that the page tells nobody who has an account."""
     if template_prefix in CODES and not _consume("code_to_address", email):
         raise ImmediateHttpResponse(ratelimit.respond_429(allauth_context.request))

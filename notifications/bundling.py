@@ -12,7 +12,7 @@ from notifications.models import EmailMessage, EmailStatus
 from notifications.outbox import notify
 from orders.models import Order
 
-TOLD_TOGETHER = "another email of the same order says it"
+TOLD_TOGETHER = "another email about the same order says it"
 
 
 def bundle_order(joined: EnrollmentTransition) -> None:

@@ -30,7 +30,7 @@ def addresses(**kwargs: Any) -> Iterable[CheckMessage]:
             continue
         if not address.addr_spec.isascii():
             yield Error(
-                f"{name}: SendGrid takes only ASCII in {address.addr_spec!r}. Write the domain as xn--...",
+                f"{name}: SendGrid accepts only ASCII in {address.addr_spec!r}. Write the domain as xn--...",
                 id="csf.E030",
             )
 
@@ -39,7 +39,8 @@ def addresses(**kwargs: Any) -> Iterable[CheckMessage]:
 def staging(**kwargs: Any) -> Iterable[CheckMessage]:
     if settings.STAGING_EMAILS_TO and settings.STRIPE_LIVE_MODE:
         yield Error(
-            "STAGING_EMAILS_TO keeps every email from the families, so it does not go with STRIPE_LIVE_MODE. "
+            "STAGING_EMAILS_TO keeps every email from the families, so it cannot be used with "
+            "STRIPE_LIVE_MODE. "
             "Unset it in production; in a copy set STRIPE_LIVE_MODE=false.",
             id="csf.E070",
         )
@@ -52,4 +53,4 @@ def second_route(**kwargs: Any) -> Iterable[CheckMessage]:
         try:
             failover.backend().close()
         except ValueError as error:
-            yield Error(f"EMAIL_FAILOVER: {error}. Unset it to have none.", id="csf.E016")
+            yield Error(f"EMAIL_FAILOVER: {error}. Unset it to turn it off.", id="csf.E016")

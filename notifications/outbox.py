@@ -1,4 +1,4 @@
-"""Owing an email. Sending is `notifications.sending.drain`."""
+"""Queue an email in the outbox. Sending is `notifications.sending.drain`."""
 
 import json
 import logging
@@ -19,14 +19,16 @@ from notifications.spec import AWAITED, Email, Snapshot
 from notifications.task_kinds import EmailTask
 
 logger = logging.getLogger(__name__)
-MAY_BE_TOLD = "withheld: it happened before this installation took over, and the one before may have sent it"
+MAY_BE_TOLD = (
+    "withheld: it happened before this installation took over, and the previous one may have sent it"
+)
 
 
 def notify(kind: str, facts: Iterable[Any]) -> None:
-    """Owe the `kind` email about each fact to each of its recipients, once.
+    """Queue the `kind` email about each fact for each recipient, once.
 
-    Writes outbox rows in the caller's transaction and sends nothing; a fact that was told already adds no
-    row. A snapshot that fails leaves a `failed` row for staff: it never undoes the order that caused it.
+    Writes outbox rows in the caller's transaction and sends nothing; a fact that already has its email
+    adds no row. A failing snapshot leaves a `failed` row for staff: it never undoes the order that caused it.
     """
     facts = list(facts)
     try:
@@ -62,7 +64,7 @@ def _seen_by_predecessor(kind: str, facts: list[Any]) -> set[int]:
 
 
 def untold(kind: str, facts: Iterable[Any]) -> list[Any]:
-    """The facts that owe somebody their email still, each key once: one statement for all of them."""
+    """The facts that owe someone their email still, each key once: one statement for all of them."""
     by_key = {dedupe_key(kind, fact, user): fact for fact in facts for user in EMAILS[kind].recipients(fact)}
     told = set(EmailMessage.objects.filter(dedupe_key__in=by_key).values_list("dedupe_key", flat=True))
     return list({id(fact): fact for key, fact in by_key.items() if key not in told}.values())
@@ -144,5 +146,5 @@ def kick_drain() -> None:
 
 
 def kick_urgent() -> None:
-    """Wake the worker for what somebody waits for. Whatever is at work may be faster."""
+    """Wake the worker for what someone waits for. Whatever is at work may be faster."""
     enqueue_once("notifications.tasks.send_awaited", urgent=True)

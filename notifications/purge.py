@@ -55,7 +55,7 @@ def forget_old_data(*, on: datetime.date, dry_run: bool = False) -> dict[str, in
 
 @daily_job(at="04:30")
 def purge(*, on: datetime.date) -> Report:
-    """Delete or blank what is too old to be of use."""
+    """Delete or clear data that is no longer needed."""
     return Report(done=sum(forget_old_data(on=on).values()), is_cut=time_budget.is_over())
 
 

@@ -24,7 +24,7 @@ def release_quarantine() -> int:
         EmailStatus.WITHHELD,
         secret="",
         leased_until=None,
-        error="withheld: it was owed before the quarantine began",
+        error="withheld: it was queued before the quarantine began",
     )
     if settings.STAGING_EMAILS_TO:
         leave_live_mode_alone()

@@ -1,4 +1,4 @@
-"""Which fact owes which email. Receivers look at `created and not raw` and call `notify`; they change
+"""Which fact calls for which email. Receivers look at `created and not raw` and call `notify`; they change
 nothing."""
 
 from collections import defaultdict

@@ -21,7 +21,7 @@ def at_once(fact: Any) -> timedelta:
 
 
 AWAITED = 0
-"""The priority of emails before which somebody sits: codes, links."""
+"""The priority of emails before which someone sits: codes, links."""
 
 
 def always(row: Any) -> bool:
@@ -80,7 +80,7 @@ class Email:
     """Whether the sweep may send a second copy when it is not known if the first went out."""
     expires: Callable[[Any], datetime | None]
     happened_at: Callable[[Any], datetime] | None = None
-    """For facts that are there before anybody is told of them: the moment of the first job that tells."""
+    """For facts that exist before their email: the moment of the first job that sends it."""
     delay: Callable[[Any], timedelta] = at_once
     """How long it waits before it goes out, for facts that may soon be overtaken."""
     group: Literal["essential", "service", "promotional"] = "essential"

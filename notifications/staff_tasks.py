@@ -10,7 +10,7 @@ from notifications.task_kinds import EmailTask
 
 
 def _suppressed() -> QuerySet[Suppression]:
-    """In force, at an address that somebody still has."""
+    """In force, at an address that someone still has."""
     used = User.objects.annotate(lower=Lower("email")).filter(lower=OuterRef("address"), is_active=True)
     return Suppression.objects.in_force().filter(Exists(used))
 

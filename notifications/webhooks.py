@@ -16,7 +16,7 @@ from notifications.sending.events import event_row
 
 logger = logging.getLogger(__name__)
 
-# SendGrid repeats for a day, and it is not known whether it signs a repeat anew. anymail itself takes a
+# SendGrid repeats for a day, and it is not known whether it signs a repeat again. anymail itself takes a
 # signature of any age; storing is idempotent, so a replay within this time changes nothing.
 OLDEST_S, NEWEST_S = 26 * 3600, 5 * 60
 TIMESTAMP = "X-Twilio-Email-Event-Webhook-Timestamp"

@@ -81,7 +81,7 @@ class PromoCodeAdmin(ArchiveAdmin):
     ]
 
     def archive(self, request: HttpRequest, row: PromoCode) -> None:
-        """Nobody can use it any more; who has used it keeps the discount."""
+        """It can no longer be used; families that used it keep the discount."""
         PromoCode.objects.filter(pk=row.pk).update(is_active=False)
         super().archive(request, row)
 

@@ -11,7 +11,7 @@ from orders.refusal import Refused
 
 def check_line(*, child: Child, course: Course, now: datetime.datetime) -> None:
     """Raises Refused unless this child may take this class: window, age at the first day, not enrolled
-    yet, and somebody to call about the child."""
+    yet, and someone to call about the child."""
     if course.cancelled_at:
         raise Refused(f"{course} is cancelled.")
     if not course.is_open_at(now):
@@ -20,9 +20,9 @@ def check_line(*, child: Child, course: Course, now: datetime.datetime) -> None:
             raise Refused(f"Registration for {course} opens on {opens_on:%B} {opens_on.day}.")
         raise Refused(f"Registration for {course} is closed.")
     if course.has_ended(local_date(now)):
-        raise Refused(f"{course} is over.")
+        raise Refused(f"{course} has ended.")
     if course.meetings() and not course.sessions_left(now)[0]:
-        raise Refused(f"No session of {course} is left.")
+        raise Refused(f"{course} has no sessions left.")
     age = child.age_on(course.starts_on)
     if not course.fits_age(age):
         raise Refused(
@@ -38,7 +38,7 @@ def check_line(*, child: Child, course: Course, now: datetime.datetime) -> None:
 
 
 def add_to_cart(*, household: Household, child: Child, course: Course, now: datetime.datetime) -> OrderItem:
-    """Put a line into the cart; a repeat gives the same line. Raises Refused."""
+    """Put a line into the cart; a repeat returns the same line. Raises Refused."""
     check_line(child=child, course=course, now=now)
     item, _ = OrderItem.objects.get_or_create(order=cart_of(household), child=child, course=course)
     return item

@@ -40,7 +40,7 @@ def hold_lines(
     order.refresh_from_db(from_queryset=Order.objects.select_for_update(no_key=True))
     order.household = household
     if order.status != OrderStatus.DRAFT:
-        raise Refused("This order was placed already.")
+        raise Refused("This order has already been placed.")
     if not items:
         raise Refused("Your cart is empty.")
     if order.origin == OrderOrigin.WAITLIST:
@@ -51,7 +51,7 @@ def hold_lines(
         _check_unpaid_holds(items, household, now)
     prices = quote(order, items, now=now, paid_children=paid_children)
     if expected_cents not in {None, prices.total_cents}:
-        raise Refused("The price has changed since you saw it. Please look at the new total.")
+        raise Refused("The price has changed since you saw it. Please check the new total.")
     if order.origin == OrderOrigin.WAITLIST:
         _take_offers(items, order, held_until)
     else:
@@ -73,7 +73,7 @@ def _locked_lines(order: Order) -> list[OrderItem]:
 
 
 def _check_unpaid_holds(items: list[OrderItem], household: Household, now: datetime.datetime) -> None:
-    """Whoever orders and lets go again and again would keep a seat from others for ever."""
+    """A family that keeps ordering without paying would hold a seat from others forever."""
     unpaid = OrderItem.objects.filter(
         order__household=household,
         order__origin=OrderOrigin.CART,
@@ -97,9 +97,9 @@ def _hold_seats(items: list[OrderItem], held_until: datetime.datetime) -> None:
         numbers = seat_numbers_for_sale(course)
         if len(numbers) < len(wanted):
             raise Refused(
-                f"{course} has only {len(numbers)} left."
+                f"Places left in {course}: {len(numbers)}."
                 if numbers
-                else f"{course} is full. You can join its waitlist on the page of the class."
+                else f"{course} is full. You can join the waitlist on the class page."
             )
         leave_to_buy(course, children=[item.child_id for item in wanted])
         for item, number in zip(wanted, numbers, strict=False):
@@ -113,13 +113,13 @@ def _hold_seats(items: list[OrderItem], held_until: datetime.datetime) -> None:
 
 
 def _check_offers(items: list[OrderItem], now: datetime.datetime) -> None:
-    """Who was offered a seat was checked when joining the waitlist; here only the offer must stand."""
+    """A place on the waitlist was checked when it joined; here only the offer must still stand."""
     for item in items:
         offered = item.enrollment
         assert offered is not None
         offered.refresh_from_db()
         if offered.status != EnrollmentStatus.OFFERED or offered.is_over(now):
-            raise Refused(f"The offer of a seat in {item.course} is over.")
+            raise Refused(f"The offer of a place in {item.course} has ended.")
 
 
 def _take_offers(items: list[OrderItem], order: Order, held_until: datetime.datetime) -> None:

@@ -12,7 +12,7 @@ from enrollments.models.courses import CourseQuerySet
 from enrollments.models.seats import WAITING
 
 OLDEST = 21  # years that the age filter takes
-BAD_AGE = f"Type the age in whole years, from 0 to {OLDEST}."
+BAD_AGE = f"Enter the age in whole years, from 0 to {OLDEST}."
 
 
 class CatalogForm(forms.Form):
@@ -27,8 +27,8 @@ class CatalogForm(forms.Form):
     location = forms.ModelChoiceField(
         Location.objects.filter(archived_at=None, pk__in=Course.objects.published().values("location")),
         required=False,
-        empty_label="All places",
-        error_messages={"invalid_choice": "We do not have this place. Choose one from the list."},
+        empty_label="All locations",
+        error_messages={"invalid_choice": "We do not have this location. Choose one from the list."},
     )
     weekday = forms.TypedChoiceField(
         label="Day",
@@ -66,9 +66,7 @@ class CatalogForm(forms.Form):
 
 
 class PromoForm(forms.Form):
-    code = forms.CharField(
-        label="Promo code", max_length=30, error_messages={"required": "Type the code first."}
-    )
+    code = forms.CharField(label="Promo code", max_length=30, error_messages={"required": "Enter a code."})
 
 
 class LineForm(forms.Form):
@@ -124,8 +122,8 @@ class LineForm(forms.Form):
 
 
 def _children_for(household: Household, course: Course) -> QuerySet[Child]:
-    """Each with whether it has a place there or is offered one, waits for one (also in vain), and has a
-    contact."""
+    """Each with whether it has a place there or is offered one, waits for one (even if the waitlist has
+    ended), and has a contact."""
     here = Enrollment.objects.filter(child=OuterRef("pk"), course=course)
     contacts = EmergencyContact.objects.filter(child=OuterRef("pk"))
     return household.children.annotate(
@@ -142,11 +140,11 @@ def _may_take(child: Any, course: Course) -> bool:
 def _choice(child: Any, course: Course, also: Sequence[Overlap]) -> str:
     age = child.age_on(course.starts_on)
     if child.has_place:
-        words = "is on the waitlist already" if child.is_waiting else "has a place already"
+        words = "is already on the waitlist" if child.is_waiting else "already has a place"
     elif not course.fits_age(age):
-        words = f"will be {age}, the class is for {course.age_min} to {course.age_max}"
+        words = f"will be {age}, but the class is for ages {course.age_min} to {course.age_max}"
     elif not child.has_contact:
-        words = f"will be {age}, needs an emergency contact first"
+        words = f"will be {age}, but needs an emergency contact first"
     else:
         words = f"will be {age} on the first day"
     words = ", ".join([words, *(f"has {overlap}" for overlap in also)])

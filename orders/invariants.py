@@ -20,7 +20,7 @@ from orders.models import (
 )
 
 STANDING = [OrderStatus.CONFIRMED, OrderStatus.COMPLETED]
-# The place of a confirmed order is, or was, one that somebody has.
+# The place of a confirmed order is, or was, one that someone has.
 NOT_YET = [
     EnrollmentStatus.HELD,
     EnrollmentStatus.RELEASED,
@@ -103,13 +103,13 @@ def _strangers() -> Any:
 
 
 def _placed_by_strangers() -> Any:
-    """Who left the family since, as the log of the staff site tells, was none."""
+    """A guardian who has left the family since, according to the log of the staff site, is not one."""
     others = Order.objects.exclude(placed_by__household=F("household")).filter(placed_by__is_staff=False)
     return pks(others.filter(~Exists(_changed_by_staff())))
 
 
 def _changed_by_staff() -> Any:
-    """On the page of who ordered, or on that of the family."""
+    """On the page of the person who ordered, or on that of the family."""
     theirs = Q(content_type__model="user", object_id=Cast(OuterRef("placed_by"), TextField()))
     theirs |= Q(content_type__model="household", object_id=Cast(OuterRef("household"), TextField()))
     return LogEntry.objects.filter(theirs, content_type__app_label="enrollments", action_flag=CHANGE)
@@ -144,12 +144,12 @@ INVARIANTS = [
     ),
     Invariant("M2", "uses of a promo code for another order, family or class", _used_for_another),
     Invariant("M13", "orders in a state that they cannot be in", *legal(Order, "draft")),
-    Invariant("S6", "places without an order that stands", _place_without_a_right),
-    Invariant("S6", "lines of orders that stand without their place", _order_without_its_places),
-    Invariant("S6", "completed orders with places that go on", _completed_too_early),
+    Invariant("S6", "places without an active order", _place_without_a_right),
+    Invariant("S6", "lines of active orders without their place", _order_without_its_places),
+    Invariant("S6", "completed orders with places that are not completed", _completed_too_early),
     Invariant("S6", "lines whose place is of another child or class", _other_places),
     Invariant("P1", "order lines for a child of another family", _strangers),
-    Invariant("P1", "orders placed by somebody of another family", _placed_by_strangers),
-    Invariant("P1", "orders by somebody whose address was never confirmed", _unconfirmed_addresses),
-    Invariant("P1", "families with orders and nobody who can sign in", _nobody_to_sign_in),
+    Invariant("P1", "orders placed by a member of another family", _placed_by_strangers),
+    Invariant("P1", "orders by someone who never confirmed their email address", _unconfirmed_addresses),
+    Invariant("P1", "families with orders and no one who can sign in", _nobody_to_sign_in),
 ]

@@ -27,7 +27,7 @@ class OrderStatus(models.TextChoices):
 
 class OrderOrigin(models.TextChoices):
     CART = "cart", "the family's cart"
-    WAITLIST = "waitlist", "a seat for somebody on the waitlist"
+    WAITLIST = "waitlist", "a place from the waitlist"
 
 
 NUMBER_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # read over the phone: no I, O, 0, 1
@@ -235,14 +235,14 @@ class PromoCode(models.Model):
     percent_bps = models.PositiveIntegerField("percent off", default=0, help_text="Taken off each line.")
     amount_cents = models.PositiveIntegerField("amount off", default=0, help_text="Taken off an order once.")
     program = models.ForeignKey(
-        Program, null=True, blank=True, on_delete=models.PROTECT, help_text="Empty: for all programs."
+        Program, null=True, blank=True, on_delete=models.PROTECT, help_text="Leave empty for all programs."
     )
     starts_on = models.DateField(null=True, blank=True)
     ends_on = models.DateField(null=True, blank=True, help_text="The last day.")
-    max_orders = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: no limit.")
+    max_orders = models.PositiveIntegerField(null=True, blank=True, help_text="Leave empty for no limit.")
     is_active = models.BooleanField(default=True)
     archived_at = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="Since then no list and no choice shows it."
+        null=True, blank=True, editable=False, help_text="Archived: hidden from lists and choices since then."
     )
 
     class Meta:

@@ -24,7 +24,7 @@ SIBLING_DISCOUNTS = [
 
 @dataclass(frozen=True)
 class Line:
-    """One child in one class, at its list price. Who joins late gets `sessions_left` of its `sessions`."""
+    """One child in one class, at its list price. A late joiner gets `sessions_left` of its `sessions`."""
 
     key: int
     child_id: int
@@ -81,7 +81,7 @@ class Price:
         reductions: list[dict[str, str | int]] = []
         if self.begun_cents:
             left = {"left": self.sessions_left, "sessions": self.sessions}
-            label = gettext("Started already: %(left)s of %(sessions)s sessions are left") % left
+            label = gettext("Already started: %(left)s of %(sessions)s sessions left") % left
             reductions.append({"label": label, "cents": self.begun_cents})
         if self.sibling_cents:
             discount = SIBLING_DISCOUNTS[min(self.sibling_rank, len(SIBLING_DISCOUNTS)) - 1]
@@ -140,7 +140,7 @@ def _chargeable(prices: dict[int, Price]) -> dict[int, Price]:
 
 
 def _with_promo(lines: Iterable[Line], prices: dict[int, Price], promo: Promo) -> dict[int, Price]:
-    """One use for a class: of several lines in it the dearest is reduced. A fixed amount is taken off
+    """One use for a class: of several lines in it the most expensive is reduced. A fixed amount is taken off
     once."""
     dearest_first = sorted(lines, key=lambda line: (-prices[line.key].net_cents, line.born_on, line.child_id))
     chosen: dict[int, int] = {}
@@ -163,12 +163,12 @@ def sibling_rule() -> str:
     children = [
         gettext("%(percent)s for the second child"),
         gettext("%(percent)s for the third"),
-        gettext("%(percent)s from the fourth on"),
+        gettext("%(percent)s for the fourth and later"),
     ]
     offers = [words % {"percent": percent} for words, percent in zip(children, steps, strict=False)]
     if not offers:
         return ""
-    return gettext("Brothers and sisters pay less: %(offers)s.") % {"offers": ", ".join(offers)}
+    return gettext("Sibling discount: %(offers)s.") % {"offers": ", ".join(offers)}
 
 
 def describe_promo(*, percent_bps: int, amount_cents: int) -> str:

@@ -20,7 +20,7 @@ def find_code(text: str, *, on: datetime.date) -> PromoCode:
     if found is None or not found.is_valid_on(on):
         raise Refused(NOT_VALID)
     if _free_number(found) is None:
-        raise Refused("This code has been used up.")
+        raise Refused("This code has reached its limit.")
     return found
 
 
@@ -54,7 +54,7 @@ def redeem(*, order: Order, items: Iterable[OrderItem], household: Household) ->
     code = PromoCode.objects.select_for_update(no_key=True).get(pk=order.promo_code_id)
     number = _free_number(code)
     if number is None:
-        raise Refused("The promo code has been used up meanwhile. Remove it to go on.")
+        raise Refused("The promo code has reached its limit. Remove it to continue.")
     redemption = PromoRedemption.objects.create(
         promo_code=code, order=order, number=number, limit=code.max_orders
     )

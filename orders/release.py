@@ -15,8 +15,8 @@ from orders.promos import give_back
 def release_order(*, order: Order, to: OrderStatus, by: User | None = None, reason: str) -> None:
     """End an order that nobody paid: its seats and its promo code are free again.
 
-    Who waits for a seat of its classes is offered one. Runs in the caller's transaction, under the locks of
-    its classes and of the order. Raises Stale unless the order is placed.
+    Places waiting for a seat in its classes are offered one. Runs in the caller's transaction, under the
+    locks of its classes and of the order. Raises Stale unless the order is placed.
     """
     assert transaction.get_connection().in_atomic_block
     for enrollment in Enrollment.objects.filter(order_item__order=order).order_by("pk"):

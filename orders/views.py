@@ -56,7 +56,9 @@ def course(request: HttpRequest, slug: str) -> HttpResponse:
         except Refused as refusal:
             form.add_error("child", refusal.message)
         else:
-            messages.success(request, f"{form.cleaned_data['child'].first_name} is in the cart for {found}.")
+            messages.success(
+                request, f"{form.cleaned_data['child'].first_name} was added to your cart for {found}."
+            )
             return redirect("cart")
     now = clock.now()
     context = {
@@ -88,7 +90,7 @@ def _line_form(request: HttpRequest, found: Course) -> LineForm:
 
 def _sign_in_again(request: HttpRequest) -> HttpResponse:
     """The session ended while the page was open: the choice comes back with the page."""
-    messages.info(request, "You were signed out. Sign in, and your choice is still there.")
+    messages.info(request, "You were signed out. Sign in again: your choice is still there.")
     chosen = urlencode({"child": request.POST.get("child", "")})
     back = urlencode({"next": f"{request.path}?{chosen}#register"})
     return redirect(f"{reverse('account_login')}?{back}")

@@ -158,7 +158,7 @@ class Actions:
     def _do(self, action: Action, facts: Any, form: Any, request: HttpRequest) -> str:
         """Why it was not done; empty if it was."""
         if request.POST.get("seen") != facts.seen:
-            return "Something has changed since you opened this page. Look at the facts again."
+            return "Something has changed since you opened this page. Check the facts again."
         try:
             with once(request):
                 action.act(**{action.argument: facts.row}, by=request.user, **form.arguments())

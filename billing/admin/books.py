@@ -1,4 +1,4 @@
-"""Where our books and Stripe's do not agree, for whoever finds out why."""
+"""Differences between our books and Stripe's, for the person who finds out why."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -70,9 +70,11 @@ DIFFERENCE_ACTIONS = Actions(
             act=differences.explain,
             is_possible=lambda facts: facts.row.closed_at is None,
             confirm="Close this difference",
-            meaning="Look at Stripe first, and do there or here what is to be done. Nothing moves by this "
-            "button. It opens again if the figures change.",
-            done="It is closed, with your reason.",
+            meaning=(
+                "First look at Stripe, and do what is needed there or here. This button moves no money. "
+                "The difference opens again if the figures change."
+            ),
+            done="The difference is closed, with your reason.",
         )
     ],
     refused=(NotPossible,),

@@ -79,8 +79,8 @@ ACTS = {
         Act(
             "class",
             "Cancel this class",
-            "Nobody can register any more, every family is told by email and gets back what you choose here. "
-            "Nothing happens before you have seen the figures.",
+            "Registration ends, and every family is told by email and gets back what you choose here. "
+            "Nothing happens until you have seen the figures.",
             ClassForm,
             _class_preview,
             _close_class,
@@ -88,8 +88,8 @@ ACTS = {
         Act(
             "session",
             "Cancel one session",
-            "Every family is told by email and gets this session's share of its price as credit. "
-            "Nothing happens before you have seen the figures.",
+            "Every family is told by email and gets this session's share of its price as credit. Nothing "
+            "happens until you have seen the figures.",
             SessionForm,
             _session_preview,
             _close_session,
@@ -156,7 +156,7 @@ class ClosureAdmin(ReadOnlyAdmin):
         if not request.user.has_perm(MAY_CLOSE):
             raise PermissionDenied
         if course.cancelled_at:
-            messages.error(request, "This class was cancelled before.")
+            messages.error(request, "This class is already cancelled.")
             return redirect("admin:enrollments_course_change", pk)
         sent = request.POST if request.method == "POST" else None
         form = act.form(sent, course=course, initial=request.GET.dict())
@@ -241,7 +241,7 @@ def _close(act: Act, course: Course, form: ReasonForm, request: HttpRequest) -> 
     try:
         return act.close(course, typed, seen=request.POST["seen"], **options), ""
     except OutcomeChanged:
-        return None, "Families or sums have changed since you saw them. Please look at the new figures."
+        return None, "Families or amounts have changed since you saw them. Please check the new figures."
     except NotPossible as refusal:
         return None, refusal.message
 
@@ -254,7 +254,7 @@ def _chosen(form: ReasonForm) -> str:
 
 
 def _totals(preview: Preview) -> list[tuple[str, str]]:
-    titles = ["Not charged any more", "Refunds, once approved", "Credit"]
+    titles = ["No longer charged", "Refunds, once approved", "Credit"]
     return [(title, money_text(cents)) for title, cents in zip(titles, preview.totals, strict=True)]
 
 
@@ -272,7 +272,7 @@ def _effects(preview: Preview) -> Panel:
                 link(effect.enrollment, effect.enrollment.child),
                 link(effect.enrollment.child.household),
                 *(money_text(cents) if cents else "" for cents in effect.figures),
-                "a payment is under way: settled after it" if effect.is_charging else "",
+                "a payment is in progress: settled after it" if effect.is_charging else "",
             )
             for effect in preview.effects
         ],

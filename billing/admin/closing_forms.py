@@ -16,8 +16,8 @@ class ReasonForm(forms.Form):
     reason = forms.CharField(
         max_length=REASON_LENGTH,
         widget=UnfoldAdminTextareaWidget({"rows": 2}),
-        help_text="The families read it in their email, like: The coach is ill.",
-        error_messages={"required": "Say why: the families are told."},
+        help_text="The families see it in their email. For example: The coach is ill.",
+        error_messages={"required": "Give a reason: the families will see it."},
     )
 
 

@@ -48,11 +48,11 @@ class FamilyFacts:
             if grant.credit.expires_on
         ]
         row = [link(self.row), money_text(self.account.balance_cents), ", ".join(grants)]
-        return Panel("", ["Family", "Credit", "What ends next is spent first"], [row])
+        return Panel("", ["Family", "Credit", "Credit that expires first is used first"], [row])
 
 
 class CreditForm(TodayForm):
-    read_by_family = "The family reads it on its account page and in its email."
+    read_by_family = "The family sees it on its account page and in its email."
     cents = CentsField(label="Amount")
     field_order = ["cents", "reason"]
 
@@ -62,7 +62,7 @@ class CreditForm(TodayForm):
 
 
 class TakeBackForm(CreditForm):
-    read_by_family = "The family reads it on its account page."
+    read_by_family = "The family sees it on its account page."
 
 
 def _give(*, household: Household, **given: Any) -> None:
@@ -82,7 +82,7 @@ CREDIT_ACTIONS = Actions(
             form=CreditForm,
             confirm="Give credit to the {family}",
             meaning="The family can spend it on its next order.",
-            done="The credit is given.",
+            done="The credit has been given.",
             email="The family is notified by email.",
         ),
         Action(
@@ -94,8 +94,8 @@ CREDIT_ACTIONS = Actions(
             form=TakeBackForm,
             is_possible=lambda facts: facts.account.balance_cents > 0,
             confirm="Take credit back from the {family}",
-            meaning="For credit that was given by mistake. No email is sent; the account page shows it.",
-            done="The credit is taken back.",
+            meaning="For credit that was given by mistake. No email is sent, but the account page shows it.",
+            done="The credit has been taken back.",
         ),
     ],
     family=lambda household: household,

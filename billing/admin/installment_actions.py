@@ -110,25 +110,29 @@ def _action(*, permission: str, **options: Any) -> Action:
 ACTIONS = [
     _action(
         name="charged",
-        title="Looked at Stripe: charged",
+        title="Checked at Stripe: charged",
         permission="retry",
         act=found_at_stripe.record_charged,
         form=FoundForm,
         is_possible=is_unknown,
         confirm="Record the {amount} that Stripe received",
-        meaning="For a charge whose outcome we do not know. Stripe is asked whether what you found is right.",
+        meaning=(
+            "For a charge whose outcome we do not know. We check with Stripe that what you found is right."
+        ),
         done="The payment is recorded.",
         email=RECEIPT,
     ),
     _action(
         name="not_charged",
-        title="Looked at Stripe: not charged",
+        title="Checked at Stripe: not charged",
         permission="retry",
         act=found_at_stripe.record_not_charged,
         is_possible=is_unknown,
-        confirm="Record that the {amount} were not charged",
-        meaning="For a charge whose outcome we do not know. Its invoice is closed at Stripe, so no money "
-        "can come later, and everything else is possible again.",
+        confirm="Record that {amount} was not charged",
+        meaning=(
+            "For a charge whose outcome we do not know. Its invoice is closed at Stripe, so no money can "
+            "arrive later, and everything else is possible again."
+        ),
         done="The charge is recorded as not made.",
     ),
     _action(
@@ -139,9 +143,11 @@ ACTIONS = [
         form=TodayForm,
         is_possible=can_be_charged,
         confirm="Charge {amount} to {card} now",
-        meaning="Charges the family's saved card at once, whatever its next try would be. Not before the "
-        "date that the family has agreed to.",
-        done="The charge is on its way. Its outcome appears here in a moment.",
+        meaning=(
+            "Charges the family's saved card right away, whenever the next try is planned. Not possible "
+            "before the date the family agreed to."
+        ),
+        done="The charge is being made. Its outcome appears here in a moment.",
         email="The family is told the outcome by email.",
     ),
     _action(
@@ -151,7 +157,7 @@ ACTIONS = [
         act=staff_actions.record_offline,
         form=OfflineForm,
         confirm="Record cash or a check for {amount}",
-        meaning="What is recorded here the family can no longer pay by card.",
+        meaning="The family can no longer pay by card what you record here.",
         done="The payment is recorded.",
         email=RECEIPT,
         lands_on=order_of,
@@ -163,9 +169,11 @@ ACTIONS = [
         act=staff_actions.move_date,
         form=MoveForm,
         confirm="Move the due date of {amount}",
-        meaning="The saved card is charged on the new date, and tries are counted from the start. The date "
-        "cannot be earlier than the one the family agreed to; the family itself can pay early.",
-        done="The due date is moved.",
+        meaning=(
+            "The saved card is charged on the new date, and its tries start again from there. The date "
+            "cannot be earlier than the one the family agreed to, but the family can pay early."
+        ),
+        done="The due date has been moved.",
     ),
     _action(
         name="split",
@@ -175,8 +183,8 @@ ACTIONS = [
         form=SplitForm,
         is_possible=can_be_split,
         confirm="Split {amount} into two parts",
-        meaning="Two new installments take the place of this one, which is cancelled.",
-        done="Two new installments took the place of this one.",
+        meaning="Two new installments replace this one, which is cancelled.",
+        done="Two new installments have replaced this one.",
         lands_on=order_of,
     ),
     _action(
@@ -186,8 +194,8 @@ ACTIONS = [
         act=staff_actions.hold,
         is_possible=can_be_held,
         confirm="Hold {amount}: no charges, no reminders",
-        meaning="The card is not charged and no reminders are sent until somebody releases it.",
-        done="It is held.",
+        meaning="The card is not charged and no reminders are sent until someone releases it.",
+        done="It is on hold.",
     ),
     _action(
         name="release",
@@ -196,8 +204,8 @@ ACTIONS = [
         act=staff_actions.release_hold,
         is_possible=is_held,
         confirm="Release {amount}: charge it when it is due",
-        meaning="Charges and reminders go on. What is due already is charged on the next day of tries.",
-        done="It is no longer held.",
+        meaning="Charges and reminders resume. If it is already due, it is charged on the next day of tries.",
+        done="It is no longer on hold.",
     ),
     _action(
         name="waive",
@@ -205,9 +213,12 @@ ACTIONS = [
         permission="waive",
         act=staff_actions.waive,
         confirm="Waive {amount} for good",
-        meaning="For what is owed and the school lets go: the family keeps its place and does not pay this "
-        "part. If it is not owed any more, cancel it instead.",
-        done="It is waived.",
+        meaning=(
+            "For money that is owed but that the school does not collect: the family keeps its place and "
+            "does not pay this installment. If the money is no longer owed, cancel the installment "
+            "instead."
+        ),
+        done="It has been waived.",
     ),
     _action(
         name="cancel",
@@ -215,9 +226,11 @@ ACTIONS = [
         permission="waive",
         act=staff_actions.cancel,
         confirm="Cancel the {amount} for good",
-        meaning="For what is not owed any more, such as a part of a class that was given up. What is still "
-        "owed and the school lets go is waived instead.",
-        done="It is cancelled.",
+        meaning=(
+            "For money that is no longer owed, such as an installment for a class that was cancelled. If "
+            "the money is still owed and the school does not collect it, waive the installment instead."
+        ),
+        done="It has been cancelled.",
     ),
 ]
 INSTALLMENT_ACTIONS = Actions(

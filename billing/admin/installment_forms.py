@@ -18,8 +18,8 @@ class ReasonForm(forms.Form):
     reason = forms.CharField(
         max_length=REASON_LENGTH,
         widget=UnfoldAdminTextareaWidget({"rows": 2}),
-        help_text="Stays in the history, for the other staff.",
-        error_messages={"required": "Say why: it stays in the history."},
+        help_text="Stays in the history for other staff.",
+        error_messages={"required": "Give a reason: it stays in the history."},
     )
     field_order: list[str] | None = None
 
@@ -68,7 +68,10 @@ class OfflineForm(ReasonForm):
     cents = CentsField(
         label="Amount",
         required=False,
-        help_text="Empty: the whole installment. Of a smaller amount, the rest stays due on the same day.",
+        help_text=(
+            "Leave empty for the whole installment. If the amount is smaller, the rest stays due on the "
+            "same day."
+        ),
     )
     check_number = forms.CharField(max_length=30, required=False, widget=UnfoldAdminTextInputWidget)
     received_on = DayField(label="Received on", initial=clock.today, past=366, ahead=0)

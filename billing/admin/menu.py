@@ -21,7 +21,7 @@ add_to_menu(
     MenuEntry(
         Refund, "Refunds to approve", "currency_exchange", filters=f"status__exact={RefundStatus.REQUESTED}"
     ),
-    MenuEntry(Cancellation, "Cancelled places", "event_busy"),
+    MenuEntry(Cancellation, "Cancellations", "event_busy"),
     MenuEntry(Credit, "Credit", "account_balance_wallet"),
     MenuEntry(BookDifference, "Differences with Stripe", "balance"),
     MenuEntry(ChargeAttempt, "Charge attempts", "credit_card"),

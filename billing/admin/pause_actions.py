@@ -46,7 +46,7 @@ class ChargesFacts:
             moment(paused) if paused else "no",
             disputes or "none",
         ]
-        return Panel("", ["Order", "Family", "Still to be charged", "Stopped since", "Open disputes"], [row])
+        return Panel("", ["Order", "Family", "Left to charge", "Paused since", "Open disputes"], [row])
 
 
 def _is_alive(facts: ChargesFacts) -> bool:
@@ -59,15 +59,17 @@ CHARGES_ACTIONS = Actions(
     [
         Action(
             name="pause",
-            title="Stop all charges",
+            title="Pause all charges",
             permission="billing.hold_installment",
             argument="order",
             act=pause_charges,
             is_possible=lambda facts: _is_alive(facts) and not facts.row.charges_paused_at,
-            confirm="Stop the charges of {amount}",
-            meaning="Nothing of this order is charged automatically, and no reminders are sent, until "
-            "somebody resumes them. The family can still pay by itself.",
-            done="The charges of this order are stopped.",
+            confirm="Pause the charges of {amount}",
+            meaning=(
+                "Nothing in this order is charged automatically, and no reminders are sent, until "
+                "someone resumes the charges. The family can still pay by itself."
+            ),
+            done="The charges of this order are paused.",
         ),
         Action(
             name="resume",
@@ -77,9 +79,8 @@ CHARGES_ACTIONS = Actions(
             act=resume_charges,
             is_possible=lambda facts: bool(facts.row.charges_paused_at),
             confirm="Resume the charges of {amount}",
-            meaning="What is due is charged by the next run of the jobs; what is more than 3 days late is "
-            "left to staff.",
-            done="The charges of this order are resumed.",
+            meaning="The next run charges what is due. Anything more than 3 days late is left to staff.",
+            done="The charges of this order have been resumed.",
         ),
     ],
 )

@@ -25,7 +25,10 @@ FIVE_YEARS = 5 * 366
 class PlanForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at run time
     deposit_bps = PercentField(
         label="Deposit",
-        help_text="Of the total, paid at checkout; the rest is divided evenly. Empty: all parts are even.",
+        help_text=(
+            "Share of the total paid at checkout; the rest is divided evenly. Leave empty for equal "
+            "installments."
+        ),
         highest=9_900,
         empty=0,
         required=False,
@@ -65,9 +68,15 @@ def why_not_offered(
 ) -> str:
     parts = plan.schedule(total_cents, first_on=first_on, ends_on=datetime.date.max)
     if parts is None:
-        return f"Not offered: a part would be less than {money_text(settings.MINIMUM_INSTALLMENT_CENTS)}."
+        return (
+            "Not offered: an installment would be less than "
+            f"{money_text(settings.MINIMUM_INSTALLMENT_CENTS)}."
+        )
     if parts[-1].due_on >= ends_on:
-        return f"Not offered: the last part would be due on {day(parts[-1].due_on)}, too late for this class."
+        return (
+            f"Not offered: the last installment would be due on {day(parts[-1].due_on)}, too late for "
+            "this class."
+        )
     return ""
 
 

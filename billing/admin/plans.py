@@ -27,7 +27,7 @@ class PaymentPlanAdmin(ArchiveAdmin):
 
     @admin.display(description="deposit", ordering="deposit_bps")
     def deposit(self, plan: PaymentPlan) -> str:
-        return percent_text(plan.deposit_bps) if plan.deposit_bps else "even parts"
+        return percent_text(plan.deposit_bps) if plan.deposit_bps else "equal installments"
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

@@ -102,7 +102,7 @@ class CancelPlaceForm(FactsForm):
     def __init__(self, *args: Any, facts: PlaceFacts, **options: Any) -> None:
         super().__init__(*args, facts=facts, **options)
         self.fields["terms"].initial = facts.policy
-        self.fields["terms"].help_text = "Refunds wait for approval. The table shows what each choice means."
+        self.fields["terms"].help_text = "Refunds need approval. The table shows what each choice means."
 
     def arguments(self) -> dict[str, Any]:
         terms = self.cleaned_data["terms"]
@@ -113,15 +113,15 @@ class CancelPlaceForm(FactsForm):
 def _cancel_place(*, enrollment: Enrollment, by: User, reason: str, terms: Terms, seen: str) -> None:
     order = enrollment.order_item.order
     if by.household_id == order.household_id and terms != policy_terms(order, now=clock.now()):
-        raise NotPossible(f"{OWN_FAMILY} You may choose our policy only.")
+        raise NotPossible(f"{OWN_FAMILY} You may only choose our policy.")
     try:
         cancel_enrollment(
             enrollment=enrollment, by=by, reason=reason, now=clock.now(), terms=terms, seen=seen
         )
     except Stale as lost:
-        raise NotPossible("The place was given up, or moved, by somebody else.") from lost
+        raise NotPossible("Someone else has cancelled or moved this place.") from lost
     except OutcomeChanged as changed:
-        raise NotPossible("The figures changed meanwhile. Look at the new ones.") from changed
+        raise NotPossible("The figures have changed. Please check the new ones.") from changed
 
 
 PLACE_ACTIONS = Actions(
@@ -137,9 +137,9 @@ PLACE_ACTIONS = Actions(
             form=CancelPlaceForm,
             is_possible=lambda facts: facts.can_be_cancelled,
             confirm="Cancel {place}",
-            meaning="The seat is free at once and goes to the waitlist. This cannot be undone.",
-            done="The place is cancelled. Its refunds wait for approval.",
-            email="The family is told by email what becomes of its money.",
+            meaning="The place is free right away and goes to the waitlist. This cannot be undone.",
+            done="The place is cancelled. Its refunds need approval.",
+            email="The family is told by email what happens to its money.",
         )
     ],
     family=lambda place: place.child.household,
@@ -183,11 +183,11 @@ class PaymentFacts:
             money_text(self.room_cents),
             _given_as_credit(payment.order),
         ]
-        headers = ["Family", "Order", "Received", "Amount", "Goes back", "Can still go back", CREDIT_HEADER]
+        headers = ["Family", "Order", "Received", "Amount", "Refund", "Can still be refunded", CREDIT_HEADER]
         return Panel("", headers, [row])
 
 
-CREDIT_HEADER = "Given as credit"
+CREDIT_HEADER = "Already given as credit"
 
 
 def _given_as_credit(order: Order) -> str:
@@ -202,7 +202,7 @@ class RefundForm(FactsForm):
         label="The family gets it",
         coerce=RefundMethod,
         widget=UnfoldAdminSelectWidget,
-        help_text="Another way than the card is possible once a refund to it has failed.",
+        help_text="Other ways than the card are possible once a refund to the card has failed.",
     )
     field_order = ["cents", "method", "reason"]
 
@@ -222,18 +222,20 @@ PAYMENT_ACTIONS = Actions(
     [
         Action(
             name="refund",
-            title="Ask for a refund",
+            title="Request a refund",
             permission="billing.add_refund",
             argument="payment",
             act=refunds.ask_for_refund,
             form=RefundForm,
             is_possible=lambda facts: facts.room_cents > 0,
-            confirm="Ask for this refund",
-            meaning="For money that goes back without a class being cancelled. Nothing is charged less, and "
-            "every place stays. What was given as credit is not taken back by it, so the family would have "
-            "both. Somebody must approve it first.",
-            done="The refund waits for approval.",
-            email="The family gets an email once the money has gone back.",
+            confirm="Request this refund",
+            meaning=(
+                "For a refund without cancelling a class. Later charges stay the same, and the children "
+                "keep their places. Credit already given is not taken back, so the family would have "
+                "both. Someone must approve it first."
+            ),
+            done="The refund is waiting for approval.",
+            email="The family gets an email once the money has been refunded.",
         )
     ],
     family=lambda payment: payment.order.household,
@@ -281,7 +283,7 @@ class RefundFacts:
             _given_as_credit(refund.order),
             badge(refund.status, refund.get_status_display()),
         ]
-        headers = ["Family", "Order", "Place", "Amount", "Of the payment", "Goes back", "Asked by", "Why"]
+        headers = ["Family", "Order", "Place", "Amount", "Original payment", "Refund", "Requested by", "Why"]
         return Panel("", [*headers, CREDIT_HEADER, "Status"], [row])
 
 
@@ -290,7 +292,7 @@ class OptionalReasonForm(ReasonForm):
         max_length=REASON_LENGTH,
         required=False,
         widget=UnfoldAdminTextareaWidget({"rows": 2}),
-        help_text="Optional. Stays in the history, for the other staff.",
+        help_text="Optional. Stays in the history for other staff.",
     )
 
 
@@ -308,21 +310,23 @@ REFUND_ACTIONS = Actions(
             title="Approve",
             act=refunds.approve,
             form=OptionalReasonForm,
-            confirm="Give {amount} back {way_back}",
-            meaning="The money leaves at once and cannot be called back.",
-            done="It is approved and on its way.",
-            email="The family gets an email once it has gone back.",
+            confirm="Refund {amount} {way_back}",
+            meaning="The money leaves right away and cannot be recalled.",
+            done="The refund is approved and on its way.",
+            email="The family gets an email once it has been refunded.",
             needs_fresh_sign_in=True,
         ),
         _action(
             name="reject",
             title="Reject",
             act=refunds.reject,
-            confirm="Keep {amount}",
-            meaning="The money stays here.",
-            done="It is rejected.",
-            email="If the family was told that it would come back, it gets an email that says who to ask. "
-            "Your reason is not in it.",
+            confirm="Reject the refund of {amount}",
+            meaning="The money is not refunded.",
+            done="The refund is rejected.",
+            email=(
+                "If the family was told to expect this refund, it gets an email that says who to ask. "
+                "Your reason is not in it."
+            ),
         ),
         _action(
             name="handed-over",
@@ -331,8 +335,8 @@ REFUND_ACTIONS = Actions(
             form=OptionalReasonForm,
             is_possible=lambda facts: facts.can_be_handed_over,
             confirm="{amount} was handed over {way_back}",
-            meaning="Say so when the family has the money.",
-            done="It is recorded.",
+            meaning="Confirm this once the family has the money.",
+            done="The handover is recorded.",
             email="The family gets an email that serves as its receipt.",
         ),
     ],

@@ -153,7 +153,7 @@ class WaitlistConsentAdmin(ReadOnlyAdmin):
 def _refunds(title: str, rows: Any) -> Panel:
     return Panel(
         title,
-        ["Asked for", "Amount", "Goes back", "Status", "Cause", "Asked by", "Approved by"],
+        ["Requested", "Amount", "Refund", "Status", "Cause", "Requested by", "Approved by"],
         [
             (
                 link(row, moment(row.created_at)),
@@ -181,7 +181,7 @@ def payment_refunds(payment: Payment) -> Panel:
 
 @panel(Refund, permission="billing.view_payment")
 def refund_payments(refund: Refund) -> Panel:
-    """What came and went for the whole order, for whoever decides."""
+    """What was paid and refunded for the whole order, for the person who decides."""
     return Panel(
         "Payments of the order",
         ["Received", "Amount", "By", "Refunds"],
@@ -202,8 +202,8 @@ def refund_payments(refund: Refund) -> Panel:
 
 def _cancellations(rows: Any) -> Panel:
     return Panel(
-        "Cancelled places",
-        ["Asked for", "Place", "Terms", "No longer owed", "Not charged", "Refund", "Credit", "Status", "By"],
+        "Cancellations",
+        ["Requested", "Place", "Terms", "No longer owed", "Not charged", "Refund", "Credit", "Status", "By"],
         [
             (
                 link(row, moment(row.requested_at)),

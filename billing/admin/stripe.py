@@ -59,7 +59,7 @@ class StripeEventAdmin(ReadOnlyAdmin):
         released = queryset.unpark()
         for stripe_id in released:
             enqueue("billing.tasks.process_event", stripe_id)
-        messages.success(request, f"Parked events given back to the inbox: {len(released)}.")
+        messages.success(request, f"Parked events to try again: {len(released)}.")
 
 
 # --- dj-stripe's copies of Stripe's objects -----------------------------------------------------------------

@@ -48,8 +48,9 @@ class TransferForm(ReasonForm):
             return
         amount = money_text(move.difference_cents)
         self.fields["consent"].help_text = (
-            f"Such as “on the phone on May 3, with the mother”. With it, {move.card} is charged {amount} at "
-            "once; without it nothing is charged, and the family pays from its account or its email."
+            f"Such as “on the phone on May 3, with the mother”. If you fill this in, {move.card} is "
+            f"charged {amount} right away. If not, nothing is charged, and the family pays from its account "
+            "or its email."
             if move.card
             else f"The family has no saved card: it pays the {amount} from its account or its email."
         )
@@ -103,7 +104,7 @@ def _old_price(item: OrderItem) -> str:
 def _new_price(move: Move) -> str:
     text = money_text(move.course.price_cents)
     if move.sessions_left != move.sessions:
-        share = f"{move.sessions_left} of {move.sessions} sessions are left"
+        share = f"{move.sessions_left} of {move.sessions} sessions left"
         text = f"{text}, {share}: {money_text(move.list_cents)}"
     if move.list_cents != move.price_cents:
         text = f"{text} less the same discounts: {money_text(move.price_cents)}"
@@ -158,7 +159,7 @@ def choose_class(request: HttpRequest, pk: int) -> HttpResponse:
     """The classes that fit the child and have a free seat."""
     enrollment = _enrollment(request, pk)
     if not _can_move(enrollment):
-        messages.error(request, "There is no place here that could be moved.")
+        messages.error(request, "This place cannot be moved.")
         return redirect(_page_of(enrollment))
     rows = [
         (
@@ -171,7 +172,7 @@ def choose_class(request: HttpRequest, pk: int) -> HttpResponse:
         )
         for course in fitting(enrollment)
     ]
-    headers = ["Class", "When", "Where", "Price", "Free seats", ""]
+    headers = ["Class", "When", "Where", "Price", "Free places", ""]
     context = _context(request, enrollment) | {
         "title": f"Move {enrollment.child} to another class",
         "panel": Panel("", headers, rows),
@@ -235,12 +236,12 @@ def confirm_move(request: HttpRequest, pk: int, course_pk: int) -> HttpResponse:
 
 
 def _meaning(move: Move) -> str:
-    text = "The new seat is taken, and the old one is free at once and goes to the waitlist. "
+    text = "The child gets the new place. The old one is free right away and goes to the waitlist. "
     return f"{text}The difference is due today." if move.difference_cents > 0 else text
 
 
 def _notified(move: Move) -> str:
-    email = "The family gets an email that says what becomes of its money."
+    email = "The family gets an email that says what happens to its money."
     return who_is_notified(move.item.child.household, email=email)
 
 
@@ -260,7 +261,7 @@ def _move(request: HttpRequest, move: Move, form: TransferForm) -> str:
     except NotPossible as refusal:
         return refusal.message
     charged = done.installment and done.installment.attempts.exists()
-    money_ = " The charge is on its way: its outcome appears on the order in a moment." if charged else ""
+    money_ = " The charge is being made. Its outcome appears on the order in a moment." if charged else ""
     text = f"{done.joined.child} is now in {done.joined.course}.{money_} {_notified(move)}"
     messages.success(request, text)
     return ""
@@ -288,7 +289,7 @@ def _context(request: HttpRequest, enrollment: Enrollment) -> dict[str, Any]:
 
 def _transfers(rows: Any) -> Panel:
     return Panel(
-        "Moves to another class",
+        "Transfers",
         ["When", "From", "To", "Difference", "Not charged", "Credit", "To pay", "By", "Why"],
         [
             (

@@ -51,8 +51,8 @@ logger = logging.getLogger(__name__)
 
 AT_ONCE = 50
 TELL_AFTER = timedelta(minutes=45)
-UNDER_WAY = "A payment of its order is under way, or its outcome is not known."
-UNDECIDED = "The family's bank disputes a payment of its order: nothing becomes credit until it has decided."
+UNDER_WAY = "A payment of this order is in progress, or its outcome is not known."
+UNDECIDED = "The family's bank disputes a payment of this order, so no credit is given until it has decided."
 
 
 class OutcomeChanged(Exception):
@@ -219,7 +219,7 @@ def _lock(enrollment: Enrollment) -> Order:
 
 
 def settle_waiting_cancellations() -> int:
-    """Each minute: those that waited for a charge or for Stripe; gives how many were settled."""
+    """Each minute: those that waited for a charge or for Stripe; returns how many were settled."""
     settled: list[int] = []
 
     def settle(cancellation: Cancellation) -> None:

@@ -1,4 +1,4 @@
-"""A whole class, or one of its sessions, that does not take place: reviewed once, then worked off family by
+"""A whole class, or one of its sessions, that the school cancels: previewed once, then processed family by
 family. Each family is handled once, however often the work is broken off and taken up again."""
 
 import datetime
@@ -61,7 +61,7 @@ class Effect:
     refund_cents: int = 0
     credit_cents: int = 0
     is_charging: bool = False
-    """A payment of the order is under way, so the figures may still change."""
+    """A payment of the order is in progress, so the figures may still change."""
 
     @property
     def figures(self) -> tuple[int, int, int]:
@@ -76,7 +76,7 @@ class Preview:
     waiting: list[Enrollment]
     """Their wait for a place ends."""
     held: list[Enrollment]
-    """Just being paid: if the money comes, it goes back in full."""
+    """Being paid right now: if the money arrives, it is refunded in full."""
 
     @property
     def totals(self) -> tuple[int, int, int]:
@@ -158,7 +158,7 @@ def _places(course: Course) -> QuerySet[Enrollment]:
 def close_class(
     *, course: Course, terms: Terms, by: User, reason: str, now: datetime.datetime, seen: str
 ) -> Closure:
-    """Decide that a class does not take place; its families are worked off by a worker.
+    """Decide that a class is cancelled; a worker processes its families.
 
     From now on nobody can register, and its waitlist is told. `seen` is that of the preview which was
     confirmed. Raises NotPossible; OutcomeChanged if it would bring something else by now.
@@ -203,9 +203,9 @@ def _close_session(
 ) -> Closure:
     course = _locked(session.course, reason)
     if session.starts_at <= now:
-        raise NotPossible("This session has begun, or is over.")
+        raise NotPossible("This session has already started or ended.")
     if not CourseSession.objects.filter(pk=session.pk, cancelled_at=None).update(cancelled_at=now):
-        raise NotPossible("This session was cancelled before.")
+        raise NotPossible("This session is already cancelled.")
     _check_seen(preview, course, seen)
     closure = Closure.objects.create(
         course=course, session=session, terms=Terms.CREDIT, by=by, reason=_short(reason)
@@ -219,10 +219,10 @@ def _short(reason: str) -> str:
 
 def _locked(course: Course, reason: str) -> Course:
     if not reason.strip():
-        raise NotPossible("Say why: the families are told.")
+        raise NotPossible("Give a reason: the families will see it.")
     locked = Course.objects.select_for_update(no_key=True).get(pk=course.pk)
     if locked.cancelled_at:
-        raise NotPossible("This class was cancelled before.")
+        raise NotPossible("This class is already cancelled.")
     return locked
 
 
@@ -247,7 +247,7 @@ def _add_lines(closure: Closure, places: QuerySet[Enrollment]) -> int:
 
 @transaction.atomic
 def try_again(line: ClosureLine, *, by: User) -> None:
-    """A person gives a family back to the worker. Raises Stale unless it has failed."""
+    """Staff return a family to the worker. Raises Stale unless it has failed."""
     line.try_again(by=by)
     move_rows(Closure.objects.filter(pk=line.closure_id), ClosureStatus.RUNNING, finished_at=None)
     StaffTask.objects.about(line).open().update(closed_at=Now(), closed_by=by)
@@ -280,7 +280,7 @@ def _add_late_places(*, on: datetime.date) -> None:
     of_class = Q(Exists(left), session=None)
     for closure in Closure.objects.filter(of_session | of_class).select_related("course"):
         late = _places(closure.course).exclude(closure_lines__closure=closure)
-        if closure.session_id:  # who registered later has not bought this session
+        if closure.session_id:  # families that registered later have not bought this session
             late = late.filter(created_at__lte=closure.created_at)
         if _add_lines(closure, late):
             move_rows(Closure.objects.filter(pk=closure.pk), ClosureStatus.RUNNING, finished_at=None)
@@ -333,7 +333,7 @@ def _cancel_place(line: ClosureLine) -> None:
 
 
 def _terms(line: ClosureLine) -> Terms:
-    """Who paid for a class that was cancelled already gets everything back."""
+    """A family that paid for a class after its cancellation gets everything back."""
     enrolled = line.enrollment.transitions.filter(from_status=EnrollmentStatus.HELD, to_status="active")
     is_late = enrolled.filter(created_at__gt=line.closure.created_at).exists()
     return Terms.REFUND if is_late else Terms(line.closure.terms)

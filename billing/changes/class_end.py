@@ -49,7 +49,7 @@ REFUND_ON_ITS_WAY = [
 @daily_job(at="05:40")
 def complete_ended_classes(*, on: datetime.date, dry_run: bool = False) -> Report:
     """Close the waitlists of classes that have ended; two weeks later complete their places, and each order
-    that has no other place and no money on its way."""
+    that has no other place and no payment in progress."""
     report = Report()
     steps: list[tuple[str, Iterable[Course | Order], Callable[[int], None]]] = [
         ("close the waitlist of", with_people_waiting(on), _close_waitlist),
@@ -106,7 +106,7 @@ def _to_complete() -> OrderQuerySet:
 def reopen_class(course: Course, *, by: User, reason: str) -> int:
     """A class that had ended is extended: its completed places are active again, and their orders stand.
 
-    Gives how many places. Raises `enrollments.classes.waitlist.NoSeat` if its seats do not suffice.
+    Returns how many places. Raises `enrollments.classes.waitlist.NoSeat` if its seats do not suffice.
     """
     places = reopen_places(course, by=by, reason=reason)
     reopen_orders(places, by=by, reason=reason)

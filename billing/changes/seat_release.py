@@ -1,4 +1,4 @@
-"""Offering a place to the waitlist after the time for refunds is over: when somebody has paid for it, the
+"""Offering a place to the waitlist after the time for refunds is over: when someone has paid for it, the
 family is out of the class and its money follows by itself."""
 
 import datetime
@@ -18,7 +18,7 @@ from enrollments.models import Course, Enrollment, EnrollmentStatus, User
 
 logger = logging.getLogger(__name__)
 
-TAKEN_OVER = "somebody of the waitlist has taken the place over"
+TAKEN_OVER = "a family from the waitlist has taken the place"
 
 
 def can_be_released(enrollment: Enrollment, *, now: datetime.datetime) -> bool:
@@ -32,7 +32,7 @@ def can_be_released(enrollment: Enrollment, *, now: datetime.datetime) -> bool:
 @again_after_deadlock
 @transaction.atomic
 def put_up(enrollment: Enrollment, *, by: User, now: datetime.datetime) -> None:
-    """Let somebody of the waitlist take the place over, now or later. Raises Stale if it cannot be."""
+    """Let someone on the waitlist take the place over, now or later. Raises Stale if it cannot be."""
     course = lock_course(enrollment.course_id)
     enrollment.refresh_from_db()
     if not can_be_released(enrollment, now=now):
@@ -44,14 +44,14 @@ def put_up(enrollment: Enrollment, *, by: User, now: datetime.datetime) -> None:
 @again_after_deadlock
 @transaction.atomic
 def keep(enrollment: Enrollment, *, by: User) -> None:
-    """Keep the place after all. Raises Stale while somebody decides about it."""
+    """Keep the place after all. Raises Stale while someone decides about it."""
     lock_course(enrollment.course_id)
     enrollment.refresh_from_db()
     enrollment.keep(by=by)
 
 
 def sell_lent_seats(*, now: datetime.datetime) -> None:
-    """Each minute: who has lent a seat that somebody has paid for is out of the class."""
+    """Each minute: a child whose offered seat has been paid for leaves the class."""
 
     def sell(enrollment: Enrollment) -> None:
         try:

@@ -106,16 +106,16 @@ def move_of(*, enrollment: Enrollment, course: Course, now: datetime.datetime) -
 def _check(item: OrderItem, course: Course, *, now: datetime.datetime) -> None:
     child = item.child
     if item.enrollment is None or item.enrollment.status != EnrollmentStatus.ACTIVE:
-        raise NotPossible(f"{child.first_name} has no place in {item.course} any more.")
+        raise NotPossible(f"{child.first_name} no longer has a place in {item.course}.")
     if course == item.course:
-        raise NotPossible(f"{child.first_name} is in {course} already.")
+        raise NotPossible(f"{child.first_name} is already in {course}.")
     if course.cancelled_at or course.has_ended(local_date(now)):
-        raise NotPossible(f"{course} is over or cancelled.")
+        raise NotPossible(f"{course} has ended or was cancelled.")
     if not course.fits_age(child.age_on(course.starts_on)):
         ages = f"{course.age_min} to {course.age_max}"
         raise NotPossible(f"{course} is for ages {ages}; {child.first_name} does not fit.")
     if child.enrollments.live().filter(course=course).exists():
-        raise NotPossible(f"{child.first_name} already has a place in {course}, or waits for one.")
+        raise NotPossible(f"{child.first_name} already has a place in {course} or is on its waitlist.")
     if not seat_numbers_for_sale(course):
         raise NotPossible(f"{course} is full.")
 
@@ -136,7 +136,7 @@ def transfer(
     without, the family pays it on its own. Raises NotPossible; then nothing has changed.
     """
     if not reason.strip():
-        raise NotPossible("Say why: it stays in the history.")
+        raise NotPossible("Give a reason: it stays in the history.")
     move = move_of(enrollment=enrollment, course=course, now=now)
     ask_again(move.item.order)
     _check_money(move, seen)
@@ -154,19 +154,21 @@ def transfer(
             closed=closed,
         )
     except (gateway.OutcomeUnknown, gateway.Refused) as error:
-        raise NotPossible("Stripe did not answer; nothing was changed. Please try again.") from error
+        raise NotPossible("Stripe did not answer, so nothing was changed. Please try again.") from error
     except Stale as error:
-        raise NotPossible("This order changed a moment ago. Please look at it again.") from error
+        raise NotPossible("This order changed a moment ago. Please check it again.") from error
 
 
 def _check_money(move: Move, seen: str | None) -> None:
     order = move.item.order
     if seen is not None and move.seen != seen:
-        raise NotPossible("Something has changed since you saw these figures. Please look at the new ones.")
+        raise NotPossible("Something has changed since you saw these figures. Please check the new ones.")
     if move.reduction.credit_cents and Dispute.objects.undecided().filter(payment__order=order).exists():
-        raise NotPossible("The bank disputes a payment of this order: no credit before it has decided.")
+        raise NotPossible(
+            "The bank disputes a payment of this order, so no credit is given until it has decided."
+        )
     if open_attempts(order).exists() or Cancellation.objects.waiting().filter(order=order).exists():
-        raise NotPossible("A payment of this order is under way; please wait for it.")
+        raise NotPossible("A payment of this order is in progress. Please wait for it.")
 
 
 @again_after_deadlock
@@ -189,7 +191,7 @@ def _transfer(
     _check_money(move, seen)
     wanted = {cut.installment.stripe_invoice_id for cut in move.reduction.cuts}
     if wanted - closed - {None}:
-        raise NotPossible("The family has just opened the payment page; please try again.")
+        raise NotPossible("The family has just opened the payment page. Please try again.")
     joined = _new_place(move, order)
     enrollment.leave_for(joined, by=by, reason=reason)
     fill(enrollment.course, now=now)

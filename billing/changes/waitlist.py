@@ -69,7 +69,7 @@ def join_waitlist(
     tier = WaitlistTier.REGULAR
     if at_most_cents is not None:
         if at_most_cents != price_cents(child, course, now=now):
-            raise Refused("The price has changed since you saw it. Please look at it again.")
+            raise Refused("The price has changed since you saw it. Please check it again.")
         if card and not card.why_not_charged(today):
             tier = WaitlistTier.PRIORITY
     enrollment = join(child=child, course=course)
@@ -104,7 +104,7 @@ def accept_offer(*, enrollment: Enrollment, by: User, now: datetime.datetime, **
 
 
 def serve_priority(*, now: datetime.datetime) -> None:
-    """Move up who has saved the card that was missing, and take up the offers of the priority tier."""
+    """Move families that have saved the missing card to the priority tier, and take its offers."""
     waiting = Enrollment.objects.filter(status=EnrollmentStatus.WAITLISTED, tier=WaitlistTier.REGULAR)
     willing = waiting.filter(waitlist_consent__isnull=False).order_by("joined_at", "pk")
     for_each(willing, partial(_move_up, now=now), doing="moving up in a waitlist")

@@ -60,7 +60,7 @@ def _expire(order: Order) -> str:
 def end_unpaid_order(*, order: Order, to: OrderStatus, by: User | None = None, reason: str) -> None:
     """Expire or cancel a placed order. Its payment page is closed at Stripe first, and seen closed.
 
-    Raises Paid if it was paid meanwhile, StripeUnavailable if Stripe does not say, Stale if somebody else
+    Raises Paid if it was paid meanwhile, StripeUnavailable if Stripe does not say, Stale if someone else
     moved it.
     """
     close_payment_page(order)

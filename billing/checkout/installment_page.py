@@ -26,8 +26,8 @@ from orders.models import Order
 def installment_page(installment: Installment, *, by: User | None, now: datetime.datetime) -> str:
     """The address of the page where this installment can be paid; the open page again if there is one.
 
-    `by` is empty for who came by the link of an email. Raises NotPayable, StripeUnavailable or StripeRefused.
-    """
+    `by` is None for someone who came by the link in an email. Raises NotPayable, StripeUnavailable or
+    StripeRefused."""
     attempt = installment.attempts.payable().order_by("-number").first()
     if attempt is None:
         ask_again(installment.order)
@@ -78,4 +78,4 @@ def _start(installment: Installment, *, by: User | None, now: datetime.datetime)
 def _refuse_if_not_payable(installment: Installment, now: datetime.datetime) -> None:
     refuse_unless_payable(installment, on=local_date(now))
     if installment.attempts.under_way().exists():
-        raise NotPayable("An earlier payment is not settled yet. Please look again in a few minutes.")
+        raise NotPayable("An earlier payment is still being processed. Please check again in a few minutes.")

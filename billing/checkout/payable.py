@@ -18,4 +18,4 @@ def refuse_unless_payable(installment: Installment, *, on: datetime.date) -> Non
     if not step.can_be_paid:
         raise NotPayable(state_of(installment, step, on=on).text)
     if Cancellation.objects.waiting().filter(order=installment.order_id).exists():
-        raise NotPayable("A class of this order was just cancelled. What is left to pay shows in a moment.")
+        raise NotPayable("A class in this order was just cancelled. Please check again in a moment.")

@@ -51,8 +51,8 @@ class BeingCharged(NothingToPay):
 def payment_page(*, order: Order, by: User, now: datetime.datetime) -> str:
     """The address of Stripe's page where the first part of the order can be paid.
 
-    Gives the open page again if there is one; a second page is made only after the first is seen closed, for
-    two open pages could both be paid. Raises NothingToPay or StripeUnavailable.
+    Returns the open page again if there is one; a second page is made only after the first is seen closed,
+    for two open pages could both be paid. Raises NothingToPay or StripeUnavailable.
     """
     attempt = _attempt_to_pay(order=order, by=by, now=now)
     if attempt.can_take_money(now) and is_still_open(attempt):
@@ -157,7 +157,7 @@ def _page_made_before(attempt: ChargeAttempt, *, is_answered: bool = False) -> g
     """The page of an attempt whose answer was lost. Raises StripeUnavailable; the next press makes another
     page if there is none and none can come any more.
 
-    Stripe gives a stored 500 for a day, whether or not a page was made. With `is_answered` it has told that
+    Stripe repeats a stored 500 for a day, whether or not a page was made. With `is_answered` it has said that
     the request was carried out, with what the page said then: a name on it has changed since.
     """
     order = attempt.installment.order
@@ -225,7 +225,7 @@ def _page_refused(attempt: ChargeAttempt, error: gateway.Refused, *, is_repeat: 
         if not late:
             StaffTask.open(MoneyTask.CHARGE_REJECTED, attempt.installment.order, str(error))
         elif not is_repeat and clock.now() - attempt.created_at < timedelta(minutes=1):
-            detail = f"No family can pay: the database's clock is probably slow. Stripe says: {error}"
+            detail = f"No family can pay. The database's clock is probably slow. Stripe says: {error}"
             filters = {"status__exact": ChargeStatus.NOT_EXECUTED.value}
             StaffTask.open_for_many(MoneyTask.CHARGE_REJECTED, ChargeAttempt, filters, detail)
 

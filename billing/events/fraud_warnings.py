@@ -36,7 +36,7 @@ def settle_warning(found: Mapping[str, Any], payment: Payment) -> None:
 def _what_to_do(found: Mapping[str, Any], payment: Payment) -> str:
     amount, kind = money_text(payment.amount_cents), found["fraud_type"].replace("_", " ")
     return (
-        f"The card's bank reports {amount} as fraud ({kind}). Nothing more of this order is charged. Call "
+        f"The card's bank reports {amount} as fraud ({kind}). Charges of this order are paused. Call "
         "the family. If they did not pay this themselves, refund it now: that avoids a dispute and its fee. "
         "If the payment is genuine, resume the order's charges and close this task."
     )

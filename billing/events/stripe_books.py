@@ -59,7 +59,7 @@ class _OutOfTime(Exception):
 
 @daily_job(at="05:10")
 def compare_books(*, on: datetime.date, everything: bool = False) -> Report:
-    """Have each day compared that is recent or never was, on Sundays all, and what is open here.
+    """Compare our books with Stripe's: recent days, days never compared, on Sundays all, and open items.
 
     After a restore the days since the backup are among those that never were.
     """
@@ -109,7 +109,7 @@ def compare_day(day: datetime.date, *, budget_s: float = BUDGET_S) -> bool:
 
 
 def compare_open() -> int:
-    """What is open here, at any age, with Stripe's word for it, until the time is up; gives how many Stripe
+    """What is open here, at any age, with Stripe's word for it, until the time is up; returns how many Stripe
     did not answer for."""
     disputes = Dispute.objects.filter(closed_at=None).select_related("payment__order__household")
     invoiced = Installment.objects.open().filter(stripe_invoice_id__isnull=False, invoice_closed_at=None)
@@ -160,7 +160,7 @@ class _Comparison:
             if payment:
                 seen.add(payment.pk)
                 _compare(Subject.PAYMENT, _id_of(payment), _payment_text(payment), theirs, payment)
-            elif household and not is_ours:  # somebody took it by hand; what is ours is reported already
+            elif household and not is_ours:  # someone took it by hand; what is ours is reported already
                 stripe_id = charge["payment_intent"] or charge["id"]
                 report(Subject.PAYMENT, stripe_id, theirs=theirs, household=household)
             number += 1
@@ -225,7 +225,7 @@ class _Comparison:
 
 
 def _payment_of(charge: gateway.Object) -> tuple[Payment | None, bool]:
-    """Ours for a charge. A part of an invoice, which only somebody by hand can have charged, is none of ours:
+    """Ours for a charge. A part of an invoice, which only someone by hand can have charged, is none of ours:
     a person must see it. Raises NotYet for a charge of just now, whose invoice may not be called paid yet.
     """
     try:

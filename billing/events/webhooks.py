@@ -68,7 +68,7 @@ def stripe_webhook(request: HttpRequest, uuid: str) -> HttpResponse:
 
 def verified_event(body: bytes, header: str, endpoint: WebhookEndpoint) -> StripeEvent:
     """The unsaved inbox row of a signed event. Raises BadEvent for everything else."""
-    if not header.isascii():  # verify_header would raise TypeError: a 500 for anybody
+    if not header.isascii():  # verify_header would raise TypeError: a 500 for anyone
         raise BadEvent
     try:
         text = body.decode()

@@ -45,7 +45,7 @@ def run_attempt(attempt_id: int) -> None:
 
 
 def ask_again(order: Order) -> None:
-    """Ask Stripe about charges that have had no outcome for so long that asking only reads: before anybody
+    """Ask Stripe about charges that have had no outcome for so long that asking only reads: before anyone
     does something with the order. Without an answer all stays as it is."""
     old = ChargeAttempt.objects.on_saved_cards().filter(
         status__in=[ChargeStatus.UNKNOWN, ChargeStatus.PARKED],
@@ -72,7 +72,7 @@ def _claim(attempt_id: int) -> ChargeAttempt | None:
 def _carry_out(attempt: ChargeAttempt, ask: Callable[[ChargeAttempt], Outcome]) -> None:
     try:
         record(attempt, _outcome(attempt, ask))
-    except Stale as lost:  # somebody else settled it meanwhile
+    except Stale as lost:  # someone else settled it meanwhile
         logger.info("attempt %s of installment %s: %s", attempt.pk, attempt.installment_id, lost)
 
 
@@ -144,7 +144,7 @@ def _invoice(attempt: ChargeAttempt) -> gateway.Object | None:
     if customer.stripe_id != had_id:
         return None
     is_first = attempt.number == attempt.tries == 1
-    # What somebody ended at Stripe is not charged by itself. A later try of an attempt keeps to its invoice.
+    # What someone ended at Stripe is not charged by itself. A later try of an attempt keeps to its invoice.
     may_replace = attempt.kind != ChargeKind.AUTO and attempt.tries == 1
     try:
         return ensure_invoice(
@@ -176,7 +176,7 @@ def _pay(attempt: ChargeAttempt, invoice_id: str) -> Outcome:
         invoice = gateway.retrieve_invoice(invoice_id)
         if invoice["status"] != "paid":
             raise
-    attempt.move(ChargeStatus.NOT_EXECUTED, reason="paid elsewhere meanwhile", leased_until=None)
+    attempt.move(ChargeStatus.NOT_EXECUTED, reason="paid another way in the meantime", leased_until=None)
     return Paid(invoice)
 
 

@@ -1,6 +1,6 @@
 """Saved cards that change at Stripe without us: renewed by their network, removed, or gone with a customer.
 
-An event is only a hint, and may be told late or twice: what counts is the card as Stripe has it now.
+An event is only a hint, and may arrive late or twice: what counts is the card as Stripe has it now.
 """
 
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ def look_at_card(method_id: str) -> None:
 @again_after_deadlock
 @transaction.atomic
 def note_gone(card: Card) -> None:
-    """Whoever has to pay with it by now needs another; who has to pay later is told."""
+    """Installments already due with it need another card; families with later ones are told."""
     lock_family(card)
     if Card.objects.filter(pk=card.pk, gone_at=None).update(gone_at=Now()):
         stop_gone(card)

@@ -1,5 +1,5 @@
 """A card that is no longer charged although payments are ahead: it is gone at Stripe, or the family has
-stopped its charges. The family is told once, and pays each of them itself or adds another card."""
+stopped its charges. The family gets one email, and pays each of them itself or adds another card."""
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -39,7 +39,8 @@ def withdraw(card: Card, *, by: User) -> bool:
 
 
 def stop_gone(card: Card) -> None:
-    """Stripe has it no longer: whoever has to pay with it by now needs another. Under the family's lock."""
+    """Stripe no longer has it: installments already due with it need another card. Under the family's
+    lock."""
     stopped = _paid_by(Card.objects.filter(pk=card.pk))
     waiting, payments = _waiting(stopped), _ahead(stopped)
     _ask_for_another(waiting, reason=CARD_GONE)

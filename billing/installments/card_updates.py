@@ -64,12 +64,12 @@ def try_again_with(card: Card, stuck_in: list[InstallmentStatus]) -> None:
 
 
 def _update_to_finish(card: Card, public_id: uuid.UUID | None) -> CardUpdate | None:
-    """The request for this card; None if it was told before, or is not in this database."""
+    """The request for this card; None if it was reported before, or is not in this database."""
     updates = CardUpdate.objects.filter(household=card.household_id)
     updates = updates.filter(public_id=public_id) if public_id else updates.none()
     update = updates.first()
     if update is None:
-        detail = "What it shall pay is not in this database. Ask the family to replace its card once more."
+        detail = "What it should pay for is not in this database. Ask the family to replace the card again."
         StaffTask.open(MoneyTask.CARD_UNKNOWN, card, detail)
         return None
     return update if updates.filter(finished_at=None).update(finished_at=clock.now()) else None

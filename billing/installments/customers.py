@@ -31,8 +31,8 @@ def ensure_customer(household: Household) -> StripeCustomer:
 
 
 def with_customer(household: Household, act: Callable[[StripeCustomer], Made]) -> Made:
-    """What `act` gives with the household's customer: a new one, if it turns out that Stripe does not know it
-    any more. Raises what the gateway raises."""
+    """What `act` returns for the household's customer: a new one, if it turns out that Stripe does not know
+    it any more. Raises what the gateway raises."""
     customer = ensure_customer(household)
     try:
         return act(customer)

@@ -17,7 +17,7 @@ def charge_due_installments(*, on: datetime.date, dry_run: bool = False) -> Repo
 
 @daily_job(at="10:00", plan=Plan("Retries", "to be charged again", about="billing.installment"))
 def retry_failed_payments(*, on: datetime.date, dry_run: bool = False) -> Report:
-    """Charge again what a bank declined softly, on its dunning day."""
+    """Retry charges with a soft decline, on their dunning day."""
     return _charge([InstallmentStatus.RETRY_WAIT], on=on, dry_run=dry_run)
 
 

@@ -156,11 +156,11 @@ def _start_batch(batch: list[Candidate], report: Report, *, on: datetime.date) -
             if card := card_of.get(installment.order_id):
                 wanted.append((installment, card))
             else:
-                report.skip(str(installment), installment, "the order or the card changed meanwhile")
+                report.skip(str(installment), installment, "the order or the card has changed")
         started = {attempt.installment_id for attempt in _start(wanted, kind=ChargeKind.AUTO, on=on)}
         for installment, _ in wanted:
             if installment.pk not in started:
-                report.skip(str(installment), installment, "somebody else took it")
+                report.skip(str(installment), installment, "another run is charging it")
         report.done += len(started)
     enqueue("billing.tasks.charge")
 
@@ -175,7 +175,7 @@ def start_attempt(
     """
     started = _start([(installment, card)], kind=kind, on=on)
     if not started:
-        raise Stale("moved, held or charged meanwhile")
+        raise Stale("moved, put on hold or charged in the meantime")
     return started[0]
 
 

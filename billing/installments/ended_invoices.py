@@ -1,4 +1,4 @@
-"""Invoices that somebody ended in Stripe's dashboard: what they asked for is held until staff decide."""
+"""Invoices that someone ended in Stripe's dashboard: what they asked for is held until staff decide."""
 
 from django.db import transaction
 from django.db.models.functions import Now
@@ -21,7 +21,7 @@ def look_at_ended_invoice(invoice_id: str) -> None:
     for installment in Installment.objects.filter(stripe_invoice_id=invoice_id, invoice_closed_at=None):
         status = retrieve(invoice_id)["status"]
         if status in ENDED and _held(installment, f"Its invoice {invoice_id} was made {status} at Stripe"):
-            closed_invoice(installment)  # whoever wants it paid gets a fresh one
+            closed_invoice(installment)  # the next charge gets a new one
 
 
 @again_after_deadlock
@@ -39,6 +39,6 @@ def _held(installment: Installment, what: str) -> bool:
     if not owed.exists():
         return False
     owed.filter(held_at=None).update(held_at=Now())
-    detail = f"{what}, not by us. It is held: release it to charge it with a fresh invoice, or waive it."
+    detail = f"{what}, not by us. It is on hold: release it to charge it with a new invoice, or waive it."
     StaffTask.open(MoneyTask.INVOICE_ENDED, installment, detail)
     return True

@@ -27,9 +27,9 @@ def record_charged(*, installment: Installment, by: User, reason: str, stripe_id
     with _answering():
         invoice = retrieve(_invoice_id(stripe_id.strip()))
     if gateway.uuid_in(invoice, "installment") != installment.public_id:
-        raise NotPossible("Stripe says that this is not a payment of this installment.")
+        raise NotPossible("Stripe says that this is not a payment for this installment.")
     if invoice["status"] != "paid":
-        raise NotPossible(f"Stripe says that it is not paid but {invoice['status']}.")
+        raise NotPossible(f"Stripe says that it is {invoice['status']}, not paid.")
     settle_invoice(invoice)
     _note(installment, by, f"charged, by {stripe_id}: {reason}")
 
@@ -40,22 +40,22 @@ def record_not_charged(*, installment: Installment, by: User, reason: str) -> No
     with _answering():
         invoice = closed_invoice(installment) if has_invoice(installment) else {"status": "never made"}
     if invoice["status"] == "paid":
-        raise NotPossible("Stripe says that it is paid. The payment is recorded.")
+        raise NotPossible("Stripe says that it is paid, so the payment has been recorded.")
     try:
         with transaction.atomic():
             attempt.move(
                 ChargeStatus.NOT_EXECUTED, by=by, reason=reason, leased_until=None, next_look_at=None
             )
-            after_nothing(installment, reason="staff saw at Stripe that nothing was charged")
+            after_nothing(installment, reason="staff checked at Stripe: nothing was charged")
             _note(installment, by, f"not charged: {reason}")
     except Stale as lost:
-        raise NotPossible("Somebody else changed it at the same moment.") from lost
+        raise NotPossible("Someone else changed it at the same moment.") from lost
 
 
 def _checked(installment: Installment) -> ChargeAttempt:
     attempt = unknown_attempt(installment)
     if attempt is None:
-        raise NotPossible("The outcome of its charges is known by now.")
+        raise NotPossible("The outcome of its charges is now known.")
     return attempt
 
 
@@ -76,7 +76,7 @@ def _answering() -> Iterator[None]:
     try:
         yield
     except gateway.OutcomeUnknown as error:
-        raise NotPossible("Stripe did not answer; nothing was changed. Please try again.") from error
+        raise NotPossible("Stripe did not answer, so nothing was changed. Please try again.") from error
     except gateway.Refused as error:
         raise NotPossible(f"Stripe says: {error}") from error
 

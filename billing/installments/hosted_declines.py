@@ -35,7 +35,7 @@ from csf.jobs.queue import enqueue
 def look_at_decline(invoice_id: str) -> None:
     """An event says that this invoice could not be paid: ask Stripe why.
 
-    Not while a charge of ours is under way: whoever asked for that one is told.
+    Not while a charge of ours is in progress: the request for that one gets the answer.
     Safe to repeat. Raises what `gateway.last_payment_error` raises.
     """
     for invoice in Invoice.objects.filter(id=invoice_id):
@@ -93,7 +93,8 @@ def add_declined(invoice: StripeObject, error: StripeObject) -> ChargeAttempt | 
 
 
 def _wait_for_the_next_day(installment: Installment) -> None:
-    """It may have been a try of the installation before this one, which told the family when the next is."""
+    """It may have been a try of the installation before this one, which told the family when the next one
+    is."""
     again_on = next_try_on(due_on=installment.due_on, on=clock.today())
     if again_on and installment.status in {InstallmentStatus.SCHEDULED, InstallmentStatus.RETRY_WAIT}:
         installment.start_charging(reason="charged by the installation before this one")

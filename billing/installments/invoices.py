@@ -43,7 +43,7 @@ def ensure_invoice(
     """Make, find or read the invoice of an installment, and finalize it. Raises what the gateway raises.
 
     `is_first`: no other attempt, and no other try of this one, can have asked for it. `may_replace`: a person
-    wants it to be paid, so one that somebody ended at Stripe is replaced by a fresh one; otherwise it is
+    wants it to be paid, so one that someone ended at Stripe is replaced by a fresh one; otherwise it is
     returned as it is. One of a customer that is gone is always replaced.
     """
     customer = customer or ensure_customer(installment.order.household)
@@ -134,7 +134,7 @@ def _finalized(installment: Installment, customer: StripeCustomer, draft: gatewa
 
 
 def retrieve(invoice_id: str) -> gateway.Object:
-    """The invoice as Stripe has it; a draft that somebody deleted has the status DELETED."""
+    """The invoice as Stripe has it; a draft that someone deleted has the status DELETED."""
     try:
         return gateway.retrieve_invoice(invoice_id)
     except gateway.Refused as error:
@@ -153,7 +153,8 @@ def _key(step: str, installment: Installment) -> str:
 
 
 def void(installment: Installment) -> str:
-    """Void its invoice, and see it void; gives the invoice's id. Money that came meanwhile is recorded."""
+    """Void its invoice, and check that it is void; returns the invoice's id. Money that came in the meantime
+    is recorded."""
     return str(closed_invoice(installment)["id"])
 
 

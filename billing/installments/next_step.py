@@ -16,10 +16,10 @@ from orders.models import OrderStatus
 LATEST_FIRST_TRY = timedelta(days=3)
 DECLINES_A_DAY = 3
 
-HELD, PAUSED = "held by staff", "the charges of this order are paused"
+HELD, PAUSED = "on hold", "the charges of this order are paused"
 NOT_AGREED = "no consent to later charges"
-CHANGING = "a class of this order was cancelled, and its money is not settled yet"
-TOO_LATE = "more than 3 days late: staff decide, since the consent names the date"
+CHANGING = "a class of this order was cancelled, and its payments are not settled yet"
+TOO_LATE = "more than 3 days late: staff decide, because the consent names the date"
 DECLINED_OFTEN = "three declines on this card today"
 # Only the family can change these.
 NEEDS_CARD = {NO_CARD, CARD_GONE, CARD_REFUSED, CARD_OUTDATED, CARD_EXPIRED}

@@ -122,7 +122,11 @@ def _decide(attempt: ChargeAttempt, decline: Decline) -> None:
             installment.move(InstallmentStatus.NEEDS_AUTH, reason=reason)
         case DeclineClass.HARD:
             _ask_for_another_card(attempt, reason=reason)
-            StaffTask.open(MoneyTask.CARD_REFUSED, installment, "The bank refused the card for good.")
+            StaffTask.open(
+                MoneyTask.CARD_REFUSED,
+                installment,
+                "The bank refused the card for good. Ask the family for another card.",
+            )
         case DeclineClass.CARD:
             _ask_for_another_card(attempt, reason=reason)
         case _:
@@ -130,7 +134,7 @@ def _decide(attempt: ChargeAttempt, decline: Decline) -> None:
 
 
 def _remember(card: Card, decline: Decline) -> None:
-    """So that no other order asks it in vain."""
+    """So that no other order tries it for nothing."""
     match decline.kind:
         case DeclineClass.HARD:
             refuse_card(card)
@@ -143,7 +147,7 @@ def _ask_for_another_card(attempt: ChargeAttempt, *, reason: str) -> None:
     installment, on = attempt.installment, clock.today()
     card = card_of(installment.order)
     if card and card.pk != attempt.card_id and not card.why_not_charged(on):
-        installment.wait_until(on + timedelta(days=1), reason="another card was saved meanwhile")
+        installment.wait_until(on + timedelta(days=1), reason="another card was saved in the meantime")
     else:
         installment.move(InstallmentStatus.NEEDS_CARD, reason=reason)
 
@@ -162,7 +166,9 @@ def _try_again(attempt: ChargeAttempt, decline: Decline) -> None:
         StaffTask.open(MoneyTask.DECLINE_TO_LOOK_AT, attempt, f"Stripe's code is {decline.reason!r}.")
     if again_on is None or executed >= most:
         installment.move(InstallmentStatus.EXHAUSTED, reason="the last try failed")
-        StaffTask.open(MoneyTask.INSTALLMENT_EXHAUSTED, installment, "New date, split, waive or cancel.")
+        StaffTask.open(
+            MoneyTask.INSTALLMENT_EXHAUSTED, installment, "Move the date, split it, waive it or cancel it."
+        )
 
 
 @transaction.atomic
@@ -219,7 +225,7 @@ def look_later(attempt: ChargeAttempt, error: str) -> None:
             ChargeStatus.UNKNOWN, reason="no answer", error=error, leased_until=None, next_look_at=later
         )
         if old:
-            attempt.move(ChargeStatus.PARKED, reason="not known after three days")
+            attempt.move(ChargeStatus.PARKED, reason="unknown after three days")
         if old or (attempt.tries > len(LOOK_AGAIN_MINUTES) and not is_away):
             StaffTask.open(MoneyTask.CHARGE_UNKNOWN, attempt, error)
 
@@ -258,7 +264,7 @@ def _reject(attempt: ChargeAttempt, outcome: Rejected) -> None:
 
 
 def _close_ended(installment: Installment) -> None:
-    """So that whoever charges it next, staff or the parent, gets a fresh invoice."""
+    """So that the next charge, by staff or the parent, gets a new invoice."""
     try:
         closed_invoice(installment)
     except (gateway.OutcomeUnknown, gateway.Refused) as error:

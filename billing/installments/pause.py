@@ -9,7 +9,7 @@ from csf.refusal import NotPossible
 from enrollments.models import User
 from orders.models import Order
 
-GO_ON = "charges of the order go on"
+GO_ON = "charges of the order resumed"
 
 
 @transaction.atomic
@@ -18,22 +18,22 @@ def pause_charges(*, order: Order, by: User, reason: str) -> None:
     if by.household_id == order.household_id:
         raise NotPossible(OWN_FAMILY)
     if not Order.objects.filter(pk=order.pk, charges_paused_at=None).update(charges_paused_at=Now()):
-        raise NotPossible("The charges of this order are stopped already.")
-    _note(order, by, "charges of the order stopped", reason)
+        raise NotPossible("The charges of this order are already paused.")
+    _note(order, by, "charges of the order paused", reason)
 
 
 @transaction.atomic
 def resume_charges(*, order: Order, by: User, reason: str) -> None:
     """Charge again, from the next run of the jobs on. Raises NotPossible."""
     if not Order.objects.filter(pk=order.pk).exclude(charges_paused_at=None).update(charges_paused_at=None):
-        raise NotPossible("The charges of this order are not stopped.")
+        raise NotPossible("The charges of this order are not paused.")
     _note(order, by, GO_ON, reason)
 
 
 def _note(order: Order, by: User, what: str, reason: str) -> None:
     """In the history of every installment that it concerns; without an open one, of all."""
     if not reason.strip():
-        raise NotPossible("Say why: it stays in the history.")
+        raise NotPossible("Give a reason: it stays in the history.")
     InstallmentNote.objects.bulk_create(
         InstallmentNote(installment=installment, by=by, text=f"{what}: {reason.strip()}"[:500])
         for installment in order.installments.open() or order.installments.all()

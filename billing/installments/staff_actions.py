@@ -44,11 +44,11 @@ def retry_now(*, installment: Installment, by: User, reason: str, on: datetime.d
         raise NotPossible("There is no saved card that can be charged for this order.")
     with _unlocked_by_charges(installment, by, f"charged now: {_given(reason)}") as locked:
         if locked.order.status != OrderStatus.CONFIRMED:
-            raise NotPossible("The order does not stand any more.")
+            raise NotPossible("The order is no longer active.")
         if locked.held_at:
-            raise NotPossible("It is held; release it first.")
+            raise NotPossible("It is on hold. Release it first.")
         if locked.consent_id is None:
-            raise NotPossible("The family has not agreed to this charge: it pays it itself.")
+            raise NotPossible("The family has not agreed to this charge, so it has to pay it itself.")
         if locked.status == InstallmentStatus.SCHEDULED and on < locked.due_on:
             raise NotPossible(_too_early(locked.due_on))
         attempt = start_attempt(locked, card=card, kind=ChargeKind.STAFF, on=on)
@@ -60,14 +60,14 @@ def hold(*, installment: Installment, by: User, reason: str) -> None:
     """Leave it out of charges and reminders until it is released."""
     with _unlocked_by_charges(installment, by, f"held: {_given(reason)}") as locked:
         if locked.held_at:
-            raise NotPossible("It is held already.")
+            raise NotPossible("It is already on hold.")
         Installment.objects.filter(pk=locked.pk).update(held_at=clock.now())
 
 
 def release_hold(*, installment: Installment, by: User, reason: str) -> None:
     with _unlocked_by_charges(installment, by, f"no longer held: {_given(reason)}") as locked:
         if not locked.held_at:
-            raise NotPossible("It is not held.")
+            raise NotPossible("It is not on hold.")
         Installment.objects.filter(pk=locked.pk).update(held_at=None)
 
 
@@ -77,11 +77,11 @@ def move_date(
     """Agree on another due date, no earlier than the one that the family agreed to. Tries are counted from
     the start again. `on` is today."""
     if to < on:
-        raise NotPossible("The new date is past.")
+        raise NotPossible("The new date is in the past.")
     note = f"moved from {day(installment.due_on)} to {day(to)}: {_given(reason)}"
     with _unlocked_by_charges(installment, by, note) as locked:
         if (locked.status, locked.due_on) == (InstallmentStatus.SCHEDULED, to):
-            raise NotPossible(f"It is due on {day(to)} already.")
+            raise NotPossible(f"It is already due on {day(to)}.")
         if locked.status == InstallmentStatus.SCHEDULED and locked.consent and to < locked.agreed_on:
             raise NotPossible(_too_early(locked.agreed_on))
         Installment.objects.filter(pk=locked.pk).update(due_on=to)
@@ -138,7 +138,7 @@ def record_offline(
     if cents <= 0 or rest_cents < 0:
         raise NotPossible(f"Only {money_text(installment.amount_cents)} is open.")
     if 0 < rest_cents < settings.MINIMUM_CHARGE_CENTS:
-        raise NotPossible(f"The rest, {money_text(rest_cents)}, would be too little to be charged.")
+        raise NotPossible(f"The rest, {money_text(rest_cents)}, would be too little to charge.")
     how = f"{method.label} {check_number}".strip()
     part = f"{money_text(cents)} " if rest_cents else ""
     note = f"{part}paid by {how}: {_given(reason)}"
@@ -192,7 +192,7 @@ def _too_early(agreed_on: datetime.date) -> str:
 
 def _given(reason: str) -> str:
     if not reason.strip():
-        raise NotPossible("Say why: it stays in the history.")
+        raise NotPossible("Give a reason: it stays in the history.")
     return reason.strip()
 
 
@@ -200,7 +200,7 @@ def _given(reason: str) -> str:
 def _unlocked_by_charges(installment: Installment, by: User, note: str = "") -> Iterator[Installment]:
     """The installment under its locks, open and with no charge under way; `note` tells what is done to it.
 
-    Nothing is done to one of the own family.
+    Staff cannot act on installments of their own family.
     """
     if by.household_id == installment.order.household_id:
         raise NotPossible(OWN_FAMILY)
@@ -214,11 +214,11 @@ def _unlocked_by_charges(installment: Installment, by: User, note: str = "") -> 
         if locked.order.status == OrderStatus.PLACED:
             raise NotPossible("The order still waits for its first payment.")
         if locked.attempts.filter(status__in=OPEN_CHARGE).exists():
-            raise NotPossible("A charge is under way or its outcome is not known; please wait for it.")
+            raise NotPossible("A charge is in progress, or its outcome is not known. Please wait for it.")
         try:
             yield locked
         except Stale as lost:
-            raise NotPossible("Somebody else changed it at the same moment.") from lost
+            raise NotPossible("Someone else changed it at the same moment.") from lost
         if note:
             InstallmentNote.objects.create(installment=locked, by=by, text=note[:500])
 
@@ -237,19 +237,19 @@ def _ended(
         voided_id = locked.stripe_invoice_id
         with _unlocked_by_charges(installment, by, note) as locked:
             if locked.stripe_invoice_id != voided_id:
-                raise NotPossible("The family has just opened the payment page; please try again.")
+                raise NotPossible("The family has just opened the payment page. Please try again.")
             yield locked, was_held_at
     finally:
         Installment.objects.filter(pk=installment.pk).update(held_at=was_held_at)
 
 
 def _void(installment: Installment) -> None:
-    """See that its Stripe invoice cannot be paid any more. Money that came meanwhile is recorded."""
+    """See that its Stripe invoice cannot be paid any more. Money that came in the meantime is recorded."""
     try:
         if not has_open_invoice(installment):
             return
         invoice = closed_invoice(installment)
     except (gateway.Refused, gateway.OutcomeUnknown) as error:
-        raise NotPossible("Stripe did not answer; nothing was changed. Please try again.") from error
+        raise NotPossible("Stripe did not answer, so nothing was changed. Please try again.") from error
     if invoice["status"] == "paid" and not Installment.objects.open().filter(pk=installment.pk).exists():
-        raise NotPossible("It was just paid at Stripe; the payment is recorded.")
+        raise NotPossible("It was just paid at Stripe, and the payment is recorded.")

@@ -108,8 +108,8 @@ def state_of(installment: Installment, step: NextStep, *, on: datetime.date) -> 
         case Step.OVER:
             return _state_of_settled(installment)
         case Step.ON_PAGE:
-            text = "You opened its payment page. If you have paid, that shows here soon. If not, pay now."
-            return State("Payment begun", "charging", text, can_pay=True)
+            text = "You opened the payment page. If you have paid, it will show here soon. If not, pay now."
+            return State("Payment started", "charging", text, can_pay=True)
         case Step.BEING_PAID:
             return State("Being charged", "charging", "Your card is being charged right now.")
     return _open_state(installment, step, on=on)
@@ -141,7 +141,7 @@ def _open_state(installment: Installment, step: NextStep, *, on: datetime.date) 
             text = "It will no longer be charged automatically. Please pay now or add another card."
             if step.kind == Step.CHARGE and step.on:
                 text = f"We will charge your card on {day(step.on)}. You can also pay now."
-            return State("Overdue" if late == "overdue" else "Will be tried again", late, text, can_pay=True)
+            return State("Overdue" if late == "overdue" else "We will try again", late, text, can_pay=True)
     if installment.due_on > on:
         return State("Upcoming", "coming", "", can_pay=True)
     if installment.due_on == on:
@@ -158,8 +158,8 @@ _CARD_STATES = {
         "No longer saved", "overdue", "This card was removed at Stripe, so we cannot charge it."
     ),
     CARD_REFUSED: State("Refused", "overdue", "Your bank refused this card, so we will not charge it again."),
-    CARD_OUTDATED: State("Does not work", "overdue", "Your bank asks for another card."),
-    CARD_EXPIRED: State("Expired", "overdue", "We no longer charge it."),
+    CARD_OUTDATED: State("Not accepted", "overdue", "Your bank asks you to use another card."),
+    CARD_EXPIRED: State("Expired", "overdue", "We will no longer charge it."),
 }
 
 

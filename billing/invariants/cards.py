@@ -55,7 +55,7 @@ INVARIANTS = [
         _charged_a_card_not_agreed_for,
     ),
     Invariant("M11", "cards that pay for another family", _cards_of_another_family, _cards_of_another_family),
-    Invariant("M11", "cards that somebody of another family agreed to", _agreed_by_another_family),
+    Invariant("M11", "cards agreed to by a member of another family", _agreed_by_another_family),
     Invariant("M11", "orders and places with two current cards", _two_cards_for_one_thing),
     Invariant("M11", "cards that were replaced and still pay", _replaced_cards_that_pay),
 ]

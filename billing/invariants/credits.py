@@ -49,8 +49,8 @@ def _spent_twice() -> Any:
 
 INVARIANTS = [
     Invariant("M15", "families with less than no credit", _overdrawn),
-    Invariant("M15", "credit of which more ran out than was given", _ran_out_above_its_grant),
+    Invariant("M15", "credit of which more expired than was given", _ran_out_above_its_grant),
     Invariant("M15", "credit that is not its order's", _returned_otherwise_than_spent),
-    Invariant("M15", "credit of which nothing says what it was given for", _without_a_cause),
+    Invariant("M15", "credit without the cancellation or move it was given for", _without_a_cause),
     Invariant("M15", "orders that took or gave back credit twice", _spent_twice),
 ]

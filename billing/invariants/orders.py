@@ -153,16 +153,16 @@ def _over_and_open() -> Any:
 
 INVARIANTS = [
     Invariant("M1", "tables of facts without their trigger", unguarded_tables),
-    Invariant("M2", "lines reduced by a promo code of which no use was taken", _reduced_for_nothing),
+    Invariant("M2", "lines reduced by a promo code without a recorded use", _reduced_for_nothing),
     Invariant(
         "M3",
         "orders whose installments do not add up to the total",
         _plans_that_do_not_add_up,
         _plans_that_do_not_add_up,
     ),
-    Invariant("M3", "cancellations that told other figures than they made", _changes_that_do_not_add_up),
+    Invariant("M3", "cancellations whose figures differ from what they did", _changes_that_do_not_add_up),
     Invariant("M3", "cancellations and moves of another order than their place", _changes_of_another_order),
-    Invariant("M8", "orders paid above what is owed, without a refund or a task", _overpaid, _overpaid),
+    Invariant("M8", "orders paid above what is owed, without a refund or a staff task", _overpaid, _overpaid),
     Invariant(
         "M14",
         "installments paid without money, or with money and not paid",
@@ -173,8 +173,8 @@ INVARIANTS = [
     Invariant("M13", "cancellations in a state that they cannot be in", *legal(Cancellation, "waiting")),
     Invariant("S6", "confirmed orders whose first part is not paid", _first_part_unpaid),
     Invariant("S6", "places given up without a cancellation or a move", _given_up_without_a_word),
-    Invariant("S7", "money of expired orders that nobody sends back", _paid_for_nothing),
-    Invariant("Y1", "installments due for a month that nobody charged", _forgotten),
-    Invariant("Y1", "installments whose next try is past for days", _not_tried_again),
+    Invariant("S7", "payments of expired orders that no one refunds", _paid_for_nothing),
+    Invariant("Y1", "installments due for a month and not charged", _forgotten),
+    Invariant("Y1", "installments whose next try is days overdue", _not_tried_again),
     Invariant("Y1", "orders still open though their classes ended long ago", _over_and_open),
 ]

@@ -86,7 +86,7 @@ def _asked_in_silence() -> Any:
 
 
 def _failed_in_silence() -> Any:
-    """What a dispute took and gave back is told with the dispute."""
+    """What a dispute took and returned is reported with the dispute."""
     failed = Refund.objects.filter(status=RefundStatus.FAILED).exclude(cause=RefundCause.DISPUTE)
     return pks(failed.exclude(pk__in=told(MoneyTask.REFUND_FAILED)))
 
@@ -137,22 +137,26 @@ def _unfinished_closures() -> Any:
 INVARIANTS = [
     Invariant("M7", "refunds that share a key", lambda: twice(Refund, "public_id")),
     Invariant("M10", "payments with refunds above them", _above_the_payment),
-    Invariant("M10", "refunds approved by nobody, or by who asked above the limit", _without_right),
-    Invariant("M10", "refunds that somebody approved to their own family", _to_the_own_family),
+    Invariant(
+        "M10",
+        "refunds without an approver, or above the limit and approved by their requester",
+        _without_right,
+    ),
+    Invariant("M10", "refunds approved by a member of the same family", _to_the_own_family),
     Invariant("M10", "refunds of another order or currency than their payment", _of_another_order),
-    Invariant("M10", "refunds that are made and have no id of Stripe's", _without_stripes_id),
-    Invariant("M10", "disputes that are lost and whose loss is not booked", _lost_and_kept),
+    Invariant("M10", "refunds that were made and have no Stripe id", _without_stripes_id),
+    Invariant("M10", "lost disputes whose loss is not booked", _lost_and_kept),
     Invariant("M11", "disputed payments whose order is still charged", _disputed_and_charging),
     Invariant("M13", "refunds in a state that they cannot be in", *legal(Refund, "requested external")),
     Invariant(
         "M13", "lines of a closed class in a state that they cannot be in", *legal(ClosureLine, "waiting")
     ),
-    Invariant("Y1", "refunds without an outcome for an hour, and nobody was told", _without_outcome),
+    Invariant("Y1", "refunds without an outcome for an hour, and no staff task", _without_outcome),
     Invariant("Y1", "refunds approved two days ago and not sent", _never_sent),
-    Invariant("Y1", "refunds that nobody was asked to approve", _asked_in_silence),
-    Invariant("Y1", "refunds that failed, and nobody was told", _failed_in_silence),
-    Invariant("Y1", "disputes, and nobody was told", _disputed_in_silence),
-    Invariant("Y1", "cancellations that wait for an hour, and nobody was told", _waiting_cancellations),
-    Invariant("Y1", "closed classes whose families still wait after a day", _unfinished_closures),
+    Invariant("Y1", "refunds to approve without a staff task", _asked_in_silence),
+    Invariant("Y1", "failed refunds without a staff task", _failed_in_silence),
+    Invariant("Y1", "disputes without a staff task", _disputed_in_silence),
+    Invariant("Y1", "cancellations waiting for an hour, and no staff task", _waiting_cancellations),
+    Invariant("Y1", "cancelled classes whose families still wait after a day", _unfinished_closures),
     Invariant("Y3", "refunds sent in quarantine", _sent_in_quarantine),
 ]

@@ -47,7 +47,7 @@ def _shared_ids(since: datetime | None = None) -> Iterator[str]:
 
 
 def _not_compared() -> Any:
-    """Before the first comparison there is nothing to miss: a job that never runs is told as such."""
+    """Before the first comparison there is nothing to miss: a job that never runs is reported as such."""
     last = ComparedDay.objects.aggregate(at=Max("compared_at"))["at"]
     return pks(ComparedDay.objects.filter(compared_at=last, compared_at__lt=Now() - NOT_COMPARED))
 
@@ -65,11 +65,11 @@ def _left_lying() -> Any:
 
 
 INVARIANTS = [
-    Invariant("M5", "ids of Stripe's that several rows have", _shared_ids, _shared_ids),
+    Invariant("M5", "Stripe ids that several rows share", _shared_ids, _shared_ids),
     Invariant(
         "M16", "differences between our books and Stripe's", lambda: pks(BookDifference.objects.open())
     ),
-    Invariant("M16", "books that were not compared with Stripe's for a day", _not_compared),
-    Invariant("Y2", "parked events, and nobody was told", _parked_in_silence),
-    Invariant("Y2", "events that wait for two days", _left_lying),
+    Invariant("M16", "books not compared with Stripe's for a day", _not_compared),
+    Invariant("Y2", "parked events without a staff task", _parked_in_silence),
+    Invariant("Y2", "events waiting for two days", _left_lying),
 ]

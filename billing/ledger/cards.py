@@ -128,7 +128,7 @@ def card_that_pays(order: Order, *, on: datetime.date) -> Card | None:
 
 @transaction.atomic
 def save_card(*, household: Household, method: Mapping[str, Any]) -> Card:
-    """Make a Stripe payment method a card of the family, which pays nothing yet. A repeat gives the same
+    """Make a Stripe payment method a card of the family, which pays nothing yet. A repeat returns the same
     card.
 
     One that was refused for good before, under whatever id, stays refused.
@@ -156,7 +156,7 @@ def let_pay(
     by: User,
     at: datetime.datetime,
 ) -> list[Order]:
-    """From now on the card pays these, as `by` agreed at that time; gives the orders that it does pay now.
+    """From now on the card pays these, as `by` agreed at that time; returns the orders that it does pay now.
 
     What was agreed later than `at` about another card stays. The caller holds the family's lock.
     """

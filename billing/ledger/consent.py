@@ -12,34 +12,34 @@ from csf.templatetags.csf_format import day
 from enrollments.models import Child, Course, User
 from orders.models import Order
 
-TEXT_VERSION = "2026-11-30"
-WAITLIST_TEXT_VERSION = "2026-11-30"
+TEXT_VERSION = "2026-12-01"
+WAITLIST_TEXT_VERSION = "2026-12-01"
 
 
 def consent_text(
     parts: Sequence[Part], *, other_parts: Sequence[Installment] = (), may_tick: bool = False
 ) -> str:
-    """`other_parts` are of other orders that the same card shall pay from now on; `may_tick` if the page asks
+    """`other_parts` are of other orders that the same card is to pay from now on; `may_tick` if the page asks
     for them."""
     later = ", ".join(f"{money_text(part.amount_cents)} on {day(part.due_on)}" for part in parts[1:])
-    others = "and for no other order, unless I tick it below" if may_tick else "and for no other order"
+    others = "and for no other order, unless I choose it below" if may_tick else "and for no other order"
     if other_parts:
         others = "and also for these of my other orders: " + ", ".join(
             f"{money_text(part.amount_cents)} on {day(part.due_on)} (order {part.order.number})"
             for part in other_parts
         )
     return (
-        f"I allow {settings.SCHOOL_NAME} to charge the card that pays the first part also for the others: "
-        f"{later}, {others}. I get an email before each charge. In my account I can pay earlier, change the "
-        "card, or withdraw this permission at any time; what is owed stays owed."
+        f"I allow {settings.SCHOOL_NAME} to charge the card I use for the first payment for the later "
+        f"ones too: {later}, {others}. I get an email before each charge. In my account I can pay early, "
+        "change the card, or withdraw this permission at any time. I still owe whatever is not paid."
     )
 
 
 def waitlist_consent_text(*, child: Child, course: Course, at_most_cents: int, card: Card | None) -> str:
-    paid_by = f"my card, {card}," if card else "the card that I save for it"
+    paid_by = f"my card, {card}," if card else "the card I save for this"
     return (
-        f"When a place in {course} is free for {child.first_name}, I allow {settings.SCHOOL_NAME} to take it "
-        f"for us and to charge {paid_by} at once, without asking me first: the price of today, "
+        f"When a place in {course} is free for {child.first_name}, I allow {settings.SCHOOL_NAME} to book it "
+        f"for us and to charge {paid_by} right away, without asking me first: today's price, "
         f"{money_text(at_most_cents)}, or less. I get an email when that happens. Until then I can change "
         "the card or leave the waitlist in my account."
     )
@@ -55,7 +55,7 @@ def record_consent(
     address: str | None,
     other_orders: Sequence[Order] = (),
 ) -> Consent:
-    """`other_orders`: open ones of the family that the card of this one shall pay as well."""
+    """`other_orders`: open ones of the family that the card of this one is to pay as well."""
     other_parts = Installment.objects.open().filter(order__in=other_orders, consent__isnull=False)
     consent = Consent.objects.create(
         order=order,

@@ -44,7 +44,7 @@ def grant(
 ) -> Credit:
     """Give a family credit, good for CREDIT_LIFE_DAYS from that day.
 
-    Raises NotPossible for a gift to the own family.
+    Raises NotPossible for staff who would credit their own family.
     """
     if cause == CreditCause.GRANTED and by and by.household_id == household.pk:
         raise NotPossible(OWN_FAMILY)
@@ -175,7 +175,7 @@ def _by_end(grants: Iterable[Grant]) -> list[Grant]:
 
 
 def _take(grants: Iterable[Grant], cents: int) -> list[tuple[Grant, int]]:
-    """From what ends first; gives how much each lost."""
+    """From what ends first; returns how much each lost."""
     parts = []
     for grant in _by_end(grants):
         part = min(grant.left_cents, cents)
@@ -247,7 +247,7 @@ def credit_choice(
 
 @transaction.atomic
 def spend(*, order: Order, total_cents: int, on: datetime.date) -> int:
-    """Pay as much of an order as the family's credit covers; gives the cents."""
+    """Pay as much of an order as the family's credit covers; returns the cents."""
     _lock(order.household)
     _end_credits(order.household, on=on)
     cents = CreditChoice(total_cents, order.household.credits.balance_cents(), is_used=True).used_cents
@@ -284,7 +284,7 @@ def give_back(order: Order) -> None:
 
 @daily_job(at="05:30")
 def expire_credits(*, on: datetime.date, dry_run: bool = False) -> Report:
-    """End the credits whose last day is past, as far as they were not spent."""
+    """Expire the unused credit whose last day has passed."""
     report = Report()
     over = Credit.objects.grants().filter(expires_on__lt=on)
     families = Household.objects.filter(pk__in=over.values("household"))

@@ -66,10 +66,10 @@ def agree(stripe_id: str) -> None:
 def explain(*, difference: BookDifference, by: User, reason: str) -> None:
     """A person knows why, and has done what is to be done. Raises NotPossible."""
     if not reason.strip():
-        raise NotPossible("Say why: it stays in the history.")
+        raise NotPossible("Give a reason: it stays in the history.")
     opened = BookDifference.objects.open().filter(pk=difference.pk)
     if not opened.update(closed_at=Now(), closed_by=by, explanation=reason.strip()[:300]):
-        raise NotPossible("It is closed already.")
+        raise NotPossible("It is already closed.")
     StaffTask.objects.about(difference).close(by=by)
 
 

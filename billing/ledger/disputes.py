@@ -95,11 +95,11 @@ def _what_to_do(dispute: Dispute) -> str:
     begin = f"The bank disputes {amount} ({dispute.reason})."
     if dispute.is_inquiry:
         begin = (
-            f"The bank asks about {amount} ({dispute.reason}). It has taken no money, and a refund ends its "
-            "question."
+            f"The bank asks about {amount} ({dispute.reason}). It has taken no money, and a refund ends the "
+            "inquiry."
         )
     return (
-        f"{begin} Nothing more of this order is charged. Answer in Stripe's dashboard{until}: order, consent "
+        f"{begin} Charges of this order are paused. Answer in Stripe's dashboard{until}: order, consent "
         "and emails are on the dispute's page here."
     )
 
@@ -107,7 +107,7 @@ def _what_to_do(dispute: Dispute) -> str:
 def _close(dispute: Dispute, found: Mapping[str, Any], *, is_new: bool) -> None:
     """What the bank took counts as given back; what it did not take stays, and refunds that waited may go.
 
-    Staff decide about the other charges, also if nobody told us of the dispute before.
+    Staff decide about the other charges, even if no event reported the dispute before.
     """
     dispute.status, dispute.closed_at = found["status"], clock.now()
     dispute.save(update_fields=["status", "closed_at"])

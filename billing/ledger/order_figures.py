@@ -21,20 +21,20 @@ PAID_WITH = [CreditCause.SPENT, CreditCause.RETURNED]
 COLUMNS = {
     "price_cents": "Price",
     "paid_cents": "Paid",
-    "back_cents": "Given back",
+    "back_cents": "Refunded",
     "pending_cents": "Refunds pending",
-    "open_cents": "Still to pay",
+    "open_cents": "Left to pay",
 }
 """For tables: these add up."""
 NAMES = {
     "price_cents": "Price",
     "paid_cents": "Paid",
-    "back_cents": "Given back",
-    "asked_cents": "Refund to be approved",
-    "returning_cents": "On its way back",
+    "back_cents": "Refunded",
+    "asked_cents": "Refund awaiting approval",
+    "returning_cents": "Refund on its way",
     "lost_cents": "Taken back by the bank",
-    "open_cents": "Still to pay",
-    "loose_cents": "Paid too much",
+    "open_cents": "Left to pay",
+    "loose_cents": "Overpaid",
 }
 ALWAYS_SHOWN = {"price_cents", "paid_cents", "open_cents"}
 

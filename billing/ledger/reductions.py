@@ -59,7 +59,7 @@ class Reduction:
 def plan_reduction(order: Order, cents: int, *, as_credit: bool) -> Reduction:
     """What `cents` less to owe would change, as things stand; changes nothing.
 
-    Never gives back more than was paid. Money that was paid with credit goes back as credit.
+    Never refunds more than was paid. Money that was paid with credit goes back as credit.
     """
     cuts = _cuts(order, cents)
     back_cents = cents - sum(cut.stopped_cents for cut in cuts) - _let_go_cents(order)

@@ -137,7 +137,7 @@ def _payment_intent_of(payment: Payment) -> str:
 
 
 def _look_later(refund: Refund, error: str) -> None:
-    """No usable answer: Stripe is asked again later, and a person is told after the last minute."""
+    """No usable answer: Stripe is asked again later, and staff get a task after the last minute."""
     is_away = breaker.is_away()  # no fault of this refund: it goes on as soon as Stripe does
     minutes = dict(enumerate(LOOK_AGAIN_MINUTES, start=1)).get(refund.tries, 24 * 60)
     with transaction.atomic():
@@ -191,7 +191,7 @@ def settle_refund(found: Mapping[str, Any]) -> Refund | None:
     refund = _ours(found)
     if refund is None:
         return None
-    # A failure that Stripe itself told is final; where it only had not heard of the refund, success counts.
+    # A failure that Stripe itself reported is final; where it only did not know the refund, success counts.
     was_missing = refund.status == RefundStatus.FAILED and refund.stripe_refund_id is None
     if found["id"] and refund.stripe_refund_id is None:
         refund.stripe_refund_id = found["id"]
@@ -212,7 +212,9 @@ def settle_refund(found: Mapping[str, Any]) -> Refund | None:
 
 def _failed(refund: Refund, why: str) -> None:
     refund.move(RefundStatus.FAILED, reason=why[:300], error=why, leased_until=None, next_look_at=None)
-    StaffTask.open(MoneyTask.REFUND_FAILED, refund, f"The bank says {why!r}: the family has no money yet.")
+    StaffTask.open(
+        MoneyTask.REFUND_FAILED, refund, f"The bank says {why!r}: the family has not received the money."
+    )
 
 
 def _ours(found: Mapping[str, Any]) -> Refund | None:
@@ -230,7 +232,7 @@ def _ours(found: Mapping[str, Any]) -> Refund | None:
 @again_after_deadlock
 @transaction.atomic
 def book_external(found: Mapping[str, Any], payment: Payment) -> Refund | None:
-    """Somebody refunded in Stripe's dashboard; staff say why. None if nothing went back."""
+    """Someone refunded in Stripe's dashboard; staff say why. None if nothing went back."""
     if found["status"] not in {"succeeded", "pending"}:
         return None
     Order.objects.select_for_update(no_key=True).get(pk=payment.order_id)
@@ -248,7 +250,7 @@ def book_external(found: Mapping[str, Any], payment: Payment) -> Refund | None:
         },
     )
     if is_new:
-        detail = f"{money_text(found['amount'])} went back without us. Is a class to be cancelled with it?"
+        detail = f"{money_text(found['amount'])} was refunded at Stripe. Should a class be cancelled too?"
         StaffTask.open(MoneyTask.REFUND_EXTERNAL, refund, detail)
         give_code_back(refund.order)
     return refund

@@ -57,7 +57,7 @@ def request_refund(
     rooms = {found.pk: room for found, room in refundable(payment.order)}
     if not 0 < cents <= rooms.get(payment.pk, 0):
         left = money_text(rooms.get(payment.pk, 0))
-        raise NotPossible(f"Of this payment {left} can still be refunded.")
+        raise NotPossible(f"{left} of this payment can still be refunded.")
     refund = Refund.objects.create(
         order=payment.order,
         payment=payment,
@@ -90,10 +90,10 @@ def ask_for_refund(
     Money goes back the way it came. Only once the card has not taken it, `method` may be another one.
     """
     if not reason.strip():
-        raise NotPossible("Say why: it stays in the history.")
+        raise NotPossible("Give a reason: it stays in the history.")
     Order.objects.select_for_update(no_key=True).get(pk=payment.order_id)
     if method not in {None, payment.method} and not has_failed_by_card(payment):
-        raise NotPossible("Money goes back the way it came, unless that has failed before.")
+        raise NotPossible("Money is refunded the way it was paid, unless that has failed before.")
     return request_refund(
         payment=payment, cents=cents, cause=RefundCause.STAFF, reason=reason, by=by, method=method
     )
@@ -150,8 +150,8 @@ def approve_by_rule(refund: Refund) -> None:
 @again_after_deadlock
 @transaction.atomic
 def approve(*, refund: Refund, by: User, reason: str = "") -> None:
-    """Let the money go back. Never to the own family, and not by the one who asked once the refunds of the
-    order are above REFUND_TWO_PERSON_CENTS in sum. Raises NotPossible."""
+    """Let the money go back. Never for one's own family, and not by the person who requested it once the
+    refunds of the order are above REFUND_TWO_PERSON_CENTS in sum. Raises NotPossible."""
     Household.objects.select_for_update(no_key=True).get(pk=refund.order.household_id)
     order = Order.objects.select_for_update(no_key=True).get(pk=refund.order_id)
     _refuse_own_family(refund, by)
@@ -159,8 +159,8 @@ def approve(*, refund: Refund, by: User, reason: str = "") -> None:
     if is_above and refund.requested_by_id == by.pk:
         limit = money_text(settings.REFUND_TWO_PERSON_CENTS)
         raise NotPossible(
-            f"The refunds of this order are above {limit} together: another person than the one who asked "
-            "must approve it."
+            f"Together, the refunds of this order are above {limit}: someone other than the person who "
+            "requested it must approve it."
         )
     if refund.method == RefundMethod.CREDIT:
         _refuse_while_disputed(refund)
@@ -191,24 +191,24 @@ def _refuse_own_family(refund: Refund, by: User) -> None:
 
 def _refuse_while_disputed(refund: Refund) -> None:
     if Dispute.objects.undecided().filter(payment=refund.payment_id).exists():
-        raise NotPossible("The family's bank disputes this payment and may give the money back itself.")
+        raise NotPossible("The family's bank disputes this payment and may return the money itself.")
 
 
 @transaction.atomic
 def reject(*, refund: Refund, by: User, reason: str) -> None:
     """The money stays here. Raises NotPossible."""
     if not reason.strip():
-        raise NotPossible("Say why: the family may ask.")
+        raise NotPossible("Give a reason: the family may ask.")
     _decide(refund, RefundStatus.REJECTED, by=by, reason=reason)
 
 
 def _decide(refund: Refund, to: RefundStatus, *, by: User, reason: str, **columns: Any) -> None:
     if refund.status != RefundStatus.REQUESTED:
-        raise NotPossible("It was decided already.")
+        raise NotPossible("It has already been decided.")
     try:
         refund.move(to, by=by, reason=reason[:300], **columns)
     except Stale as lost:
-        raise NotPossible("It was decided already.") from lost
+        raise NotPossible("It has already been decided.") from lost
     StaffTask.objects.about(refund).filter(kind=MoneyTask.REFUND_TO_APPROVE).close(by=by)
 
 
@@ -217,14 +217,14 @@ def record_handed_over(*, refund: Refund, by: User, reason: str = "") -> None:
     """Cash or a check went back to the family. Raises NotPossible."""
     Order.objects.select_for_update(no_key=True).get(pk=refund.order_id)
     if refund.method not in HANDED_OVER:
-        raise NotPossible(f"This money goes back by {refund.get_method_display()}.")
+        raise NotPossible(f"This money is refunded by {refund.get_method_display()}.")
     _refuse_own_family(refund, by)
     _refuse_while_disputed(refund)
     try:
         refund.move(RefundStatus.SUCCEEDED, by=by, reason=f"handed over {reason}".strip()[:300])
         give_code_back(refund.order)
     except Stale as lost:
-        raise NotPossible("It is not approved, or was handed over already.") from lost
+        raise NotPossible("It is not approved, or has already been handed over.") from lost
 
 
 def give_code_back(order: Order) -> None:

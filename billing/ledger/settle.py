@@ -1,7 +1,7 @@
 """What Stripe says about money, written into our rows.
 
-Each function takes an object as Stripe gives it (integer cents), locks the order first, and may be called any
-number of times, in any order, by webhook, page or repair job: success is applied whenever it is seen, a
+Each function takes an object as Stripe returns it (integer cents), locks the order first, and may be called
+any number of times, in any order, by webhook, page or repair job: success is applied whenever it is seen, a
 failure closes only the attempt it belongs to, and nothing undoes a payment.
 """
 
@@ -51,14 +51,14 @@ class _CoursesNeeded(Exception):
 
 @again_after_deadlock
 def settle_payment_intent(intent: StripeObject) -> Payment | None:
-    """Record what became of a PaymentIntent; gives the Payment if its money is here.
+    """Record what became of a PaymentIntent; returns the Payment if its money is here.
 
     Does nothing for an intent without our metadata. Money whose metadata names no row that is here becomes a
     task for staff.
     """
     try:
         return _settle_intent(intent, lock_courses=False)
-    except _CoursesNeeded:  # courses are locked before orders, so everything is begun anew
+    except _CoursesNeeded:  # courses are locked before orders, so everything starts again
         return _settle_intent(intent, lock_courses=True)
 
 
@@ -91,7 +91,7 @@ def settle_checkout_session(session: StripeObject) -> None:
         return
     ChargeAttempt.objects.filter(pk=attempt.pk, session_closed_at=None).update(session_closed_at=clock.now())
     if session["status"] != "expired":
-        return  # the money is told by its PaymentIntent
+        return  # the payment is reported by its PaymentIntent
     if attempt.status in OPEN_CHARGE:
         attempt.move(ChargeStatus.NOT_EXECUTED, reason="the payment page expired")
     if attempt.installment.status == InstallmentStatus.CHARGING:
@@ -166,7 +166,7 @@ def settle_invoice(invoice: StripeObject) -> Payment | None:
 def _off_stripe_cents(invoice: StripeObject) -> int:
     """What staff recorded in Stripe's dashboard as paid outside of Stripe: no card has paid it.
 
-    Stripe tells the amount only to who asks with `expand`; accounts on an older version have a flag.
+    Stripe returns the amount only to requests with `expand`; accounts on an older version have a flag.
     """
     if invoice.get("amount_paid_off_stripe") is not None:
         return int(invoice["amount_paid_off_stripe"])
@@ -182,13 +182,13 @@ def _tell_of_balance(installment: Installment, invoice: StripeObject) -> None:
     if installment.status == InstallmentStatus.CHARGING:
         installment.move(InstallmentStatus.EXHAUSTED, reason="paid from a balance at Stripe")
     detail = (
-        f"Invoice {invoice['id']} was paid from a balance at Stripe: no money came. Give credit, or waive."
+        f"Invoice {invoice['id']} was paid from a balance at Stripe: no money came. Give credit, or waive it."
     )
     StaffTask.open(MoneyTask.CHARGE_REJECTED, installment, detail)
 
 
 def _end_attempt(installment: Installment, *, has_paid: bool) -> Card | None:
-    """End the open attempt of an invoice that is paid; gives the card if it was asked.
+    """End the open attempt of an invoice that is paid; returns the card if it was asked.
 
     Paid elsewhere, while the attempt waited for a worker, it charged nothing.
     """

@@ -52,9 +52,9 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(max_length=80, unique=True)),
-                ('parts', models.PositiveSmallIntegerField(help_text='With the first one: 2 to 12.', verbose_name='number of installments')),
+                ('parts', models.PositiveSmallIntegerField(help_text='Including the first one, 2 to 12.', verbose_name='number of installments')),
                 ('interval', models.CharField(choices=[('weekly', 'every week'), ('biweekly', 'every two weeks'), ('monthly', 'every month')], default='monthly', max_length=20)),
-                ('deposit_bps', models.PositiveIntegerField(default=0, help_text='Basis points of the total, 2000 is 20 %. Zero: all parts are even.', verbose_name='deposit')),
+                ('deposit_bps', models.PositiveIntegerField(default=0, help_text='Basis points of the total: 2000 is 20%. Zero for equal installments.', verbose_name='deposit')),
                 ('is_active', models.BooleanField(default=True)),
             ],
             options={
@@ -81,7 +81,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='chargeattempt',
             name='decline_class',
-            field=models.CharField(blank=True, choices=[('soft', 'may work another day'), ('card', 'needs another card, or this one corrected'), ('hard', 'this card is never charged again'), ('authentication', 'the bank wants to see the parent'), ('look', 'a person looks first'), ('unlisted', 'a reason that we do not know')], editable=False, max_length=20),
+            field=models.CharField(blank=True, choices=[('soft', 'may work another day'), ('card', 'needs another card, or corrected details'), ('hard', 'never charge this card again'), ('authentication', 'the bank needs the parent to confirm'), ('look', 'staff review it first'), ('unlisted', 'an unknown reason')], editable=False, max_length=20),
         ),
         migrations.AddField(
             model_name='chargeattempt',
@@ -101,7 +101,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='installment',
             name='held_at',
-            field=models.DateTimeField(blank=True, editable=False, help_text='Held by staff: not charged.', null=True),
+            field=models.DateTimeField(blank=True, editable=False, help_text='On hold since then: not charged.', null=True),
         ),
         migrations.AddField(
             model_name='installment',
@@ -131,12 +131,12 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='chargeattempt',
             name='status',
-            field=models.CharField(choices=[('created', 'created'), ('sending', 'asking Stripe'), ('waiting', 'with the parent'), ('unknown', 'outcome not known'), ('succeeded', 'paid'), ('declined', 'declined'), ('needs_auth', 'the bank wants the parent'), ('rejected', 'refused by Stripe'), ('not_executed', 'not executed'), ('parked', 'not known after three days')], default='created', editable=False, max_length=20),
+            field=models.CharField(choices=[('created', 'created'), ('sending', 'being sent to Stripe'), ('waiting', 'waiting for the parent'), ('unknown', 'outcome not known'), ('succeeded', 'paid'), ('declined', 'declined'), ('needs_auth', "needs the parent's confirmation"), ('rejected', 'refused by Stripe'), ('not_executed', 'not executed'), ('parked', 'unknown after three days')], default='created', editable=False, max_length=20),
         ),
         migrations.AlterField(
             model_name='installment',
             name='status',
-            field=models.CharField(choices=[('scheduled', 'scheduled'), ('charging', 'being paid'), ('paid', 'paid'), ('retry_wait', 'will be tried again'), ('needs_card', 'needs another card'), ('needs_auth', "needs your bank's confirmation"), ('exhausted', 'could not be charged'), ('cancelled', 'cancelled'), ('waived', 'waived')], default='scheduled', editable=False, max_length=20),
+            field=models.CharField(choices=[('scheduled', 'scheduled'), ('charging', 'being paid'), ('paid', 'paid'), ('retry_wait', 'waiting for the next try'), ('needs_card', 'needs another card'), ('needs_auth', "needs your bank's confirmation"), ('exhausted', 'could not be charged'), ('cancelled', 'cancelled'), ('waived', 'waived')], default='scheduled', editable=False, max_length=20),
         ),
         migrations.AlterField(
             model_name='payment',
@@ -194,7 +194,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='paymentplan',
             name='courses',
-            field=models.ManyToManyField(blank=True, help_text='Empty: for all classes.', related_name='payment_plans', to='enrollments.course'),
+            field=models.ManyToManyField(blank=True, help_text='Leave empty for all classes.', related_name='payment_plans', to='enrollments.course'),
         ),
         migrations.AddField(
             model_name='consent',

@@ -17,12 +17,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='installment',
             name='consent',
-            field=models.ForeignKey(blank=True, editable=False, help_text='Under which a saved card may be charged for it. Without one the family pays it itself.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='installments', to='billing.consent'),
+            field=models.ForeignKey(blank=True, editable=False, help_text='The consent under which a saved card may be charged for it. Without one, the family pays it itself.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='installments', to='billing.consent'),
         ),
         migrations.AlterField(
             model_name='consent',
             name='given_by',
-            field=models.ForeignKey(help_text='Or who of the staff wrote it down.', on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
+            field=models.ForeignKey(help_text='Or the member of staff who recorded it.', on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
         ),
         migrations.AlterField(
             model_name='consent',

@@ -28,12 +28,12 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='payment',
             name='method',
-            field=models.CharField(choices=[('stripe', 'card'), ('cash', 'cash'), ('check', 'check'), ('other', 'outside of Stripe')], default='stripe', max_length=20),
+            field=models.CharField(choices=[('stripe', 'card'), ('cash', 'cash'), ('check', 'check'), ('other', 'outside Stripe')], default='stripe', max_length=20),
         ),
         migrations.AlterField(
             model_name='refund',
             name='method',
-            field=models.CharField(choices=[('stripe', 'card'), ('cash', 'cash'), ('check', 'check'), ('other', 'outside of Stripe')], max_length=20),
+            field=models.CharField(choices=[('stripe', 'card'), ('cash', 'cash'), ('check', 'check'), ('other', 'outside Stripe')], max_length=20),
         ),
         migrations.AddConstraint(
             model_name='payment',

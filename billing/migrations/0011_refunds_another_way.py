@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='credit',
             name='cause',
-            field=models.CharField(choices=[('cancellation', 'for a cancelled class'), ('session', 'for a session that did not take place'), ('transfer', 'for a move to a class that costs less'), ('refund', 'in place of a refund'), ('granted', 'given by the office'), ('spent', 'used for an order'), ('returned', 'back from an order that was not paid'), ('expired', 'ran out'), ('taken_back', 'taken back by the office')], max_length=20),
+            field=models.CharField(choices=[('cancellation', 'for a cancelled class'), ('session', 'for a cancelled session'), ('transfer', 'for a move to a class that costs less'), ('refund', 'in place of a refund'), ('granted', 'added by the office'), ('spent', 'used for an order'), ('returned', 'returned from an order that was not paid'), ('expired', 'expired'), ('taken_back', 'removed by the office')], max_length=20),
         ),
         migrations.AlterField(
             model_name='refund',

@@ -32,17 +32,17 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='card',
             name='gone_at',
-            field=models.DateTimeField(blank=True, help_text='When it was seen that Stripe has it no longer for this family.', null=True),
+            field=models.DateTimeField(blank=True, help_text='When we saw that Stripe no longer has it for this family.', null=True),
         ),
         migrations.AddField(
             model_name='card',
             name='outdated_at',
-            field=models.DateTimeField(blank=True, help_text='When the bank asked for another number or date. A renewal ends it.', null=True),
+            field=models.DateTimeField(blank=True, help_text='When the bank asked for another number or expiry date. A renewed card clears it.', null=True),
         ),
         migrations.AddField(
             model_name='cardupdate',
             name='orders',
-            field=models.ManyToManyField(help_text='What the new card shall pay.', related_name='+', to='orders.order'),
+            field=models.ManyToManyField(help_text='What the new card should pay for.', related_name='+', to='orders.order'),
         ),
         migrations.AddField(
             model_name='cardupdate',
@@ -52,12 +52,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='consent',
             name='other_orders',
-            field=models.ManyToManyField(blank=True, help_text='What the card of this order shall pay as well.', related_name='+', to='orders.order'),
+            field=models.ManyToManyField(blank=True, help_text='What else the card of this order should pay for.', related_name='+', to='orders.order'),
         ),
         migrations.AlterField(
             model_name='card',
             name='replaced_at',
-            field=models.DateTimeField(blank=True, help_text='When another card took over all that it paid.', null=True),
+            field=models.DateTimeField(blank=True, help_text='When another card replaced it for everything it paid for.', null=True),
         ),
         migrations.AddField(
             model_name='cardagreement',

@@ -33,7 +33,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('stripe_payment_intent_id', models.CharField(max_length=255, unique=True)),
-                ('payment', models.OneToOneField(blank=True, help_text='Empty: another use of the account.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='known_intent', to='billing.payment')),
+                ('payment', models.OneToOneField(blank=True, help_text='Empty for another use of the account.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='known_intent', to='billing.payment')),
             ],
         ),
     ]

@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='chargeattempt',
             name='status_before',
-            field=models.CharField(blank=True, choices=[('scheduled', 'scheduled'), ('charging', 'being paid'), ('paid', 'paid'), ('retry_wait', 'will be tried again'), ('needs_card', 'needs another card'), ('needs_auth', "needs your bank's confirmation"), ('exhausted', 'could not be charged'), ('cancelled', 'cancelled'), ('waived', 'waived')], editable=False, help_text='Of the installment: what it returns to when its page closes without money.', max_length=20),
+            field=models.CharField(blank=True, choices=[('scheduled', 'scheduled'), ('charging', 'being paid'), ('paid', 'paid'), ('retry_wait', 'waiting for the next try'), ('needs_card', 'needs another card'), ('needs_auth', "needs your bank's confirmation"), ('exhausted', 'could not be charged'), ('cancelled', 'cancelled'), ('waived', 'waived')], editable=False, help_text='Of the installment: what it returns to when its page closes without money.', max_length=20),
         ),
         migrations.AlterField(
             model_name='chargeattempt',

@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='paymentplan',
             name='archived_at',
-            field=models.DateTimeField(blank=True, editable=False, help_text='Since then no list and no choice shows it.', null=True),
+            field=models.DateTimeField(blank=True, editable=False, help_text='Archived: hidden from lists and choices since then.', null=True),
         ),
     ]

@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='refund',
             name='is_by_rule',
-            field=models.BooleanField(default=False, editable=False, help_text="Within the policy and the owner's limit.", verbose_name='approved by rule'),
+            field=models.BooleanField(default=False, editable=False, help_text="Within the policy and the limit set by the owner.", verbose_name='approved by rule'),
         ),
     ]

@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='refund',
             name='method',
-            field=models.CharField(choices=[('stripe', 'card'), ('cash', 'cash'), ('check', 'check'), ('other', 'outside of Stripe'), ('credit', "credit on the family's account")], max_length=20),
+            field=models.CharField(choices=[('stripe', 'card'), ('cash', 'cash'), ('check', 'check'), ('other', 'outside Stripe'), ('credit', "credit on the family's account")], max_length=20),
         ),
     ]

@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='stripeevent',
             name='was_pulled',
-            field=models.BooleanField(default=False, help_text='Found by asking Stripe, long after a webhook should have told of it.'),
+            field=models.BooleanField(default=False, help_text='Found by asking Stripe, long after a webhook should have reported it.'),
         ),
         migrations.AddIndex(
             model_name='stripeevent',

@@ -19,7 +19,7 @@ class KnownIntent(models.Model):
         blank=True,
         on_delete=models.PROTECT,
         related_name="known_intent",
-        help_text="Empty: another use of the account.",
+        help_text="Empty for another use of the account.",
     )
 
     def __str__(self) -> str:
@@ -70,8 +70,10 @@ class BookDifference(models.Model):
 
     subject = models.CharField(max_length=20, choices=Subject.choices)
     stripe_id = models.CharField(max_length=255, unique=True)
-    ours = models.CharField("our books", max_length=200, blank=True, help_text="Empty: nothing.")
-    theirs = models.CharField("Stripe's books", max_length=200, blank=True, help_text="Empty: nothing.")
+    ours = models.CharField("our books", max_length=200, blank=True, help_text="Empty if there is nothing.")
+    theirs = models.CharField(
+        "Stripe's books", max_length=200, blank=True, help_text="Empty if there is nothing."
+    )
     household = models.ForeignKey(
         Household,
         null=True,
@@ -79,7 +81,7 @@ class BookDifference(models.Model):
         on_delete=models.PROTECT,
         related_name="book_differences",
         verbose_name="family",
-        help_text="As far as it is known.",
+        help_text="As far as known.",
     )
     found_at = models.DateTimeField(db_default=Now())
     closed_at = models.DateTimeField(null=True, blank=True)
@@ -89,13 +91,15 @@ class BookDifference(models.Model):
         blank=True,
         on_delete=models.PROTECT,
         related_name="+",
-        help_text="Empty, but closed: both books agree again.",
+        help_text="Empty although closed: both books agree again.",
     )
     explanation = models.CharField(max_length=300, blank=True)
 
     objects = BookDifferenceQuerySet.as_manager()
 
     class Meta:
+        verbose_name = "difference with Stripe"
+        verbose_name_plural = "differences with Stripe"
         ordering = ["-found_at", "-pk"]
         constraints = [
             models.CheckConstraint(

@@ -14,9 +14,9 @@ from orders.models import Order
 class Terms(models.TextChoices):
     """What the family gets for a place that is given up."""
 
-    REFUND = "refund", "the full price, back to where it came from"
-    PRORATED = "prorated", "the sessions that are left, as credit"
-    PRORATED_REFUND = "prorated_refund", "the sessions that are left, back to where it came from"
+    REFUND = "refund", "the full price, refunded the way it was paid"
+    PRORATED = "prorated", "the remaining sessions, as credit"
+    PRORATED_REFUND = "prorated_refund", "the remaining sessions, refunded the way they were paid"
     CREDIT = "credit", "the full price, as credit"
     NOTHING = "nothing", "nothing"
 
@@ -31,7 +31,7 @@ class Terms(models.TextChoices):
 
 @colours(info="waiting")
 class CancellationStatus(models.TextChoices):
-    WAITING = "waiting", "waits for a payment that is under way"
+    WAITING = "waiting", "waiting for a payment in progress"
     SETTLED = "settled", "settled"
 
 
@@ -53,10 +53,14 @@ class Cancellation(StatefulModel):
     order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="cancellations")
     enrollment = models.OneToOneField(Enrollment, on_delete=models.PROTECT, related_name="cancellation")
     terms = models.CharField(max_length=20, choices=Terms.choices)
-    value_cents = models.PositiveIntegerField(help_text="What the family no longer owes.")
-    stopped_cents = models.PositiveIntegerField(null=True, help_text="Of it, what will not be charged.")
-    refund_cents = models.PositiveIntegerField(null=True, help_text="Of it, what goes back, once approved.")
-    credit_cents = models.PositiveIntegerField(null=True, help_text="Of it, what became credit.")
+    value_cents = models.PositiveIntegerField(help_text="The amount the family no longer owes.")
+    stopped_cents = models.PositiveIntegerField(
+        null=True, help_text="The part of it that will not be charged."
+    )
+    refund_cents = models.PositiveIntegerField(
+        null=True, help_text="The part of it that is refunded, once approved."
+    )
+    credit_cents = models.PositiveIntegerField(null=True, help_text="The part of it that became credit.")
     stops = models.JSONField(
         default=list, help_text="Each installment that is charged less: date, cents before and after."
     )
@@ -66,7 +70,7 @@ class Cancellation(StatefulModel):
         blank=True,
         on_delete=models.PROTECT,
         related_name="cancellations",
-        help_text="If the class does not take place.",
+        help_text="If the school cancelled the class.",
     )
     by = models.ForeignKey(
         User,
@@ -74,7 +78,7 @@ class Cancellation(StatefulModel):
         blank=True,
         on_delete=models.PROTECT,
         related_name="+",
-        help_text="Empty: the system.",
+        help_text="Empty if the system did it.",
     )
     reason = models.CharField(max_length=300)
     status = models.CharField(

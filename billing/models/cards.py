@@ -48,16 +48,18 @@ class Card(models.Model):
     exp_year = models.PositiveSmallIntegerField(null=True)
     saved_at = models.DateTimeField(db_default=Now(), editable=False)
     replaced_at = models.DateTimeField(
-        null=True, blank=True, help_text="When another card took over all that it paid."
+        null=True, blank=True, help_text="When another card replaced it for everything it paid for."
     )
     refused_at = models.DateTimeField(
         null=True, blank=True, help_text="After a hard decline: never charged again by us."
     )
     outdated_at = models.DateTimeField(
-        null=True, blank=True, help_text="When the bank asked for another number or date. A renewal ends it."
+        null=True,
+        blank=True,
+        help_text="When the bank asked for another number or expiry date. A renewed card clears it.",
     )
     gone_at = models.DateTimeField(
-        null=True, blank=True, help_text="When it was seen that Stripe has it no longer for this family."
+        null=True, blank=True, help_text="When we saw that Stripe no longer has it for this family."
     )
 
     objects = CardQuerySet.as_manager()
@@ -166,7 +168,7 @@ class CardUpdate(models.Model):
     household = models.ForeignKey(Household, on_delete=models.PROTECT, related_name="card_updates")
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     requested_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
-    orders = models.ManyToManyField(Order, related_name="+", help_text="What the new card shall pay.")
+    orders = models.ManyToManyField(Order, related_name="+", help_text="What the new card should pay for.")
     places = models.ManyToManyField(
         WaitlistConsent, related_name="+", help_text="On the waitlist, paid once one is free."
     )

@@ -34,15 +34,15 @@ ON_STRIPES_PAGES = [*SESSIONS, ChargeKind.HOSTED]
 )
 class ChargeStatus(models.TextChoices):
     CREATED = "created", "created"
-    SENDING = "sending", "asking Stripe"
-    WAITING = "waiting", "with the parent"
+    SENDING = "sending", "being sent to Stripe"
+    WAITING = "waiting", "waiting for the parent"
     UNKNOWN = "unknown", "outcome not known"
     SUCCEEDED = "succeeded", "paid"
     DECLINED = "declined", "declined"
-    NEEDS_AUTH = "needs_auth", "the bank wants the parent"
+    NEEDS_AUTH = "needs_auth", "needs the parent's confirmation"
     REJECTED = "rejected", "refused by Stripe"
     NOT_EXECUTED = "not_executed", "not executed"
-    PARKED = "parked", "not known after three days"
+    PARKED = "parked", "unknown after three days"
 
 
 OPEN_CHARGE = [

@@ -13,12 +13,12 @@ from enrollments.models import Course, CourseSession, Enrollment, User
 
 
 class ClosureStatus(models.TextChoices):
-    RUNNING = "running", "under way"
+    RUNNING = "running", "in progress"
     DONE = "done", "done"
 
 
 class Closure(models.Model):
-    """A whole class, or one of its sessions, that does not take place: one act, worked off family by
+    """A whole class, or one of its sessions, that the school cancels: one decision, processed family by
     family."""
 
     EDGES = edges({ClosureStatus.RUNNING: {ClosureStatus.DONE}, ClosureStatus.DONE: {ClosureStatus.RUNNING}})
@@ -36,6 +36,8 @@ class Closure(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        verbose_name = "cancelled class"
+        verbose_name_plural = "cancelled classes"
         ordering = ["-pk"]
         constraints = [
             models.UniqueConstraint(
@@ -49,9 +51,9 @@ class Closure(models.Model):
 
 @colours(info="waiting", danger="failed")
 class ClosureLineStatus(models.TextChoices):
-    WAITING = "waiting", "still to do"
+    WAITING = "waiting", "to do"
     DONE = "done", "done"
-    FAILED = "failed", "needs a person"
+    FAILED = "failed", "needs attention"
 
 
 class ClosureLine(StatefulModel):

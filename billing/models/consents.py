@@ -45,13 +45,13 @@ class Consent(models.Model):
         help_text="Empty for a single charge: a move to another class, or a place from the waitlist.",
     )
     given_by = models.ForeignKey(
-        User, on_delete=models.PROTECT, related_name="+", help_text="Or who of the staff wrote it down."
+        User, on_delete=models.PROTECT, related_name="+", help_text="Or the member of staff who recorded it."
     )
     text_version = models.CharField(max_length=20, blank=True)
     text = models.TextField()
     schedule = models.JSONField(default=list, help_text="Number, due date and cents of each part.")
     other_orders = models.ManyToManyField(
-        Order, blank=True, related_name="+", help_text="What the card of this order shall pay as well."
+        Order, blank=True, related_name="+", help_text="What else the card of this order should pay for."
     )
     address = models.GenericIPAddressField(null=True, blank=True)
     given_at = models.DateTimeField()

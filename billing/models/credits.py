@@ -11,14 +11,14 @@ from orders.models import Order
 
 class CreditCause(models.TextChoices):
     CANCELLATION = "cancellation", "for a cancelled class"
-    SESSION = "session", "for a session that did not take place"
+    SESSION = "session", "for a cancelled session"
     TRANSFER = "transfer", "for a move to a class that costs less"
     REFUND = "refund", "in place of a refund"
-    GRANTED = "granted", "given by the office"
+    GRANTED = "granted", "added by the office"
     SPENT = "spent", "used for an order"
-    RETURNED = "returned", "back from an order that was not paid"
-    EXPIRED = "expired", "ran out"
-    TAKEN_BACK = "taken_back", "taken back by the office"
+    RETURNED = "returned", "returned from an order that was not paid"
+    EXPIRED = "expired", "expired"
+    TAKEN_BACK = "taken_back", "removed by the office"
 
 
 GIVEN = [
@@ -59,7 +59,7 @@ class Credit(models.Model):
         blank=True,
         on_delete=models.PROTECT,
         related_name="+",
-        help_text="Empty: the system.",
+        help_text="Empty if the system did it.",
     )
     order = models.ForeignKey(Order, null=True, blank=True, on_delete=models.PROTECT, related_name="credits")
     cancellation = models.ForeignKey(

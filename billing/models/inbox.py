@@ -15,7 +15,7 @@ class StripeEventStatus(models.TextChoices):
     RECEIVED = "received", "received"
     PROCESSED = "processed", "processed"
     IGNORED = "ignored", "ignored"
-    PARKED = "parked", "parked for staff"
+    PARKED = "parked", "parked"
 
 
 class StripeEventQuerySet(models.QuerySet["StripeEvent"]):
@@ -65,13 +65,15 @@ class StripeEvent(models.Model):
     note = models.TextField(blank=True, help_text="Why it was ignored, or the last error.")
     received_at = models.DateTimeField(db_default=Now())
     was_pulled = models.BooleanField(
-        default=False, help_text="Found by asking Stripe, long after a webhook should have told of it."
+        default=False, help_text="Found by asking Stripe, long after a webhook should have reported it."
     )
     finished_at = models.DateTimeField(null=True, blank=True)
 
     objects = StripeEventQuerySet.as_manager()
 
     class Meta:
+        verbose_name = "Stripe event"
+        verbose_name_plural = "Stripe events"
         ordering = ["-pk"]
         constraints = [
             models.CheckConstraint(

@@ -18,7 +18,7 @@ class InstallmentStatus(models.TextChoices):
     SCHEDULED = "scheduled", _("scheduled")
     CHARGING = "charging", _("being paid")
     PAID = "paid", _("paid")
-    RETRY_WAIT = "retry_wait", _("will be tried again")
+    RETRY_WAIT = "retry_wait", _("waiting for the next try")
     NEEDS_CARD = "needs_card", _("needs another card")
     NEEDS_AUTH = "needs_auth", _("needs your bank's confirmation")
     EXHAUSTED = "exhausted", _("could not be charged")
@@ -110,7 +110,7 @@ class Installment(StatefulModel):
     )
     next_try_on = models.DateField(null=True, blank=True, editable=False)
     held_at = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="Held by staff: not charged."
+        null=True, blank=True, editable=False, help_text="On hold since then: not charged."
     )
     consent = models.ForeignKey(
         Consent,
@@ -119,7 +119,10 @@ class Installment(StatefulModel):
         on_delete=models.PROTECT,
         related_name="installments",
         editable=False,
-        help_text="Under which a saved card may be charged for it. Without one the family pays it itself.",
+        help_text=(
+            "The consent under which a saved card may be charged for it. Without one, the family pays it "
+            "itself."
+        ),
     )
     stripe_invoice_id = models.CharField(max_length=255, unique=True, null=True, editable=False)
     invoice_closed_at = models.DateTimeField(
@@ -189,7 +192,7 @@ class Installment(StatefulModel):
         transition(self, to, by=by, reason=reason, next_try_on=None)
 
     def cancel(self, *, by: User | None = None, reason: str) -> None:
-        """Nobody owes it any more. Raises Stale, also while a payment page for it is open."""
+        """It is no longer owed. Raises Stale, also while a payment page for it is open."""
         self.move(InstallmentStatus.CANCELLED, by=by, reason=reason)
 
     def stop_charging(self, *, reason: str) -> None:
@@ -221,4 +224,4 @@ class InstallmentNote(models.Model):
         return self.text
 
 
-OWN_FAMILY = "This is your own family: someone else must do it."
+OWN_FAMILY = "This is your own family, so someone else must do it."

@@ -14,7 +14,7 @@ class PaymentMethod(models.TextChoices):
     STRIPE = "stripe", "card"
     CASH = "cash", "cash"
     CHECK = "check", "check"
-    OTHER = "other", "outside of Stripe"
+    OTHER = "other", "outside Stripe"
 
 
 class Payment(models.Model):
@@ -80,7 +80,7 @@ class Payment(models.Model):
             case PaymentMethod.OTHER:
                 return gettext("the way you paid")
         if not self.card_last4:
-            return gettext("to the card that you paid with")
+            return gettext("to the card you paid with")
         if not self.card_brand:
             return gettext("to the card ending in %(last4)s") % {"last4": self.card_last4}
         card = {"brand": self.card_brand.title(), "last4": self.card_last4}

@@ -34,18 +34,18 @@ class PaymentPlan(models.Model):
     parts = models.PositiveSmallIntegerField(
         "number of installments",
         validators=[MinValueValidator(2), MaxValueValidator(12)],
-        help_text="With the first one: 2 to 12.",
+        help_text="Including the first one, 2 to 12.",
     )
     interval = models.CharField(max_length=20, choices=PlanInterval.choices, default=PlanInterval.MONTHLY)
     deposit_bps = models.PositiveIntegerField(
-        "deposit", default=0, help_text="Basis points of the total, 2000 is 20 %. Zero: all parts are even."
+        "deposit", default=0, help_text="Basis points of the total: 2000 is 20%. Zero for equal installments."
     )
     courses = models.ManyToManyField(
-        Course, blank=True, related_name="payment_plans", help_text="Empty: for all classes."
+        Course, blank=True, related_name="payment_plans", help_text="Leave empty for all classes."
     )
     is_active = models.BooleanField(default=True)
     archived_at = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="Since then no list and no choice shows it."
+        null=True, blank=True, editable=False, help_text="Archived: hidden from lists and choices since then."
     )
 
     objects = PaymentPlanQuerySet.as_manager()

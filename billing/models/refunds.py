@@ -33,14 +33,14 @@ class RefundMethod(models.TextChoices):
     STRIPE = "stripe", "card"
     CASH = "cash", "cash"
     CHECK = "check", "check"
-    OTHER = "other", "outside of Stripe"
+    OTHER = "other", "outside Stripe"
     CREDIT = "credit", "credit on the family's account"
 
 
 class RefundCause(models.TextChoices):
     CANCELLATION = "cancellation", "a class was cancelled"
-    TAKEN_OVER = "taken_over", "somebody of the waitlist took a place over"
-    UNMATCHED = "unmatched", "the money fits no open installment"
+    TAKEN_OVER = "taken_over", "a family from the waitlist took the place"
+    UNMATCHED = "unmatched", "the payment matches no open installment"
     STAFF = "staff", "staff decided"
     DASHBOARD = "dashboard", "made in Stripe's dashboard"
     DISPUTE = "dispute", "a dispute was lost"
@@ -125,13 +125,13 @@ class Refund(StatefulModel):
         blank=True,
         on_delete=models.PROTECT,
         related_name="+",
-        help_text="Empty: the system.",
+        help_text="Empty if the system did it.",
     )
     is_by_rule = models.BooleanField(
         "approved by rule",
         default=False,
         editable=False,
-        help_text="Within the policy and the owner's limit.",
+        help_text="Within the policy and the limit set by the owner.",
     )
     needs_second_person = models.BooleanField(default=False, editable=False)
     approved_by = models.ForeignKey(

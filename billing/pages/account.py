@@ -91,7 +91,7 @@ def pay_own_installment(request: HttpRequest, public_id: uuid.UUID) -> HttpRespo
 @never_cache
 @login_not_required
 def pay_installment(request: HttpRequest, token: str) -> HttpResponse:
-    """Whoever has the link sees this one installment and nothing else of the family."""
+    """Anyone with the link sees this one installment and nothing else of the family."""
     try:
         installment = installment_of(token)
     except (BadSignature, Installment.DoesNotExist):
@@ -131,7 +131,7 @@ def change_card(request: HttpRequest) -> HttpResponse:
                 lambda: card_page(household=household, by=user, charge_now=now, use=use),
                 back="change_card",
             )
-        messages.warning(request, "Something changed meanwhile. Please look at the list again.")
+        messages.warning(request, "Something has changed. Please check the list again.")
     lines = [line for line in lines_of(use.installments, on=today) if line.state.can_pay]
     due = [line.installment.amount_cents for line in lines if line.installment.due_on <= today]
     context = {
@@ -150,14 +150,14 @@ def stop_card(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     card = get_object_or_404(household.cards, public_id=public_id)
     user, use = guardian(request), _use_of(card, uses_of(household))
     if use is None:
-        messages.info(request, f"{card} is not charged automatically any more.")
+        messages.info(request, f"{card} will no longer be charged automatically.")
         return redirect("account")
     if user and request.method == "POST" and request.POST.get("seen") == use.seen:
         withdraw(card, by=user)
-        messages.success(request, f"{card} is not charged automatically any more. {PAY_YOURSELF}")
+        messages.success(request, f"{card} will no longer be charged automatically. {PAY_YOURSELF}")
         return redirect("account")
     if request.method == "POST":
-        messages.warning(request, "Something changed meanwhile. Please look at the list again.")
+        messages.warning(request, "Something has changed. Please check the list again.")
     lines = [line for line in lines_of(use.installments, on=today) if line.state.can_pay]
     context = {"card": card, "use": use, "lines": lines, "pay_yourself": PAY_YOURSELF}
     return render(request, "billing/stop_card.html", context)

@@ -29,7 +29,7 @@ def cart(request: HttpRequest) -> HttpResponse:
         drop_promo(cart=cart_of(household))
         return redirect("cart")
     if code := _take_promo(request, form, on=today):
-        messages.success(request, f"Promo code {code} is on your cart.")
+        messages.success(request, f"Promo code {code} was added to your cart.")
         return redirect("cart")
     if not (lines := lines_in_cart(household)):
         return _empty_cart(request, form)

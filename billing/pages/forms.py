@@ -23,13 +23,14 @@ class CardUpdateForm(forms.Form):
 
 
 class WaitlistForm(LineForm):
-    """Who waits, and how; `at_most` comes from the page that says what the priority tier may charge."""
+    """The child that waits, and how; `at_most` comes from the page that says what the priority tier may
+    charge."""
 
     tier = forms.ChoiceField(
         choices=[(WaitlistTier.REGULAR, "regular"), (WaitlistTier.PRIORITY, "priority")],
         error_messages={
-            "required": "Choose how you would like to wait.",
-            "invalid_choice": "Choose how you would like to wait.",
+            "required": "Choose how we should offer you a place.",
+            "invalid_choice": "Choose how we should offer you a place.",
         },
     )
     at_most = forms.IntegerField(required=False, min_value=0, max_value=100_000_000)

@@ -20,7 +20,7 @@ from enrollments.models import EnrollmentStatus
 from orders.models import Order
 
 COLLECT = "Please collect it at our office."
-BANK_DAYS = "Your bank shows it within 5 to 10 business days."
+BANK_DAYS = "It can take 5 to 10 business days to show in your bank account."
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def refund_state(refund: Refund) -> State:
         return State("Returned by your bank", "over", "")
     match refund.status:
         case RefundStatus.REQUESTED:
-            return State("To be approved", "placed", "Our office will review it first.")
+            return State("Awaiting approval", "placed", "Our office will review it first.")
         case RefundStatus.SUCCEEDED | RefundStatus.EXTERNAL:
             return State("Refunded", "paid", BANK_DAYS if refund.method == RefundMethod.STRIPE else "")
         case RefundStatus.REJECTED:
@@ -78,21 +78,21 @@ def _after_failure(refund: Refund) -> str:
 
 
 def cancelled_text(done: Cancellation) -> str:
-    """What a parent is told right after giving up a place."""
+    """What a parent reads right after cancelling a place."""
     child, course = done.enrollment.child.first_name, done.enrollment.course
     text = f"{child} is no longer enrolled in {course}."
     if done.status != CancellationStatus.SETTLED and done.waits_for_bank:
-        return f"{text} Your bank is looking at a payment. We will email you once it has decided."
+        return f"{text} Your bank is reviewing a payment. We will email you once it has decided."
     if done.status != CancellationStatus.SETTLED:
         return f"{text} A payment for this order is being processed. We will email you the result."
     parts = []
     for refund in done.refunds.select_related("payment").order_by("pk"):
-        when = "once our office has approved it" if refund.status == RefundStatus.REQUESTED else "now"
-        parts.append(f"{money_text(refund.amount_cents)} goes back {refund.way_back} {when}.")
+        when = "once our office has approved it" if refund.status == RefundStatus.REQUESTED else "right away"
+        parts.append(f"{money_text(refund.amount_cents)} will be refunded {refund.way_back} {when}.")
     if done.credit_cents:
         until = done.credits.order_by("expires_on")[0].expires_on  # of what ends first
         good = f", valid until {day(until)}" if until else ""
-        parts.append(f"{money_text(done.credit_cents)} is now credit for your next classes{good}.")
+        parts.append(f"{money_text(done.credit_cents)} is now credit for future classes{good}.")
     if done.stopped_cents:
         parts.append(f"{money_text(done.stopped_cents)} will no longer be charged.")
     return " ".join([text, *parts])

@@ -119,7 +119,7 @@ def to_payment(request: HttpRequest, order: Order, *, now: datetime.datetime) ->
     try:
         return redirect(payment_page(order=order, by=_user(request), now=now))
     except BeingCharged:
-        messages.info(request, "Your saved card is being charged right now. Please look again in a minute.")
+        messages.info(request, "Your saved card is being charged right now. Please check again in a minute.")
         return redirect(order)
     except NothingToPay:
         order.refresh_from_db()
@@ -132,7 +132,7 @@ def to_payment(request: HttpRequest, order: Order, *, now: datetime.datetime) ->
     except StripeUnavailable:
         messages.error(
             request,
-            "The payment page is not responding right now. Your seats are held; "
+            "The payment page is not responding right now. Your places are held; "
             "please press the button again in a moment.",
         )
         return redirect(order)
@@ -201,9 +201,9 @@ def _cancel_unpaid(request: HttpRequest, order: Order) -> None:
     except StripeUnavailable as error:
         messages.error(request, str(error.words))
     except Stale:
-        messages.warning(request, "This order changed a moment ago. Please look at it again.")
+        messages.warning(request, "This order changed a moment ago. Please check it again.")
     else:
-        messages.success(request, f"{order} is cancelled and its places are given back.")
+        messages.success(request, f"{order} is cancelled, and its places have been released.")
 
 
 def cancel_enrollment(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
@@ -211,7 +211,7 @@ def cancel_enrollment(request: HttpRequest, public_id: uuid.UUID) -> HttpRespons
     found = _own_place(request, public_id)
     form = CancelForm(request.POST if request.method == "POST" else None)
     if not found.can_be_given_up(clock.today()):
-        messages.info(request, f"There is no place in {found.course} to give up any more.")
+        messages.info(request, f"There is no longer a place in {found.course} to cancel.")
         return redirect(found.order_item.order)
     if form.is_valid() and _give_up(request, found, reason=form.cleaned_data["reason"]):
         return redirect(found.order_item.order)
@@ -247,10 +247,13 @@ def _give_up(request: HttpRequest, enrollment: Enrollment, *, reason: str) -> bo
             seen=request.POST.get("seen", ""),
         )
     except cancellation.OutcomeChanged:
-        messages.warning(request, "Something changed meanwhile. Nothing is cancelled yet: please look again.")
+        messages.warning(
+            request,
+            "Something has changed. Nothing has been cancelled yet, so please check again.",
+        )
         return False
     except Stale:
-        messages.warning(request, "This place changed a moment ago. Please look at the order again.")
+        messages.warning(request, "This place changed a moment ago. Please check the order again.")
     else:
         messages.success(request, cancelled_text(done))
     return True
@@ -266,11 +269,9 @@ def release_place(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         try:
             seat_release.put_up(found, by=_user(request), now=now)
         except Stale:
-            messages.warning(request, "This place changed a moment ago. Please look at the order again.")
+            messages.warning(request, "This place changed a moment ago. Please check the order again.")
         else:
-            messages.success(
-                request, "The place is offered. We write to you as soon as somebody has taken it."
-            )
+            messages.success(request, "The place is on offer. We will email you as soon as someone takes it.")
         return redirect(found.order_item.order)
     context = {
         "enrollment": found,
@@ -287,7 +288,8 @@ def keep_place(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         seat_release.keep(found, by=_user(request))
     except Stale:
         messages.warning(
-            request, "Somebody is just being asked whether they take this place. Try again later."
+            request,
+            "Someone on the waitlist is deciding whether to take this place. Please try again later.",
         )
     else:
         messages.success(request, f"{found.child.first_name} keeps the place in {found.course}.")
@@ -312,17 +314,17 @@ def _chosen_plan(request: HttpRequest) -> PaymentPlan | None:
         return None
     plans = {str(plan.pk): plan for plan in PaymentPlan.objects.filter(is_active=True)}
     if chosen not in plans:
-        raise Refused("This payment plan is not offered any more. Please choose again.")
+        raise Refused("This payment plan is no longer available. Please choose again.")
     return plans[chosen]
 
 
 def _ticked_orders(request: HttpRequest) -> list[Order]:
-    """Other orders that the card of this one shall pay as well. Raises Refused for one that is not open."""
+    """Other orders that the card of this one is to pay as well. Raises Refused for one that is not open."""
     if not (ticked := request.POST.getlist("other_order")):
         return []
     offered = {str(order.public_id): order for order, *_ in other_orders(household_of(request))}
     if any(public_id not in offered for public_id in ticked):
-        raise Refused("What is open of your other orders has changed. Please choose again.")
+        raise Refused("The amounts left on your other orders have changed. Please choose again.")
     return [offered[public_id] for public_id in dict.fromkeys(ticked)]
 
 

@@ -62,7 +62,7 @@ def join(request: HttpRequest, slug: str) -> HttpResponse:
     terms = _terms(child, course, chosen_card=form.cleaned_data["card"])
     if agreed_cents != terms.cents:
         if agreed_cents not in {None, terms.cents}:
-            messages.warning(request, "The price has changed since you saw it. Please look at it again.")
+            messages.warning(request, "The price has changed since you saw it. Please check it again.")
         return render(request, "billing/join_waitlist.html", {"course": course, "terms": terms})
     return _join(request, child, course, by=user, at_most_cents=agreed_cents, card=terms.card)
 
@@ -105,7 +105,7 @@ def _join(
     except Refused as refusal:
         messages.error(request, refusal.message)
         return redirect(course)
-    messages.success(request, f"{child.first_name} is on the waitlist of {course}.")
+    messages.success(request, f"{child.first_name} is on the waitlist for {course}.")
     if at_most_cents is None or place.tier == WaitlistTier.PRIORITY:
         return redirect(course)
     return _to_card_page(request, by, place)
@@ -120,7 +120,7 @@ def _to_card_page(request: HttpRequest, user: User, place: Enrollment) -> HttpRe
         messages.warning(
             request,
             "The page that saves a card is not responding right now. Please save one in your account later: "
-            "the priority line begins then.",
+            "priority starts then.",
         )
         return redirect("account")
 
@@ -129,7 +129,7 @@ def leave_waitlist(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """After asking. Also for a seat that is offered."""
     place = _own_place(request, public_id)
     if place.status not in WAITING:
-        messages.info(request, f"{place.child.first_name} is not on the waitlist of {place.course}.")
+        messages.info(request, f"{place.child.first_name} is not on the waitlist for {place.course}.")
         return redirect("children")
     if request.method == "POST":
         _leave(request, place, by=guardian(request))
@@ -141,9 +141,9 @@ def _leave(request: HttpRequest, place: Enrollment, *, by: User | None) -> bool:
     try:
         leave(place, by=by, now=clock.now(), reason=LEFT_BY_FAMILY)
     except Stale:
-        messages.warning(request, "This changed a moment ago. Please look again.")
+        messages.warning(request, "This changed a moment ago. Please check again.")
         return False
-    messages.success(request, f"{place.child.first_name} is no longer on the waitlist of {place.course}.")
+    messages.success(request, f"{place.child.first_name} is no longer on the waitlist for {place.course}.")
     return True
 
 
@@ -180,7 +180,7 @@ def offer(request: HttpRequest, token: str) -> HttpResponse:
 @never_cache
 @login_not_required
 def decline_offer(request: HttpRequest, token: str) -> HttpResponse:
-    """Whoever has the link may say no, after being asked."""
+    """Anyone with the link may decline, after confirming."""
     return _offer_page(request, token, "billing/decline_offer.html")
 
 

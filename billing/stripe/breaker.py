@@ -1,7 +1,7 @@
 """While Stripe does not answer, nobody waits for it.
 
 Counted are calls without an answer, and those that Stripe could not work on: 5xx, and 429 for too many. After
-OPEN_AFTER of them in a row, over all processes, Stripe counts as away until it answers somebody.
+OPEN_AFTER of them in a row, over all processes, Stripe counts as away until it answers someone.
 
 A process that has missed one itself then answers its next calls at once, and lets one through every
 PROBE_EVERY_S. The loops of workers do not even begin with what needs Stripe: each time the rest is over, one

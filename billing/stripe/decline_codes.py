@@ -13,11 +13,11 @@ from django.utils.translation import gettext_lazy as _
 
 class DeclineClass(models.TextChoices):
     SOFT = "soft", "may work another day"
-    CARD = "card", "needs another card, or this one corrected"
-    HARD = "hard", "this card is never charged again"
-    AUTHENTICATION = "authentication", "the bank wants to see the parent"
-    LOOK = "look", "a person looks first"
-    UNLISTED = "unlisted", "a reason that we do not know"
+    CARD = "card", "needs another card, or corrected details"
+    HARD = "hard", "never charge this card again"
+    AUTHENTICATION = "authentication", "the bank needs the parent to confirm"
+    LOOK = "look", "staff review it first"
+    UNLISTED = "unlisted", "an unknown reason"
 
 
 _CODES = {
@@ -53,25 +53,25 @@ CLASS_BY_NETWORK_ADVICE = {"01": DeclineClass.CARD, "03": DeclineClass.HARD, "21
 WAIT_DAYS_BY_NETWORK_ADVICE = {"24": 1, "25": 1, "26": 2, "27": 4, "28": 6, "29": 8, "30": 10}
 
 WORDS = {
-    "insufficient_funds": _("There was not enough money on the card."),
+    "insufficient_funds": _("The card did not have enough funds."),
     "card_velocity_exceeded": _("The card has reached its limit for now."),
     "withdrawal_count_limit_exceeded": _("The card has reached its limit for now."),
     "expired_card": _("The card has expired."),
     CARD_GONE_CODE: _("The card is no longer saved with our payment provider, so we could not charge it."),
-    "incorrect_cvc": _("The card's security code was not right."),
-    "incorrect_number": _("The card number was not right."),
-    "incorrect_zip": _("The card's postal code was not right."),
-    "card_not_supported": _("This kind of card cannot be used here."),
-    "currency_not_supported": _("This card cannot pay in our currency."),
-    "processing_error": _("The bank could not work on the payment just then."),
+    "incorrect_cvc": _("The card's security code was incorrect."),
+    "incorrect_number": _("The card number was incorrect."),
+    "incorrect_zip": _("The card's postal code was incorrect."),
+    "card_not_supported": _("This type of card cannot be used here."),
+    "currency_not_supported": _("This card does not support our currency."),
+    "processing_error": _("The bank could not process the payment at that moment."),
 }
 ASKED_FOR_THE_PARENT = _("The bank asked for a confirmation that was not completed.")
-OTHERWISE = _("The bank did not accept the payment.")
+OTHERWISE = _("The bank declined the payment.")
 
 
 @dataclass(frozen=True)
 class Decline:
-    """A no as Stripe gives it. Every string is possible; none of them may break anything."""
+    """A decline as Stripe reports it. Every string is possible; none of them may break anything."""
 
     code: str = ""
     decline_code: str = ""

@@ -12,8 +12,8 @@ def refused(words: str) -> None:
     """`words` are Stripe's."""
     key = f"{_masked()} (STRIPE_{'LIVE' if settings.STRIPE_LIVE_MODE else 'TEST'}_SECRET_KEY)"
     detail = (
-        f"Stripe does not accept the key {key}: {words}. Nothing can be paid, refunded or charged. Make a "
-        "new key in Stripe's dashboard, put it into the settings and restart web and worker."
+        f"Stripe rejects the key {key}: {words}. Nothing can be paid, refunded or charged. Create a new key "
+        "in Stripe's dashboard, put it in the settings and restart web and worker."
     )
     Breaker.failed(_name())
     StaffTask.open(MoneyTask.STRIPE_KEY_REFUSED, Breaker(name=_name()), detail)

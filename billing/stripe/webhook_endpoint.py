@@ -17,7 +17,7 @@ from billing.stripe.event_types import EVENT_TYPES
 class Registered:
     endpoint: WebhookEndpoint
     done: str
-    """What was changed, in words."""
+    """What changed, in words."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class _AtStripe:
     secret: str
     done: str
     replaced: list[str]
-    """Ids of endpoints for the same address that are of no use any more."""
+    """Ids of endpoints for the same address that are no longer needed."""
 
 
 def register_endpoint(*, identity: uuid.UUID, remote: bool) -> Registered:
@@ -86,7 +86,7 @@ def _brought_up_to_date(row: gateway.Object) -> str:
         if types
     ]
     if row["status"] != "enabled":
-        done.append("Switched on again.")
+        done.append("Turned on again.")
     if not done:
         return "Nothing to change."
     gateway.update_webhook_endpoint(row["id"])

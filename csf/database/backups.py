@@ -46,11 +46,11 @@ def back_up(file: Path) -> RowsByTable:
     unfinished = file.with_name(f"{file.name}.unfinished")
     try:
         if file.exists():
-            raise NotPossible(f"{file} exists already.")
+            raise NotPossible(f"{file} already exists.")
         unfinished.touch(mode=0o600)
         rows = _dump(unfinished)
         if _tables_in(unfinished) != set(rows):
-            raise NotPossible("The file does not hold every table of the database.")
+            raise NotPossible("The file does not contain every table of the database.")
         unfinished.rename(file)
     except OSError as error:
         raise NotPossible(f"Cannot write {file}: {error.strerror}.") from error
@@ -66,7 +66,7 @@ def _dump(file: Path) -> RowsByTable:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         rows = _rows_by_table(cursor)
         if not rows.get(PROOF):
-            raise NotPossible(f"{database_text()} holds no installation. Is DATABASE_URL right?")
+            raise NotPossible(f"{database_text()} contains no installation. Is DATABASE_URL right?")
         cursor.execute("SELECT pg_export_snapshot()")
         (snapshot,) = cursor.fetchone()
         _run("pg_dump", "--format=custom", *NOBODYS, f"--snapshot={snapshot}", f"--file={file}")
@@ -76,15 +76,15 @@ def _dump(file: Path) -> RowsByTable:
 def restore(file: Path) -> RowsByTable:
     """Fill the database of the settings, which must be empty, and put it into quarantine: all or nothing.
 
-    Gives the rows that it holds then. Raises NotPossible.
+    Returns the rows that it holds then. Raises NotPossible.
     """
     if PROOF not in _tables_in(file):
-        raise NotPossible(f"{file} holds no installation.")
+        raise NotPossible(f"{file} contains no installation.")
     with connection.cursor() as cursor:
         if tables := _rows_by_table(cursor):
             raise NotPossible(
-                f"{database_text()} is not empty: it has {len(tables)} tables. Make an empty database of "
-                "another name, as docs/operations.md says, and name it in DATABASE_URL."
+                f"{database_text()} is not empty: it has {len(tables)} tables. Create an empty database "
+                "with another name, as described in docs/operations.md, and set DATABASE_URL to it."
             )
     connection.close()
     _load(file)
@@ -93,7 +93,7 @@ def restore(file: Path) -> RowsByTable:
 
 
 def text_of(rows: RowsByTable) -> str:
-    """For the person who watches: each table that has rows, and the sum."""
+    """For the operator: each table that has rows, and the sum."""
     lines = [f"{number:>12,}  {name}" for name, number in rows.items() if number]
     return "\n".join([*lines, f"{sum(rows.values()):>12,}  rows in all"])
 
@@ -141,7 +141,7 @@ def _rows_by_table(cursor: CursorWrapper) -> RowsByTable:
 def _tables_in(file: Path) -> set[str]:
     """The tables whose rows the file holds. Raises NotPossible for what is no backup."""
     if not os.access(file, os.R_OK):
-        raise NotPossible(f"There is no file {file} that this user may read.")
+        raise NotPossible(f"There is no file {file} that this user can read.")
     contents = [line.split() for line in _run("pg_restore", "--list", str(file)).splitlines()]
     return {words[6] for words in contents if words[3:5] == ["TABLE", "DATA"]}
 
@@ -161,7 +161,7 @@ def _run(program: str, *arguments: str) -> str:
 def _program(name: str) -> str:
     if path := shutil.which(name):
         return path
-    raise NotPossible(f"{name} is missing: install PostgreSQL's client programs, of the server's version.")
+    raise NotPossible(f"{name} is missing: install PostgreSQL's client programs, in the server's version.")
 
 
 def _environment() -> dict[str, str]:
@@ -180,4 +180,4 @@ def _environment() -> dict[str, str]:
 
 def _first_line(text: str) -> str:
     """Not the lines after it: they hold the contents of rows."""
-    return next(iter(text.strip().splitlines()), "It ended without a reason.")
+    return next(iter(text.strip().splitlines()), "It ended without saying why.")

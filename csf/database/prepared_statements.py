@@ -6,7 +6,7 @@ from django.db import connection, connections
 
 def prepare_statements() -> None:
     """PostgreSQL parses each statement of this thread's connection once, and plans it a few times, not each
-    time anew.
+    time again.
 
     Not for all connections: a page sends many different statements, few of them twice. Not through PgBouncer,
     where the next statement goes to another connection that has not heard of them.
@@ -14,6 +14,6 @@ def prepare_statements() -> None:
     if settings.PGBOUNCER:
         return
     mine = connections[connection.alias]
-    mine.close()  # it is opened anew, with these options
+    mine.close()  # it is opened again, with these options
     options = mine.settings_dict["OPTIONS"] | {"server_side_binding": True, "prepare_threshold": 1}
     mine.settings_dict = mine.settings_dict | {"OPTIONS": options}

@@ -25,7 +25,7 @@ NUMBER = re.compile(r"([0-9]+|[0-9]{1,3}(,[0-9]{3})+)(\.[0-9]{1,2})?")
 
 # Times as pages show them, and by the 24-hour clock: 4pm, 3:30 PM, 15:30.
 _CLOCK = ["%H:%M:%S", "%H:%M", "%I:%M %p", "%I:%M%p", "%I %p", "%I%p"]
-_BAD_CLOCK = "Type a time like 4:30 PM or 16:30."
+_BAD_CLOCK = "Enter a time like 4:30 PM or 16:30."
 CLOCK_FIELDS: dict[Any, dict[str, Any]] = {
     models.TimeField: {"input_formats": _CLOCK, "error_messages": {"invalid": _BAD_CLOCK}},
     models.DateTimeField: {"input_time_formats": _CLOCK, "error_messages": {"invalid_time": _BAD_CLOCK}},
@@ -36,7 +36,7 @@ CLOCK_FIELDS: dict[Any, dict[str, Any]] = {
 class _HundredthsField(forms.Field):
     """A number with up to two decimals, as the integer of its hundredths."""
 
-    default_error_messages: ClassVar[dict[str, Any]] = {"invalid": "Type a number like 62.50."}
+    default_error_messages: ClassVar[dict[str, Any]] = {"invalid": "Enter a number like 62.50."}
     ornaments = ""
     """Signs that may stand around the number."""
 

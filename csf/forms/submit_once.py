@@ -9,7 +9,7 @@ from django.http import HttpRequest
 
 from csf.models import FormPress
 
-AGAIN = "This form was sent before, and is done once. Open it again to do the same another time."
+AGAIN = "This form was already sent, and done once. Open it again to do the same another time."
 
 
 class PressedAgain(Exception):

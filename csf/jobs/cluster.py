@@ -65,7 +65,7 @@ def hear_canary(task: dict[str, Any], **_: Any) -> None:
         try:
             Cluster.canary_came_back(*task["args"])
         except DatabaseError:
-            logger.exception("the canary of %s was not noted", *task["args"])
+            logger.exception("the canary of %s was not recorded", *task["args"])
 
 
 def run() -> bool:
@@ -150,7 +150,7 @@ def _beat(here: Cluster) -> None:
             async_task(CANARY, here.name, cluster=_own_key(here))
         queue_due_jobs(here.queue)
     except (DatabaseError, InterfaceError) as error:
-        logger.warning("cluster %s could not give a sign of life: %s", here.name, type(error).__name__)
+        logger.warning("cluster %s could not report: %s", here.name, type(error).__name__)
         connections.close_all()
 
 

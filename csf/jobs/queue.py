@@ -17,7 +17,7 @@ from csf.jobs import time_budget
 LOOKED_THROUGH = 1000
 MAIN: str = settings.Q_CLUSTER["name"]
 URGENT = "urgent"
-"""The queue of what somebody waits for; only workers of its own take it."""
+"""The queue of what someone waits for; only workers of its own take it."""
 
 
 def enqueue(task: str, *args: int | str | UUID | date) -> None:

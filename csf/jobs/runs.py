@@ -81,7 +81,7 @@ def _finish(name: str, run: JobRun, report: Report) -> None:
 
 
 def _take(name: str, on: datetime.date) -> JobRun | None:
-    """The run's row if it is ours now: new, failed before, or left by somebody who died."""
+    """The run's row if it is ours now: new, failed before, or left by someone who died."""
     JobRun.objects.bulk_create([JobRun(job=name, on=on)], ignore_conflicts=True)
     free = Q(status=JobRun.Status.FAILED) | Q(status=JobRun.Status.RUNNING, lease_until=None)
     free |= Q(status=JobRun.Status.RUNNING, lease_until__lt=Now())
@@ -101,4 +101,4 @@ def _cover_missed_days(name: str, run: JobRun) -> None:
     ]
     JobRun.objects.bulk_create(missed, ignore_conflicts=True)
     if timedelta(days=silent) > LONG_SILENCE:
-        StaffTask.open(OperationTask.JOB_SILENT, run, f"{name} did not run for {silent} days.")
+        StaffTask.open(OperationTask.JOB_SILENT, run, f"{name} has not run for {silent} days.")

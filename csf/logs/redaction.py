@@ -39,7 +39,7 @@ _ROWS = re.compile(r"^(?:DETAIL|CONTEXT|QUERY|STATEMENT|HINT|LINE \d+): .*|^\s*\
 
 
 def own_words(text: str) -> str:
-    """A message of ours names rows by id; what it repeats of somebody else is cut."""
+    """A message of ours names rows by id; what it repeats of someone else is cut."""
     for pattern, instead in _CUTS:
         text = pattern.sub(instead, text)
     return _WORD.sub(lambda word: "[token]" if _is_token(word[0]) else word[0], text)

@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
             name='StaffTask',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('unmatched_payment', 'Money that fits no open installment'), ('event_parked', 'A Stripe event that could not be handled'), ('email_failed', 'An email that could not be sent'), ('email_unknown', 'An email that may or may not have been sent'), ('charge_rejected', 'Stripe refused our request')], max_length=40)),
+                ('kind', models.CharField(choices=[('unmatched_payment', 'Payment that matches no open installment'), ('event_parked', 'Stripe event that could not be processed'), ('email_failed', 'Email that could not be sent'), ('email_unknown', 'Email that may or may not have been sent'), ('charge_rejected', 'Request refused by Stripe')], max_length=40)),
                 ('subject', models.CharField(help_text='The row this is about, as app.model:id.', max_length=100)),
                 ('detail', models.TextField(blank=True)),
                 ('opened_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),

@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='stafftask',
             name='kind',
-            field=models.CharField(choices=[('unmatched_payment', 'Money that fits no open installment'), ('event_parked', 'A Stripe event that could not be handled'), ('email_failed', 'An email that could not be sent'), ('email_bounced', 'An address that takes no mail'), ('email_unknown', 'An email that may or may not have been sent'), ('charge_rejected', 'Stripe refused our request')], max_length=40),
+            field=models.CharField(choices=[('unmatched_payment', 'Payment that matches no open installment'), ('event_parked', 'Stripe event that could not be processed'), ('email_failed', 'Email that could not be sent'), ('email_bounced', 'Address that does not accept email'), ('email_unknown', 'Email that may or may not have been sent'), ('charge_rejected', 'Request refused by Stripe')], max_length=40),
         ),
     ]

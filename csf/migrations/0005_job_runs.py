@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='stafftask',
             name='kind',
-            field=models.CharField(choices=[('unmatched_payment', 'Money that fits no open installment'), ('event_parked', 'A Stripe event that could not be handled'), ('email_failed', 'An email that could not be sent'), ('email_bounced', 'An address that takes no mail'), ('email_unknown', 'An email that may or may not have been sent'), ('charge_unknown', 'A charge whose outcome Stripe does not tell'), ('card_refused', 'A card that the bank refused for good'), ('decline_to_look_at', 'A decline that a person should look at'), ('installment_late', 'An installment too late to be charged by itself'), ('installment_exhausted', 'An installment whose last try failed'), ('job_silent', 'A daily job that did not run for long'), ('charge_rejected', 'Stripe refused our request')], max_length=40),
+            field=models.CharField(choices=[('unmatched_payment', 'Payment that matches no open installment'), ('event_parked', 'Stripe event that could not be processed'), ('email_failed', 'Email that could not be sent'), ('email_bounced', 'Address that does not accept email'), ('email_unknown', 'Email that may or may not have been sent'), ('charge_unknown', 'Charge with unknown outcome'), ('card_refused', 'Card refused for good by the bank'), ('decline_to_look_at', 'Decline to review'), ('installment_late', 'Installment too late to charge automatically'), ('installment_exhausted', 'Installment whose last try failed'), ('job_silent', 'Daily job that has not run for days'), ('charge_rejected', 'Request refused by Stripe')], max_length=40),
         ),
         migrations.CreateModel(
             name='JobRun',
@@ -28,7 +28,7 @@ class Migration(migrations.Migration):
                 ('started_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('finished_at', models.DateTimeField(blank=True, null=True)),
                 ('report', models.JSONField(default=dict, help_text='Counts, and each row that was skipped with the reason.')),
-                ('covered_by', models.ForeignKey(blank=True, help_text="The later run that did this day's work.", null=True, on_delete=django.db.models.deletion.SET_NULL, to='csf.jobrun')),
+                ('covered_by', models.ForeignKey(blank=True, help_text="The later run that did the work of this day.", null=True, on_delete=django.db.models.deletion.SET_NULL, to='csf.jobrun')),
             ],
             options={
                 'ordering': ['-on', 'job'],

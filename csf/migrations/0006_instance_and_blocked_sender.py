@@ -14,18 +14,18 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='stafftask',
             name='kind',
-            field=models.CharField(choices=[('unmatched_payment', 'Money that fits no open installment'), ('event_parked', 'A Stripe event that could not be handled'), ('email_failed', 'An email that could not be sent'), ('email_bounced', 'An address that takes no mail'), ('email_sender_blocked', 'SendGrid takes no email from this account'), ('email_unknown', 'An email that may or may not have been sent'), ('charge_unknown', 'A charge whose outcome Stripe does not tell'), ('card_refused', 'A card that the bank refused for good'), ('decline_to_look_at', 'A decline that a person should look at'), ('installment_late', 'An installment too late to be charged by itself'), ('installment_exhausted', 'An installment whose last try failed'), ('job_silent', 'A daily job that did not run for long'), ('charge_rejected', 'Stripe refused our request')], max_length=40),
+            field=models.CharField(choices=[('unmatched_payment', 'Payment that matches no open installment'), ('event_parked', 'Stripe event that could not be processed'), ('email_failed', 'Email that could not be sent'), ('email_bounced', 'Address that does not accept email'), ('email_sender_blocked', 'SendGrid refuses our emails'), ('email_unknown', 'Email that may or may not have been sent'), ('charge_unknown', 'Charge with unknown outcome'), ('card_refused', 'Card refused for good by the bank'), ('decline_to_look_at', 'Decline to review'), ('installment_late', 'Installment too late to charge automatically'), ('installment_exhausted', 'Installment whose last try failed'), ('job_silent', 'Daily job that has not run for days'), ('charge_rejected', 'Request refused by Stripe')], max_length=40),
         ),
         migrations.AlterField(
             model_name='stafftask',
             name='subject',
-            field=models.CharField(help_text='The row this is about, as app.model:id; or rows, as app.model?filter.', max_length=100),
+            field=models.CharField(help_text='The row this is about, as app.model:id; or several rows, as app.model?filter.', max_length=100),
         ),
         migrations.CreateModel(
             name='Instance',
             fields=[
                 ('id', models.TextField(primary_key=True, serialize=False)),
-                ('quarantined_at', models.DateTimeField(blank=True, help_text='Empty while it may act outside.', null=True)),
+                ('quarantined_at', models.DateTimeField(blank=True, help_text='Empty while it may send and charge.', null=True)),
                 ('released_at', models.DateTimeField(blank=True, null=True)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
             ],

@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='stafftask',
             name='closed_because',
-            field=models.CharField(blank=True, help_text='If it closed by itself.', max_length=200),
+            field=models.CharField(blank=True, help_text='Set if it closed by itself.', max_length=200),
         ),
     ]

@@ -15,12 +15,12 @@ class Migration(migrations.Migration):
             name='ProofRun',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('mode', models.CharField(choices=[('full', 'everything'), ('recent', 'what was touched lately')], max_length=10)),
-                ('since', models.DateTimeField(blank=True, help_text='Large tables were looked at from then on; empty: as a whole.', null=True)),
+                ('mode', models.CharField(choices=[('full', 'everything'), ('recent', 'recent changes')], max_length=10)),
+                ('since', models.DateTimeField(blank=True, help_text='Large tables were checked from then on; empty if everything was checked.', null=True)),
                 ('began_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('finished_at', models.DateTimeField(blank=True, null=True)),
                 ('leased_until', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('looked_at', models.PositiveSmallIntegerField(default=0, help_text='How many invariants.')),
+                ('looked_at', models.PositiveSmallIntegerField(default=0, help_text='Number of invariants checked.')),
                 ('broken', models.JSONField(default=list, help_text='Number, words, count and some ids of each invariant that does not hold.')),
             ],
             options={

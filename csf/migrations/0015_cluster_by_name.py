@@ -16,13 +16,13 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(max_length=80, unique=True)),
-                ('queue', models.CharField(help_text='Whose tasks it takes.', max_length=40)),
+                ('queue', models.CharField(help_text='The queue whose tasks it takes.', max_length=40)),
                 ('host', models.CharField(max_length=64)),
                 ('pid', models.PositiveIntegerField()),
                 ('started_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('seen_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('canary_at', models.DateTimeField(blank=True, null=True)),
-                ('stopped_at', models.DateTimeField(blank=True, help_text='When it was stopped in an orderly way.', null=True)),
+                ('stopped_at', models.DateTimeField(blank=True, help_text='When it was stopped cleanly.', null=True)),
             ],
             options={
                 'ordering': ['name'],

@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='instance',
             name='predecessor_until',
-            field=models.DateTimeField(blank=True, help_text='Until when the installation that this one replaces may have acted. What happened before is not emailed by itself.', null=True),
+            field=models.DateTimeField(blank=True, help_text='Until then, the installation that this one replaces may have sent emails. Anything that happened earlier is not emailed automatically.', null=True),
         ),
     ]

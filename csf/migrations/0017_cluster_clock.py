@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='cluster',
             name='clock_ahead_s',
-            field=models.FloatField(db_default=0, help_text="Of the database's; below zero its host's clock is behind.", verbose_name='clock ahead, in seconds'),
+            field=models.FloatField(db_default=0, help_text="Compared with the database's clock; negative if the host's clock is behind.", verbose_name='clock ahead, in seconds'),
         ),
     ]

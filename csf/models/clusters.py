@@ -43,19 +43,17 @@ class Cluster(models.Model):
     STUCK_AFTER = datetime.timedelta(minutes=3)
 
     name = models.CharField(max_length=80, unique=True)
-    queue = models.CharField(max_length=40, help_text="Whose tasks it takes.")
+    queue = models.CharField(max_length=40, help_text="The queue whose tasks it takes.")
     host = models.CharField(max_length=64)
     pid = models.PositiveIntegerField()
     started_at = models.DateTimeField(db_default=Now())
     seen_at = models.DateTimeField(db_default=Now())
     canary_at = models.DateTimeField(null=True, blank=True)
-    stopped_at = models.DateTimeField(
-        null=True, blank=True, help_text="When it was stopped in an orderly way."
-    )
+    stopped_at = models.DateTimeField(null=True, blank=True, help_text="When it was stopped cleanly.")
     clock_ahead_s = models.FloatField(
         "clock ahead, in seconds",
         db_default=0,
-        help_text="Of the database's; below zero its host's clock is behind.",
+        help_text="Compared with the database's clock; negative if the host's clock is behind.",
     )
 
     objects = ClusterQuerySet.as_manager()

@@ -14,13 +14,17 @@ class Instance(models.Model):
     """
 
     id = models.TextField(primary_key=True)
-    quarantined_at = models.DateTimeField(null=True, blank=True, help_text="Empty while it may act outside.")
+    quarantined_at = models.DateTimeField(
+        null=True, blank=True, help_text="Empty while it may send and charge."
+    )
     released_at = models.DateTimeField(null=True, blank=True)
     predecessor_until = models.DateTimeField(
         null=True,
         blank=True,
-        help_text="Until when the installation that this one replaces may have acted. What happened before "
-        "is not emailed by itself.",
+        help_text=(
+            "Until then, the installation that this one replaces may have sent emails. Anything that "
+            "happened earlier is not emailed automatically."
+        ),
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 

@@ -31,7 +31,7 @@ class JobRun(models.Model):
         null=True,
         blank=True,
         on_delete=models.SET_NULL,
-        help_text="The later run that did this day's work.",
+        help_text="The later run that did the work of this day.",
     )
     report = models.JSONField(
         default=dict, help_text="Counts, and each row that was skipped with the reason."

@@ -19,16 +19,18 @@ class ProofRun(models.Model):
 
     class Mode(models.TextChoices):
         FULL = "full", "everything"
-        RECENT = "recent", "what was touched lately"
+        RECENT = "recent", "recent changes"
 
     mode = models.CharField(max_length=10, choices=Mode.choices)
     since = models.DateTimeField(
-        null=True, blank=True, help_text="Large tables were looked at from then on; empty: as a whole."
+        null=True,
+        blank=True,
+        help_text="Large tables were checked from then on; empty if everything was checked.",
     )
     began_at = models.DateTimeField(db_default=Now())
     finished_at = models.DateTimeField(null=True, blank=True)
     leased_until = models.DateTimeField(null=True, blank=True, editable=False)
-    looked_at = models.PositiveSmallIntegerField(default=0, help_text="How many invariants.")
+    looked_at = models.PositiveSmallIntegerField(default=0, help_text="Number of invariants checked.")
     broken = models.JSONField(
         default=list, help_text="Number, words, count and some ids of each invariant that does not hold."
     )

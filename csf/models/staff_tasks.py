@@ -30,7 +30,7 @@ def kind_title(kind: str) -> str:
 
 @task_kinds
 class OperationTask(models.TextChoices):
-    JOB_SILENT = "job_silent", "A daily job that did not run for long"
+    JOB_SILENT = "job_silent", "Daily job that has not run for days"
 
 
 class StaffTaskQuerySet(models.QuerySet["StaffTask"]):
@@ -41,7 +41,8 @@ class StaffTaskQuerySet(models.QuerySet["StaffTask"]):
         return self.filter(subject=f"{obj._meta.label_lower}:{obj.pk}")
 
     def close(self, *, by: AbstractBaseUser) -> int:
-        """Close those that are still open and return how many; who closed one first stays named."""
+        """Close those that are still open and return how many; the first person to close one stays
+        recorded."""
         return self.open().update(closed_at=Now(), closed_by=by)
 
 
@@ -55,19 +56,20 @@ class StaffTask(models.Model):
 
     kind = models.CharField(max_length=40, choices=staff_task_kinds)
     subject = models.CharField(
-        max_length=100, help_text="The row this is about, as app.model:id; or rows, as app.model?filter."
+        max_length=100,
+        help_text="The row this is about, as app.model:id; or several rows, as app.model?filter.",
     )
     detail = models.TextField(blank=True)
     opened_at = models.DateTimeField(db_default=Now(), editable=False)
     emailed_at = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="When STAFF_ALERT_EMAILS were told of it."
+        null=True, blank=True, editable=False, help_text="When STAFF_ALERT_EMAILS were sent it."
     )
     closed_at = models.DateTimeField(null=True, blank=True)
     closed_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
 
-    closed_because = models.CharField(max_length=200, blank=True, help_text="If it closed by itself.")
+    closed_because = models.CharField(max_length=200, blank=True, help_text="Set if it closed by itself.")
 
     objects = StaffTaskQuerySet.as_manager()
 

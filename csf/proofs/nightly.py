@@ -74,7 +74,7 @@ def _look(invariant: Invariant, since: datetime.datetime | None) -> Violation | 
     except OperationalError as error:
         if getattr(error.__cause__, "sqlstate", "") != "57014":  # not the timeout
             raise
-        too_slow = f"not known within {ONE_TAKES_AT_MOST_S} s whether there are {invariant.broken}"
+        too_slow = f"could not check within {ONE_TAKES_AT_MOST_S} s for {invariant.broken}"
         return Violation(invariant.number, too_slow, [])
 
 
@@ -101,7 +101,7 @@ def troubles(*, now: datetime.datetime) -> Iterator[tuple[str, str]]:
     last = ProofRun.objects.finished().order_by("-began_at").first()
     if last and last.broken:
         numbers = ", ".join(sorted({found["number"] for found in last.broken}))
-        yield "invariants_broken", f"rows contradict each other: {numbers}; see Operations, Proofs"
+        yield "invariants_broken", f"some rows contradict each other: {numbers}; see Operations, Proofs"
     since = last.finished_at if last else Instance.objects.values_list("created_at", flat=True).first()
     if since and now - since > MAX_AGE:
-        yield "proof_late", f"nobody looked for {MAX_AGE} whether the rows contradict each other"
+        yield "proof_late", f"rows have not been checked for contradictions for {MAX_AGE}"

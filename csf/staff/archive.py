@@ -51,7 +51,7 @@ class ArchiveAdmin(ModelAdmin):
         return allowed and (obj is None or not has_facts(obj))
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Whoever may delete the row may delete the parts of it that go with it."""
+        """Anyone who may delete the row may delete its parts with it."""
         shown, counts, _, protected = super().get_deleted_objects(objs, request)
         return shown, counts, set(), protected
 
@@ -74,7 +74,7 @@ class ArchiveAdmin(ModelAdmin):
         for row in queryset.exclude(archived_at=None):
             type(row).objects.filter(pk=row.pk).update(archived_at=None)
             self.log_change(request, row, "Restored.")
-        messages.success(request, "Restored. It is not shown to parents before you publish or switch it on.")
+        messages.success(request, "Restored. Parents will not see it until you publish it or turn it on.")
 
     def archive(self, request: HttpRequest, row: Any) -> None:
         """Raises NotPossible."""

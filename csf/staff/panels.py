@@ -81,7 +81,7 @@ def list_action(model: type[models.Model], *, title: str, permission: str) -> Ca
 
 
 def history(obj: StatefulModel, title: str = "Changes of status") -> Panel:
-    """Each change of state, with who made it and why."""
+    """Each change of state, with the person and the reason."""
     labels = dict(type(obj).status.field.choices)
     rows = [
         (

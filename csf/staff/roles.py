@@ -20,10 +20,12 @@ class Role(StrEnum):
 
 
 MEANINGS = {
-    Role.OWNER: "everything, also adding staff",
-    Role.OFFICE: "families, classes and registrations; cancelling, moving, giving credit, asking for "
-    "refunds, recording cash; reading and sending emails",
-    Role.FINANCE: "seeing everything; charging, waiving, approving refunds, payment plans and promo codes",
+    Role.OWNER: "everything, including adding staff",
+    Role.OFFICE: (
+        "managing families, classes and registrations; cancelling, moving, giving credit, requesting "
+        "refunds, recording cash; reading and sending emails"
+    ),
+    Role.FINANCE: "seeing everything; charging, waiving, approving refunds, managing plans and promo codes",
     Role.COACH: "seeing classes, their places and dates: no children, no money",
 }
 _rights: dict[Role, set[str]] = defaultdict(set)

@@ -78,4 +78,4 @@ def _any_left(label: str, filters: str) -> bool:
     return bool(apps.get_model(label)._default_manager.filter(**dict(parse_qsl(filters))).exists())
 
 
-a_person_closes(OperationTask.JOB_SILENT, "Why the job did not run is for a person to find out.")
+a_person_closes(OperationTask.JOB_SILENT, "Someone has to find out why the job did not run.")

@@ -27,13 +27,14 @@ def configuration(**kwargs: Any) -> Iterable[CheckMessage]:
     if settings.CSF_MODE not in {"production", "demo", "test"}:
         yield Error("CSF_MODE must be production, demo or test.", id="csf.E001")
     if settings.SCHOOL_TIME_ZONE not in available_timezones():
-        yield Error(f"SCHOOL_TIME_ZONE {settings.SCHOOL_TIME_ZONE!r} is no time zone name.", id="csf.E002")
+        yield Error(f"SCHOOL_TIME_ZONE {settings.SCHOOL_TIME_ZONE!r} is not a time zone name.", id="csf.E002")
     minimum_cents: int = settings.MINIMUM_CHARGE_CENTS
     if why_not := why_not_charged(settings.CURRENCY, minimum_cents=minimum_cents):
         yield Error(why_not, id="csf.E040")
     elif minimum_cents > settings.MINIMUM_INSTALLMENT_CENTS:
         yield Error(
-            f"MINIMUM_INSTALLMENT_CENTS must be at least {minimum_cents}: Stripe takes no smaller charge.",
+            f"MINIMUM_INSTALLMENT_CENTS must be at least {minimum_cents}: Stripe does not accept smaller "
+            "charges.",
             id="csf.E041",
         )
     stripe_host = getattr(settings, "STRIPE_API_HOST", "")
@@ -53,16 +54,16 @@ def configuration(**kwargs: Any) -> Iterable[CheckMessage]:
     if settings.METRICS_TOKEN and len(settings.METRICS_TOKEN) < 24:
         yield Error("METRICS_TOKEN must have at least 24 characters, or be empty.", id="csf.E062")
     if settings.SENTRY_DSN and not is_dsn(settings.SENTRY_DSN):
-        yield Error("SENTRY_DSN is not what Sentry shows as the DSN of a project.", id="csf.E063")
+        yield Error("SENTRY_DSN is not a project DSN as shown by Sentry.", id="csf.E063")
     if settings.STRIPE_PAGES_DOMAIN and not DOMAIN.fullmatch(settings.STRIPE_PAGES_DOMAIN):
         yield Error("STRIPE_PAGES_DOMAIN must be a bare domain, such as pay.example.org.", id="csf.E018")
     for address in settings.STAFF_ALERT_EMAILS:
         if "@" not in address or len(address) > 254:
-            yield Error(f"STAFF_ALERT_EMAILS: {address!r} is no email address.", id="csf.E015")
+            yield Error(f"STAFF_ALERT_EMAILS: {address!r} is not an email address.", id="csf.E015")
     try:
         parse_keys(tuple(settings.FIELD_KEYS))
     except BadKeys as error:
-        yield Error(f"FIELD_KEYS: {error}. Private text is encrypted with it.", id="csf.E011")
+        yield Error(f"FIELD_KEYS: {error}. Private text is encrypted with these keys.", id="csf.E011")
     if settings.IS_PRODUCTION:
         yield from _production()
 
@@ -72,9 +73,9 @@ def _school() -> Iterable[CheckMessage]:
     for name, of_demo in settings.DEMO_SCHOOL.items():
         value = getattr(settings, name)
         if not value and name != "SCHOOL_PHONE":
-            yield Error(f"Set {name}: parents read it on each page and in each email.", id="csf.E050")
+            yield Error(f"Set {name}: parents see it on every page and in every email.", id="csf.E050")
         elif value == of_demo:
-            yield Error(f"{name} is still the demo's: {value!r}.", id="csf.E051")
+            yield Error(f"{name} still has the demo's value: {value!r}.", id="csf.E051")
 
 
 def _production() -> Iterable[CheckMessage]:
@@ -83,10 +84,10 @@ def _production() -> Iterable[CheckMessage]:
     if not settings.STRIPE_SECRET_KEY.startswith((f"sk_{mode}_", f"rk_{mode}_")):
         yield Error(f"Set STRIPE_{mode.upper()}_SECRET_KEY to a {mode} key of your account.", id="csf.E004")
     if not settings.SENDGRID_API_KEY:
-        yield Error("Set SENDGRID_API_KEY: without it no email leaves.", id="csf.E005")
+        yield Error("Set SENDGRID_API_KEY: without it no email is sent.", id="csf.E005")
     if not settings.ANYMAIL["SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY"]:
         yield Error(
-            "Set SENDGRID_WEBHOOK_PUBLIC_KEY: without it anybody could post delivery events.", id="csf.E006"
+            "Set SENDGRID_WEBHOOK_PUBLIC_KEY: without it anyone could post delivery events.", id="csf.E006"
         )
     if _is_loopback(settings.SENDGRID_API_URL):
         yield Error("SENDGRID_API_URL points to this machine; unset it.", id="csf.E007")
@@ -94,8 +95,8 @@ def _production() -> Iterable[CheckMessage]:
         yield Error("Set SITE_URL to the https address of the site: emails link to it.", id="csf.E008")
     if not settings.INSTANCE_ID:
         yield Error(
-            "Set INSTANCE_ID to the name of this installation, another one for each: a copy of its database "
-            "under another name sends and charges nothing.",
+            "Set INSTANCE_ID to a name that no other installation has: a copy of its database under "
+            "another name sends and charges nothing.",
             id="csf.E013",
         )
     if len(settings.SECRET_KEY) < 50:
@@ -106,7 +107,7 @@ def _production() -> Iterable[CheckMessage]:
 def deployment(**kwargs: Any) -> Iterable[CheckMessage]:
     """What can only be judged where the site is reached from outside: `check --deploy`."""
     if not re.fullmatch(r"SG\.[\w-]+(\.[\w-]+)?", settings.SENDGRID_API_KEY):
-        yield Error("SENDGRID_API_KEY is no key of SendGrid: these begin with SG.", id="csf.E031")
+        yield Error("SENDGRID_API_KEY is not a SendGrid key: those start with SG.", id="csf.E031")
     if settings.ALLAUTH_TRUSTED_PROXY_COUNT < 0:
         yield Error(
             "TRUSTED_PROXY_COUNT must be 0 or more: the number of proxies between visitors and this program.",
@@ -115,13 +116,13 @@ def deployment(**kwargs: Any) -> Iterable[CheckMessage]:
     site = urlsplit(settings.SITE_URL)
     if "*" in settings.ALLOWED_HOSTS:
         yield Error(
-            "ALLOWED_HOSTS must name the site's hosts: with * every other host would be answered too.",
+            "ALLOWED_HOSTS must list the site's hosts: with * the site would answer to any host.",
             id="csf.E033",
         )
     if site.path or site.query or site.fragment:
-        yield Error("SITE_URL must end after the host: pages are linked from its root.", id="csf.E034")
+        yield Error("SITE_URL must not have a path: pages are linked from its root.", id="csf.E034")
     if site.hostname and not validate_host(site.hostname, settings.ALLOWED_HOSTS):
-        yield Error(f"ALLOWED_HOSTS must name {site.hostname}, the host of SITE_URL.", id="csf.E035")
+        yield Error(f"ALLOWED_HOSTS must include {site.hostname}, the host of SITE_URL.", id="csf.E035")
 
 
 @register()
@@ -139,7 +140,7 @@ def database(**kwargs: Any) -> Iterable[CheckMessage]:
     if major < OLDEST_POSTGRESQL:
         yield Error(f"PostgreSQL {OLDEST_POSTGRESQL} or newer is needed, this is {major}.", id="csf.E060")
     if is_pooled and not settings.PGBOUNCER:
-        yield Error("DATABASE_URL leads to PgBouncer or another pool: set PGBOUNCER=true.", id="csf.E061")
+        yield Error("DATABASE_URL points to PgBouncer or another pool: set PGBOUNCER=true.", id="csf.E061")
 
 
 def _is_pooled() -> bool:
@@ -162,7 +163,7 @@ def queue(**kwargs: Any) -> Iterable[CheckMessage]:
         == "default",
         f"retry must be above {longest_s} s (waiting and running), or tasks run twice": cluster["retry"]
         > longest_s,
-        "save_limit must be -1, or each result locks all the others": cluster["save_limit"] == -1,
+        "save_limit must be -1, or each result locks all others": cluster["save_limit"] == -1,
         "max_attempts must be at least 1 (0 means for ever)": cluster["max_attempts"] >= 1,
         "CONN_MAX_AGE must be above 0, or each broker query opens a connection": bool(
             database["CONN_MAX_AGE"]
@@ -179,8 +180,8 @@ def drains(**kwargs: Any) -> Iterable[CheckMessage]:
     cluster: dict[str, Any] = settings.Q_CLUSTER
     if cluster["workers"] <= settings.EMAIL_DRAINS:
         yield Warning(
-            "Set Q_WORKERS above EMAIL_DRAINS: a drain keeps its worker for up to 25 seconds, so a burst of "
-            "emails would keep webhooks waiting.",
+            "Set Q_WORKERS above EMAIL_DRAINS: sending keeps a worker busy for up to 25 seconds, so a "
+            "burst of emails would hold up webhooks.",
             id="csf.W015",
         )
 

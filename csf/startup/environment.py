@@ -20,7 +20,7 @@ def environment(file: Path, *, required: tuple[str, ...]) -> Env:
     if missing := [name for name in required if not env.str(name, "")]:
         raise EnvError(f"Set {' and '.join(missing)}, in the environment or in {file}. {HOW}")
     if not env.str("DATABASE_URL").startswith(("postgresql://", "postgres://")):
-        raise EnvError("DATABASE_URL must begin with postgresql://, there is no other database for this.")
+        raise EnvError("DATABASE_URL must start with postgresql://: no other database is supported.")
     return env
 
 
@@ -34,6 +34,6 @@ def _refuse_misread(file: Path, line: Binding) -> None:
     is_cut = written[:1] not in {"'", '"'} and written != (line.value or "")
     if line.key and (is_cut or written.startswith("#")):
         raise EnvError(
-            f"{where}: the value of {line.key} would end before the #. Put the whole value in single quotes, "
-            "or the remark on a line of its own."
+            f"{where}: the value of {line.key} would end before the #. Put the whole value in single "
+            "quotes, or the comment on its own line."
         )

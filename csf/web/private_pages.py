@@ -13,7 +13,7 @@ from django.utils.cache import patch_cache_control
 def private_pages(
     get_response: Callable[[HttpRequest], HttpResponse],
 ) -> Callable[[HttpRequest], HttpResponse]:
-    """`no-store` on everything that somebody signed in sees and on the account's pages, unless a page has a
+    """`no-store` on everything that someone signed in sees and on the account's pages, unless a page has a
     rule of its own."""
 
     def middleware(request: HttpRequest) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""The address somebody signs in with. Every door that replaces one for somebody else calls `change_address`.
+"""The address someone signs in with. Every door that replaces one for someone else calls `change_address`.
 
 Three guards hold whatever door was used, even plain SQL: `address_guard` deletes the addresses that no longer
 match, `User.get_session_auth_hash` ends the sessions, and `AddressStillCurrent` refuses codes already sent.
@@ -27,7 +27,7 @@ CHANGED = "account/email/email_changed"  # allauth's name for this notice
 
 
 class AddressTaken(Exception):
-    """Somebody already signs in with this address."""
+    """Someone already signs in with this address."""
 
 
 def is_taken(address: str, *, but_by: User | None = None) -> bool:

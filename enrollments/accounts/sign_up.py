@@ -50,8 +50,8 @@ class SignupForm(_Addressed, allauth_forms.SignupForm):
     field_order = ("first_name", "last_name", "email", "password1")
 
     def try_save(self, request: HttpRequest) -> tuple[User | None, HttpResponse | None]:
-        """User and household in one transaction; somebody who signs up twice at once gets the same answer as
-        somebody who has an account."""
+        """User and household in one transaction; someone who signs up twice at once gets the same answer as
+        someone who has an account."""
         try:
             with transaction.atomic():
                 saved: tuple[User | None, HttpResponse | None] = super().try_save(request)
@@ -88,15 +88,15 @@ class FamilyAccountAdapter(DefaultAccountAdapter):
         return is_own_path(url)
 
     def post_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse:
-        """Who pressed a button after being signed out comes back to its page: the button's own address takes
-        no visit."""
+        """Someone who pressed a button after being signed out returns to its page: the button's own address
+        takes no visit."""
         answer: HttpResponse = super().post_login(request, user, **kwargs)
         if "Location" in answer:
             answer["Location"] = page_to_see(answer["Location"])
         return answer
 
     def get_login_redirect_url(self, request: HttpRequest) -> str:
-        """Staff who are no parents have nothing to do in the catalog."""
+        """Staff who are not parents have nothing to do in the catalog."""
         user = request.user
         if isinstance(user, User) and user.is_staff and not user.household_id:
             return reverse("admin:index")

@@ -1,7 +1,7 @@
-"""Accounts with rights are the owner's matter, whatever door somebody comes through.
+"""Accounts with rights are the owner's matter, whatever door someone comes through.
 
-Whoever has `manage_staff` (or is a superuser) gives rights, but none above their own and none to themselves.
-Everybody else reaches the accounts of families only.
+Anyone with `manage_staff` (or a superuser) can grant permissions, but none above their own and none to
+themselves. Everybody else reaches the accounts of families only.
 """
 
 from django.contrib.auth.models import Group, Permission

@@ -79,7 +79,7 @@ def _missing_factor(request: HttpRequest, user: User) -> HttpResponse | None:
 
 
 def rotate_second_factors() -> tuple[int, int]:
-    """Encrypt them with the current key; gives how many were, and how many cannot be read."""
+    """Encrypt them with the current key; returns how many were, and how many cannot be read."""
     done, unreadable = 0, 0
     for pk in Authenticator.objects.order_by("pk").values_list("pk", flat=True):
         with transaction.atomic():

@@ -51,7 +51,7 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at r
         to: Household | None = self.cleaned_data["household"]
         family = self.instance.household
         if family and family != to and family.children.exists() and not self._others_of(family).exists():
-            raise forms.ValidationError(f"The {family} has children, and would have no guardian left.")
+            raise forms.ValidationError(f"The {family} has children and would have no guardian left.")
         return to
 
     def _others_of(self, family: Household) -> QuerySet[User]:
@@ -96,7 +96,7 @@ class GuardianInline(TabularInline):
     form = AccountForm
     formset = _GuardianFormSet
     verbose_name = "guardian"
-    verbose_name_plural = "guardians (the first contact gets the family's emails, others can get copies)"
+    verbose_name_plural = "guardians (the lead guardian gets the family's emails, others can get copies)"
     fields = ["email", "first_name", "last_name", "is_active"]
     ordering = ["pk"]
     extra = 0
@@ -129,7 +129,8 @@ def _without_superuser(fieldsets: Any) -> list[tuple[str | None, dict[str, Any]]
 
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg] # Unfold brings no types
-    """Nobody is deleted: what they did names them. See `staff_accounts` for who may change whom."""
+    """Accounts are not deleted, because their actions refer to them. See `staff_accounts` for who may change
+    whom."""
 
     form = add_form = AccountForm
     list_display = ["email", "full_name", "household", "is_staff", "is_active", "last_login"]
@@ -170,7 +171,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg] # 
         return [*fields, "email", "household", "is_active"] if obj == by else fields
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
-        """Who is no superuser makes none, and need not read of it."""
+        """Only superusers can create one, so others do not see the field."""
         fieldsets = super().get_fieldsets(request, obj)
         return fieldsets if request.user.is_superuser else _without_superuser(fieldsets)
 

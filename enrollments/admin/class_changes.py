@@ -34,8 +34,8 @@ class MoveForm(forms.Form):
         label="Why",
         max_length=300,
         widget=UnfoldAdminTextareaWidget({"rows": 2}),
-        help_text="The families read it in their email, like: The pool is being repaired until June.",
-        error_messages={"required": "Say why: the families are told."},
+        help_text="The families see it in their email. For example: The pool is being repaired until June.",
+        error_messages={"required": "Give a reason: the families will see it."},
     )
 
 

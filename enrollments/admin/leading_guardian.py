@@ -21,7 +21,7 @@ PERMISSION = "enrollments.change_household"
 
 class LeadForm(ReasonForm):
     lead = forms.ModelChoiceField(
-        User.objects.none(), label="Leads from now on", widget=UnfoldAdminSelectWidget, empty_label=None
+        User.objects.none(), label="New lead guardian", widget=UnfoldAdminSelectWidget, empty_label=None
     )
     field_order = ["lead", "reason"]
 
@@ -31,7 +31,7 @@ class LeadForm(ReasonForm):
 
 
 def _others(family: Household) -> Any:
-    """Who could lead in place of the one who does."""
+    """The guardians who could become the lead guardian."""
     return family.guardians.filter(is_active=True).exclude(pk=family.lead.pk).order_by("pk")
 
 
@@ -39,7 +39,7 @@ def _others(family: Household) -> Any:
 def lead_button(request: HttpRequest, family: Household) -> list[Button]:
     may = request.user.has_perm(PERMISSION) and family.guardians.exists() and _others(family).exists()
     return (
-        [Button("Change who leads", reverse("admin:enrollments_household_lead", args=[family.pk]))]
+        [Button("Change lead guardian", reverse("admin:enrollments_household_lead", args=[family.pk]))]
         if may
         else []
     )
@@ -66,13 +66,13 @@ class LeadActions:
             lead: User = form.cleaned_data["lead"]
             lead.lead_family(at=clock.now())
             self.log_change(request, family, f"{lead} leads from now on: {form.cleaned_data['reason']}")
-            messages.success(request, f"{lead} leads {family} from now on and gets its emails.")
+            messages.success(request, f"{lead} now leads the {family} and gets its emails.")
             return redirect("admin:enrollments_household_change", pk)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "original": family,
-            "title": "Change who leads",
+            "title": "Change lead guardian",
             "form": form,
         }
         return TemplateResponse(request, "admin/enrollments/lead.html", context)

@@ -205,7 +205,7 @@ class CourseForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at ru
 
     class Meta:
         labels = {
-            "slug": "Address of its page",
+            "slug": "Page address",
             "age_min": "Youngest age",
             "age_max": "Oldest age",
             "capacity": "Seats",
@@ -213,7 +213,7 @@ class CourseForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at ru
             "ends_on": "Last day",
         }
         help_texts = {
-            "what_to_bring": "One item per line. It is on the class page and in the email before it starts."
+            "what_to_bring": "One item per line. Shown on the class page and in the email before it starts."
         }
 
     def clean(self) -> dict[str, Any]:
@@ -231,7 +231,9 @@ class CourseForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at ru
             self.add_error("price_cents", f"Must be 0 or at least {money_text(least_cents)}.")
         highest = self._highest_seat_taken()
         if data.get("capacity", highest) < highest:
-            self.add_error("capacity", f"Seat {highest} is taken, so there must be at least {highest}.")
+            self.add_error(
+                "capacity", f"Seat {highest} is taken, so the capacity must be at least {highest}."
+            )
         return data
 
     def _refuse_other_weekday(self, data: dict[str, Any]) -> None:
@@ -315,7 +317,7 @@ class CourseAdmin(CourseMoves, CoursePublishing, ArchiveAdmin):
             },
         ),
         (
-            "Who and how much",
+            "Ages, places and price",
             {"fields": [("age_min", "age_max"), ("price_cents", "capacity"), "prorates_late_joiners"]},
         ),
         ("When", {"fields": [("starts_on", "ends_on"), "weekday", ("start_time", "end_time")]}),
@@ -341,7 +343,7 @@ class CourseAdmin(CourseMoves, CoursePublishing, ArchiveAdmin):
         return redirect("admin:enrollments_course_change", obj.pk)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """A seat that is added goes to who waits for it."""
+        """A seat that is added is offered to the waitlist."""
         super().save_related(request, form, formsets, change)
         course: Course = form.instance
         assert isinstance(request.user, User)

@@ -30,14 +30,14 @@ class ReasonForm(forms.Form):
     reason = forms.CharField(
         max_length=200,
         widget=UnfoldAdminTextareaWidget({"rows": 2}),
-        help_text="Stays in the history, for the other staff.",
-        error_messages={"required": "Say why: it stays in the history."},
+        help_text="Stays in the history for other staff.",
+        error_messages={"required": "Give a reason: it stays in the history."},
     )
 
 
 class OfferForm(ReasonForm):
     add_seat = forms.BooleanField(
-        label="Add a seat to the class if none is free", required=False, widget=UnfoldBooleanSwitchWidget
+        label="Add a place to the class if none is free", required=False, widget=UnfoldBooleanSwitchWidget
     )
 
 
@@ -63,10 +63,10 @@ class Action:
 ACTIONS = [
     Action(
         "offer",
-        "Offer a seat out of order",
-        "This family gets the next seat before all who stand before it: by email, or at once with its saved "
-        "card if it is in the priority tier.",
-        "The seat is offered.",
+        "Offer a place out of turn",
+        "This family gets the next place ahead of everyone in line: by email, or right away with its "
+        "saved card if it has priority.",
+        "The place has been offered.",
         OfferForm,
         [EnrollmentStatus.WAITLISTED],
         _offer,
@@ -74,7 +74,8 @@ ACTIONS = [
     Action(
         "take-off",
         "Take off the waitlist",
-        "The family loses its place in line, or the seat that it was offered. It can join again at the end.",
+        "The family loses its position in line, or the place it was offered. It can join again at the "
+        "end of the line.",
         "The family was taken off the waitlist.",
         ReasonForm,
         WAITING,
@@ -125,7 +126,9 @@ class WaitlistActions:
             except NoSeat as refusal:
                 form.add_error(None, refusal.message)
             except Stale:
-                form.add_error(None, "The place has changed since you opened this page. Look at it again.")
+                form.add_error(
+                    None, "The place has changed since you opened this page. Please check it again."
+                )
             else:
                 messages.success(request, f"{action.done} {who_is_notified(place.child.household)}")
                 return redirect("admin:enrollments_course_change", place.course_id)

@@ -1,6 +1,6 @@
 """Another place or other times for a class, and the fact that tells its families.
 
-What a family was told is the place and the times, not the title: a corrected word tells nobody.
+Families are told about the location and the times, not the title: correcting a word sends nothing.
 """
 
 import datetime
@@ -33,7 +33,7 @@ class Move:
     before: Plan
     after: Plan
     household_ids: frozenset[int]
-    """Those with a seat. Who still waits for one reads the new times when it is offered."""
+    """Families with a place. Families on the waitlist see the new times when they are offered one."""
 
     @property
     def families(self) -> int:
@@ -51,10 +51,10 @@ class Move:
 
 
 class NotConfirmed(Exception):
-    """Families would be told, so a person has to see the move and say why before it is made."""
+    """Families would get an email, so staff have to confirm the move and give a reason first."""
 
     def __init__(self, move: Move) -> None:
-        super().__init__(f"{move.families} families would be told")
+        super().__init__(f"{move.families} families would get an email")
         self.move = move
 
 
@@ -82,7 +82,7 @@ def change_course(
     _take_sessions_along(was, edited, now=now)
     fit_sessions(was, edited, choice=choice, now=now)
     if had_ended and not edited.has_ended(on):
-        places = reopen_places(edited, by=by, reason=f"the class goes on until {day(edited.ends_on)}")
+        places = reopen_places(edited, by=by, reason=f"the class continues until {day(edited.ends_on)}")
         places_reopened.send(CourseChange, places=places, by=by, reason="its class goes on")
     move = Move(before, plan_of(edited, now=now), _locked_families(edited))
     if not _is_news(move, edited, on=on):
@@ -123,7 +123,8 @@ def seats_of(course: Course) -> EnrollmentQuerySet:
 
 
 def _locked_families(course: Course) -> frozenset[int]:
-    """Who has a seat now. Locked, so that one that is just being paid for is enrolled before or after."""
+    """The places with a seat now. Locked, so that one that is just being paid for is enrolled before or
+    after."""
     seats = seats_of(course).select_related("child").select_for_update(no_key=True, of=("self",))
     return frozenset(seat.child.household_id for seat in seats.order_by("pk"))
 

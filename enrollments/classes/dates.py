@@ -65,7 +65,7 @@ def question_of(was: Course, course: Course, *, now: datetime.datetime) -> DateQ
         return DateQuestion([], [])
     sessions = list(course.sessions.all())
     known = {session.held_on for session in sessions}
-    # Who has typed sessions into the new weeks has chosen already.
+    # Staff who entered sessions in the new weeks have already chosen.
     is_longer = not any(day > was.ends_on for day in known)
     is_earlier = not any(day < was.starts_on for day in known)
     gained = [

@@ -35,7 +35,7 @@ def with_places_to_complete(on: datetime.date) -> CourseQuerySet:
 
 @transaction.atomic
 def complete_places(course: Course) -> int:
-    """Complete the active places of a class that has ended; gives how many.
+    """Complete the active places of a class that has ended; returns how many.
 
     Nobody waits for it any more then, and a place that was on offer has returned to its family.
     """
@@ -47,7 +47,7 @@ def complete_places(course: Course) -> int:
 
 @transaction.atomic
 def reopen_places(course: Course, *, by: User, reason: str) -> list[Enrollment]:
-    """Make the completed places of a class that is extended active again, each with a seat; gives them.
+    """Make the completed places of a class that is extended active again, each with a seat; returns them.
 
     A child who has another place in the class by now keeps that one. The caller reopens the orders. Raises
     NoSeat, and then nothing has changed, if there are more of them than free seats.

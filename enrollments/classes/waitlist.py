@@ -1,6 +1,6 @@
 """The waitlist of a class: joining, leaving, offers and their end.
 
-While somebody waits, a seat that becomes free is theirs: it is offered in the transaction that frees it, and
+While someone waits, a seat that becomes free is theirs: it is offered in the transaction that frees it, and
 nobody can buy it past them. A family in the priority tier gets its seat without being asked:
 `billing.changes.waitlist` takes the offer up.
 """
@@ -43,7 +43,7 @@ from enrollments.models.seats import (
 logger = logging.getLogger(__name__)
 
 priority_offered = Signal()
-"""Somebody of the priority tier has an offer, which is charged at once."""
+"""Someone of the priority tier has an offer, which is charged at once."""
 
 IN_ORDER = "a seat is free"
 LEFT_BY_FAMILY = "the family left the waitlist"
@@ -77,10 +77,10 @@ def _last_offers_end_at(course: Course) -> datetime.datetime:
 
 
 def fill(course: Course, *, now: datetime.datetime, by: User | None = None) -> list[Enrollment]:
-    """Offer the free seats to those who wait, the first in line first; gives the offers.
+    """Offer the free seats to those who wait, the first in line first; returns the offers.
 
-    Needs the row lock of the class. When the time for offers is over, those who wait hear of it, and the free
-    seats are for everybody.
+    Needs the row lock of the class. When the time for offers is over, waiting families are told, and the free
+    seats are for everyone.
     """
     assert transaction.get_connection().in_atomic_block
     course.refresh_from_db()
@@ -102,20 +102,20 @@ def fill(course: Course, *, now: datetime.datetime, by: User | None = None) -> l
 
 
 def _lent(course: Course, wanted: int) -> list[int]:
-    """Seats of families who would give theirs up for somebody on the waitlist, the first to say so first."""
+    """Seats of families that offer theirs to the waitlist, the first offer first."""
     up = course.enrollments.filter(status=EnrollmentStatus.ACTIVE, up_for_release_at__isnull=False)
     return [lender.lend() for lender in up.order_by("up_for_release_at", "pk")[: max(wanted, 0)]]
 
 
 def _give_back_lent(course: Course) -> None:
-    """Seats that nobody of the waitlist wants any more return to who has lent theirs."""
+    """Seats that no one on the waitlist wants return to the families that offered theirs."""
     lending = course.enrollments.filter(status=EnrollmentStatus.LENDING).order_by("up_for_release_at", "pk")
     for lender, number in zip(lending, free_seat_numbers(course), strict=False):
         lender.take_back(number)
 
 
 def taken_over(course: Course) -> list[Enrollment]:
-    """Who has lent a seat that cannot come back: somebody of the waitlist has paid for it. Needs the row lock
+    """Places whose offered seat cannot come back: someone on the waitlist has paid for it. Needs the row lock
     of the class."""
     lending = course.enrollments.filter(status=EnrollmentStatus.LENDING).order_by("up_for_release_at", "pk")
     undecided = course.enrollments.filter(status__in=HOLDING).count()
@@ -148,7 +148,8 @@ def join(*, child: Child, course: Course) -> Enrollment:
 
 
 def leave_to_buy(course: Course, *, children: Collection[int]) -> None:
-    """Children who waited in vain buy seats that are for everybody now. Under the row lock of the class."""
+    """Children whose waitlist has ended buy seats that are open to everyone now. Under the row lock of the
+    class."""
     waited = course.enrollments.waitlisted().filter(child__in=children, offers_ended_at__isnull=False)
     for enrollment in waited:
         enrollment.decline(by=None, reason=LEFT_BY_FAMILY)
@@ -166,7 +167,8 @@ def leave(enrollment: Enrollment, *, by: User | None, now: datetime.datetime, re
 
 @transaction.atomic
 def close_waitlist(course: Course, *, by: User | None, reason: str) -> int:
-    """The class is not offered any more: nobody waits for it, and open offers end. Gives how many waited."""
+    """The class is not offered any more: nobody waits for it, and open offers end. Returns how many
+    waited."""
     course = lock_course(course.pk)
     waiting = list(course.enrollments.filter(status__in=WAITING).order_by("pk"))
     for enrollment in waiting:
@@ -180,16 +182,16 @@ def close_waitlist(course: Course, *, by: User | None, reason: str) -> int:
 def offer_out_of_order(
     enrollment: Enrollment, *, by: User, reason: str, now: datetime.datetime, add_seat: bool = False
 ) -> None:
-    """Staff give somebody a seat before their turn, and say why. Raises NoSeat, or Stale if the child does
+    """Staff give someone a seat before their turn, and say why. Raises NoSeat, or Stale if the child does
     not wait any more."""
     course = lock_course(enrollment.course_id)
     enrollment.refresh_from_db()
     ends_at = offers_end_at(course, now=now)
     if ends_at is None:
-        raise NoSeat("Seats of this class are not offered any more.")
+        raise NoSeat("Places in this class are no longer offered.")
     numbers = free_seat_numbers(course)
     if not numbers and not add_seat:
-        raise NoSeat("No seat is free. Add one to the class, or wait until one is.")
+        raise NoSeat("No place is free. Add one to the class, or wait until one is free.")
     if not numbers:
         course.capacity += 1
         course.save(update_fields=["capacity"])
@@ -212,7 +214,7 @@ def sweep(*, now: datetime.datetime) -> None:
 
 
 def _to_serve(now: datetime.datetime) -> CourseQuerySet:
-    """Found by those who wait, are asked or have lent a seat: past seasons have none of them."""
+    """Classes with places that wait, are offered or offer their seat: past seasons have none."""
     in_line = Enrollment.objects.filter(status__in=[*WAITING, EnrollmentStatus.LENDING])
     over = in_line.filter(status=EnrollmentStatus.OFFERED, expires_at__lte=now)
     lent = in_line.filter(status=EnrollmentStatus.LENDING)
@@ -249,19 +251,19 @@ def _lapse_and_fill(course_id: int, *, now: datetime.datetime) -> None:
 
 @dataclass(frozen=True)
 class Demand:
-    """Who wanted a seat of a class, in numbers."""
+    """The demand for a class, in numbers."""
 
     waiting: int
     priority: int
     offered: int
     accepted: int
     given_up: int
-    """Offers that ran out or were declined, and places that were left."""
+    """Offers that expired or were declined, and families that left the waitlist."""
 
     def __str__(self) -> str:
         return (
             f"{self.waiting} waiting ({self.priority} priority), {self.offered} offered now, "
-            f"{self.accepted} accepted, {self.given_up} left or ran out"
+            f"{self.accepted} accepted, {self.given_up} left or expired"
         )
 
     @classmethod

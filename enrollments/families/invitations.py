@@ -24,7 +24,7 @@ class InvitationOver(Exception):
 def invite_guardian(
     *, household: Household, by: User, first_name: str, last_name: str, email: str, now: datetime
 ) -> GuardianInvitation:
-    """Whether the address has an account is told to nobody but its owner, in the invitation itself.
+    """Only the owner of the address learns whether it has an account, in the invitation itself.
 
     Raises NotInvited.
     """
@@ -33,11 +33,11 @@ def invite_guardian(
     if email == by.email.lower():
         raise NotInvited("This is your own address.")
     if household.guardians.filter(email__iexact=email).exists():
-        raise NotInvited("This address is in your family already.")
+        raise NotInvited("This address already belongs to your family.")
     if household.invitations.open().filter(email=email).exists():
-        raise NotInvited("This address has an invitation from you that still waits for an answer.")
+        raise NotInvited("You have already invited this address. The invitation has not been answered yet.")
     if household.invitations.filter(created_at__gt=now - timedelta(days=1)).count() >= INVITATIONS_A_DAY:
-        raise NotInvited(f"You can send {INVITATIONS_A_DAY} invitations a day. Please go on tomorrow.")
+        raise NotInvited(f"You can send {INVITATIONS_A_DAY} invitations a day. Please try again tomorrow.")
     return GuardianInvitation.objects.create(
         household=household, invited_by=by, first_name=first_name, last_name=last_name, email=email
     )

@@ -49,7 +49,7 @@ def has_verified_email(user: User) -> bool:
 
 def verified_email_to_post(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     """For views that take money: receipts and reminders go to that address, and thieves try cards from
-    throwaway accounts. Sign-in asks for it already; this holds whatever way somebody got in."""
+    throwaway accounts. Sign-in asks for it already; this holds whatever way someone got in."""
 
     @wraps(view)
     def guarded(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:

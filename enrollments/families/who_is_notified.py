@@ -1,4 +1,4 @@
-"""For staff, before and after an act that emails families: whether they get it, or who gets nothing, and
+"""For staff, before and after an act that emails families: whether they get it, or which get nothing, and
 why."""
 
 from collections.abc import Callable, Collection, Iterable
@@ -10,7 +10,8 @@ _ask: list[Unreached] = []
 
 
 def says_whom_no_email_reaches(unreached: Unreached) -> Unreached:
-    """Registers who knows: of these households, by id, those that no email reaches, with the reason."""
+    """Registers a function that returns, of these households, those that no email reaches, with the
+    reason."""
     _ask.append(unreached)
     return unreached
 

@@ -119,6 +119,7 @@ class Migration(migrations.Migration):
                 ('child', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='enrollments', to='enrollments.child')),
                 ('course', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='enrollments', to='enrollments.course')),
             ],
+            options={'verbose_name': 'place', 'verbose_name_plural': 'places'},
         ),
         migrations.CreateModel(
             name='EnrollmentTransition',
@@ -159,7 +160,7 @@ class Migration(migrations.Migration):
                 ('end_time', models.TimeField()),
                 ('course', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='sessions', to='enrollments.course')),
             ],
-            options={
+            options={'verbose_name': 'session', 'verbose_name_plural': 'sessions', 
                 'ordering': ['held_on', 'start_time'],
                 'constraints': [models.UniqueConstraint(fields=('course', 'held_on', 'start_time'), name='enrollments_coursesession_once')],
             },

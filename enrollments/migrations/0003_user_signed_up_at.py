@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='user',
             name='signed_up_at',
-            field=models.DateTimeField(blank=True, editable=False, help_text='Empty for people whom staff entered.', null=True),
+            field=models.DateTimeField(blank=True, editable=False, help_text='Empty for people entered by staff.', null=True),
         ),
     ]

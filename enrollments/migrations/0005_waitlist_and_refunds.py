@@ -29,42 +29,42 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='course',
             name='cancelled_at',
-            field=models.DateTimeField(blank=True, editable=False, help_text='Since then it does not take place.', null=True),
+            field=models.DateTimeField(blank=True, editable=False, help_text='Cancelled since then.', null=True),
         ),
         migrations.AddField(
             model_name='coursesession',
             name='cancelled_at',
-            field=models.DateTimeField(blank=True, editable=False, help_text='Since then it does not take place.', null=True),
+            field=models.DateTimeField(blank=True, editable=False, help_text='Cancelled since then.', null=True),
         ),
         migrations.AddField(
             model_name='enrollment',
             name='joined_at',
-            field=models.DateTimeField(blank=True, editable=False, help_text='Since when on the waitlist.', null=True),
+            field=models.DateTimeField(blank=True, editable=False, help_text='On the waitlist since then.', null=True),
         ),
         migrations.AddField(
             model_name='enrollment',
             name='priority_at',
-            field=models.DateTimeField(blank=True, editable=False, help_text='Since when in the priority tier.', null=True),
+            field=models.DateTimeField(blank=True, editable=False, help_text='In the priority tier since then.', null=True),
         ),
         migrations.AddField(
             model_name='enrollment',
             name='tier',
-            field=models.CharField(blank=True, choices=[('priority', 'priority: the saved card is charged at once'), ('regular', 'regular: asked by email')], editable=False, help_text='Of those who came by the waitlist.', max_length=20),
+            field=models.CharField(blank=True, choices=[('priority', 'priority: the saved card is charged at once'), ('regular', 'regular: asked by email')], editable=False, help_text='For places that came from the waitlist.', max_length=20),
         ),
         migrations.AddField(
             model_name='enrollment',
             name='up_for_release_at',
-            field=models.DateTimeField(blank=True, editable=False, help_text='Since when somebody of the waitlist may take it over.', null=True),
+            field=models.DateTimeField(blank=True, editable=False, help_text='Offered to the waitlist since then.', null=True),
         ),
         migrations.AlterField(
             model_name='enrollment',
             name='expires_at',
-            field=models.DateTimeField(blank=True, editable=False, help_text='End of the hold or of the offer.', null=True),
+            field=models.DateTimeField(blank=True, editable=False, help_text='When the hold or the offer ends.', null=True),
         ),
         migrations.AlterField(
             model_name='enrollment',
             name='status',
-            field=models.CharField(choices=[('waitlisted', 'on the waitlist'), ('offered', 'seat offered'), ('held', 'held'), ('active', 'enrolled'), ('lending', 'enrolled, place on offer'), ('released', 'released'), ('lapsed', 'offer ran out'), ('declined', 'left the waitlist'), ('cancelled', 'cancelled'), ('transferred', 'moved to another class'), ('completed', 'completed')], editable=False, max_length=20),
+            field=models.CharField(choices=[('waitlisted', 'on the waitlist'), ('offered', 'place offered'), ('held', 'held'), ('active', 'enrolled'), ('lending', 'enrolled, place on offer'), ('released', 'released'), ('lapsed', 'offer expired'), ('declined', 'left the waitlist'), ('cancelled', 'cancelled'), ('transferred', 'moved to another class'), ('completed', 'completed')], editable=False, max_length=20),
         ),
         migrations.AddConstraint(
             model_name='enrollment',

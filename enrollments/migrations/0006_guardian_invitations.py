@@ -27,7 +27,7 @@ class Migration(migrations.Migration):
                 ('withdrawn_at', models.DateTimeField(blank=True, null=True)),
                 ('household', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='invitations', to='enrollments.household')),
                 ('invited_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('user', models.OneToOneField(blank=True, help_text='The guardian who came of it.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='invitation', to=settings.AUTH_USER_MODEL)),
+                ('user', models.OneToOneField(blank=True, help_text='The guardian who accepted it.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='invitation', to=settings.AUTH_USER_MODEL)),
             ],
             options={
                 'ordering': ['-pk'],

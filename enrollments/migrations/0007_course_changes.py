@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='course',
             name='what_to_bring',
-            field=models.TextField(blank=True, help_text="One thing a line. The class's page says it, and the email before it starts."),
+            field=models.TextField(blank=True, help_text="One item per line. Shown on the class page and in the email before the class starts."),
         ),
         migrations.CreateModel(
             name='CourseChange',
@@ -24,14 +24,14 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('before', models.JSONField(help_text='Place, times and the sessions to come, as the families knew them.')),
                 ('after', models.JSONField()),
-                ('reason', models.CharField(help_text='The families read it in their email.', max_length=300)),
+                ('reason', models.CharField(help_text='The families see it in their email.', max_length=300)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
                 ('by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('course', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='changes', to='enrollments.course')),
             ],
             options={
-                'verbose_name': 'change of a class',
-                'verbose_name_plural': 'changes of classes',
+                'verbose_name': 'class change',
+                'verbose_name_plural': 'class changes',
                 'ordering': ['pk'],
             },
         ),

@@ -12,6 +12,6 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AlterModelOptions(
             name='user',
-            options={'permissions': [('manage_staff', 'Can give rights and change accounts of staff')]},
+            options={'permissions': [('manage_staff', 'Can give permissions and change staff accounts')]},
         ),
     ]

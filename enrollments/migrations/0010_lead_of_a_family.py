@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='user',
             name='leads_since',
-            field=models.DateTimeField(blank=True, editable=False, help_text='When the office chose them to lead their family.', null=True),
+            field=models.DateTimeField(blank=True, editable=False, help_text='When the office made them the lead guardian.', null=True),
         ),
     ]

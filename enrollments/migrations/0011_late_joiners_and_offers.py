@@ -13,17 +13,17 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='course',
             name='offers_after_start',
-            field=models.BooleanField(db_default=False, default=False, help_text='Seats are offered to the waitlist as long as registration is open. Otherwise offers end when the class starts, and a seat that is free later goes to whoever books it first.', verbose_name='waitlist goes on after the start'),
+            field=models.BooleanField(db_default=False, default=False, help_text='Places are offered to the waitlist as long as registration is open. Otherwise offers end when the class starts, and a place that becomes free later goes to whoever books it first.', verbose_name='waitlist continues after the start'),
         ),
         migrations.AddField(
             model_name='course',
             name='prorates_late_joiners',
-            field=models.BooleanField(db_default=True, default=True, help_text='Once the class has started, a child who joins pays only for the sessions that are left.', verbose_name='late joiners pay for what is left'),
+            field=models.BooleanField(db_default=True, default=True, help_text='Once the class has started, a child who joins pays only for the remaining sessions.', verbose_name='late joiners pay for the remaining sessions'),
         ),
         migrations.AddField(
             model_name='enrollment',
             name='offers_ended_at',
-            field=models.DateTimeField(blank=True, editable=False, help_text='Since when the waitlist is not offered any seats, because the class has started.', null=True),
+            field=models.DateTimeField(blank=True, editable=False, help_text='Since then the waitlist is not offered places, because the class has started.', null=True),
         ),
         migrations.AddIndex(
             model_name='enrollment',

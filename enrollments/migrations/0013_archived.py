@@ -13,16 +13,16 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='course',
             name='archived_at',
-            field=models.DateTimeField(blank=True, editable=False, help_text='Since then no list and no choice shows it.', null=True),
+            field=models.DateTimeField(blank=True, editable=False, help_text='Archived: hidden from lists and choices since then.', null=True),
         ),
         migrations.AddField(
             model_name='location',
             name='archived_at',
-            field=models.DateTimeField(blank=True, editable=False, help_text='Since then no list and no choice shows it.', null=True),
+            field=models.DateTimeField(blank=True, editable=False, help_text='Archived: hidden from lists and choices since then.', null=True),
         ),
         migrations.AddField(
             model_name='program',
             name='archived_at',
-            field=models.DateTimeField(blank=True, editable=False, help_text='Since then no list and no choice shows it.', null=True),
+            field=models.DateTimeField(blank=True, editable=False, help_text='Archived: hidden from lists and choices since then.', null=True),
         ),
     ]

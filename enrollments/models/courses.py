@@ -20,7 +20,7 @@ class Program(models.Model):
     name = models.CharField(max_length=100, unique=True)
     description = models.TextField(blank=True)
     archived_at = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="Since then no list and no choice shows it."
+        null=True, blank=True, editable=False, help_text="Archived: hidden from lists and choices since then."
     )
 
     class Meta:
@@ -34,7 +34,7 @@ class Location(models.Model):
     name = models.CharField(max_length=100, unique=True)
     address = models.CharField(max_length=200)
     archived_at = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="Since then no list and no choice shows it."
+        null=True, blank=True, editable=False, help_text="Archived: hidden from lists and choices since then."
     )
 
     class Meta:
@@ -53,7 +53,8 @@ class CourseQuerySet(models.QuerySet["Course"]):
         return self.filter(is_published=True)
 
     def visible_to(self, household: Household | None) -> Self:
-        """Those whose page a parent may look at: of a hidden class, who has or had a place in it."""
+        """Those whose page a parent may look at: for a hidden class, only families that have or had a place
+        in it."""
         if household is None:
             return self.published()
         places = self.model.objects.filter(pk=OuterRef("pk"), enrollments__child__household=household)
@@ -140,7 +141,8 @@ class Course(models.Model):
     slug = models.SlugField(max_length=140, unique=True)
     description = models.TextField(blank=True)
     what_to_bring = models.TextField(
-        blank=True, help_text="One thing a line. The class's page says it, and the email before it starts."
+        blank=True,
+        help_text="One item per line. Shown on the class page and in the email before the class starts.",
     )
     age_min = models.PositiveSmallIntegerField()
     age_max = models.PositiveSmallIntegerField()
@@ -151,27 +153,29 @@ class Course(models.Model):
     ends_on = models.DateField()
     price_cents = models.PositiveIntegerField()
     prorates_late_joiners = models.BooleanField(
-        "late joiners pay for what is left",
+        "late joiners pay for the remaining sessions",
         default=True,
         db_default=True,
-        help_text="Once the class has started, a child who joins pays only for the sessions that are left.",
+        help_text="Once the class has started, a child who joins pays only for the remaining sessions.",
     )
     offers_after_start = models.BooleanField(
-        "waitlist goes on after the start",
+        "waitlist continues after the start",
         default=False,
         db_default=False,
-        help_text="Seats are offered to the waitlist as long as registration is open. Otherwise offers end "
-        "when the class starts, and a seat that is free later goes to whoever books it first.",
+        help_text=(
+            "Places are offered to the waitlist as long as registration is open. Otherwise offers end "
+            "when the class starts, and a place that becomes free later goes to whoever books it first."
+        ),
     )
     capacity = models.PositiveSmallIntegerField()
     registration_opens_at = models.DateTimeField(db_default=Now())
     registration_closes_at = models.DateTimeField()
     is_published = models.BooleanField("published", default=False, editable=False)
     cancelled_at = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="Since then it does not take place."
+        null=True, blank=True, editable=False, help_text="Cancelled since then."
     )
     archived_at = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="Since then no list and no choice shows it."
+        null=True, blank=True, editable=False, help_text="Archived: hidden from lists and choices since then."
     )
 
     objects = CourseQuerySet.as_manager()
@@ -208,7 +212,7 @@ class Course(models.Model):
 
     @property
     def places_left(self) -> int:
-        """For the public: a seat that somebody waits for is theirs."""
+        """For the public: a seat that someone waits for is theirs."""
         return max(self.capacity - self.taken - self.waiting, 0)
 
     def meetings(self) -> "list[CourseSession]":
@@ -289,10 +293,12 @@ class CourseSession(models.Model):
     start_time = models.TimeField()
     end_time = models.TimeField()
     cancelled_at = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="Since then it does not take place."
+        null=True, blank=True, editable=False, help_text="Cancelled since then."
     )
 
     class Meta:
+        verbose_name = "session"
+        verbose_name_plural = "sessions"
         ordering = ["held_on", "start_time"]
         constraints = [
             models.UniqueConstraint(
@@ -318,12 +324,12 @@ class CourseChange(models.Model):
     before = models.JSONField(help_text="Place, times and the sessions to come, as the families knew them.")
     after = models.JSONField()
     by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
-    reason = models.CharField(max_length=300, help_text="The families read it in their email.")
+    reason = models.CharField(max_length=300, help_text="The families see it in their email.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
-        verbose_name = "change of a class"
-        verbose_name_plural = "changes of classes"
+        verbose_name = "class change"
+        verbose_name_plural = "class changes"
         ordering = ["pk"]
 
     def __str__(self) -> str:

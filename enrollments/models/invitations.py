@@ -14,8 +14,8 @@ LIFE = timedelta(days=14)
 
 class GuardianInvitationQuerySet(models.QuerySet["GuardianInvitation"]):
     def open(self) -> Self:
-        """Neither accepted nor withdrawn nor too old, on the database's clock, and from somebody who still
-        belongs to the family: who was shut out lets nobody in."""
+        """Neither accepted nor withdrawn nor too old, on the database's clock, and from someone who still
+        belongs to the family: a guardian without access cannot invite anyone."""
         waiting = self.filter(accepted_at=None, withdrawn_at=None, created_at__gt=Now() - LIFE)
         return waiting.filter(invited_by__is_active=True, invited_by__household=F("household"))
 
@@ -24,7 +24,7 @@ class GuardianInvitation(models.Model):
     """The first guardian asks another person to join the family.
 
     There is no account before that person accepts: a mistyped address opens no door, and nobody who was
-    invited without wanting it finds the own address taken.
+    invited by mistake finds their address already taken.
     """
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -42,7 +42,7 @@ class GuardianInvitation(models.Model):
         blank=True,
         on_delete=models.PROTECT,
         related_name="invitation",
-        help_text="The guardian who came of it.",
+        help_text="The guardian who accepted it.",
     )
 
     objects = GuardianInvitationQuerySet.as_manager()

@@ -16,7 +16,8 @@ from csf import clock
 from csf.forms.email_address import clean_address
 from csf.forms.names import one_line
 
-# Whom the office chose last, else who came first. Nobody who was shut out leads while another can.
+# The guardian whom the office chose last, or else the first. One without access never leads while another
+# can.
 LEAD_FIRST = [F("is_active").desc(), F("leads_since").desc(nulls_last=True), F("pk").asc()]
 
 
@@ -82,7 +83,7 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(InLines, AbstractBaseUser, PermissionsMixin):
-    """Somebody who signs in by email: a guardian of a household, or staff."""
+    """Someone who signs in by email: a guardian of a household, or staff."""
 
     LINES = ("first_name", "last_name")
 
@@ -94,10 +95,10 @@ class User(InLines, AbstractBaseUser, PermissionsMixin):
         Household, null=True, blank=True, on_delete=models.PROTECT, related_name="guardians"
     )
     signed_up_at = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="Empty for people whom staff entered."
+        null=True, blank=True, editable=False, help_text="Empty for people entered by staff."
     )
     leads_since = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="When the office chose them to lead their family."
+        null=True, blank=True, editable=False, help_text="When the office made them the lead guardian."
     )
     is_staff = models.BooleanField(default=False)
     is_active = models.BooleanField(default=True)
@@ -111,7 +112,7 @@ class User(InLines, AbstractBaseUser, PermissionsMixin):
 
     class Meta:
         constraints = [models.UniqueConstraint(Lower("email"), name="enrollments_user_email")]
-        permissions: ClassVar = [("manage_staff", "Can give rights and change accounts of staff")]
+        permissions: ClassVar = [("manage_staff", "Can give permissions and change staff accounts")]
 
     def __str__(self) -> str:
         return self.get_full_name() or self.email
@@ -129,7 +130,7 @@ class User(InLines, AbstractBaseUser, PermissionsMixin):
         ).hexdigest()
 
     def lead_family(self, *, at: datetime.datetime) -> None:
-        """Get the family's emails from now on, in place of who got them before."""
+        """Get the family's emails from now on, instead of the previous lead guardian."""
         User.objects.filter(pk=self.pk).update(leads_since=at)
 
     def get_full_name(self) -> str:
@@ -159,9 +160,9 @@ class Child(InLines):
     def clean(self) -> None:
         super().clean()
         if self.born_on and self.born_on > clock.today():
-            raise ValidationError({"born_on": "This day is still to come."})
+            raise ValidationError({"born_on": "This date is in the future."})
         if self.born_on and self.household_id and self.is_in_family(self.household):
-            raise ValidationError(f"{self} is in this family already.")
+            raise ValidationError(f"{self} is already in this family.")
 
     def is_in_family(self, family: Household) -> bool:
         """Whether another of its children has this birthday and this name, in any case, and in any of the
@@ -171,7 +172,7 @@ class Child(InLines):
         return any(one_line(str(sibling)).casefold() == name for sibling in siblings)
 
     def age_on(self, on: datetime.date) -> int:
-        """Whole years; somebody born on 29 February turns a year older on 1 March."""
+        """Whole years; someone born on 29 February turns a year older on 1 March."""
         return on.year - self.born_on.year - ((on.month, on.day) < (self.born_on.month, self.born_on.day))
 
 

@@ -15,12 +15,12 @@ from enrollments.models.people import Child, User
 @colours(success="active", info="offered held", warning="waitlisted", danger="declined")
 class EnrollmentStatus(models.TextChoices):
     WAITLISTED = "waitlisted", "on the waitlist"
-    OFFERED = "offered", "seat offered"
+    OFFERED = "offered", "place offered"
     HELD = "held", "held"
     ACTIVE = "active", "enrolled"
     LENDING = "lending", "enrolled, place on offer"
     RELEASED = "released", "released"
-    LAPSED = "lapsed", "offer ran out"
+    LAPSED = "lapsed", "offer expired"
     DECLINED = "declined", "left the waitlist"
     CANCELLED = "cancelled", "cancelled"
     TRANSFERRED = "transferred", "moved to another class"
@@ -32,7 +32,8 @@ ENROLLED = [EnrollmentStatus.HELD, EnrollmentStatus.ACTIVE, EnrollmentStatus.LEN
 WAITING = [EnrollmentStatus.WAITLISTED, EnrollmentStatus.OFFERED]
 HOLDING = [EnrollmentStatus.OFFERED, EnrollmentStatus.HELD]  # until `expires_at`
 OCCUPYING = [EnrollmentStatus.OFFERED, EnrollmentStatus.HELD, EnrollmentStatus.ACTIVE]
-HAS_SEAT = [*OCCUPYING, EnrollmentStatus.LENDING]  # who lends it has it until somebody else pays for it
+# A family that offers its seat keeps it until someone else pays.
+HAS_SEAT = [*OCCUPYING, EnrollmentStatus.LENDING]
 LIVE = [*WAITING, *ENROLLED]
 
 
@@ -52,7 +53,8 @@ class EnrollmentQuerySet(models.QuerySet["Enrollment"]):
         return self.filter(status__in=LIVE)
 
     def hindering(self) -> Self:
-        """What keeps a child from buying a place in the class. Who waits in vain may buy one."""
+        """What keeps a child from buying a place in the class. A child whose waitlist has ended may buy
+        one."""
         return self.live().exclude(status=EnrollmentStatus.WAITLISTED, offers_ended_at__isnull=False)
 
     def enrolled(self) -> Self:
@@ -60,12 +62,12 @@ class EnrollmentQuerySet(models.QuerySet["Enrollment"]):
         return self.filter(status__in=ENROLLED)
 
     def waitlisted(self) -> Self:
-        """Who waits for a seat, in the order in which they are served."""
+        """Places waiting for a seat, in the order in which they are served."""
         waiting = self.filter(status=EnrollmentStatus.WAITLISTED)
         return waiting.order_by(Case(When(tier=WaitlistTier.PRIORITY, then=0), default=1), "joined_at", "pk")
 
     def with_position(self) -> Self:
-        """Adds `position`: 1 for who is next in line. Only of use for those who wait."""
+        """Adds `position`: 1 for the next in line. Only useful for places on the waitlist."""
         others = Enrollment.objects.filter(status=EnrollmentStatus.WAITLISTED, course=OuterRef("course"))
         sooner = Q(joined_at__lt=OuterRef("joined_at")) | Q(
             joined_at=OuterRef("joined_at"), pk__lt=OuterRef("pk")
@@ -77,7 +79,7 @@ class EnrollmentQuerySet(models.QuerySet["Enrollment"]):
 
 
 class Enrollment(StatefulModel):
-    """A child's place in a class. Who occupies a seat has its number, and the database keeps numbers
+    """A child's place in a class. A place that occupies a seat has its number, and the database keeps numbers
     unique."""
 
     EDGES = edges(
@@ -102,7 +104,7 @@ class Enrollment(StatefulModel):
                 EnrollmentStatus.TRANSFERRED,
                 EnrollmentStatus.COMPLETED,
             },
-            # Its seat is on offer to somebody of the waitlist, who takes it or gives it back.
+            # Its seat is offered to someone on the waitlist, who takes it or returns it.
             EnrollmentStatus.LENDING: {EnrollmentStatus.ACTIVE, EnrollmentStatus.CANCELLED},
             EnrollmentStatus.COMPLETED: {EnrollmentStatus.ACTIVE},  # its class is extended
         }
@@ -114,32 +116,32 @@ class Enrollment(StatefulModel):
     status = models.CharField(max_length=20, choices=EnrollmentStatus.choices, editable=False)
     seat_number = models.PositiveSmallIntegerField(null=True, blank=True, editable=False)
     expires_at = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="End of the hold or of the offer."
+        null=True, blank=True, editable=False, help_text="When the hold or the offer ends."
     )
     tier = models.CharField(
         max_length=20,
         choices=WaitlistTier.choices,
         blank=True,
         editable=False,
-        help_text="Of those who came by the waitlist.",
+        help_text="For places that came from the waitlist.",
     )
     joined_at = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="Since when on the waitlist."
+        null=True, blank=True, editable=False, help_text="On the waitlist since then."
     )
     priority_at = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="Since when in the priority tier."
+        null=True, blank=True, editable=False, help_text="In the priority tier since then."
     )
     offers_ended_at = models.DateTimeField(
         null=True,
         blank=True,
         editable=False,
-        help_text="Since when the waitlist is not offered any seats, because the class has started.",
+        help_text="Since then the waitlist is not offered places, because the class has started.",
     )
     up_for_release_at = models.DateTimeField(
         null=True,
         blank=True,
         editable=False,
-        help_text="Since when somebody of the waitlist may take it over.",
+        help_text="Offered to the waitlist since then.",
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -147,6 +149,8 @@ class Enrollment(StatefulModel):
     position: int  # by EnrollmentQuerySet.with_position
 
     class Meta:
+        verbose_name = "place"
+        verbose_name_plural = "places"
         constraints = [
             models.CheckConstraint(
                 condition=Q(status__in=EnrollmentStatus.values), name="enrollments_enrollment_status"
@@ -182,7 +186,7 @@ class Enrollment(StatefulModel):
             ),
         ]
         indexes = [
-            # Each minute the sweep asks in which classes somebody waits, is asked, or has lent a seat.
+            # Each minute the sweep asks in which classes someone waits, is asked, or has lent a seat.
             models.Index(
                 fields=["course"],
                 condition=Q(status__in=[*WAITING, EnrollmentStatus.LENDING]),
@@ -220,29 +224,29 @@ class Enrollment(StatefulModel):
         transition(self, EnrollmentStatus.ACTIVE, by=by, reason=reason, seat_number=seat_number)
 
     def put_up(self, *, at: datetime.datetime, by: User) -> None:
-        """Somebody of the waitlist may take the place over. Raises Stale unless it is active."""
+        """Someone of the waitlist may take the place over. Raises Stale unless it is active."""
         reason = "offered to the waitlist"
         transition(self, EnrollmentStatus.ACTIVE, by=by, reason=reason, up_for_release_at=at)
 
     def keep(self, *, by: User) -> None:
-        """It is not to be taken over any more. Raises Stale, also while somebody decides about it."""
+        """It is not to be taken over any more. Raises Stale, also while someone decides about it."""
         if self.status != EnrollmentStatus.ACTIVE:
-            raise Stale("somebody is being asked whether they take it")
-        reason = "not offered to the waitlist any more"
+            raise Stale("a family on the waitlist is deciding whether to take it")
+        reason = "no longer offered to the waitlist"
         transition(self, EnrollmentStatus.ACTIVE, by=by, reason=reason, up_for_release_at=None)
 
     def lend(self) -> int:
-        """Give the seat to an offer for somebody of the waitlist; gives its number. Raises Stale."""
+        """Give the seat to an offer for someone on the waitlist; returns its number. Raises Stale."""
         number = self.seat_number
         assert number
         transition(
-            self, EnrollmentStatus.LENDING, reason="its seat is offered to the waitlist", seat_number=None
+            self, EnrollmentStatus.LENDING, reason="its place is offered to the waitlist", seat_number=None
         )
         return number
 
     def take_back(self, seat_number: int) -> None:
         """Nobody of the waitlist took the seat. Raises Stale."""
-        reason = "nobody took the seat over"
+        reason = "nobody took the place"
         transition(self, EnrollmentStatus.ACTIVE, reason=reason, seat_number=seat_number)
 
     def leave_for(self, other: "Enrollment", *, by: User, reason: str) -> None:
@@ -263,11 +267,11 @@ class Enrollment(StatefulModel):
         )
 
     def end_offers(self, *, at: datetime.datetime, reason: str) -> None:
-        """The class has started, so whoever waits is not offered a seat any more. Raises Stale."""
+        """The class has started, so a waiting place is no longer offered a seat. Raises Stale."""
         transition(self, EnrollmentStatus.WAITLISTED, reason=reason, offers_ended_at=at)
 
     def enter_line(self, tier: WaitlistTier, *, at: datetime.datetime, by: User | None, reason: str) -> None:
-        """Wait in this tier from now on, at the place there that `joined_at` gives. Raises Stale."""
+        """Wait in this tier from now on, at the position that `joined_at` determines. Raises Stale."""
         priority_at = at if tier == WaitlistTier.PRIORITY else None
         transition(
             self, EnrollmentStatus.WAITLISTED, by=by, reason=reason, tier=tier, priority_at=priority_at
@@ -307,7 +311,7 @@ def free_seat_numbers(course: Course) -> list[int]:
 
 
 def seat_numbers_for_sale(course: Course) -> list[int]:
-    """The free numbers that are not for the waitlist, and that go back to nobody who has lent one.
+    """The free numbers that are not for the waitlist, and that are not due back to a family that offered one.
 
     Only true under the course's row lock.
     """

@@ -32,7 +32,7 @@ ACTS = {
         title="Withhold emails",
         act=staff_acts.withhold_all,
         can_be=staff_acts.can_be_withheld,
-        ask="are queued, and would not be sent until somebody releases them",
+        ask="are queued, and would not be sent until someone releases them",
         done="Emails withheld",
     ),
     "release_selected": BulkAct(

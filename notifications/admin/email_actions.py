@@ -68,9 +68,9 @@ class EmailFacts:
 
     def _mind(self) -> str:
         if self.may_have_gone:
-            return "It may have been sent already: released, the family may get it twice."
+            return "It may already have been sent. If you release it, the family may get it twice."
         if self.row.status != EmailStatus.QUEUED and self.address != self.row.to:
-            return f"The address has changed since: once more, it goes to {self.address}."
+            return f"The address has changed since then: it will be sent again to {self.address}."
         return ""
 
 
@@ -86,15 +86,16 @@ def _action(*, permission: str, **options: Any) -> Action:
 ACTIONS = [
     _action(
         name="resend",
-        title="Send once more",
+        title="Send again",
         permission="resend",
         act=staff_acts.resend,
         form=ResendForm,
         is_possible=lambda facts: not facts.why_no_resend,
-        confirm="Send it once more",
-        meaning="A new email tells what this one told, in today's wording. It goes to the address that the "
-        "person has now.",
-        done="It is queued once more, as an email of its own.",
+        confirm="Send it again",
+        meaning=(
+            "Sends a new email with the same content, in today's wording, to the person's current address."
+        ),
+        done="A new copy is queued.",
     ),
     _action(
         name="withhold",
@@ -103,8 +104,8 @@ ACTIONS = [
         act=staff_acts.withhold,
         is_possible=lambda facts: facts.can_be_withheld,
         confirm="Do not send it",
-        meaning="It stays here and is not sent until somebody releases it.",
-        done="It is withheld.",
+        meaning="It stays here and is not sent until someone releases it.",
+        done="The email is withheld.",
     ),
     _action(
         name="release",
@@ -113,8 +114,8 @@ ACTIONS = [
         act=staff_acts.release,
         is_possible=lambda facts: facts.can_be_released,
         confirm="{release}",
-        meaning="It goes back to the queue. It is still not sent if what it tells is no longer true.",
-        done="It is queued again.",
+        meaning="It goes back to the queue. It is not sent if its content is no longer true.",
+        done="The email is queued again.",
     ),
     _action(
         name="mark-sent",
@@ -122,9 +123,9 @@ ACTIONS = [
         permission="mark_sent",
         act=staff_acts.mark_sent,
         is_possible=lambda facts: facts.may_have_gone,
-        confirm="The family has it",
-        meaning="For an email whose outcome was not known, when the family or the provider has it.",
-        done="It counts as sent.",
+        confirm="The family has received it",
+        meaning="For an email with an unknown outcome, once you know that the family or the provider has it.",
+        done="It is marked as sent.",
     ),
 ]
 EMAIL_ACTIONS = Actions(EmailMessage, EmailFacts.of, ACTIONS, refused=(NotPossible,))

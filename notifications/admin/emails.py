@@ -29,7 +29,7 @@ MAY_DOWNLOAD = "notifications.download_emailmessage"
 CONTENTS = [
     ("Preview", {"fields": ["preview"]}),
     ("Text as sent", {"fields": ["sent_text"]}),
-    ("Facts it tells", {"fields": ["facts_told", "fact_id", "dedupe_key"], "classes": ["collapse"]}),
+    ("Its facts", {"fields": ["facts_told", "fact_id", "dedupe_key"], "classes": ["collapse"]}),
 ]
 
 
@@ -109,7 +109,7 @@ class EmailMessageAdmin(ReadOnlyAdmin):
     @admin.display(description="text")
     def sent_text(self, email: EmailMessage) -> SafeString | str | None:
         if email.kind in staff_acts.SENSITIVE:
-            return "Not kept: what it says opens an account."
+            return "Not kept, because the text gives access to an account."
         return preformatted(veiled(email.text)) if email.text else None
 
     @admin.display(description="context")

@@ -41,8 +41,10 @@ class MessageForm(forms.Form):
             ("class_message", "About a class"),
             ("newsletter", "Newsletter"),
         ],
-        help_text="A message about a class goes to everyone who has not switched these off, a newsletter "
-        "only to those who asked for it. Anything that is not about their class is a newsletter.",
+        help_text=(
+            "A message about a class goes to everyone who has not turned these off. A newsletter goes "
+            "only to people who asked for it. Anything that is not about their class is a newsletter."
+        ),
         initial="class_message",
         widget=UnfoldAdminRadioSelectWidget,
     )
@@ -54,7 +56,7 @@ class MessageForm(forms.Form):
         required=False,
         empty_label="None",
         widget=UnfoldAdminSelectWidget,
-        help_text="All its classes, in addition to those above.",
+        help_text="All classes of the program, in addition to those above.",
     )
     seats = forms.MultipleChoiceField(
         label="Families with a child who",
@@ -67,8 +69,10 @@ class MessageForm(forms.Form):
         label="Text",
         max_length=MAX_BODY,
         widget=UnfoldAdminTextareaWidget({"rows": 12}),
-        help_text="Plain text. An empty line begins a new paragraph; addresses that begin with https:// "
-        "become links. The email begins with “Hi” and the first name, and answers come to the office.",
+        help_text=(
+            "Plain text. An empty line starts a new paragraph, and addresses that start with https:// "
+            "become links. The email starts with “Hi” and the first name. Replies go to the office."
+        ),
     )
 
     def __init__(self, *args: Any, draft: FamilyMessage | None = None, **options: Any) -> None:
@@ -92,14 +96,14 @@ class MessageForm(forms.Form):
     def clean_body(self) -> str:
         body: str = self.cleaned_data["body"].replace("\r\n", "\n")
         if (lines := len(body.splitlines())) > MAX_BODY_LINES:
-            raise forms.ValidationError(f"Write at most {MAX_BODY_LINES} lines (these are {lines}).")
+            raise forms.ValidationError(f"Write at most {MAX_BODY_LINES} lines. You have {lines}.")
         return body
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or self.cleaned_data
         names_some = self.picked or data.get("courses") or data.get("program")
         if data.get("kind") == "class_message" and not names_some and "courses" not in self.errors:
-            self.add_error("courses", "Choose the classes or a program; only news go to all classes.")
+            self.add_error("courses", "Choose classes or a program. Only a newsletter can go to all classes.")
         return data
 
     @property
@@ -137,7 +141,7 @@ class ConfirmForm(forms.Form):
         label="Number of families",
         required=False,
         widget=UnfoldAdminIntegerFieldWidget,
-        error_messages={"invalid": "Type the number of families, as it stands above."},
+        error_messages={"invalid": "Enter the number of families shown above."},
     )
 
     def __init__(self, *args: Any, families: int, **options: Any) -> None:
@@ -146,10 +150,10 @@ class ConfirmForm(forms.Form):
         if families <= MANY_FAMILIES:
             del self.fields["count"]
         else:
-            self.fields["count"].help_text = f"Type {families} to confirm."
+            self.fields["count"].help_text = f"Enter {families} to confirm."
 
     def clean_count(self) -> int | None:
         count: int | None = self.cleaned_data["count"]
         if count != self.families:
-            raise forms.ValidationError("Type the number of families, as it stands above.")
+            raise forms.ValidationError("Enter the number of families shown above.")
         return count

@@ -36,7 +36,7 @@ NAMES_SHOWN = 20
 LINES_PER_PAGE = 100
 CLASSES_NAMED = 10
 RELOAD_S = 4
-SENT_BEFORE = "This message was sent before. It was not sent again."
+SENT_BEFORE = "This message has already been sent. It was not sent again."
 
 
 # --- Ways in ------------------------------------------------------------------------------------------------
@@ -205,7 +205,7 @@ def _send(request: HttpRequest, message: FamilyMessage, form: ConfirmForm) -> st
     except AlreadySent:
         messages.info(request, SENT_BEFORE)
     except Changed:
-        return "The families or the words have changed since you saw them. Please look at them again."
+        return "The families or the text have changed since you saw them. Please check them again."
     return ""
 
 

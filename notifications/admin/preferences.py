@@ -1,4 +1,4 @@
-"""Who of a family gets which emails: what people chose, and whom the lead invited."""
+"""Which emails the members of a family get: what people chose, and whom the lead guardian invited."""
 
 from django.contrib import admin
 
@@ -71,7 +71,7 @@ def _chosen(user: User) -> str:
 def family_invitations(family: Household) -> Panel:
     return Panel(
         "Invited guardians",
-        ["Invited", "Email", "By", "What became of it"],
+        ["Invited", "Email", "By", "Result"],
         [
             (moment(row.created_at), link(row, row.email), link(row.invited_by), _outcome(row))
             for row in family.invitations.select_related("invited_by")[:20]

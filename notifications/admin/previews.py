@@ -163,7 +163,7 @@ def email_previews(request: HttpRequest) -> HttpResponse:
 def _from_order(asked: Asked) -> Told:
     """From the order's newest fact of this kind, as things stand now."""
     if not EMAILS[asked.kind].hangs_on_orders:
-        return Told(why_not="This kind hangs on no order: it is shown from samples only.")
+        return Told(why_not="This kind is not about an order, so it is only shown from samples.")
     order = Order.objects.filter(number=asked.order).first()
     if order is None:
         return Told(why_not="There is no order with this number.")
@@ -172,13 +172,13 @@ def _from_order(asked: Asked) -> Told:
         with transaction.atomic():
             fact = spec.newest_fact(order)
             if fact is None:
-                return Told(why_not="Nothing has happened to this order that this email would tell.")
+                return Told(why_not="Nothing has happened to this order that this email would be about.")
             reader = next(iter(spec.recipients(fact)), None)
             name = reader.first_name if reader else ""
             return Told(spec.snapshot(fact) | {"first_name": name}, reader)
     except Exception as error:
         logger.exception("no preview of %s for order %s", asked.kind, order.pk)
-        return Told(why_not=f"Its facts make no such email now ({type(error).__name__}).")
+        return Told(why_not=f"This email cannot be made from the order's facts now ({type(error).__name__}).")
 
 
 def _preview(asked: Asked, told: Told) -> Preview:
@@ -211,7 +211,7 @@ def _words(value: object) -> str:
 
 
 def _sample_links(kind: str) -> dict[str, str]:
-    """The foot of an email to somebody with an account, whose links open nothing."""
+    """The foot of an email to someone with an account, whose links open nothing."""
     if EMAILS[kind].is_sensitive:
         return {}
     links = {"preferences_path": path_to("preferences", DOTS)}
@@ -231,7 +231,7 @@ def _send_test(request: HttpRequest, asked: Asked, told: Told) -> HttpResponse:
             raise NotPossible(told.why_not)
         send_test(kind=asked.kind, facts=veiled_facts(told.facts), by=request.user, key=key)
     except ValueError:
-        messages.error(request, "Please press the button once more.")
+        messages.error(request, "Please press the button again.")
     except NotPossible as refusal:
         messages.error(request, str(refusal))
     else:

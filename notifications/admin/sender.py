@@ -1,4 +1,4 @@
-"""What the provider told us, and how the sender as a whole does."""
+"""What the provider reported, and how the sender as a whole is doing."""
 
 from django.contrib import admin
 

@@ -30,9 +30,9 @@ from notifications.sending.suppression import kept_back, lift, send_kept_back, w
 
 PANEL_ROWS = 50
 AT_SENDGRID = (
-    "This is our list. SendGrid keeps one of its own: look for the address there under Suppressions "
-    "(bounces, invalid, spam reports) and remove it too. Else SendGrid drops the next email, and the address "
-    "is back here."
+    "This is our list. SendGrid keeps its own: find the address there under Suppressions (bounces, "
+    "invalid, spam reports) and remove it too. Otherwise SendGrid drops the next email, and the address "
+    "comes back here."
 )
 
 
@@ -45,7 +45,7 @@ class SuppressionFacts:
 
     row: Suppression
     waiting: int
-    """Emails that it kept back and that are still worth sending."""
+    """Emails that were blocked by it and are still worth sending."""
 
     @classmethod
     def of(cls, pk: int) -> Self:
@@ -62,15 +62,15 @@ class SuppressionFacts:
 
     def panel(self) -> Panel:
         row = self.row
-        headers = ["Address", "It gets", "Why", "Since", "Kept back, still worth sending"]
+        headers = ["Address", "It gets", "Why", "Since", "Not sent, still worth sending"]
         cells = [link(row, row.address), row.get_scope_display(), row.reason, moment(row.began_at)]
         return Panel("", headers, [[*cells, str(self.waiting)]])
 
 
 class LiftForm(FactsForm):
     also_send = forms.BooleanField(
-        label="Also send what was kept back",
-        help_text="What is still worth sending, to the address that each person has now.",
+        label="Also send the emails that were not sent",
+        help_text="Those still worth sending, to each person's current address.",
         required=False,
         widget=UnfoldBooleanSwitchWidget,
     )
@@ -91,19 +91,21 @@ SUPPRESSION_ACTIONS = Actions(
             is_possible=lambda facts: facts.row.lifted_at is None,
             confirm="Send emails to {address} again",
             meaning=AT_SENDGRID,
-            done=f"It is lifted. {AT_SENDGRID}",
+            done=f"The address gets emails again. {AT_SENDGRID}",
         ),
         Action(
             name="send-kept-back",
-            title="Send what was kept back",
+            title="Send the emails that were not sent",
             permission="notifications.change_suppression",
             argument="suppression",
             act=send_kept_back,
             is_possible=lambda facts: facts.waiting > 0,
             confirm="Queue {count} again",
-            meaning="They go to the address that each person has now. If that is still this one, and this is "
-            "not lifted, they come back here.",
-            done="They are queued again.",
+            meaning=(
+                "They go to each person's current address. If that is still this one and it is still "
+                "suppressed, they come back here."
+            ),
+            done="The emails are queued again.",
         ),
     ],
 )
@@ -132,7 +134,7 @@ class AddForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at run t
         model = Suppression
         fields = ["address", "scope", "detail"]
         labels = {"detail": "Reason"}
-        help_texts = {"detail": "Stays in the history, for the other staff."}
+        help_texts = {"detail": "Stays in the history for other staff."}
         widgets = {
             "scope": UnfoldAdminSelectWidget,
             "detail": UnfoldAdminTextareaWidget({"rows": 2}),
@@ -146,7 +148,7 @@ class AddForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at run t
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         address, scope = cleaned.get("address", ""), cleaned.get("scope")
         if Suppression.objects.in_force().at([address]).filter(scope=scope).exists():
-            raise forms.ValidationError("This is in force for this address already.")
+            raise forms.ValidationError("This address is already suppressed in this way.")
         return cleaned
 
 
@@ -157,7 +159,7 @@ class SuppressionAdmin(ReadOnlyAdmin):
     list_display = ["address", "shown_scope", "cause", "began_at", "state", "lifted_at"]
     list_filter = [InForce, "scope", "cause"]
     search_fields = ["address", "detail"]
-    search_help_text = "Search by address, or in what the provider said."
+    search_help_text = "Search by address or the provider's message."
     date_hierarchy = "began_at"
     ordering = ["-pk"]
     fields = [
@@ -202,7 +204,7 @@ class SuppressionAdmin(ReadOnlyAdmin):
 def what_it_kept_back(row: Suppression) -> Panel:
     emails = kept_back(row).defer("html", "text", "context", "secret")[:PANEL_ROWS]
     return Panel(
-        "Emails that it kept back",
+        "Emails it blocked",
         ["Email", "Written", "Worth sending until"],
         [(link(e, e.get_kind_display()), moment(e.created_at), _until(e.expires_at)) for e in emails],
     )

@@ -1,1 +1,1 @@
-"""What families choose about emails, and who of a family reads them."""
+"""What families choose about emails, and which of their members read them."""

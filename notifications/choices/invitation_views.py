@@ -1,4 +1,5 @@
-"""Who else gets a family's emails: the one who leads invites, withdraws and stops; the invited says yes."""
+"""Who else gets a family's emails: the lead guardian invites, withdraws and stops; the invited person
+accepts."""
 
 import uuid
 from typing import Any
@@ -35,7 +36,7 @@ def invite(request: HttpRequest) -> HttpResponse:
         except NotInvited as reason:
             form.add_error("email", str(reason))
         else:
-            messages.success(request, f"We send an invitation to {invited.email}.")
+            messages.success(request, f"We are sending an invitation to {invited.email}.")
             return redirect("account_emails")
     return render(request, "notifications/invite.html", {"form": form})
 
@@ -44,10 +45,10 @@ def invite(request: HttpRequest) -> HttpResponse:
 def withdraw_invitation(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     invitation = get_object_or_404(_led_by(request).invitations, public_id=public_id)
     if invitation.accepted_at:
-        messages.info(request, f"{invitation.first_name} has said yes in the meantime.")
+        messages.info(request, f"{invitation.first_name} has already accepted the invitation.")
     else:
         invitation.withdraw()
-        messages.success(request, f"The invitation to {invitation.email} is withdrawn.")
+        messages.success(request, f"The invitation to {invitation.email} has been withdrawn.")
     return redirect("account_emails")
 
 
@@ -56,12 +57,12 @@ def stop_copies(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """The lead ends another one's copies. Only that one can switch them on again."""
     guardian = get_object_or_404(other_guardians(_led_by(request)), public_id=public_id)
     choose(guardian, COPIES, is_on=False, origin=Origin.GUARDIAN)
-    messages.success(request, f"{guardian.get_short_name()} gets no more copies.")
+    messages.success(request, f"{guardian.get_short_name()} will no longer get copies.")
     return redirect("account_emails")
 
 
 def _led_by(request: HttpRequest) -> Household:
-    """404 for whoever does not lead a family."""
+    """404 for anyone who is not a lead guardian."""
     household = household_of(request)
     if not (isinstance(request.user, User) and leads(request.user)):
         raise Http404("not the lead")

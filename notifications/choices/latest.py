@@ -1,4 +1,4 @@
-"""The emails that somebody got last, as they may see them."""
+"""The emails that someone got last, as they may see them."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,16 +12,17 @@ from notifications.models import EmailMessage, EmailStatus
 from notifications.registry import EMAILS
 
 MOST = 20
-# In plain words, with the tone of the badge. What was not sent only confuses: "Payment failed" to who paid.
+# In plain words, with the tone of the badge. What was not sent only confuses: "Payment failed" to someone who
+# has paid.
 STATES = {
     EmailStatus.QUEUED: ("On its way", ""),
     EmailStatus.SENDING: ("On its way", ""),
     EmailStatus.SENT: ("Sent", ""),
     EmailStatus.DELIVERED: ("Arrived", "paid"),
-    EmailStatus.BOUNCED: ("Came back", "overdue"),
+    EmailStatus.BOUNCED: ("Returned", "overdue"),
     EmailStatus.DROPPED: ("Not delivered", "overdue"),
     EmailStatus.COMPLAINED: ("Marked as spam", "warn"),
-    EmailStatus.UNKNOWN: ("Perhaps sent", "warn"),
+    EmailStatus.UNKNOWN: ("May have been sent", "warn"),
 }
 
 

@@ -18,7 +18,7 @@ _INVITATION_SALT = "csf.notifications.invitation"
 
 
 class BadLink(Exception):
-    """Forged, cut off, or of somebody who is gone."""
+    """Forged, cut off, or of someone who is gone."""
 
 
 @lru_cache
@@ -44,7 +44,7 @@ def user_of(token: str) -> User:
 
 
 def unsubscriber_of(token: str) -> tuple[User, str]:
-    """Who wants no more of what. Raises BadLink."""
+    """The reader and the kind they unsubscribe from. Raises BadLink."""
     choice, public_id = _read(_UNSUBSCRIBE_SALT, token)
     return _user(public_id), choice
 

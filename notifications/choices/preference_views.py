@@ -26,7 +26,7 @@ from notifications.choices.preferences import (
 )
 from notifications.choices.readers import leads, other_guardians
 
-SAVED = "Your choices are saved. They count from now on, also for emails that were about to go out."
+SAVED = "Your choices are saved. They apply from now on, including to emails that were about to go out."
 
 
 def account_emails(request: HttpRequest) -> HttpResponse:

@@ -2,7 +2,7 @@
 
 Essential kinds look at no choice. Service kinds are on until they are switched off. Promotional ones are off
 until they are asked for: many countries want consent first, and families who call one unwanted letter spam
-cost everybody's receipts their way into the inbox.
+cost everyone's receipts their way into the inbox.
 """
 
 from collections.abc import Iterable
@@ -40,7 +40,7 @@ CHOICES: dict[str, Choice] = {
 } | {
     COPIES: Choice(
         "Copies of emails to the family",
-        "Confirmations, payments and news of classes, which the guardian who leads the family gets too.",
+        "Confirmations, payments and class news, which the lead guardian also gets.",
         is_on_by_default=False,
     )
 }
@@ -61,12 +61,12 @@ ALWAYS_SENT = [
     AlwaysSent("Orders and payments", "They are about your money.", "money"),
     AlwaysSent(
         "Places in classes",
-        "Without them you would not know whether, when and where your child has a class.",
+        "They tell you whether, when and where your child has a class.",
         "places",
     ),
     AlwaysSent(
         "Your account",
-        "They open your account to you, and tell you when something about it changed.",
+        "They let you sign in, and tell you when something about your account changes.",
         "account",
     ),
 ]
@@ -86,7 +86,7 @@ def gets_only_essential(user: User) -> bool:
 
 @transaction.atomic
 def choose(user: User, choice: str, *, is_on: bool, origin: Origin) -> bool:
-    """The one way to switch something, whoever does it; True if that changed anything. Raises NotAChoice."""
+    """The only way to change a choice, for everyone; True if that changed anything. Raises NotAChoice."""
     if choice not in CHOICES:
         raise NotAChoice(choice)
     if choices_of(user)[choice] == is_on:
@@ -114,7 +114,7 @@ def _why_unwanted(kind: str, preference: EmailPreference | None) -> str:
         return "" if CHOICES[kind].is_on_by_default else "never asked for"
     if preference.is_on:
         return ""
-    return f"switched off by {preference.get_origin_display()} on {day(local_date(preference.changed_at))}"
+    return f"turned off by {preference.get_origin_display()} on {day(local_date(preference.changed_at))}"
 
 
 def footer_links(row: EmailMessage) -> dict[str, str]:
@@ -131,7 +131,7 @@ def footer_links(row: EmailMessage) -> dict[str, str]:
 
 
 def provider_unsubscribed(user: User) -> None:
-    """The provider was told, by a link or button of its own, that they want nothing that can be switched off.
+    """They told the provider, through its own link or button, that they want no optional emails.
     It goes on without them being asked again when it takes that back."""
     for name in CHOICES:
         if name != COPIES:

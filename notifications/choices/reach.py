@@ -7,7 +7,7 @@ from enrollments.families.who_is_notified import says_whom_no_email_reaches
 from notifications.choices.readers import readers
 from notifications.models import Suppression
 
-NO_GUARDIAN = "the family has no guardian who signs in. Add one, or call."
+NO_GUARDIAN = "the family has no guardian with an account. Add one, or call."
 
 
 @says_whom_no_email_reaches
@@ -22,6 +22,6 @@ def unreached(household_ids: Collection[int]) -> dict[int, str]:
     found = {pk: NO_GUARDIAN for pk in household_ids if pk not in addresses}
     for pk, own in addresses.items():
         if all(address.lower() in why for address in own):
-            words = ", ".join(f"{address} gets no email ({why[address.lower()]})" for address in own)
+            words = ", ".join(f"{address} gets no emails ({why[address.lower()]})" for address in own)
             found[pk] = f"{words}. Correct the address, or call."
     return found

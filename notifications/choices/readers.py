@@ -1,4 +1,4 @@
-"""Who of a family reads its emails: the guardian who leads it, and each other one who wants copies."""
+"""The readers of a family's emails: the lead guardian, and each other guardian who wants copies."""
 
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 
@@ -7,7 +7,7 @@ from notifications.models import EmailPreference
 
 
 def readers() -> QuerySet[User]:
-    """Of all families, each one's lead first. Nobody who was shut out reads anything."""
+    """Of all families, each one's lead first. A guardian without access reads nothing."""
     return _active().filter(_leads() | _has_copies()).order_by(*LEAD_FIRST)
 
 

@@ -15,7 +15,7 @@ from notifications.facts.starting import ClassStart, starting, why_not
 
 @daily_job(at="09:00", plan=Plan("Classes that start soon", "to be emailed", about="enrollments.enrollment"))
 def send_class_reminders(*, on: datetime.date, dry_run: bool = False) -> Report:
-    """Remind once of each place and first day, on the first of the CLASS_REMINDER_DAYS on which a job runs.
+    """Remind once about each place and first day, on the first of the CLASS_REMINDER_DAYS with a job run.
 
     Never on the day itself or after it. A first day that was moved is reminded of again.
     """

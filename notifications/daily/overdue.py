@@ -24,7 +24,7 @@ LATEST = timedelta(days=3)
 
 @daily_job(at="11:00", plan=Plan("Overdue notices", "to be emailed", about="billing.installment"))
 def process_overdue_installments(*, on: datetime.date, dry_run: bool = False) -> Report:
-    """Owe each overdue notice once; the place in the class stays, whatever the parent does."""
+    """Queue each overdue notice once; the child keeps the place, whatever the parent does."""
     report = Report()
     for chunk in report.in_time(in_chunks(_overdue(on))):
         tell("overdue_notice", _facts(chunk, on=on), report, why_not=_why_not, dry_run=dry_run)
@@ -62,9 +62,9 @@ def _why_not(fact: OverdueInstallment) -> str:
         return "the email about the failed charge says so"
     match installment.status:
         case InstallmentStatus.CHARGING:
-            return "a payment is under way"
+            return "a payment is in progress"
         case InstallmentStatus.RETRY_WAIT:
-            return "will be tried again by itself"
+            return "will be tried again automatically"
         case InstallmentStatus.SCHEDULED:
             return "not tried yet: staff decide"
         case _:

@@ -30,7 +30,7 @@ CARD_NOTICE_DAYS = (30, 7)
 
 @daily_job(at="09:00", plan=Plan("Reminders", "to be emailed", about="billing.installment"))
 def send_installment_reminders(*, on: datetime.date, dry_run: bool = False) -> Report:
-    """Remind once of each installment and due date, on the first of the REMINDER_DAYS on which a job runs.
+    """Remind once about each installment and due date, on the first of the REMINDER_DAYS on which a job runs.
 
     Never on the due day or after it: by then the charge speaks for itself. A due date that was moved is
     reminded of again.
@@ -47,7 +47,7 @@ def send_installment_reminders(*, on: datetime.date, dry_run: bool = False) -> R
 
 @daily_job(at="09:00", plan=Plan("Cards that expire", "to be emailed", about="billing.installment"))
 def send_card_notices(*, on: datetime.date, dry_run: bool = False) -> Report:
-    """Say 30 and 7 days ahead that the card expires before a payment is due; missed days are made up."""
+    """Email 30 and 7 days ahead that a card expires before a payment is due; missed days are made up."""
     report = Report()
     until = on + timedelta(days=max(CARD_NOTICE_DAYS))
     for household_ids in report.in_time(_payers(after=on, until=until)):

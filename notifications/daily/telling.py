@@ -16,7 +16,7 @@ def tell(
     why_not: Callable[[Any], str] = lambda fact: "",
     dry_run: bool,
 ) -> None:
-    """Owe the email about those facts that were not told yet, and count them; a dry run only lists them.
+    """Queue the email about facts that have none yet, and count them; a dry run only lists them.
 
     `why_not` says why nobody is to be told of a fact, if so.
     """
@@ -24,7 +24,7 @@ def tell(
     for fact in facts:
         reason = why_not(fact)
         if not reason and not EMAILS[kind].recipients(fact):
-            reason = "the family has nobody to write to"
+            reason = "the family has no address to write to"
             if not dry_run:
                 ask_staff_to_call(kind, fact)
         if reason:

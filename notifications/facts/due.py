@@ -158,7 +158,7 @@ class DueInstallment:
 def why_staff_do_the_talking(fact: DueInstallment) -> str:
     """Where staff have stopped the charges, no email goes by itself."""
     if fact.installment.held_at:
-        return "held by staff"
+        return "on hold"
     if fact.installment.order.charges_paused_at:
         return "the charges of this order are paused"
     return ""

@@ -1,4 +1,4 @@
-"""Forgetting a family: who they are goes, what was paid stays.
+"""Erase a family: its personal data goes, its payments stay.
 
 Rows of money, seats and states keep their numbers and dates, so books and invariants hold; every name,
 address and telephone number in them goes. What a family still owes or is owed must be settled first.
@@ -54,18 +54,18 @@ class NotYet(Exception):
 class Erased:
     rows: int
     remains: list[str]
-    """What could not be erased here, in words."""
+    """What could not be erased here."""
 
 
 def why_not_yet(household: Household) -> list[str]:
     today = clock.today()
     order = Q(order__household=household)
     open_rows = {
-        "installments that are not settled": Installment.objects.open().filter(order),
-        "charges whose outcome is not known": ChargeAttempt.objects.filter(
+        "installments not settled": Installment.objects.open().filter(order),
+        "charges with unknown outcome": ChargeAttempt.objects.filter(
             installment__order__household=household, status__in=OPEN_CHARGE
         ),
-        "refunds on their way": Refund.objects.filter(order, status__in=OPEN_REFUND),
+        "refunds in progress": Refund.objects.filter(order, status__in=OPEN_REFUND),
         "disputes": Dispute.objects.filter(payment__order__household=household, closed_at=None),
         "places in classes that have not ended": Enrollment.objects.live().filter(
             child__household=household, course__ends_on__gte=today
@@ -145,7 +145,7 @@ def _delete_what_only_names(household: Household, people: _People) -> int:
 
 
 def _sessions_of(user_ids: set[str], addresses: Iterable[str]) -> Iterator[str]:
-    """Of somebody signed in, and of whoever typed one of the addresses to sign in."""
+    """For someone signed in, and for anyone who entered one of the addresses to sign in."""
     for session in Session.objects.iterator():
         data = session.get_decoded()
         if data.get("_auth_user_id") in user_ids or any(address in str(data) for address in addresses):
@@ -189,7 +189,7 @@ def _replace(model: type[models.Model], field: Any, pattern: str, rows: Any) -> 
 
 
 def _blank_traces(model: type[models.Model], household: Household) -> int:
-    """What leads to somebody without a name: a card's number, a computer's address."""
+    """What leads to someone without a name: a card's number, a computer's address."""
     fields = model._meta.local_concrete_fields
     gone: dict[str, Any] = {field.name: "" for field in fields if field.name in CARD_NUMBERS}
     gone |= {field.name: None for field in fields if isinstance(field, models.GenericIPAddressField)}
@@ -240,9 +240,9 @@ def _blank_people(household: Household) -> None:
 def _remains(household: Household) -> Iterator[str]:
     for customer in StripeCustomer.objects.filter(household=household):
         yield f"Stripe keeps the customer {customer.stripe_id}: delete it in Stripe's dashboard."
-    yield "SendGrid keeps what it sent for up to 30 days, backups keep everything until they are deleted."
-    yield "Failed tasks of the queue may quote them for 14 days, until the purge."
-    yield "The amounts, dates and numbers of orders, payments and refunds stay: the books need them."
+    yield "SendGrid keeps sent emails for up to 30 days. Backups keep everything until they are deleted."
+    yield "Failed tasks in the queue may mention them for up to 14 days, until the purge."
+    yield "The amounts, dates and numbers of orders, payments and refunds stay, for the books."
 
 
 def _found_elsewhere(words: Iterable[str]) -> Iterator[str]:
@@ -254,4 +254,4 @@ def _found_elsewhere(words: Iterable[str]) -> Iterator[str]:
                 sql = f"SELECT count(*) FROM {name} AS row WHERE position(%s IN row::text) > 0"  # noqa: S608
                 cursor.execute(sql, [word])
                 if count := cursor.fetchone()[0]:
-                    yield f"{count} rows of {table} still hold {word!r}: look at them by hand."
+                    yield f"{count} rows of {table} still contain {word!r}: check them by hand."

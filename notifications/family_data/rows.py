@@ -42,7 +42,7 @@ def family_models() -> list[type[Model]]:
 
 
 def other_models() -> list[type[Model]]:
-    """Of the school and of the operation; texts in them may still name somebody."""
+    """Of the school and of the operation; texts in them may still name someone."""
     return [model for model in _models((*APPS, "csf", "admin")) if not paths_to_household(model)]
 
 
@@ -59,7 +59,7 @@ def rows_of(model: type[Model], household: Household) -> QuerySet[Any]:
 
 def emails_of(household: Household) -> list[str]:
     """Each address that the family signs in with or was invited at, or that an email to it went to; but none
-    that somebody else signs in with by now, whose rows would be taken for the family's."""
+    that someone else signs in with by now, whose rows would be taken for the family's."""
     guardians = household.guardians.values_list("email", flat=True)
     invited = household.invitations.values_list("email", flat=True)
     written = User.objects.filter(household=household).values_list("emails__to", flat=True)

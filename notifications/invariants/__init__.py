@@ -1,4 +1,4 @@
-"""Of emails and of operation: facts and what is told of them, posts, what is kept, jobs, tasks and queue."""
+"""About emails and operation: facts and their emails, posts, retention, jobs, tasks and queue."""
 
 from notifications.invariants import facts, kept, operation, posts
 

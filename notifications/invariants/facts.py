@@ -30,8 +30,8 @@ OF_ADDRESSES = ["account_notice", "account_confirm_email", "guardian_invitation"
 
 @dataclass(frozen=True)
 class Fact:
-    """What owes one email of a kind. `subject` is what its key names: of several facts about it one is
-    told."""
+    """A fact that calls for one email of a kind. `subject` is what its key names: of several facts about it
+    one is told."""
 
     kind: str
     owing: QuerySet[Any]
@@ -96,12 +96,12 @@ def _tell_another_amount(since: datetime | None = None) -> Iterator[int]:
 
 
 def _untold_facts(since: datetime | None = None) -> Iterator[str]:
-    """A family that nobody reads for is not told; that staff were asked to call it tells so."""
+    """A family that cannot be reached gets no email; a task that asks staff to call it counts instead."""
     unreachable = told(EmailTask.NOBODY_TO_NOTIFY)
     active = User.objects.filter(is_active=True)
     for fact in FACTS:
         owing = fact.owed_since(since)
-        if since:  # most are told by what was written since; only the rest is looked for among all emails
+        if since:  # most have an email written since; only the rest is searched for among all emails
             owing = owing.exclude(pk__in=emails(since, kind=fact.kind).values("fact_id"))
             owing = fact.owing.filter(pk__in=list(pks(owing)))
         known = fact.owing.model.objects.filter(pk__in=emails(kind=fact.kind).values("fact_id"))
@@ -147,19 +147,20 @@ def _to_nobodys_family(since: datetime | None = None) -> Any:
 
 
 INVARIANTS = [
-    Invariant("E1", "emails sent once more without a reason", _resent_without_a_reason),
-    Invariant("E1", "facts that one person was told twice", _told_twice, _told_twice),
+    Invariant("E1", "emails sent again without a reason", _resent_without_a_reason),
+    Invariant("E1", "facts that one person was emailed about twice", _told_twice, _told_twice),
     Invariant("E2", "emails without their fact", _tell_no_fact, _tell_no_fact),
     Invariant("E2", "emails older than their fact", _older_than_their_fact, _older_than_their_fact),
+    Invariant("E2", "emails with another amount than their fact", _tell_another_amount, _tell_another_amount),
+    Invariant("E3", "facts that no one was emailed about", _untold_facts, _untold_facts),
+    Invariant("E7", "emails to a member of another family", _of_another_family, _of_another_family),
     Invariant(
-        "E2", "emails that tell another amount than their fact", _tell_another_amount, _tell_another_amount
-    ),
-    Invariant("E3", "facts that nobody was told about", _untold_facts, _untold_facts),
-    Invariant("E7", "emails to somebody of another family", _of_another_family, _of_another_family),
-    Invariant(
-        "E7", "emails to an address that is not their reader's", _to_another_address, _to_another_address
+        "E7", "emails to an address that is not the recipient's", _to_another_address, _to_another_address
     ),
     Invariant(
-        "E7", "emails to an account that is not of those they are for", _to_nobodys_family, _to_nobodys_family
+        "E7",
+        "emails to an account that is not among their recipients",
+        _to_nobodys_family,
+        _to_nobodys_family,
     ),
 ]

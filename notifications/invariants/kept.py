@@ -1,4 +1,4 @@
-"""Of what is kept: not too long, not readable by everybody, and nothing of a family that was erased."""
+"""Of what is kept: not too long, not readable by everyone, and nothing of a family that was erased."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -57,7 +57,7 @@ def _unreadable() -> Iterator[str]:
 
 
 def _not_quite_erased() -> Iterator[str]:
-    """Rows of erased families that still name somebody."""
+    """Rows of erased families that still name someone."""
     people = User.objects.filter(household__name=ERASED)
     left = {
         "user": people.exclude(email__endswith=NO_ADDRESS, first_name="", last_name="", is_active=False),
@@ -76,8 +76,6 @@ INVARIANTS = [
     Invariant("P2", "encrypted texts that cannot be read", _unreadable),
     Invariant("P3", "queued tasks that hold more than ids", tasks_with_more_than_ids),
     Invariant("P4", "erased families that are still named", _not_quite_erased),
-    Invariant(
-        "P5", "emails whose secrets are kept though they are finished", _opens_an_account, _opens_an_account
-    ),
-    Invariant("P5", "what the purge should have taken away", _kept_too_long),
+    Invariant("P5", "finished emails whose secrets are still stored", _opens_an_account, _opens_an_account),
+    Invariant("P5", "data that the purge should have deleted", _kept_too_long),
 ]

@@ -60,8 +60,8 @@ def _missed_days() -> Iterator[str]:
 
 
 INVARIANTS = [
-    Invariant("Y2", "staff tasks about a row that is not there", _about_nothing),
-    Invariant("Y4", "daily jobs that a day is missing of", _missed_days),
-    Invariant("Y4", "daily jobs that began and never ended", _stuck_runs),
+    Invariant("Y2", "staff tasks about a row that does not exist", _about_nothing),
+    Invariant("Y4", "daily jobs with a missing day", _missed_days),
+    Invariant("Y4", "daily jobs that started and never ended", _stuck_runs),
     Invariant("Y4", "jobs without a schedule", _unscheduled),
 ]

@@ -184,23 +184,26 @@ def _posted_in_quarantine() -> Any:
 
 INVARIANTS = [
     Invariant("E4", "emails that are stuck", _stuck),
-    Invariant("E4", "emails that failed, and nobody was told", _failed_in_silence, _failed_in_silence),
-    Invariant(
-        "E4", "emails that did not arrive, and nobody was told", _bounced_in_silence, _bounced_in_silence
-    ),
-    Invariant("E4", "what the provider told of emails and nobody took in", _unfolded),
+    Invariant("E4", "failed emails without a staff task", _failed_in_silence, _failed_in_silence),
+    Invariant("E4", "undelivered emails without a staff task", _bounced_in_silence, _bounced_in_silence),
+    Invariant("E4", "provider events that were not processed", _unfolded),
     Invariant(
         "E5",
-        "emails posted again while a post was open or taken",
+        "emails posted again while a post was open or accepted",
         _posted_again_blindly,
         _posted_again_blindly,
     ),
-    Invariant("E5", "emails copied more often than agreed", _copied_too_often, _copied_too_often),
+    Invariant("E5", "emails copied more often than allowed", _copied_too_often, _copied_too_often),
     Invariant("E5", "emails that count as sent without a post", _sent_without_a_post, _sent_without_a_post),
-    Invariant("E6", "emails posted after they were worth nothing", _posted_too_late, _posted_too_late),
-    Invariant("E6", "reminders of what was paid", _reminded_after_it_was_paid, _reminded_after_it_was_paid),
+    Invariant("E6", "emails posted after they had expired", _posted_too_late, _posted_too_late),
     Invariant(
-        "E8", "emails posted to who wants or takes none", _posted_against_a_wish, _posted_against_a_wish
+        "E6", "reminders of paid installments", _reminded_after_it_was_paid, _reminded_after_it_was_paid
+    ),
+    Invariant(
+        "E8",
+        "emails sent to suppressed or unsubscribed addresses",
+        _posted_against_a_wish,
+        _posted_against_a_wish,
     ),
     Invariant("Y3", "emails posted in quarantine", _posted_in_quarantine),
 ]

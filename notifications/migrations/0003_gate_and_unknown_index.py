@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='drainsignal',
             name='unanswered',
-            field=models.PositiveIntegerField(default=0, help_text='Posts in a row that the provider neither took nor refused for good.'),
+            field=models.PositiveIntegerField(default=0, help_text='Consecutive posts that the provider neither accepted nor refused for good.'),
         ),
         migrations.AddIndex(
             model_name='emailmessage',

@@ -21,12 +21,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='emailmessage',
             name='secret',
-            field=csf.encryption.EncryptedTextField(blank=True, help_text='The context of a sensitive kind, as JSON; blanked when the email is finished.'),
+            field=csf.encryption.EncryptedTextField(blank=True, help_text='The context of a sensitive kind, as JSON; cleared once the email is finished.'),
         ),
         migrations.AlterField(
             model_name='emailmessage',
             name='kind',
-            field=models.CharField(choices=[('order_confirmation', 'Order confirmation'), ('payment_success', 'Payment received'), ('payment_failed', 'Payment failed'), ('enrollment_confirmation', 'Enrollment confirmation'), ('cancellation_confirmation', 'Cancellation confirmation'), ('welcome', 'Welcome'), ('account_confirm_email', 'Confirm an email address'), ('account_login_code', 'Sign-in code'), ('account_password_reset', 'Password reset'), ('account_notice', 'News of an account')], max_length=40),
+            field=models.CharField(choices=[('order_confirmation', 'Order confirmation'), ('payment_success', 'Payment received'), ('payment_failed', 'Payment failed'), ('enrollment_confirmation', 'Enrollment confirmation'), ('cancellation_confirmation', 'Cancellation confirmation'), ('welcome', 'Welcome'), ('account_confirm_email', 'Email address confirmation'), ('account_login_code', 'Sign-in code'), ('account_password_reset', 'Password reset'), ('account_notice', 'Account notice')], max_length=40),
         ),
         migrations.AlterField(
             model_name='emailmessage',

@@ -38,7 +38,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='emailmessage',
             name='status',
-            field=models.CharField(choices=[('queued', 'queued'), ('sending', 'sending'), ('sent', 'accepted by the provider'), ('delivered', 'delivered'), ('bounced', 'bounced'), ('dropped', 'dropped by the provider'), ('complained', 'called spam'), ('unknown', 'may or may not have been sent'), ('failed', 'failed'), ('expired', 'no longer worth sending'), ('withheld', 'withheld')], default='queued', max_length=20),
+            field=models.CharField(choices=[('queued', 'queued'), ('sending', 'sending'), ('sent', 'accepted by the provider'), ('delivered', 'delivered'), ('bounced', 'bounced'), ('dropped', 'dropped by the provider'), ('complained', 'marked as spam'), ('unknown', 'may or may not have been sent'), ('failed', 'failed'), ('expired', 'no longer worth sending'), ('withheld', 'withheld')], default='queued', max_length=20),
         ),
         migrations.AddConstraint(
             model_name='emailmessage',

@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='emailmessage',
             name='kind',
-            field=models.CharField(choices=[('order_confirmation', 'Order confirmation'), ('payment_success', 'Payment received'), ('payment_failed', 'Payment failed'), ('authentication_needed', 'Payment to be confirmed'), ('installment_reminder', 'Payment reminder'), ('overdue_notice', 'Payment overdue'), ('card_expiring', 'Card expires before a payment'), ('enrollment_confirmation', 'Enrollment confirmation'), ('cancellation_confirmation', 'Cancellation confirmation'), ('welcome', 'Welcome'), ('account_confirm_email', 'Confirm an email address'), ('account_login_code', 'Sign-in code'), ('account_password_reset', 'Password reset'), ('account_notice', 'News of an account')], max_length=40),
+            field=models.CharField(choices=[('order_confirmation', 'Order confirmation'), ('payment_success', 'Payment received'), ('payment_failed', 'Payment failed'), ('authentication_needed', 'Payment needs confirmation'), ('installment_reminder', 'Payment reminder'), ('overdue_notice', 'Payment overdue'), ('card_expiring', 'Card expiring'), ('enrollment_confirmation', 'Enrollment confirmation'), ('cancellation_confirmation', 'Cancellation confirmation'), ('welcome', 'Welcome'), ('account_confirm_email', 'Email address confirmation'), ('account_login_code', 'Sign-in code'), ('account_password_reset', 'Password reset'), ('account_notice', 'Account notice')], max_length=40),
         ),
         migrations.AddConstraint(
             model_name='emailmessage',

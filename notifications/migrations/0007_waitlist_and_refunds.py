@@ -19,8 +19,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(max_length=40)),
-                ('level', models.CharField(choices=[('warning', 'look at it today'), ('page', 'look at it now')], max_length=10)),
-                ('text', models.TextField(help_text='What was seen when it began.')),
+                ('level', models.CharField(choices=[('warning', 'look into it today'), ('page', 'look into it now')], max_length=10)),
+                ('text', models.TextField(help_text='What was found when it began.')),
                 ('began_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
                 ('ended_at', models.DateTimeField(blank=True, null=True)),
                 ('began_told_at', models.DateTimeField(blank=True, null=True)),
@@ -37,7 +37,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='emailmessage',
             name='kind',
-            field=models.CharField(choices=[('order_confirmation', 'Order confirmation'), ('payment_success', 'Payment received'), ('payment_failed', 'Payment failed'), ('authentication_needed', 'Payment to be confirmed'), ('installment_reminder', 'Payment reminder'), ('overdue_notice', 'Payment overdue'), ('card_expiring', 'Card expires before a payment'), ('enrollment_confirmation', 'Enrollment confirmation'), ('cancellation_confirmation', 'Cancellation confirmation'), ('session_cancelled', 'Session cancelled'), ('refund_issued', 'Refund issued'), ('refund_rejected', 'Refund not approved'), ('credit_added', 'Credit given'), ('transfer_confirmation', 'Moved to another class'), ('waitlist_joined', 'Joined the waitlist'), ('waitlist_offer', 'A seat from the waitlist'), ('waitlist_lapsed', 'A seat or a place on the waitlist is gone'), ('waitlist_promoted', 'Enrolled from the waitlist'), ('waitlist_charge_failed', 'Seat from the waitlist not paid'), ('welcome', 'Welcome'), ('account_confirm_email', 'Confirm an email address'), ('account_login_code', 'Sign-in code'), ('account_password_reset', 'Password reset'), ('account_notice', 'News of an account')], max_length=40),
+            field=models.CharField(choices=[('order_confirmation', 'Order confirmation'), ('payment_success', 'Payment received'), ('payment_failed', 'Payment failed'), ('authentication_needed', 'Payment needs confirmation'), ('installment_reminder', 'Payment reminder'), ('overdue_notice', 'Payment overdue'), ('card_expiring', 'Card expiring'), ('enrollment_confirmation', 'Enrollment confirmation'), ('cancellation_confirmation', 'Cancellation confirmation'), ('session_cancelled', 'Session cancelled'), ('refund_issued', 'Refund issued'), ('refund_rejected', 'Refund not approved'), ('credit_added', 'Credit added'), ('transfer_confirmation', 'Moved to another class'), ('waitlist_joined', 'Joined the waitlist'), ('waitlist_offer', 'Waitlist offer'), ('waitlist_lapsed', 'Waitlist place or offer ended'), ('waitlist_promoted', 'Enrolled from the waitlist'), ('waitlist_charge_failed', 'Waitlist payment failed'), ('welcome', 'Welcome'), ('account_confirm_email', 'Email address confirmation'), ('account_login_code', 'Sign-in code'), ('account_password_reset', 'Password reset'), ('account_notice', 'Account notice')], max_length=40),
         ),
         migrations.AddIndex(
             model_name='emailattempt',

@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
             name='EmailAct',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('act', models.CharField(choices=[('resent', 'sent once more'), ('withheld', 'withheld'), ('released', 'released to be sent'), ('marked_sent', 'marked as sent'), ('sent_test', 'sent as a test'), ('downloaded', 'downloaded'), ('read', 'read')], max_length=20)),
+                ('act', models.CharField(choices=[('resent', 'sent again'), ('withheld', 'withheld'), ('released', 'released to be sent'), ('marked_sent', 'marked as sent'), ('sent_test', 'sent as a test'), ('downloaded', 'downloaded'), ('read', 'read')], max_length=20)),
                 ('reason', models.CharField(blank=True, max_length=300)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
             ],
@@ -32,7 +32,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('choice', models.CharField(help_text="A kind of email, or 'copies' for copies of the family's emails.", max_length=40)),
                 ('is_on', models.BooleanField()),
-                ('origin', models.CharField(choices=[('page', 'the preferences page'), ('one_click', 'the unsubscribe button of a mail program'), ('provider', 'the email provider'), ('invitation', 'an invitation that was accepted'), ('guardian', 'the first guardian of the family'), ('staff', 'staff')], max_length=20)),
+                ('origin', models.CharField(choices=[('page', 'the preferences page'), ('one_click', 'the unsubscribe button of an email app'), ('provider', 'the email provider'), ('invitation', 'an invitation that was accepted'), ('guardian', 'the first guardian of the family'), ('staff', 'staff')], max_length=20)),
                 ('changed_at', models.DateTimeField(auto_now=True)),
             ],
             options={
@@ -44,14 +44,14 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('address', models.EmailField(help_text='In lower case.', max_length=254)),
-                ('scope', models.CharField(choices=[('all', 'no email at all'), ('non_essential', 'only what is essential')], max_length=20)),
-                ('cause', models.CharField(choices=[('bounced', 'the address does not exist'), ('complained', 'our email was called spam'), ('staff', 'staff')], max_length=20)),
+                ('scope', models.CharField(choices=[('all', 'no email at all'), ('non_essential', 'only essential emails')], max_length=20)),
+                ('cause', models.CharField(choices=[('bounced', 'the address does not exist'), ('complained', 'our email was marked as spam'), ('staff', 'staff')], max_length=20)),
                 ('detail', models.CharField(blank=True, help_text='What the provider said.', max_length=1000)),
                 ('began_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
                 ('lifted_at', models.DateTimeField(blank=True, null=True)),
                 ('lift_reason', models.CharField(blank=True, max_length=300)),
             ],
-            options={
+            options={'verbose_name': 'suppressed address', 'verbose_name_plural': 'suppressed addresses', 
                 'ordering': ['-pk'],
             },
         ),
@@ -71,22 +71,22 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='emailmessage',
             name='is_test',
-            field=models.BooleanField(default=False, help_text='Sent by staff to themselves; tells no fact.'),
+            field=models.BooleanField(default=False, help_text='Sent by staff to themselves; not about a real event.'),
         ),
         migrations.AddField(
             model_name='emailmessage',
             name='resend_of',
-            field=models.ForeignKey(blank=True, help_text='The email that staff sent once more with this one.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='resends', to='notifications.emailmessage'),
+            field=models.ForeignKey(blank=True, help_text='The email that staff sent again as this one.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='resends', to='notifications.emailmessage'),
         ),
         migrations.AlterField(
             model_name='emailmessage',
             name='kind',
-            field=models.CharField(choices=[('order_confirmation', 'Order confirmation'), ('payment_success', 'Payment received'), ('payment_failed', 'Payment failed'), ('authentication_needed', 'Payment to be confirmed'), ('installment_reminder', 'Payment reminder'), ('overdue_notice', 'Payment overdue'), ('card_expiring', 'Card expires before a payment'), ('enrollment_confirmation', 'Enrollment confirmation'), ('cancellation_confirmation', 'Cancellation confirmation'), ('class_starts_soon', 'Class starts soon'), ('class_moved', 'Class at another time or place'), ('session_cancelled', 'Session cancelled'), ('refund_issued', 'Refund issued'), ('refund_rejected', 'Refund not approved'), ('credit_added', 'Credit given'), ('transfer_confirmation', 'Moved to another class'), ('waitlist_joined', 'Joined the waitlist'), ('waitlist_offer', 'A seat from the waitlist'), ('waitlist_lapsed', 'A seat or a place on the waitlist is gone'), ('waitlist_promoted', 'Enrolled from the waitlist'), ('waitlist_charge_failed', 'Seat from the waitlist not paid'), ('class_message', 'Message from the office'), ('newsletter', 'Newsletter'), ('guardian_invitation', 'Invitation to a family'), ('staff_alert', 'Alert to staff'), ('welcome', 'Welcome'), ('account_confirm_email', 'Confirm an email address'), ('account_login_code', 'Sign-in code'), ('account_password_reset', 'Password reset'), ('account_notice', 'News of an account')], max_length=40),
+            field=models.CharField(choices=[('order_confirmation', 'Order confirmation'), ('payment_success', 'Payment received'), ('payment_failed', 'Payment failed'), ('authentication_needed', 'Payment needs confirmation'), ('installment_reminder', 'Payment reminder'), ('overdue_notice', 'Payment overdue'), ('card_expiring', 'Card expiring'), ('enrollment_confirmation', 'Enrollment confirmation'), ('cancellation_confirmation', 'Cancellation confirmation'), ('class_starts_soon', 'Class starts soon'), ('class_moved', 'Class moved'), ('session_cancelled', 'Session cancelled'), ('refund_issued', 'Refund issued'), ('refund_rejected', 'Refund not approved'), ('credit_added', 'Credit added'), ('transfer_confirmation', 'Moved to another class'), ('waitlist_joined', 'Joined the waitlist'), ('waitlist_offer', 'Waitlist offer'), ('waitlist_lapsed', 'Waitlist place or offer ended'), ('waitlist_promoted', 'Enrolled from the waitlist'), ('waitlist_charge_failed', 'Waitlist payment failed'), ('class_message', 'Message from the office'), ('newsletter', 'Newsletter'), ('guardian_invitation', 'Family invitation'), ('staff_alert', 'Staff alert'), ('welcome', 'Welcome'), ('account_confirm_email', 'Email address confirmation'), ('account_login_code', 'Sign-in code'), ('account_password_reset', 'Password reset'), ('account_notice', 'Account notice')], max_length=40),
         ),
         migrations.AlterField(
             model_name='emailmessage',
             name='status',
-            field=models.CharField(choices=[('queued', 'queued'), ('sending', 'sending'), ('sent', 'accepted by the provider'), ('delivered', 'delivered'), ('bounced', 'bounced'), ('dropped', 'dropped by the provider'), ('complained', 'called spam'), ('unknown', 'may or may not have been sent'), ('failed', 'failed'), ('expired', 'no longer worth sending'), ('suppressed', 'not wanted, or the address takes no mail'), ('withheld', 'withheld')], default='queued', max_length=20),
+            field=models.CharField(choices=[('queued', 'queued'), ('sending', 'sending'), ('sent', 'accepted by the provider'), ('delivered', 'delivered'), ('bounced', 'bounced'), ('dropped', 'dropped by the provider'), ('complained', 'marked as spam'), ('unknown', 'may or may not have been sent'), ('failed', 'failed'), ('expired', 'no longer worth sending'), ('suppressed', 'unsubscribed, or the address is suppressed'), ('withheld', 'withheld')], default='queued', max_length=20),
         ),
         migrations.AddConstraint(
             model_name='emailmessage',

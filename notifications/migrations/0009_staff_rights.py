@@ -12,6 +12,6 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AlterModelOptions(
             name='emailmessage',
-            options={'ordering': ['-pk'], 'permissions': [('read_emailmessage', 'Can read what emails say'), ('download_emailmessage', 'Can download an email as it was sent'), ('resend_emailmessage', 'Can send an email once more'), ('withhold_emailmessage', 'Can withhold an email that is queued'), ('release_emailmessage', 'Can release an email that is withheld'), ('mark_sent_emailmessage', 'Can mark a withheld email as sent'), ('test_emailmessage', 'Can send test emails to themselves')]},
+            options={'verbose_name': 'email', 'verbose_name_plural': 'emails', 'ordering': ['-pk'], 'permissions': [('read_emailmessage', 'Can read what emails say'), ('download_emailmessage', 'Can download an email as it was sent'), ('resend_emailmessage', 'Can send an email again'), ('withhold_emailmessage', 'Can withhold an email that is queued'), ('release_emailmessage', 'Can release an email that is withheld'), ('mark_sent_emailmessage', 'Can mark a withheld email as sent'), ('test_emailmessage', 'Can send test emails to themselves')]},
         ),
     ]

@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='alert',
             name='emailed_at',
-            field=models.DateTimeField(blank=True, help_text='When STAFF_ALERT_EMAILS were told of it.', null=True),
+            field=models.DateTimeField(blank=True, help_text='When STAFF_ALERT_EMAILS were sent it.', null=True),
         ),
     ]

@@ -19,16 +19,16 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='suppression',
             name='added_by',
-            field=models.ForeignKey(blank=True, help_text="Empty if the provider's events put it here.", null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
+            field=models.ForeignKey(blank=True, help_text="Empty if the provider's events added it.", null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
         ),
         migrations.AlterField(
             model_name='suppression',
             name='detail',
-            field=models.CharField(blank=True, help_text='What the provider said, or why.', max_length=1000),
+            field=models.CharField(blank=True, help_text="The provider's message, or the reason.", max_length=1000),
         ),
         migrations.AlterField(
             model_name='suppression',
             name='cause',
-            field=models.CharField(choices=[('bounced', 'the address takes no mail'), ('complained', 'our email was called spam'), ('staff', 'stopped by staff')], max_length=20),
+            field=models.CharField(choices=[('bounced', 'the address does not accept email'), ('complained', 'our email was marked as spam'), ('staff', 'stopped by staff')], max_length=20),
         ),
     ]

@@ -32,7 +32,7 @@ class Migration(migrations.Migration):
             name='FamilyMessage',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=uuid.uuid4, help_text='Of the form: sent twice, it is one message.', unique=True)),
+                ('public_id', models.UUIDField(default=uuid.uuid4, help_text='From the form: pressed twice, it is still one message.', unique=True)),
                 ('kind', models.CharField(choices=[('class_message', 'Message from the office'), ('newsletter', 'Newsletter')], max_length=40)),
                 ('subject', models.CharField(max_length=150)),
                 ('body', models.TextField(help_text='Plain text.')),
@@ -50,7 +50,7 @@ class Migration(migrations.Migration):
             name='FamilyMessageLine',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('skipped', models.CharField(blank=True, help_text='Who gets no email of it, and why.', max_length=500)),
+                ('skipped', models.CharField(blank=True, help_text='Who does not get it by email, and why.', max_length=500)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
             ],
             options={
@@ -62,7 +62,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='emailmessage',
             name='delivered_at',
-            field=models.DateTimeField(blank=True, help_text="When the recipient's server took it, as the provider says.", null=True),
+            field=models.DateTimeField(blank=True, help_text="When the recipient's server accepted it, according to the provider.", null=True),
         ),
         migrations.AddIndex(
             model_name='emailmessage',

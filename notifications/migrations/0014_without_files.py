@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='emailmessage',
             name='is_without_files',
-            field=models.BooleanField(db_default=False, default=False, help_text='The provider refused its files, so it is sent without them.'),
+            field=models.BooleanField(db_default=False, default=False, help_text='The provider refused its attachments, so it is sent without them.'),
         ),
     ]

@@ -17,7 +17,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='alert',
             name='about',
-            field=models.CharField(blank=True, help_text='Which one, where there are several.', max_length=100),
+            field=models.CharField(blank=True, help_text='Which one, if there are several.', max_length=100),
         ),
         migrations.AddField(
             model_name='alert',

@@ -38,7 +38,7 @@ class FamilyMessage(models.Model):
     """
 
     public_id = models.UUIDField(
-        default=uuid.uuid4, unique=True, help_text="Of the form: sent twice, it is one message."
+        default=uuid.uuid4, unique=True, help_text="From the form: pressed twice, it is still one message."
     )
     kind = models.CharField(max_length=40, choices=list(WRITTEN_BY_STAFF.items()))
     subject = models.CharField(max_length=MAX_SUBJECT)
@@ -65,7 +65,7 @@ class FamilyMessage(models.Model):
         return self.subject or "a message without a subject"
 
     def change(self, **values: Any) -> None:
-        """Write the draft anew. Raises Stale once it is confirmed."""
+        """Write the draft again. Raises Stale once it is confirmed."""
         if not FamilyMessage.objects.drafts().filter(pk=self.pk).update(**values):
             raise Stale("this message was sent")
 
@@ -81,7 +81,7 @@ class FamilyMessageLine(models.Model):
 
     message = models.ForeignKey(FamilyMessage, on_delete=models.PROTECT, related_name="lines")
     household = models.ForeignKey(Household, on_delete=models.PROTECT, related_name="+")
-    skipped = models.CharField(max_length=500, blank=True, help_text="Who gets no email of it, and why.")
+    skipped = models.CharField(max_length=500, blank=True, help_text="Who does not get it by email, and why.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     people: list[User]  # who gets it, known while it is written

@@ -32,11 +32,11 @@ class EmailStatus(models.TextChoices):
     DELIVERED = "delivered", "delivered"
     BOUNCED = "bounced", "bounced"
     DROPPED = "dropped", "dropped by the provider"
-    COMPLAINED = "complained", "called spam"
+    COMPLAINED = "complained", "marked as spam"
     UNKNOWN = "unknown", "may or may not have been sent"
     FAILED = "failed", "failed"
     EXPIRED = "expired", "no longer worth sending"
-    SUPPRESSED = "suppressed", "not wanted, or the address takes no mail"
+    SUPPRESSED = "suppressed", "unsubscribed, or the address is suppressed"
     WITHHELD = "withheld", "withheld"
 
 
@@ -165,11 +165,11 @@ class EmailMessage(models.Model):
         help_text="Empty when the address has no account.",
     )
     to = models.EmailField()
-    fact_id = models.BigIntegerField(help_text="Primary key of the row that the email tells of.")
+    fact_id = models.BigIntegerField(help_text="Primary key of the row the email is about.")
     dedupe_key = models.CharField(max_length=200, unique=True)
     context = models.JSONField()
     secret = EncryptedTextField(
-        blank=True, help_text="The context of a sensitive kind, as JSON; blanked when the email is finished."
+        blank=True, help_text="The context of a sensitive kind, as JSON; cleared once the email is finished."
     )
     status = models.CharField(max_length=20, choices=EmailStatus.choices, default=EmailStatus.QUEUED)
     priority = models.PositiveSmallIntegerField(default=5)
@@ -179,17 +179,17 @@ class EmailMessage(models.Model):
     posting_at = models.DateTimeField(
         null=True,
         blank=True,
-        help_text="Stamped just before the post; with it, a lost worker leaves 'unknown'.",
+        help_text="Set just before the post: a worker lost after that leaves the email 'unknown'.",
     )
-    claims = models.PositiveSmallIntegerField(default=0, help_text="Claims in a row without a post.")
-    tries = models.PositiveSmallIntegerField(default=0, help_text="Posts really made.")
+    claims = models.PositiveSmallIntegerField(default=0, help_text="Consecutive claims without a post.")
+    tries = models.PositiveSmallIntegerField(default=0, help_text="Posts actually made.")
     resend_of = models.ForeignKey(
         "self",
         null=True,
         blank=True,
         on_delete=models.PROTECT,
         related_name="resends",
-        help_text="The email that staff sent once more with this one.",
+        help_text="The email that staff sent again as this one.",
     )
     told_by = models.ForeignKey(
         "self",
@@ -197,14 +197,16 @@ class EmailMessage(models.Model):
         blank=True,
         on_delete=models.PROTECT,
         related_name="parts",
-        help_text="The email that says this too, so that this one is not sent.",
+        help_text="The email that also says this, so that this one is not sent.",
     )
     is_without_files = models.BooleanField(
         default=False,
         db_default=False,
-        help_text="The provider refused its files, so it is sent without them.",
+        help_text="The provider refused its attachments, so it is sent without them.",
     )
-    is_test = models.BooleanField(default=False, help_text="Sent by staff to themselves; tells no fact.")
+    is_test = models.BooleanField(
+        default=False, help_text="Sent by staff to themselves; not about a real event."
+    )
     subject = models.CharField(max_length=200, blank=True)
     html = models.TextField(blank=True)
     text = models.TextField(blank=True)
@@ -212,17 +214,19 @@ class EmailMessage(models.Model):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     sent_at = models.DateTimeField(null=True, blank=True)
     delivered_at = models.DateTimeField(
-        null=True, blank=True, help_text="When the recipient's server took it, as the provider says."
+        null=True, blank=True, help_text="When the recipient's server accepted it, according to the provider."
     )
 
     objects = EmailMessageQuerySet.as_manager()
 
     class Meta:
+        verbose_name = "email"
+        verbose_name_plural = "emails"
         ordering = ["-pk"]
         permissions = [
             ("read_emailmessage", "Can read what emails say"),
             ("download_emailmessage", "Can download an email as it was sent"),
-            ("resend_emailmessage", "Can send an email once more"),
+            ("resend_emailmessage", "Can send an email again"),
             ("withhold_emailmessage", "Can withhold an email that is queued"),
             ("release_emailmessage", "Can release an email that is withheld"),
             ("mark_sent_emailmessage", "Can mark a withheld email as sent"),
@@ -273,7 +277,7 @@ class EmailMessage(models.Model):
     def report_withheld(cls) -> None:
         """One open task, however many they are: the list is where a person decides about them."""
         filters = {"status__exact": EmailStatus.WITHHELD.value}
-        detail = "Another installation may have sent them. Release those that the families did not get."
+        detail = "Another installation may have sent them. Release the ones that the families did not get."
         StaffTask.open_for_many(EmailTask.EMAILS_WITHHELD, cls, filters, detail)
 
     @classmethod
@@ -293,7 +297,7 @@ class EmailAttempt(models.Model):
         SENT = "sent", "accepted"
         NOT_SENT = "not_sent", "not sent"
         REFUSED = "refused", "refused for good"
-        UNKNOWN = "unknown", "not known"
+        UNKNOWN = "unknown", "unknown"
 
     class Route(models.TextChoices):
         MAIN = "main", "SendGrid"
@@ -322,7 +326,7 @@ class EmailAct(models.Model):
     IS_APPEND_ONLY = True
 
     class Act(models.TextChoices):
-        RESENT = "resent", "sent once more"
+        RESENT = "resent", "sent again"
         WITHHELD = "withheld", "withheld"
         RELEASED = "released", "released to be sent"
         MARKED_SENT = "marked_sent", "marked as sent"

@@ -33,18 +33,18 @@ class Suppression(models.Model):
 
     class Scope(models.TextChoices):
         ALL = "all", "no email at all"
-        NON_ESSENTIAL = "non_essential", "only what is essential"
+        NON_ESSENTIAL = "non_essential", "only essential emails"
 
     @colours(danger="bounced")
     class Cause(models.TextChoices):
-        BOUNCED = "bounced", "the address takes no mail"
-        COMPLAINED = "complained", "our email was called spam"
+        BOUNCED = "bounced", "the address does not accept email"
+        COMPLAINED = "complained", "our email was marked as spam"
         STAFF = "staff", "stopped by staff"
 
     address = models.EmailField(help_text="In lower case.")
     scope = models.CharField(max_length=20, choices=Scope.choices)
     cause = models.CharField(max_length=20, choices=Cause.choices)
-    detail = models.CharField(max_length=1000, blank=True, help_text="What the provider said, or why.")
+    detail = models.CharField(max_length=1000, blank=True, help_text="The provider's message, or the reason.")
     began_at = models.DateTimeField(db_default=Now(), editable=False)
     added_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -52,7 +52,7 @@ class Suppression(models.Model):
         blank=True,
         on_delete=models.PROTECT,
         related_name="+",
-        help_text="Empty if the provider's events put it here.",
+        help_text="Empty if the provider's events added it.",
     )
     lifted_at = models.DateTimeField(null=True, blank=True)
     lifted_by = models.ForeignKey(
@@ -63,6 +63,8 @@ class Suppression(models.Model):
     objects = SuppressionQuerySet.as_manager()
 
     class Meta:
+        verbose_name = "suppressed address"
+        verbose_name_plural = "suppressed addresses"
         ordering = ["-pk"]
         constraints = [
             models.UniqueConstraint(
@@ -86,14 +88,14 @@ class EmailPreference(models.Model):
 
     class Origin(models.TextChoices):
         PAGE = "page", "the preferences page"
-        ONE_CLICK = "one_click", "the unsubscribe button of a mail program"
+        ONE_CLICK = "one_click", "the unsubscribe button of an email app"
         PROVIDER = "provider", "the email provider"
         INVITATION = "invitation", "an invitation that was accepted"
         GUARDIAN = "guardian", "the first guardian of the family"
         STAFF = "staff", "staff"
 
     COPIES = "copies"
-    """The choice that is no kind of email: copies of what the guardian who leads the family gets."""
+    """The choice that is not a kind of email: copies of the lead guardian's emails."""
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="email_preferences"

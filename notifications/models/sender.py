@@ -28,7 +28,7 @@ class DrainSignal(models.Model):
     closed_until = models.DateTimeField(null=True, blank=True)
     down_since = models.DateTimeField(null=True, blank=True)
     unanswered = models.PositiveIntegerField(
-        default=0, help_text="Posts in a row that the provider neither took nor refused for good."
+        default=0, help_text="Consecutive posts that the provider neither accepted nor refused for good."
     )
 
     def __str__(self) -> str:
@@ -92,7 +92,7 @@ class DrainSignal(models.Model):
 
     @classmethod
     def tell_blocked(cls, detail: str) -> None:
-        """The key is revoked or the account suspended: no email waits in vain without a person knowing."""
+        """The key is revoked or the account suspended: so staff know why emails wait."""
         StaffTask.open(EmailTask.EMAIL_SENDER_BLOCKED, cls(pk=1), detail)
 
 
@@ -104,25 +104,25 @@ class AlertQuerySet(models.QuerySet["Alert"]):
 
 
 class Alert(models.Model):
-    """Something that a person should know, from when it began until it ended. Each of both is told once."""
+    """Something that staff should know, from when it began until it ended. Each is reported once."""
 
     TELL_FOR = timedelta(days=1)
 
     class Level(models.TextChoices):
-        WARNING = "warning", "look at it today"
-        PAGE = "page", "look at it now"
+        WARNING = "warning", "look into it today"
+        PAGE = "page", "look into it now"
 
     name = models.CharField(max_length=40)
-    about = models.CharField(max_length=100, blank=True, help_text="Which one, where there are several.")
+    about = models.CharField(max_length=100, blank=True, help_text="Which one, if there are several.")
     level = models.CharField(max_length=10, choices=Level.choices)
-    text = models.TextField(help_text="What was seen when it began.")
+    text = models.TextField(help_text="What was found when it began.")
     todo = models.TextField(blank=True, verbose_name="what to do")
     began_at = models.DateTimeField(db_default=Now(), editable=False)
     ended_at = models.DateTimeField(null=True, blank=True)
     began_told_at = models.DateTimeField(null=True, blank=True)
     ended_told_at = models.DateTimeField(null=True, blank=True)
     emailed_at = models.DateTimeField(
-        null=True, blank=True, help_text="When STAFF_ALERT_EMAILS were told of it."
+        null=True, blank=True, help_text="When STAFF_ALERT_EMAILS were sent it."
     )
 
     objects = AlertQuerySet.as_manager()

@@ -17,9 +17,9 @@ from notifications.models import EmailMessage, FamilyMessage, FamilyMessageLine
 from notifications.outbox import notify
 from notifications.sending.suppression import suppressed
 
-NOBODY = "nobody of the family can be written to"
-UNWANTED = "switched it off, or never asked for it"
-SUPPRESSED = "the address takes no mail"
+NOBODY = "no one in the family can be emailed"
+UNWANTED = "turned it off, or never asked for it"
+SUPPRESSED = "the address does not accept email"
 
 
 class AlreadySent(Exception):
@@ -32,7 +32,7 @@ class Changed(Exception):
 
 @dataclass(frozen=True)
 class Skip:
-    """Somebody, or with an empty name the whole family, who gets no email."""
+    """Someone, or with an empty name the whole family, who gets no email."""
 
     who: str
     cause: str
@@ -82,7 +82,7 @@ class Reach:
 
     @property
     def seen(self) -> str:
-        """Another one as soon as somebody else would get it, or other words."""
+        """Another one as soon as someone else would get it, or other words."""
         people = sorted(user.pk for family in self.families for user in family.people)
         words = [self.message.kind, self.message.subject, self.message.body]
         return hashlib.sha256(json.dumps([people, words]).encode()).hexdigest()[:20]
@@ -125,7 +125,7 @@ def _add_people(message: FamilyMessage, families: Mapping[int, Family]) -> None:
 def send(*, message: FamilyMessage, by: User, seen: str) -> None:
     """Confirm the draft and owe its emails. Raises AlreadySent or Changed; then nothing is sent."""
     try:
-        message.confirm(by=by)  # who comes second waits here
+        message.confirm(by=by)  # a second request waits here
     except Stale:
         raise AlreadySent from None
     message.refresh_from_db()  # it may have been changed in another window

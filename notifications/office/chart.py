@@ -11,9 +11,9 @@ GAP = 0.2  # of a day's width
 # From the bottom of a bar to its top: title, style and the columns that it adds up.
 PARTS = [
     ("Delivered", "figures-delivered", ["delivered"]),
-    ("Accepted, no news yet", "figures-taken", ["taken"]),
+    ("Accepted, outcome not known yet", "figures-taken", ["taken"]),
     (
-        "Went wrong",
+        "Failed",
         "figures-wrong",
         ["bounced", "dropped", "complained", "unknown", "failed"],
     ),

@@ -76,7 +76,7 @@ def staff_task_tiles(now: datetime.datetime) -> list[Tile]:
         for kind, count in counts
     ]
     nothing = Tile(
-        title="Staff tasks", value="0", note="nothing to decide", url=_list("csf_stafftask", state="open")
+        title="Staff tasks", value="0", note="nothing to do", url=_list("csf_stafftask", state="open")
     )
     return tiles or [nothing]
 
@@ -103,7 +103,7 @@ def payment_tiles(now: datetime.datetime) -> list[Tile]:
         count=Count("pk"), cents=Sum("amount_cents")
     )
     back_cents = Refund.objects.gone_since(since).aggregate(cents=Sum("amount_cents"))["cents"] or 0
-    less = f" less {money_text(back_cents)} given back" if back_cents else ""
+    less = f" less {money_text(back_cents)} refunded" if back_cents else ""
     return [
         Tile(
             title=f"Paid in the last {RECENT_DAYS} days",
@@ -137,7 +137,7 @@ def job_tiles(now: datetime.datetime) -> list[Tile]:
         Tile(
             title="Today's daily jobs",
             value=f"{done} of {len(planned_jobs())} done",
-            note=f"{failed} failed" if failed else "See who is next to be reminded or charged",
+            note=f"{failed} failed" if failed else "See who will be reminded or charged next",
             url=reverse("admin:tomorrow"),
             is_alarm=failed > 0,
         )
@@ -202,7 +202,7 @@ def upcoming_courses(now: datetime.datetime) -> list[Course]:
 def seats_tile(courses: Sequence[Course]) -> Tile:
     taken, seats = sum(course.taken for course in courses), sum(course.capacity for course in courses)
     return Tile(
-        title="Seats filled",
+        title="Places filled",
         value=f"{100 * taken // seats}%" if seats else "-",
         note=f"{taken} of {seats} in {len(courses)} classes that have not ended",
         url=_list("enrollments_course", is_published__exact=1),

@@ -1,5 +1,5 @@
 """What staff do with emails. Each act moves only rows that still stand where it takes them from: a drain may
-claim one meanwhile. Who did it and why stays in its EmailAct."""
+claim one meanwhile. The person and the reason stay in its EmailAct."""
 
 from copy import copy
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ SELECT %(email)s, %(act)s, %(by)s, '' WHERE NOT EXISTS (
 
 
 def can_be_withheld(emails: QuerySet[EmailMessage]) -> QuerySet[EmailMessage]:
-    """Whoever waits for a code would only ask for another."""
+    """Someone waiting for a code would only ask for another."""
     return emails.filter(status=EmailStatus.QUEUED).exclude(kind__in=SENSITIVE)
 
 
@@ -89,7 +89,7 @@ def release_all(*, emails: QuerySet[EmailMessage], by: User, reason: str) -> int
 
 def withhold(*, email: EmailMessage, by: User, reason: str) -> None:
     if not withhold_all(emails=EmailMessage.objects.filter(pk=email.pk), by=by, reason=reason):
-        raise NotPossible("It is no longer queued: it may be on its way already.")
+        raise NotPossible("It is no longer queued: it may already be on its way.")
 
 
 def release(*, email: EmailMessage, by: User, reason: str) -> None:
@@ -155,28 +155,28 @@ def why_no_resend(original: EmailMessage) -> str:
     if original.is_test:
         return "It was a test."
     if original.kind in SENSITIVE:
-        return "It opened an account: whoever needs it asks for another on the sign-in page."
+        return "It gave access to an account. Whoever needs it can ask for a new one on the sign-in page."
     family = EmailMessage.objects.filter(Q(pk=original.pk) | Q(resend_of=original))
     if family.filter(status__in=ON_ITS_WAY).exists():
         return "It may still be on its way."
     if can_be_released(family).exists():
         return "It is withheld: release it instead."
     if set(original.context) <= KEPT_FOREVER:
-        return "What it told is not kept."
+        return "Its content is no longer stored."
     if not EMAILS[original.kind].still_true([original.fact_id]):
-        return "What it told is no longer true."
+        return "Its content is no longer true."
     return ""
 
 
 def resend(*, email: EmailMessage, number: int, by: User, reason: str) -> EmailMessage:
-    """Owe the same facts once more, to the address that the person has now. `number` counts the copies: two
+    """Queue the same facts again, to the person's current address. `number` counts the copies: two
     presses at once ask for the same one."""
     with transaction.atomic():
         original = EmailMessage.objects.select_for_update(no_key=True).get(pk=original_of(email).pk)
         if why_not := why_no_resend(original):
             raise NotPossible(why_not)
         if number != original.resends.count() + 1:
-            raise NotPossible("It was sent once more just now.")
+            raise NotPossible("It was just sent again.")
         copied = EmailMessage.objects.create(
             kind=original.kind,
             recipient=original.recipient,
@@ -210,7 +210,7 @@ def send_test(*, kind: str, facts: dict[str, Any], by: User, key: UUID) -> Email
         an_hour_ago = clock.now() - timedelta(hours=1)
         tests = EmailAct.objects.filter(by=by, act=EmailAct.Act.SENT_TEST, created_at__gt=an_hour_ago)
         if tests.count() >= TESTS_AN_HOUR:
-            raise NotPossible(f"{TESTS_AN_HOUR} tests in an hour are the most. Wait a little.")
+            raise NotPossible(f"You can send {TESTS_AN_HOUR} tests an hour. Please wait a little.")
         email = EmailMessage.objects.create(
             kind=kind,
             to=by.email,
@@ -248,7 +248,7 @@ def can_be_downloaded(email: EmailMessage) -> bool:
 def eml(*, email: EmailMessage, by: User) -> bytes:
     """The message as it was sent, with dots for the tokens in its links. Raises NotPossible."""
     if not can_be_downloaded(email):
-        raise NotPossible("Its text is not kept.")
+        raise NotPossible("Its text is not stored.")
     EmailAct.objects.create(message=email, act=EmailAct.Act.DOWNLOADED, by=by)
     return bytes(_as_sent(email).message().as_bytes(linesep="\r\n"))  # type: ignore[call-arg] # Django's own
 

@@ -56,7 +56,7 @@ PAUSED, RESUMED = "Paused: ", "Resumed: "
 class Trouble:
     sign: Sign
     since: datetime.datetime | None
-    """None if no alert has told of it yet."""
+    """None if no alert has reported it yet."""
 
     @property
     def is_urgent(self) -> bool:
@@ -103,11 +103,9 @@ def cluster_lines() -> list[ClusterLine]:
         if row.stopped_at:
             return ClusterLine(row, "stopped", "")
         if row.pk in silent:
-            return ClusterLine(row, "no sign of life", "danger")
+            return ClusterLine(row, "not responding", "danger")
         return (
-            ClusterLine(row, "stands still", "danger")
-            if row.pk in stuck
-            else ClusterLine(row, "works", "success")
+            ClusterLine(row, "stuck", "danger") if row.pk in stuck else ClusterLine(row, "works", "success")
         )
 
     return [line(row) for row in Cluster.objects.all()]
@@ -169,7 +167,7 @@ class ActForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or self.cleaned_data
         if data.get("act") in {"pause", "resume"} and not data.get("reason"):
-            raise forms.ValidationError("Say why: it stays in the history.")
+            raise forms.ValidationError("Give a reason: it stays in the history.")
         return data
 
 
@@ -231,7 +229,7 @@ def _done(request: HttpRequest, *, act: str, name: str, reason: str) -> str:
     title = job_title(name)
     if act == "run":
         schedules.run_now(name)
-        return f"{title} begins within a minute."
+        return f"{title} starts within a minute."
     is_pause = act == "pause"
     row = schedules.set_paused(name, is_pause)
     if row is None:

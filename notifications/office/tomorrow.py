@@ -74,7 +74,9 @@ class DayForm(forms.Form):
 class HoldForm(forms.Form):
     act = forms.ChoiceField(choices=[("hold", "hold"), ("release", "release")])
     installment = forms.ModelChoiceField(Installment.objects.select_related("order"))
-    reason = forms.CharField(max_length=300, error_messages={"required": "Say why: it stays in the history."})
+    reason = forms.CharField(
+        max_length=300, error_messages={"required": "Give a reason: it stays in the history."}
+    )
 
 
 # --- What is shown ------------------------------------------------------------------------------------------
@@ -281,7 +283,7 @@ def _hold_or_release(request: HttpRequest) -> HttpResponse:
 
 def _change(request: HttpRequest, *, act: str, installment: Installment, reason: str) -> None:
     assert isinstance(request.user, User)
-    change, done = (hold, "is held") if act == "hold" else (release_hold, "is no longer held")
+    change, done = (hold, "is on hold") if act == "hold" else (release_hold, "is no longer on hold")
     try:
         change(installment=installment, by=request.user, reason=reason)
     except NotPossible as refused:

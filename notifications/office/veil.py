@@ -1,4 +1,4 @@
-"""Staff see what a family was told, and cannot act as the family: the tokens in its links are shown as
+"""Staff see a family's emails, but cannot act as the family: the tokens in its links are shown as
 dots."""
 
 import re

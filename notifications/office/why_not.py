@@ -23,7 +23,7 @@ class Gate:
             return cls(f"nothing leaves this installation: {why}")
         signal = DrainSignal.objects.filter(pk=1).first()
         if signal and signal.closed_until and signal.closed_until > clock.now():
-            return cls(f"the provider takes no email now: tried again at {moment(signal.closed_until)}")
+            return cls(f"the provider is not accepting email: next try at {moment(signal.closed_until)}")
         return cls()
 
 
@@ -40,7 +40,7 @@ def why_not(email: EmailMessage, gate: Gate) -> str:
         case EmailStatus.WITHHELD if not error.startswith("withheld"):
             return f"it may have been sent, and a person has to decide{_because(error)}"
         case EmailStatus.EXPIRED if not error:
-            return "it came too late, or what it tells was no longer true"
+            return "it was too late, or its content was no longer true"
         case EmailStatus.EXPIRED | EmailStatus.WITHHELD | EmailStatus.FAILED | EmailStatus.SUPPRESSED:
             return error
     return ""
@@ -53,7 +53,7 @@ def in_short(text: str) -> str:
 def _waits(email: EmailMessage) -> str:
     if email.next_attempt_at > clock.now():
         return f"it waits until {moment(email.next_attempt_at)}{_because(email.error)}"
-    return "it goes within a minute"
+    return "it will be sent within a minute"
 
 
 def _because(error: str) -> str:

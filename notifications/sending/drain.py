@@ -46,7 +46,7 @@ GRACE_S = 15.0  # longer than the slowest post: 3 s to connect, 10 s to answer
 LONGEST_PAUSE_S = 5.0  # a gate that is closed for longer ends the drain
 LOCK_CLASS = 20_250  # of its slots
 TROUBLE = {Outcome.NOT_SENT, Outcome.HELD_BACK, Outcome.UNKNOWN}  # with the second route itself
-TOO_LATE, UNTRUE = "it came too late", "what it tells was no longer true"
+TOO_LATE, UNTRUE = "it was too late to send", "its content was no longer true"
 TEST_SUBJECT = "[TEST] "
 
 # `leased_until` tells whether a row is still ours: a drain that stood still for long may have lost it to
@@ -84,7 +84,7 @@ def drain() -> None:
 
 
 def drain_awaited() -> None:
-    """Send what somebody waits for, and nothing else, beside the drains and whatever keeps them busy."""
+    """Send what someone waits for, and nothing else, beside the drains and whatever keeps them busy."""
     if not Instance.why_quarantined():
         _send_due(deadline=time.monotonic() + BUDGET_S, only_awaited=True)
 
@@ -208,7 +208,7 @@ class _Posts:
 
 def _result(future: Future[Result]) -> Result:
     if future.cancelled():
-        return Result(Outcome.NOT_POSTED, error="it was taken back before its turn")
+        return Result(Outcome.NOT_POSTED, error="it was withdrawn before its turn")
     return future.result()
 
 

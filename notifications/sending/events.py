@@ -158,4 +158,4 @@ def _tell_staff(emails: Iterable[EmailMessage]) -> None:
 def _account_changed(event: EmailEvent) -> None:
     """Only probes go out until it is seen to take email; a person has to look, whatever it answers."""
     DrainSignal.break_off()
-    DrainSignal.tell_blocked(f"SendGrid's compliance tells of our account: {event.bounce_type}")
+    DrainSignal.tell_blocked(f"SendGrid's compliance team reports about our account: {event.bounce_type}")

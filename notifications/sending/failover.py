@@ -50,9 +50,9 @@ def backend() -> Backend:
     try:
         found = import_string(path)
     except ImportError as error:
-        raise ValueError("it is neither the address of a mail server nor the path of a backend") from error
+        raise ValueError("it is neither a mail server's address nor the path of a backend") from error
     if not (isinstance(found, type) and issubclass(found, AnymailBaseBackend)):
-        raise ValueError(f"{path} is no backend of anymail")
+        raise ValueError(f"{path} is not an anymail backend")
     try:
         made = found(ignore_unsupported_features=True, **dict(parse_qsl(options)))
     except ImproperlyConfigured as error:

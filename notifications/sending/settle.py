@@ -221,7 +221,7 @@ def resolve_unknown() -> None:
     once_more = EmailMessage.objects.filter(pk__in=again)
     move_rows(once_more, EmailStatus.QUEUED, next_attempt_at=Now(), posting_at=None)
     for row in (row for row in rows if row.pk not in again):
-        # Whoever waited for a code, or for a test, has asked for another since.
+        # Anyone who waited for a code or a test has asked for another since.
         if EMAILS[row.kind].is_sensitive or row.is_test:
             move_rows(EmailMessage.objects.filter(pk=row.pk), EmailStatus.EXPIRED, secret="")
             continue

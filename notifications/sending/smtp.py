@@ -34,9 +34,9 @@ class SmtpBackend:
         except ValueError:
             port = 0
         if parts.scheme not in PORTS or not parts.hostname or port == 0:
-            raise ValueError(f"a server is given as {' or '.join(PORTS)}://user:password@host:port")
+            raise ValueError(f"write a server as {' or '.join(PORTS)}://user:password@host:port")
         if parts.scheme == "smtp" and parts.hostname not in LOOPBACK:
-            raise ValueError("smtp:// would send passwords and emails readable for all: use smtp+tls://")
+            raise ValueError("smtp:// would send passwords and emails unencrypted: use smtp+tls://")
         self._scheme, self._host, self._port = parts.scheme, parts.hostname, port or PORTS[parts.scheme]
         self._user, self._password = unquote(parts.username or ""), unquote(parts.password or "")
         self._connection: smtplib.SMTP | None = None
@@ -68,7 +68,7 @@ class SmtpBackend:
         return _result(code, said)
 
     def _announce(self, connection: smtplib.SMTP, message: EmailMultiAlternatives) -> Result | None:
-        """Who it is from and to. What the server has against the address, if anything."""
+        """Sender and recipient. Returns the server's objection to the address, if any."""
         code, said = connection.mail(parseaddr(message.from_email)[1])
         if code == 250:
             code, said = connection.rcpt(parseaddr(message.to[0])[1])

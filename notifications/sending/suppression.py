@@ -47,15 +47,16 @@ PASSING_CODES = re.compile(
     r"(?<![\d.])(4\.\d{1,3}\.\d{1,3}|5\.2\.[23])(?![\d.])|over quota|mailbox (is )?full", re.I
 )
 CHOOSES = ["unsubscribe", "group_unsubscribe", "group_resubscribe"]
-CONFIRMED = "the family typed in a code that went there"
+CONFIRMED = "the family entered a code sent there"
 
 
 # --- On the list --------------------------------------------------------------------------------------------
 
 
 def learn(told: Iterable[Told]) -> None:
-    """Put addresses on the list by what the provider tells of emails to them, and take over who unsubscribed
-    there. Safe to repeat. It is the address that the email went to, whatever the family has now."""
+    """Put addresses on the list by what the provider reports about emails to them, and record who
+    unsubscribed there. Safe to repeat. It is the address that the email went to, whatever the family has
+    now."""
     told = sorted(told, key=lambda pair: pair[0].happened_at)
     newest: dict[tuple[str, Suppression.Scope], EmailEvent] = {}
     for event, email in told:
@@ -85,7 +86,7 @@ def told_scope(event: EmailEvent) -> Suppression.Scope | None:
 
 def _may_pass(event: EmailEvent) -> bool:
     """A full mailbox, a message that was too large, a bad day of the server or its opinion of us: the address
-    is right, and whoever reads it must still be able to sign in by a code."""
+    is right, and its reader must still be able to sign in with a code."""
     return event.bounce_class.lower() in PASSING_CLASSES or bool(PASSING_CODES.search(event.detail))
 
 
@@ -100,7 +101,7 @@ def _lifted_at(addresses: Iterable[str]) -> dict[tuple[str, str], datetime]:
 
 
 def _is_old(event: EmailEvent, lifted_at: datetime | None) -> bool:
-    """What happened before somebody lifted it is no news, whenever it comes."""
+    """What happened before someone lifted it is no news, whenever it comes."""
     return lifted_at is not None and event.happened_at <= lifted_at
 
 
@@ -111,8 +112,8 @@ def _tell_complaints(emails: Iterable[EmailMessage]) -> None:
         about[family or email] = email
     for row, email in sorted(about.items(), key=lambda pair: (pair[0]._meta.label, pair[0].pk)):
         detail = (
-            f"{email.get_kind_display()} to {email.to} was called spam. The address gets only what is "
-            "essential from now on, until you lift that (Email, Suppressed addresses)."
+            f"{email.get_kind_display()} to {email.to} was marked as spam. From now on the address "
+            "gets only essential emails, until you lift this under Email, Suppressed addresses."
         )
         StaffTask.open(EmailTask.EMAIL_COMPLAINED, row, detail)
 
@@ -157,8 +158,8 @@ def keep_back(rows: list[EmailMessage]) -> list[EmailMessage]:
     essential = [row for row in rows if row.pk in found and is_essential(row)]
     for suppression, row in {found[row.pk]: row for row in reversed(essential)}.items():
         detail = (
-            f"{row.get_kind_display()} and whatever else is essential does not go to {suppression.address}: "
-            f"{suppression.reason}. Ask the family for an address that takes mail."
+            f"{row.get_kind_display()} and other essential emails do not go to {suppression.address}: "
+            f"{suppression.reason}. Ask the family for a working address."
         )
         StaffTask.open(EmailTask.EMAIL_SUPPRESSED, suppression, detail)
     return [row for row in rows if row.pk not in reasons]
@@ -185,7 +186,7 @@ def _found(rows: list[EmailMessage]) -> dict[int, Suppression]:
 
 
 def address_confirmed(address: str) -> None:
-    """Whoever typed in the code got it, so the address takes mail. What people chose stays."""
+    """The code was entered, so the address accepts email. People's choices stay."""
     Suppression.objects.at([address]).filter(cause=Cause.BOUNCED).lift(reason=CONFIRMED)
 
 

@@ -1,1 +1,1 @@
-"""Whether emails and everything behind them move, and who is told if not."""
+"""Whether emails and everything behind them work, and who is alerted if not."""

@@ -1,4 +1,4 @@
-"""Telling the people who run this what is wrong: once when it begins and once when it ends, to the log and to
+"""Report problems to operators: once when they begin and once when they end, to the log and to
 a webhook. By email, which may be what is broken, only besides: a digest of new alerts and staff tasks."""
 
 import logging
@@ -31,7 +31,7 @@ LOG_LEVELS = {Alert.Level.WARNING.value: logging.WARNING, Alert.Level.PAGE.value
 
 def watch() -> None:
     """Open and end alerts, and tell the webhook and the staff what they have not heard. In quarantine nothing
-    is told: a copy must not call production's people."""
+    is reported: a copy must not call production's people."""
     if Instance.why_quarantined():
         return
     _record({(sign.name, sign.about, sign.level.value): sign for sign in signs()})

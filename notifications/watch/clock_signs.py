@@ -9,8 +9,8 @@ from notifications.watch.sign import Sign
 
 LIMITS = [(Alert.Level.WARNING, timedelta(seconds=30)), (Alert.Level.PAGE, timedelta(minutes=5))]
 WHAT_TO_DO = (
-    "Run timedatectl there and on the database's host: which one is right? Switch on its synchronisation "
-    "(timedatectl set-ntp true) where it is not. What is due follows the database's clock."
+    "Run timedatectl there and on the database's host to see which one is right. Turn on synchronization "
+    "(timedatectl set-ntp true) where it is off. What is due follows the database's clock."
 )
 
 

@@ -2,7 +2,7 @@
 
 Each check ends as ok, wrong (with the record to set) or unknown (nobody answered, or we were not told where
 to look). SendGrid posts from a return path of its own below the sender's domain, so receivers ask that one's
-SPF record; the domain's own record counts for everybody else who mails as it.
+SPF record; the domain's own record counts for everyone else who mails as it.
 """
 
 import re

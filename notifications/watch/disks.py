@@ -17,7 +17,7 @@ GB = 10**9
 LOCAL_HOSTS = {"", "localhost", "127.0.0.1", "::1"}
 # Below both the share and the amount: a tenth of a large disk lasts for years.
 LIMITS = [(Alert.Level.WARNING, 0.10, 10 * GB), (Alert.Level.PAGE, 0.05, 2 * GB)]
-WHAT_TO_DO = "Make room or enlarge the disk: when it is full, PostgreSQL stops."
+WHAT_TO_DO = "Free up space or enlarge the disk: when it is full, PostgreSQL stops."
 
 
 @dataclass(frozen=True)

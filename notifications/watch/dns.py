@@ -40,6 +40,6 @@ def system_lookup() -> Lookup:
 
 
 def _text(data: bytes) -> str:
-    """Whoever owns a domain writes these bytes: nothing in them may move the cursor of a terminal."""
+    """The owner of a domain writes these bytes: nothing in them may move the cursor of a terminal."""
     text = data[:LONGEST_TEXT].decode("ascii", errors="backslashreplace")
     return "".join(sign if sign.isprintable() else f"\\x{ord(sign):02x}" for sign in text)

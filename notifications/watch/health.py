@@ -1,6 +1,6 @@
 """Whether this installation can do its work: for `/readyz`, and for the watchdog of the cluster.
 
-A Django-Q2 cluster that stands still goes on reporting "Idle", so its own status is not asked: its canary is
+A stuck Django-Q2 cluster keeps reporting "Idle", so its own status does not count: its canary does
 (`csf/jobs/cluster.py`).
 
 What only needs a person (late emails, parked events) is no reason to take the site away or to restart
@@ -21,13 +21,14 @@ SCHEDULE_MAX_LATE = timedelta(minutes=3)  # each cluster looks every 15 s
 
 START = "Start the worker: systemctl start csf-cluster."
 START_URGENT = (
-    "Start it: systemctl start csf-urgent. Until then the other workers send sign-in codes between all else."
+    "Start it: systemctl start csf-urgent. Until then the other workers send sign-in codes among "
+    "everything else."
 )
 RESTART = (
     "Restart the worker on that host: systemctl restart csf-cluster. If the host is gone for good, press "
-    "Forget on the page System."
+    "Forget on the System page."
 )
-SCHEDULES = "Run manage.py sync_schedules. If that does not help, look at the worker's log."
+SCHEDULES = "Run manage.py sync_schedules. If that does not help, check the worker's log."
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,13 @@ def _quarantine() -> Iterator[Problem]:
 
 
 def cluster_problems() -> Iterator[Problem]:
-    """Each cluster that is dead or stands still, by name."""
+    """Each cluster that is dead or stuck, by name."""
     if not Cluster.objects.for_all_work().expected().exists():
         yield Problem("no cluster of workers is running", START, is_mended_by_restart=True)
     for cluster in Cluster.objects.silent():
-        # A process that is gone is started again by whoever has started it.
+        # A process that is gone is restarted by the program that started it.
         hangs = is_here(cluster) and is_running(cluster)
-        text = f"cluster {cluster} gave no sign of life since {_since(cluster.seen_at)}"
+        text = f"cluster {cluster} has not responded since {_since(cluster.seen_at)}"
         yield Problem(text, RESTART, cluster.name, hangs)
     for cluster in Cluster.objects.stuck():
         since = cluster.canary_at or cluster.started_at
@@ -77,12 +78,12 @@ def _since(instant: datetime) -> str:
 def schedule_problems() -> Iterator[Problem]:
     yield from _late_schedules()
     if any(job.is_urgent for job in _late_jobs()):
-        yield Problem("no worker sends the emails that somebody waits for first", START_URGENT)
+        yield Problem("no urgent worker is running, so sign-in codes and receipts may be late", START_URGENT)
 
 
 def _late_schedules() -> Iterator[Problem]:
     if late := [job.name for job in _late_jobs() if not job.is_urgent]:
-        yield Problem(f"no schedule has begun for {SCHEDULE_MAX_LATE}: {', '.join(late)}", SCHEDULES)
+        yield Problem(f"no schedule has started for {SCHEDULE_MAX_LATE}: {', '.join(late)}", SCHEDULES)
 
 
 def _late_jobs() -> list[Job]:

@@ -16,16 +16,14 @@ from notifications.models import Alert
 from notifications.watch.sign import Sign
 
 JOB_MAX_LATE = timedelta(hours=1)
-MISSED_TODO = (
-    "Press Run now on the page System; if that changes nothing, look for its error in the worker's log."
-)
+MISSED_TODO = "Press Run now on the System page. If that does not help, find its error in the worker's log."
 
 
 def job_signs(now: datetime) -> Iterator[Sign]:
     idle = paused()
     for job in sorted(idle):
         text = f"{job_title(job)} is paused"
-        yield Sign("job_paused", Alert.Level.WARNING, text, "Resume it on the page System.", job)
+        yield Sign("job_paused", Alert.Level.WARNING, text, "Resume it on the System page.", job)
     if missing := sorted(unscheduled()):
         yield Sign(
             "schedule_missing",

@@ -1,4 +1,4 @@
-"""Figures for Prometheus. They are counted from rows when somebody asks, so each process of the pages answers
+"""Figures for Prometheus. They are counted from rows when someone asks, so each process of the pages answers
 the same, and a restart forgets nothing."""
 
 from collections.abc import Iterator
@@ -35,17 +35,17 @@ def text() -> bytes:
 class _Figures(Collector):
     def collect(self) -> Iterator[Metric]:
         now = clock.now()
-        yield _one("csf_ready", "1 if /readyz says ready", not why_not_ready())
+        yield _one("csf_ready", "1 if /readyz reports ready", not why_not_ready())
         oldest = ((age.name, age.oldest()) for age in AGES)
         ages = [(name, (now - at).total_seconds() if at else 0) for name, at in oldest]
-        yield _by("csf_oldest_seconds", "Age of the oldest that waits, 0 if none does", ("what",), ages)
+        yield _by("csf_oldest_seconds", "Age of the oldest one waiting, 0 if none is", ("what",), ages)
         seen = Cluster.objects.expected().values_list("name", Now() - F("canary_at"))
         canaries = [(name, age.total_seconds()) for name, age in seen if age is not None]
-        yield _by("csf_canary_seconds", "Age of a cluster's last sign of life", ("cluster",), canaries)
+        yield _by("csf_canary_seconds", "Seconds since a cluster last reported", ("cluster",), canaries)
         ahead_s = clock.ahead_s()
         yield _one("csf_clock_ahead_seconds", "Of this web host against the database's", ahead_s)
         late = len(overdue(SCHEDULE_MAX_LATE))
-        yield _one("csf_schedules_late", "Schedules that should have begun", late)
+        yield _one("csf_schedules_late", "Schedules that should have started", late)
         yield from _counted()
 
 
@@ -59,13 +59,13 @@ def _counted() -> Iterator[Metric]:
     events = StripeEvent.objects.filter(status__in=[StripeEventStatus.RECEIVED, StripeEventStatus.PARKED])
     yield _count("csf_stripe_events_open", "Stripe events not handled yet", events, "status")
     charges = ChargeAttempt.objects.filter(status__in=OPEN_CHARGE)
-    yield _count("csf_charges_open", "Charges without an end", charges, "status")
+    yield _count("csf_charges_open", "Charges without an outcome", charges, "status")
     refunds = Refund.objects.filter(status__in=["requested", "approved", "sending", "unknown"])
-    yield _count("csf_refunds_open", "Refunds without an end", refunds, "status")
+    yield _count("csf_refunds_open", "Refunds without an outcome", refunds, "status")
     today = clock.today()
     installments = Installment.objects.filter(status__in=OPEN_INSTALLMENT, due_on__lt=today)
-    yield _count("csf_installments_overdue", "Installments open after their day", installments, "status")
-    yield _count("csf_staff_tasks_open", "What a person must decide", StaffTask.objects.open(), "kind")
+    yield _count("csf_installments_overdue", "Installments open after their due date", installments, "status")
+    yield _count("csf_staff_tasks_open", "Staff tasks that are open", StaffTask.objects.open(), "kind")
     alerts = Alert.objects.filter(ended_at=None)
     yield _count("csf_alerts_open", "Alerts that have not ended", alerts, "name", "level")
 

@@ -46,7 +46,7 @@ def _walk(lookup: Lookup, domain: str, *, asked: int, is_included: bool) -> int:
     names = [name for _, name, _ in terms]
     for qualifier, name, value in terms:
         if name == "all" and qualifier == "+":
-            raise SpfProblem(f"+all of {domain} lets everybody mail in this name, end with ~all")
+            raise SpfProblem(f"+all of {domain} lets everyone mail in this name, end with ~all")
         if name in ASKING and not (name == "redirect" and "all" in names):
             asked += 1
             if asked > SPF_LOOKUPS:

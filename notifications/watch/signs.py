@@ -29,31 +29,30 @@ WARNING, PAGE = Alert.Level.WARNING, Alert.Level.PAGE
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 
 QUEUE_TODO = "If this happens often, raise Q_WORKERS or run a second cluster."
-LATE_TODO = "Look whether SendGrid is away (status.sendgrid.com), and at the workers on the page System."
-UNKNOWN_TODO = "Look at the workers on the page System: they decide about such emails each minute."
+LATE_TODO = "Check whether SendGrid is down (status.sendgrid.com), and check the workers on the System page."
+UNKNOWN_TODO = "Check the workers on the System page: they decide about such emails every minute."
 MUTE_TODO = (
-    "Look in SendGrid whether its event webhook is on and signed, and compare its key with "
+    "Check in SendGrid that its event webhook is on and signed, and compare its key with "
     "SENDGRID_WEBHOOK_PUBLIC_KEY."
 )
-EVENTS_TODO = "Look whether Stripe is away (status.stripe.com), and at the workers on the page System."
+EVENTS_TODO = "Check whether Stripe is down (status.stripe.com), and check the workers on the System page."
 PARKED_TODO = "Open them under Stripe events: each says why, and can be tried again."
 PROVIDER_TODO = (
-    "Look at status.sendgrid.com, and whether this machine reaches api.sendgrid.com. Emails wait meanwhile."
+    "Check status.sendgrid.com, and whether this machine can reach api.sendgrid.com. Emails wait in the "
+    "meantime."
 )
-SENDER_TODO = "Look at what the emails have in common under Email, Email figures, and at SendGrid's activity."
-SPAM_TODO = (
-    "Look at which emails they are, under Email, Email figures, and run manage.py check_deliverability."
-)
-ROUTE_TODO = "It ends by itself when SendGrid takes emails again."
-NO_ROUTE_TODO = "Look at both providers: codes and receipts wait. Check EMAIL_FAILOVER."
-PROOF_TODO = "Open Operations, Proofs: it names the rows. manage.py check_invariants looks again."
+SENDER_TODO = "See what the emails have in common under Email, Email figures, and in SendGrid's activity."
+SPAM_TODO = "See which emails they are under Email, Email figures, and run manage.py check_deliverability."
+ROUTE_TODO = "It ends by itself once SendGrid accepts emails again."
+NO_ROUTE_TODO = "Check both providers and EMAIL_FAILOVER: sign-in codes and receipts are waiting."
+PROOF_TODO = "Open Operations, Proofs to see the rows. manage.py check_invariants checks again."
 # Tasks of staff about what stops more than one email or payment: how bad, what is wrong, what to do.
 ASKED = {
     EmailTask.EMAIL_SENDER_BLOCKED: (
         PAGE,
-        "SendGrid takes no email from us",
-        "If the key was revoked, make a new one there, put it into SENDGRID_API_KEY and restart web and "
-        "workers; if the account is suspended, ask SendGrid. Then close the staff task.",
+        "SendGrid refuses our emails",
+        "If the key was revoked, create a new one there, put it in SENDGRID_API_KEY and restart web and "
+        "workers. If the account is suspended, ask SendGrid. Then close the staff task.",
     ),
     EmailTask.EMAIL_FAILED: (
         WARNING,
@@ -62,8 +61,8 @@ ASKED = {
     ),
     MoneyTask.STRIPE_KEY_REFUSED: (
         PAGE,
-        "Stripe does not accept our secret key, so nothing can be paid",
-        "Make a new key in Stripe's dashboard, put it into STRIPE_LIVE_SECRET_KEY (STRIPE_TEST_SECRET_KEY in "
+        "Stripe rejects our secret key, so nothing can be paid",
+        "Create a new key in Stripe's dashboard, put it in STRIPE_LIVE_SECRET_KEY (STRIPE_TEST_SECRET_KEY in "
         "test mode) and restart web and workers.",
     ),
 }
@@ -142,7 +141,7 @@ def _provider() -> Iterator[Sign]:
         yield Sign(
             "provider_down",
             PAGE,
-            f"SendGrid took none of the last {DrainSignal.DOWN_AFTER} posts",
+            f"SendGrid accepted none of the last {DrainSignal.DOWN_AFTER} posts",
             PROVIDER_TODO,
         )
     for kind, (level, text, todo) in ASKED.items():
@@ -160,12 +159,12 @@ def _second_route() -> Iterator[Sign]:
         yield Sign(
             "second_route_used",
             WARNING,
-            f"{used} emails of the last 15 minutes took the second route",
+            f"{used} emails of the last 15 minutes went through the second provider",
             ROUTE_TODO,
         )
     last = lately.order_by("-pk").first()
     if last and last.outcome in {EmailAttempt.Outcome.NOT_SENT, EmailAttempt.Outcome.UNKNOWN}:
-        yield Sign("second_route_down", PAGE, "the second route for emails takes none either", NO_ROUTE_TODO)
+        yield Sign("second_route_down", PAGE, "the second email provider accepts none either", NO_ROUTE_TODO)
 
 
 def _oldest(rows: QuerySet[Any], field: str) -> datetime | None:
@@ -217,14 +216,14 @@ def _told_since(since: datetime, names: list[str]) -> int:
 # A sweep decides about unknown emails each minute, once they have waited.
 _UNKNOWN_WAIT = timedelta(seconds=settings.EMAIL_UNKNOWN_WAIT_S)
 AGES = [
-    Age("queue", waiting_since, 2 * MINUTE, 5 * MINUTE, "tasks wait in the queue", QUEUE_TODO),
-    Age("emails_late", _oldest_due, 5 * MINUTE, 15 * MINUTE, "emails are overdue", LATE_TODO),
+    Age("queue", waiting_since, 2 * MINUTE, 5 * MINUTE, "tasks have been waiting in the queue", QUEUE_TODO),
+    Age("emails_late", _oldest_due, 5 * MINUTE, 15 * MINUTE, "emails have been overdue", LATE_TODO),
     Age(
         "emails_unknown",
         _oldest_unknown,
         _UNKNOWN_WAIT + 5 * MINUTE,
         _UNKNOWN_WAIT + 15 * MINUTE,
-        "nobody decided about emails that may or may not have been sent",
+        "emails that may or may not have been sent have been undecided",
         UNKNOWN_TODO,
     ),
     Age(
@@ -232,13 +231,20 @@ AGES = [
         _oldest_unheard,
         30 * MINUTE,
         120 * MINUTE,
-        "SendGrid tells of no email",
+        "SendGrid has reported on no email",
         MUTE_TODO,
     ),
-    Age("events_late", _oldest_stripe_event, 15 * MINUTE, 60 * MINUTE, "Stripe events wait", EVENTS_TODO),
+    Age(
+        "events_late",
+        _oldest_stripe_event,
+        15 * MINUTE,
+        60 * MINUTE,
+        "Stripe events have been waiting",
+        EVENTS_TODO,
+    ),
 ]
 RATES = [
     Rate("failed", _failed, 15 * MINUTE, 0.02, 0.10, 3, "failed", SENDER_TODO),
     Rate("bounced", _bounced, DAY, 0.02, 0.05, 3, "bounced", SENDER_TODO),
-    Rate("complained", _complained, DAY, 0.001, 0.003, 1, "were called spam", SPAM_TODO),
+    Rate("complained", _complained, DAY, 0.001, 0.003, 1, "were marked as spam", SPAM_TODO),
 ]

@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
                 ('amount_cents', models.PositiveIntegerField(default=0, help_text='Cents, taken off an order once.', verbose_name='amount off')),
                 ('starts_on', models.DateField(blank=True, null=True)),
                 ('ends_on', models.DateField(blank=True, help_text='The last day.', null=True)),
-                ('max_orders', models.PositiveIntegerField(blank=True, help_text='Empty: no limit.', null=True)),
+                ('max_orders', models.PositiveIntegerField(blank=True, help_text='Leave empty for no limit.', null=True)),
                 ('is_active', models.BooleanField(default=True)),
             ],
             options={
@@ -69,7 +69,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='promocode',
             name='program',
-            field=models.ForeignKey(blank=True, help_text='Empty: for all programs.', null=True, on_delete=django.db.models.deletion.PROTECT, to='enrollments.program'),
+            field=models.ForeignKey(blank=True, help_text='Leave empty for all programs.', null=True, on_delete=django.db.models.deletion.PROTECT, to='enrollments.program'),
         ),
         migrations.AddField(
             model_name='order',

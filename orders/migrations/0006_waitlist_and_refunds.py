@@ -25,7 +25,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='order',
             name='origin',
-            field=models.CharField(choices=[('cart', "the family's cart"), ('waitlist', 'a seat for somebody on the waitlist')], default='cart', editable=False, max_length=20),
+            field=models.CharField(choices=[('cart', "the family's cart"), ('waitlist', 'a place from the waitlist')], default='cart', editable=False, max_length=20),
         ),
         migrations.AddField(
             model_name='orderitem',

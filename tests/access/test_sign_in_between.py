@@ -186,7 +186,7 @@ def test_a_database_that_is_away_answers_503(parent, monkeypatch, error, where):
     answer = browser.get("/cart/")
 
     assert (answer.status_code, answer.headers.get("Retry-After")) == (503, "5")
-    assert "cannot reach our records" in answer.text
+    assert "cannot load this page" in answer.text
 
 
 def test_other_errors_stay_errors(parent, monkeypatch):

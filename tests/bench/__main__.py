@@ -26,7 +26,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bin/bench", description=__doc__)
     parser.add_argument("name", choices=BENCHES)
     parser.add_argument("--count", type=int, help="how many emails, events, requests, reminders or charges")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line for each case")
+    parser.add_argument("--json", action="store_true", help="one JSON object per line for each case")
     options = parser.parse_args()
     set_environment()
     django.setup()

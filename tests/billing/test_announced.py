@@ -13,7 +13,7 @@ from tests.waitlist import accept, family, free, full_class, join, order_of
 
 pytestmark = pytest.mark.django_db
 
-RULE = "Brothers and sisters pay less: 25% for the second child, 35% for the third, 45% from the fourth on."
+RULE = "Sibling discount: 25% for the second child, 35% for the third, 45% for the fourth and later."
 
 
 def test_sibling_discount_and_plans_are_announced_from_the_catalog_to_a_cart_with_one_child(client):
@@ -21,7 +21,7 @@ def test_sibling_discount_and_plans_are_announced_from_the_catalog_to_a_cart_wit
     course = create_course(price_cents=14400)
     catalog = words(client.get(reverse("catalog")))
     assert RULE in catalog
-    assert "Many classes can be paid in parts." in catalog
+    assert "You can pay for many classes in installments." in catalog
     page = words(client.get(course.get_absolute_url()))
     assert RULE in page
     assert "In 2 monthly payments: $72.00 with your order, $72.00 on" in page
@@ -37,8 +37,8 @@ def test_a_school_without_either_announces_nothing(client, settings):
     course = create_course()
     for url in (reverse("catalog"), course.get_absolute_url()):
         page = words(client.get(url))
-        assert "Brothers and sisters" not in page
-        assert "in parts" not in page
+        assert "Sibling discount:" not in page
+        assert "in installments" not in page
 
 
 def test_an_offer_shows_its_price_stands_first_and_leads_to_its_order_once_accepted(client):

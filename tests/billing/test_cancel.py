@@ -138,13 +138,15 @@ def test_paid_in_full_goes_back_to_the_card_and_the_last_place_ends_the_order(sh
     page, after = confirm_on_page(client, first)
 
     price = order.items.get(enrollment=first).net_cents
-    assert f"${price / 100:.2f} goes back to Visa ending in 4242, once our office has approved it." in words(
-        page
+    assert (
+        f"${price / 100:.2f} will be refunded to Visa ending in 4242 once our office has approved it."
+        in words(page)
     )
     assert (
-        f"${price / 100:.2f} goes back to Visa ending in 4242 once our office has approved it." in after.text
+        f"${price / 100:.2f} will be refunded to Visa ending in 4242 once our office has approved it."
+        in after.text
     )
-    assert "To be approved" in words(after)
+    assert "Awaiting approval" in words(after)
     refund = Refund.objects.get()
     assert (refund.amount_cents, refund.status, refund.cause) == (price, "requested", "cancellation")
     assert StaffTask.objects.get().kind == "refund_to_approve"
@@ -166,8 +168,8 @@ def test_a_page_with_old_figures_shows_the_new_ones_and_cancels_nothing(shop):
 
     answer = client.post(url, {"seen": "refund 1 stops  refunds  credit 0 charging "})
 
-    assert "Something changed meanwhile" in answer.text
-    assert "goes back to Visa" in words(answer)
+    assert "Something has changed" in answer.text
+    assert "will be refunded to Visa" in words(answer)
     place.refresh_from_db()
     assert place.status == "active"
     assert not Cancellation.objects.exists()

@@ -88,13 +88,13 @@ def test_a_parent_stops_the_charges_and_pays_by_the_link_of_an_email(shop):
     page = stop_page(installment)
     assert page in parent.get("/account/").text
     asked = words(parent.get(page))
-    assert f"You still owe them, and your places are kept. {NEXT}" in asked
+    assert f"You still owe them, and you keep your places. {NEXT}" in asked
     assert CardAgreement.objects.current().exists()
 
     first, again = press(parent, page)
 
-    assert f"Visa ending in 4242 is not charged automatically any more. {NEXT}" in first
-    assert "Visa ending in 4242 is not charged automatically any more." in again
+    assert f"Visa ending in 4242 will no longer be charged automatically. {NEXT}" in first
+    assert "Visa ending in 4242 will no longer be charged automatically." in again
     [mail], stop = mails(), CardStop.objects.get()
     assert (mail.context["by_family"], stop.by) == (True, household.guardians.get())
     assert not CardAgreement.objects.current().exists()
@@ -117,7 +117,7 @@ def test_a_page_that_shows_something_else_by_now_stops_nothing(shop):
 
     answer = parent.post(stop_page(installment), {"seen": "another amount"})
 
-    assert "Something changed meanwhile" in answer.text
+    assert "Something has changed" in answer.text
     assert (CardAgreement.objects.current().count(), mails()) == (1, [])
 
 

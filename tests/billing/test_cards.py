@@ -68,7 +68,7 @@ def test_the_card_of_one_order_pays_no_other_without_being_agreed_to(shop):
         (first.order, "4242"),
         (other, "7726"),
     }
-    assert "the card that pays the first part" in agreed
+    assert "the card I use for the first payment" in agreed
     assert "and for no other order" in other.consent.text
     charge()
     assert set(first.order.installments.values_list("status", flat=True)) == {"paid"}
@@ -83,7 +83,7 @@ def test_the_card_of_a_new_order_pays_what_the_parent_ticks(shop):
     page = parent_of(household).get("/checkout/")
     ticket = f"The rest of order {first.order.number}, $72.00 , instead of Visa ending in 4242"
     assert ticket in words(page)
-    assert "and for no other order, unless I tick it below" in words(page)
+    assert "and for no other order, unless I choose it below" in words(page)
 
     form = {"order": order.public_id, "plan": plan.pk, "other_order": first.order.public_id}
     parent_of(household).post("/checkout/", form)
@@ -105,7 +105,7 @@ def test_another_familys_order_cannot_be_ticked(shop):
     form = {"order": order.public_id, "plan": PaymentPlan.objects.get().pk, "other_order": strange.public_id}
     answer = parent_of(order.household).post("/checkout/", form, follow=True)
 
-    assert "What is open of your other orders has changed" in words(answer)
+    assert "The amounts left on your other orders have changed" in words(answer)
     assert Order.objects.get(pk=order.pk).status == "draft"
 
 
@@ -152,7 +152,7 @@ def test_a_page_whose_list_is_out_of_date_saves_no_card(shop):
 
     answer = client.post("/account/card/", {"seen": seen})
 
-    assert "Please look at the list again." in words(answer)
+    assert "Please check the list again." in words(answer)
 
 
 def test_a_card_replaced_while_the_old_one_is_charged_is_asked_the_next_day(shop, monkeypatch):

@@ -236,9 +236,9 @@ def test_who_is_skipped_and_why(shop):
     dry = start_charges(DUE, on=day, dry_run=True)
 
     assert planned == {
-        held.pk: "held by staff",
+        held.pk: "on hold",
         paused.pk: "the charges of this order are paused",
-        late.pk: "more than 3 days late: staff decide, since the consent names the date",
+        late.pk: "more than 3 days late: staff decide, because the consent names the date",
         cardless.pk: "no saved card",
         ready.pk: "",
     }
@@ -263,7 +263,7 @@ def test_the_command_runs_once_a_day_and_keeps_its_report(shop, capsys):
         f"  do {installment}: $72.00",
         "would do: done=1 skipped=0 failed=0",
         f"charge_due_installments {day}: done=1 skipped=0 failed=0",
-        f"charge_due_installments {day}: done already, nothing done",
+        f"charge_due_installments {day}: already done, nothing to do",
     ]
     assert JobRun.objects.get().report == {"done": 1, "failed": 0, "skipped": []}
 

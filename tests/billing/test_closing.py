@@ -415,7 +415,7 @@ def test_a_preview_that_is_out_of_date_decides_nothing():
     Enrollment.objects.filter(pk=late.pk).update(course=course, seat_number=9)
     with pytest.raises(OutcomeChanged):
         close_class(terms=Terms.CREDIT, seen=preview.seen, **options)
-    with pytest.raises(NotPossible, match="why"):
+    with pytest.raises(NotPossible, match="reason"):
         close_class(terms=Terms.CREDIT, seen=preview.seen, **options | {"reason": " "})
 
     course.refresh_from_db()
@@ -446,7 +446,7 @@ def test_who_waits_is_told_and_the_class_is_not_offered(client):
     assert (mail.context["why"], mail.context["closed_because"]) == ("cancelled", "the hall has burnt down")
     assert course.title not in client.get(reverse("catalog")).text
     page = client.get(course.get_absolute_url())
-    assert (page.status_code, "is cancelled" in page.text) == (200, True)
+    assert (page.status_code, "has been cancelled" in page.text) == (200, True)
 
 
 # --- The pages of staff -------------------------------------------------------------------------------------
@@ -475,21 +475,21 @@ def test_staff_see_every_family_before_and_the_progress_after(staff):
     assert "Cancel this class" in page
     assert "Cancel one session" in page
     assert (
-        "Show what each family gets"
+        "See what each family gets"
         in staff.get(reverse("admin:billing_closure_begin", args=[course.pk, "class"])).text
     )
     typed = {"terms": "refund", "reason": "the hall has burnt down"}
 
-    assert "the families are told" in begin(staff, course, terms="refund", reason="").text
+    assert "the families will see it" in begin(staff, course, terms="refund", reason="").text
     preview = begin(staff, course, **typed)
     assert not Closure.objects.exists()
-    for figure in ("$72.00", "$216.00", "Kim0 Garcia", "Kim1 Garcia", "Just being paid"):
+    for figure in ("$72.00", "$216.00", "Kim0 Garcia", "Kim1 Garcia", "Being paid right now"):
         assert figure in preview.text
     bulk_families(create_course(), [FULL])
     late = Enrollment.objects.latest("pk")
     Enrollment.objects.filter(pk=late.pk).update(course=course, seat_number=9)
     stale = begin(staff, course, **typed, seen=seen(preview))
-    assert "Families or sums have changed" in stale.text
+    assert "Families or amounts have changed" in stale.text
     assert "$360.00" in stale.text
     assert seen(stale) != seen(preview)
 
@@ -504,7 +504,7 @@ def test_staff_see_every_family_before_and_the_progress_after(staff):
     assert "3 of 3 done" in done
     assert "refresh" not in done
     assert "$72.00 not charged, $72.00 to be refunded" in done
-    assert "was cancelled before" in begin(staff, course, **typed, seen=seen(stale)).text
+    assert "is already cancelled" in begin(staff, course, **typed, seen=seen(stale)).text
     line = closure.lines.first()
     ClosureLine.objects.filter(pk=line.pk).update(status="failed")
     assert "Try again" in staff.get(page).text

@@ -89,7 +89,7 @@ def test_a_class_that_has_ended_is_not_sold_moved_to_or_cancelled_but_by_the_off
     assert "Cancel this class" not in parent_of(order.household).get(order.get_absolute_url()).text
     client.force_login(create_staff())
     of_office = reverse("admin:enrollments_enrollment_act", args=[place.pk, "cancel"])
-    assert "the sessions that are left" in client.get(of_office).text
+    assert "the remaining sessions" in client.get(of_office).text
     with pytest.raises(NotPossible):
         move_of(enrollment=elsewhere, course=Course.objects.get(pk=course.pk), now=timezone.now())
 
@@ -106,7 +106,7 @@ def test_places_and_orders_are_completed_two_weeks_after_the_end(shop, capsys):
     call_command("run_job", "complete_ended_classes")
     assert capsys.readouterr().out.splitlines() == [
         f"complete_ended_classes {TODAY()}: done=2 skipped=0 failed=0",
-        f"complete_ended_classes {TODAY()}: done already, nothing done",
+        f"complete_ended_classes {TODAY()}: already done, nothing to do",
     ]
     assert states(order) == ("completed", ["completed"])
     place = Enrollment.objects.get(order_item__order=order)

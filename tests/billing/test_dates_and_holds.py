@@ -67,4 +67,4 @@ def test_what_takes_the_place_of_a_held_installment_is_held(part, replace):
     assert new.exists()
     assert not new.filter(held_at=None).exists()
     found = candidates(DUE, on=part.due_on + timedelta(days=7))
-    assert {candidate.reason for candidate in found} == {"held by staff"}
+    assert {candidate.reason for candidate in found} == {"on hold"}

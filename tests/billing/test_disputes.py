@@ -118,7 +118,7 @@ def test_no_move_gives_credit_for_disputed_money(shop):
     disputed(shop)
     move = {"by": create_staff(), "reason": "x", "now": timezone.now()}
 
-    with pytest.raises(Exception, match="no credit before it has decided"):
+    with pytest.raises(Exception, match="no credit is given until it has decided"):
         transfer(enrollment=Enrollment.objects.get(), course=create_course(price_cents=4400), **move)
     transfer(enrollment=Enrollment.objects.get(), course=create_course(price_cents=14400), **move)
 

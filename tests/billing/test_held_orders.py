@@ -88,7 +88,7 @@ def test_a_payment_that_nobody_told_us_of_is_found_by_the_button_and_taken_once(
 
     with time_machine.travel(timezone.now() + datetime.timedelta(minutes=6)):
         late = client.get(f"{order.get_absolute_url()}?paid=1")
-        assert "We have not heard about your payment yet." in words(late)
+        assert "We have not received your payment yet." in words(late)
         assert 'http-equiv="refresh"' not in late.text
         assert pay_url(order) in late.text
         answer = client.post(f"{order.get_absolute_url()}pay/", follow=True)
@@ -112,7 +112,7 @@ def test_a_saved_card_that_is_charged_leaves_no_button(order):
 
     for url in ["/", "/account/", order.get_absolute_url()]:
         page = parent_of(order.household).get(url)
-        assert "Your saved card is being charged" in words(page), url
+        assert "We are charging your saved card" in words(page), url
         assert pay_url(order) not in page.text, url
 
 

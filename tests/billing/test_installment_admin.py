@@ -182,7 +182,7 @@ def test_hold_and_release(shop, finance):
     press(finance, part, "release", reason="promise broken")
     part.refresh_from_db()
 
-    assert "It is held." in held.content.decode()
+    assert "It is on hold." in held.content.decode()
     assert (was_held, part.held_at) == (True, None)
     assert [note.text for note in part.notes.all()] == ["held: promised", "no longer held: promise broken"]
 
@@ -251,7 +251,7 @@ TODAY = "today"
     ("name", "typed", "field", "text"),
     [
         *[
-            (action.name, {"reason": " "}, "reason", "Say why")
+            (action.name, {"reason": " "}, "reason", "Give a reason")
             for action in ACTIONS
             if action.name not in {"release", "charged", "not_charged"}
         ],
@@ -299,7 +299,7 @@ def test_refusal_of_the_act_is_told_at_the_form_with_the_new_facts(shop, finance
     response = finance.post(act_on(part, "waive"), {"seen": seen, "reason": "hardship"})
 
     html = response.content.decode()
-    assert errors_of(response) == {"__all__": ["It was just paid at Stripe; the payment is recorded."]}
+    assert errors_of(response) == {"__all__": ["It was just paid at Stripe, and the payment is recorded."]}
     assert "hardship</textarea>" in html
     assert response.context["facts"].part.status == "paid"
     assert state_of(shop, part) == ("paid", ["paid"], [(7200, "stripe")], [])

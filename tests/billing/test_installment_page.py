@@ -77,7 +77,7 @@ def test_from_the_account_to_stripe_and_back_to_a_page_that_says_it_is_paid(shop
 
     page = client.post(f"/account/installments/{part.public_id}/pay/").url
     assert page == client.post(f"/account/installments/{part.public_id}/pay/").url
-    assert "Payment begun" in words(client.get("/account/"))
+    assert "Payment started" in words(client.get("/account/"))
     paid = requests.post(page, data={"card": VISA}, timeout=60, allow_redirects=False)
     back = paid.headers["Location"].partition("//")[2].partition("/")[2]
 

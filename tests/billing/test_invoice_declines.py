@@ -102,7 +102,7 @@ def test_a_decline_on_the_page_is_told_once_and_changes_nothing_else(shop):
     assert told == {
         "on_page": True,
         "charge_on": installment.due_on.isoformat(),
-        "reason": "There was not enough money on the card.",
+        "reason": "The card did not have enough funds.",
         "card_last4": "9995",
     }
 

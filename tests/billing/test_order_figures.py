@@ -163,14 +163,14 @@ def test_the_figures_after_each_act_add_up_and_are_the_same_everywhere(
 
 def test_each_state_of_a_refund_and_a_loss_has_its_own_name(sold):
     order = sold()
-    paid = {"Paid": 12_000, "Still to pay": 0}
+    paid = {"Paid": 12_000, "Left to pay": 0}
 
     asked = refund(order)
-    assert shown(order) == paid | {"Price": 10_000, "Refund to be approved": 2_000}
+    assert shown(order) == paid | {"Price": 10_000, "Refund awaiting approval": 2_000}
     approve(refund=asked, by=create_staff())
-    assert shown(order) == paid | {"Price": 10_000, "On its way back": 2_000}
+    assert shown(order) == paid | {"Price": 10_000, "Refund on its way": 2_000}
     refund_waiting()
-    assert shown(order) == paid | {"Price": 10_000, "Given back": 2_000}
+    assert shown(order) == paid | {"Price": 10_000, "Refunded": 2_000}
 
     other = sold()
     lose_dispute(other)
@@ -185,10 +185,10 @@ def test_credit_that_was_spent_counts_as_paid(db):
     order = create_cart(household=household, courses=[create_course(price_cents=12_000)])
     place_order(order=order, by=household.guardians.get(), now=timezone.now(), use_credit=True)
 
-    assert shown(order) == {"Price": 12_000, "Paid": 5_000, "Still to pay": 7_000}
+    assert shown(order) == {"Price": 12_000, "Paid": 5_000, "Left to pay": 7_000}
 
     expire(order)
-    assert shown(order) == {"Price": 0, "Paid": 0, "Still to pay": 0}
+    assert shown(order) == {"Price": 0, "Paid": 0, "Left to pay": 0}
 
 
 def test_what_was_paid_lately_is_less_what_went_back(sold, client):
@@ -204,7 +204,7 @@ def test_what_was_paid_lately_is_less_what_went_back(sold, client):
     assert tile()[0] == "$120.00"
     send_refunds(order)
     assert tile()[0] == "$100.00"
-    assert tile()[1].endswith("less $20.00 given back")
+    assert tile()[1].endswith("less $20.00 refunded")
 
 
 def test_the_list_of_orders_takes_as_many_statements_for_more_rows(rf, db, django_assert_num_queries):

@@ -133,7 +133,7 @@ def test_an_unpaid_order_is_cancelled_after_asking(shop):
     assert "Cancel this order?" in words(client.get(url))
     answer = client.post(url, follow=True)
 
-    assert "is cancelled and its places are given back." in words(answer)
+    assert "is cancelled, and its places have been released." in words(answer)
     assert outcome(order) | {"emails": 0} == {
         "order": "cancelled",
         "installments": ["cancelled"],
@@ -192,7 +192,7 @@ def test_giving_up_a_place_says_what_will_happen_and_happens_once():
     assert order.status == "confirmed"
 
     again = client.post(url, follow=True)
-    assert "There is no place in" in words(again)
+    assert "There is no longer a place in" in words(again)
     assert client.get(url).url == order.get_absolute_url()
     assert place.transitions.filter(to_status="cancelled").count() == 1
 
@@ -243,7 +243,7 @@ def test_a_class_that_is_over_cannot_be_given_up():
 
     answer = client.post(f"/account/enrollments/{place.public_id}/cancel/", follow=True)
 
-    assert "There is no place in" in words(answer)
+    assert "There is no longer a place in" in words(answer)
     assert "Cancel this class" not in words(answer)
     place.refresh_from_db()
     assert place.status == "active"

@@ -113,7 +113,7 @@ def test_a_decline_alone_leaves_the_seats_held_and_the_page_open(shop):
         "9995",
     )
     mail = EmailMessage.objects.get(kind="payment_failed")
-    assert mail.context["reason"] == "There was not enough money on the card."
+    assert mail.context["reason"] == "The card did not have enough funds."
     assert mail.next_attempt_at - mail.created_at == timedelta(seconds=600)  # in case they pay meanwhile
     assert open_page(order) == page
 

@@ -187,10 +187,10 @@ def test_what_staff_say_is_checked_at_stripe(shop, monkeypatch):
     invoice_page(other)
     wrong = {
         "cash": "Copy the id",
-        "in_nothing": "deleted|not a payment of this installment",
+        "in_nothing": "deleted|not a payment for this installment",
         "pi_nothing": "Copy the id",
         "ch_nothing": "No such charge",
-        fresh(other).stripe_invoice_id: "not a payment of this installment",
+        fresh(other).stripe_invoice_id: "not a payment for this installment",
     }
 
     for stripe_id, words in wrong.items():

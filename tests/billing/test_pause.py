@@ -34,13 +34,13 @@ def test_a_dispute_stops_the_charges_and_staff_let_them_go_on(shop, client):
     for words in [order.number, order.consent.text[:40], "Payment received", "Order confirmation"]:
         assert words in shown
     order = Order.objects.get(pk=order.pk)
-    assert "Stop all charges" not in staff.get(page_of(order)).text
+    assert "Pause all charges" not in staff.get(page_of(order)).text
     press(staff, order, "resume", reason="the family called its bank")
 
     assert reasons(installment) == [""]
     note = InstallmentNote.objects.get()
     assert (note.by, note.installment) == (staff.user, installment)
-    assert note.text == "charges of the order go on: the family called its bank"
+    assert note.text == "charges of the order resumed: the family called its bank"
 
 
 def test_staff_stop_the_charges_with_a_reason_and_once(shop, client):
@@ -48,11 +48,11 @@ def test_staff_stop_the_charges_with_a_reason_and_once(shop, client):
     order = Order.objects.get(pk=installment.order_id)
     staff = staff_client(client, "hold_installment", "view_installment")
 
-    assert "Say why: it stays in the history." in press(staff, order, "pause", reason="").text
+    assert "Give a reason: it stays in the history." in press(staff, order, "pause", reason="").text
     assert reasons(installment) == [""]
     seen = staff.get(act_on(order, "pause")).context["facts"].seen
     typed = {"seen": seen, "reason": "agreed by phone"}
-    assert "are stopped" in staff.post(act_on(order, "pause"), typed, follow=True).text
+    assert "are paused" in staff.post(act_on(order, "pause"), typed, follow=True).text
     assert "Something has changed" in staff.post(act_on(order, "pause"), typed, follow=True).text
     assert "not possible" in staff.get(act_on(order, "pause"), follow=True).text
 

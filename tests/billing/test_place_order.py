@@ -145,7 +145,7 @@ def test_one_order_may_take_several_seats_of_a_class_but_not_more_than_are_left(
 def test_placing_twice_is_refused():
     order = create_order()
 
-    with pytest.raises(Refused, match="placed already"):
+    with pytest.raises(Refused, match="already been placed"):
         place(order)
 
     assert order.transitions.count() == 1

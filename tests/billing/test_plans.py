@@ -217,7 +217,7 @@ def test_the_checkout_page_shows_every_date_and_amount_and_takes_the_choice(clie
     refused = client.post(
         "/checkout/", {"order": order.public_id, "total": 14401, "plan": "999"}, follow=True
     )
-    assert "not offered any more" in refused.text
+    assert "no longer available" in refused.text
     client.post("/checkout/", {"order": order.public_id, "total": 14401, "plan": plan.pk})
 
     assert order.installments.count() == 2

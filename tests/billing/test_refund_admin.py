@@ -91,7 +91,7 @@ def test_cancelling_needs_a_reason_a_right_and_the_figures_of_now(paid_order, cl
     assert staff_client(client).get(act_on(place, "cancel")).status_code == 403
     office = staff_client(client, "add_cancellation")
 
-    assert "Say why" in press(office, place, "cancel", terms="refund", reason=" ").text
+    assert "Give a reason" in press(office, place, "cancel", terms="refund", reason=" ").text
     seen = office.get(act_on(place, "cancel")).context["facts"].seen
     Order.objects.update(placed_at=timezone.now() - timedelta(days=30))
     Enrollment.objects.update(created_at=timezone.now() - timedelta(days=30))
@@ -137,7 +137,7 @@ def test_above_the_limit_who_asked_is_told_to_call_another_person(paid_order, cl
     press(finance, payment, "refund", cents="10.01")
     refund = Refund.objects.get()
 
-    assert "another person than the one who asked" in press(finance, refund, "approve").text
+    assert "someone other than the person" in press(finance, refund, "approve").text
     refund.refresh_from_db()
     assert refund.status == "requested"
     press(staff_client(client, "approve_refund"), refund, "approve")
@@ -148,12 +148,15 @@ def test_above_the_limit_who_asked_is_told_to_call_another_person(paid_order, cl
 def test_no_more_can_be_asked_for_than_is_left(paid_order, client):
     payment = Payment.objects.get()
     office = staff_client(client, "add_refund")
-    assert "Ask for a refund" in office.get(page_of(payment)).text
+    assert "Request a refund" in office.get(page_of(payment)).text
 
-    assert "$144.00 can still be refunded" in press(office, payment, "refund", cents="144.01").text
-    assert "waits for approval" in press(office, payment, "refund", cents="144").text
+    assert (
+        "$144.00 of this payment can still be refunded"
+        in press(office, payment, "refund", cents="144.01").text
+    )
+    assert "is waiting for approval" in press(office, payment, "refund", cents="144").text
 
-    assert "Ask for a refund" not in office.get(page_of(payment)).text
+    assert "Request a refund" not in office.get(page_of(payment)).text
     assert Refund.objects.get().reason == "agreed by phone"
 
 
@@ -164,19 +167,19 @@ def test_who_asks_and_who_approves_see_what_was_given_as_credit_already(paid_ord
     finance = staff_client(client, "add_refund", "approve_refund")
     payment = Payment.objects.get()
     shown = finance.get(act_on(payment, "refund")).context["facts"].panel()
-    assert dict(zip(shown.headers, shown.rows[0], strict=True))["Given as credit"] == "$144.00"
+    assert dict(zip(shown.headers, shown.rows[0], strict=True))["Already given as credit"] == "$144.00"
 
     press(finance, payment, "refund", cents="144")
 
     shown = finance.get(act_on(Refund.objects.get(), "approve")).context["facts"].panel()
-    assert dict(zip(shown.headers, shown.rows[0], strict=True))["Given as credit"] == "$144.00"
+    assert dict(zip(shown.headers, shown.rows[0], strict=True))["Already given as credit"] == "$144.00"
 
 
 def test_rejecting_is_told_to_the_family_without_the_reason(paid_order, client):
     refund = asked_for(paid_order)
     finance = staff_client(client, "approve_refund")
 
-    assert "Say why" in press(finance, refund, "reject", reason="").text
+    assert "Give a reason" in press(finance, refund, "reject", reason="").text
     press(finance, refund, "reject")
 
     refund.refresh_from_db()

@@ -102,8 +102,8 @@ def test_the_pages_say_so(shop, settings):
     shop.pay(open_page(order))
     hear(shop, "payment_intent.succeeded")
     family = parent_of(order.household)
-    rule = "you get the full price back, less the sessions held by then"
+    rule = "you get the full price back, less any sessions held by then"
     assert rule in words(family.get(order.items.get().course.get_absolute_url()))
     place = Enrollment.objects.get(order_item__order=order)
     page = words(family.get(reverse("cancel_enrollment", args=[place.public_id])))
-    assert "the price of the sessions that are left: $300.00 for 5 of 5 sessions" in page
+    assert "the price of the remaining sessions: $300.00 for 5 of 5 sessions" in page

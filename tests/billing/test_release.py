@@ -50,7 +50,7 @@ def test_when_somebody_has_paid_the_money_follows_by_itself(shop, place):
     assert "your order is reduced by $144.00" in page.text
     assert "Nobody is on the waitlist" in page.text
     answer = press(place, "release_place")
-    assert "The place is offered." in answer.text
+    assert "The place is on offer." in answer.text
     assert states(place.course) == ["active"]
 
     waiting = family("Lopez")

@@ -307,7 +307,7 @@ def fill_up(course):
     [
         ({"age_min": 10}, "is for ages 10 to 12"),
         ({"capacity": 0}, "is full"),
-        ({"cancelled_at": timezone.now()}, "is over or cancelled"),
+        ({"cancelled_at": timezone.now()}, "has ended or was cancelled"),
     ],
     ids=["age", "full", "closed"],
 )
@@ -345,7 +345,7 @@ def test_not_while_a_charge_is_under_way(shop):
     start_charges(SCHEDULED, on=second.due_on)
     before = rows()
 
-    with pytest.raises(NotPossible, match="under way"):
+    with pytest.raises(NotPossible, match="in progress"):
         move(old, to(9000))
 
     assert rows() == before
@@ -421,21 +421,21 @@ def test_staff_choose_look_and_confirm(shop, client):
     shown = client.get(confirm)
     said = text_of(shown)
     assert "$30.00 more" in said
-    assert "4242 is charged $30.00 at once" in said
+    assert "4242 is charged $30.00 right away" in said
 
     stale = client.post(confirm, {"seen": "old", "reason": "asked", "consent": AGREED})
     assert "Something has changed since you saw these figures." in stale.text
-    assert "Say why" in client.post(confirm, {"seen": seen_on(shown), "reason": " "}).text
+    assert "Give a reason" in client.post(confirm, {"seen": seen_on(shown), "reason": " "}).text
     assert not Transfer.objects.exists()
     done = client.post(confirm, {"seen": seen_on(shown), "reason": "asked", "consent": AGREED}, follow=True)
 
     assert f"is now in {new.title}" in text_of(done)
     row = Transfer.objects.get()
     assert (row.consent, row.reason, row.installment.attempts.count()) == (AGREED, "asked", 1)
-    assert "Moves to another class" in done.text
+    assert "Transfers" in done.text
     assert choose not in done.text
     order_page = client.get(reverse("admin:orders_order_change", args=[row.order_id]))
-    assert "Moves to another class" in order_page.text
+    assert "Transfers" in order_page.text
     assert client.get(choose).status_code == 302
 
 

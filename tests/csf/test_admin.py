@@ -615,14 +615,14 @@ def test_try_again_gives_a_parked_event_back_to_the_inbox_and_wakes_a_worker(sta
     assert [(task.func(), task.args()) for task in OrmQ.objects.all()] == [
         ("billing.tasks.process_event", (parked.stripe_id,))
     ]
-    assert "given back to the inbox: 1." in response.content.decode()
+    assert "Parked events to try again: 1." in response.content.decode()
 
 
 def test_closing_a_task_stamps_who_and_when_once(staff):
     StaffTask.open(MoneyTask.EVENT_PARKED, create_event())
     task = StaffTask.objects.get()
     button = {"action": "close", "_selected_action": [task.pk], "index": "0"}
-    assert "Mark as decided" in staff.get(page_of(StaffTask, "change", task.pk)).content.decode()
+    assert "Close selected tasks" in staff.get(page_of(StaffTask, "change", task.pk)).content.decode()
 
     staff.post(page_of(StaffTask, "changelist"), button)
     task.refresh_from_db()
@@ -664,7 +664,7 @@ def test_start_page_counts_and_links_to_the_rows_it_counts(staff):
         tiles = staff.get(reverse("admin:index")).context["tiles"]
 
     assert {tile.title: tile.value for tile in tiles} == {
-        "A Stripe event that could not be handled": "1",
+        "Stripe event that could not be processed": "1",
         "Orders waiting for payment": "1",
         "Paid in the last 7 days": "$144.00",
         "Refunds to approve": "0",
@@ -674,12 +674,12 @@ def test_start_page_counts_and_links_to_the_rows_it_counts(staff):
         "Emails waiting": str(queued),
         "Parked Stripe events": "1",
         "Background work": "stopped",
-        "Seats filled": "12%",
+        "Places filled": "12%",
     }
     assert len(queries) <= 12
     listed = {tile.title: staff.get(tile.url).context.get("cl") for tile in tiles}
     for title in [
-        "A Stripe event that could not be handled",
+        "Stripe event that could not be processed",
         "Orders waiting for payment",
         "Emails with unknown outcome",
     ]:
@@ -748,7 +748,7 @@ def test_class_cannot_shrink_below_a_seat_that_is_taken(staff):
     response = staff.post(page_of(Course, "change", course.pk), data)
 
     assert response.context["adminform"].errors == {
-        "capacity": ["Seat 7 is taken, so there must be at least 7."]
+        "capacity": ["Seat 7 is taken, so the capacity must be at least 7."]
     }
 
 

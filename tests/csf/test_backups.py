@@ -85,7 +85,7 @@ def test_rows_are_counted_in_the_snapshot_that_is_dumped(backup, tmp_path, monke
 
 
 def test_without_an_installation_there_is_no_backup(committed_db, tmp_path):
-    with other_database(), pytest.raises(CommandError, match="holds no installation"):
+    with other_database(), pytest.raises(CommandError, match="contains no installation"):
         run("backup", tmp_path / "empty.dump")
 
     assert not list(tmp_path.iterdir())
@@ -94,9 +94,9 @@ def test_without_an_installation_there_is_no_backup(committed_db, tmp_path):
 def test_what_is_in_use_is_not_written_over(backup):
     before = contents()
 
-    with pytest.raises(CommandError, match=r"is not empty: it has [0-9]+ tables\. Make an empty database"):
+    with pytest.raises(CommandError, match=r"is not empty: it has [0-9]+ tables\. Create an empty database"):
         run("restore", backup)
-    with pytest.raises(CommandError, match="exists already"):
+    with pytest.raises(CommandError, match="already exists"):
         run("backup", backup)
 
     assert contents() == before

@@ -164,6 +164,6 @@ def test_a_time_that_cannot_be_read_gets_an_example(client, db):
     answer = client.post(reverse("admin:enrollments_course_add"), course_data(**times))
 
     assert answer.context["adminform"].form.errors == {
-        "start_time": ["Type a time like 4:30 PM or 16:30."],
-        "registration_opens_at": ["Type a time like 4:30 PM or 16:30."],
+        "start_time": ["Enter a time like 4:30 PM or 16:30."],
+        "registration_opens_at": ["Enter a time like 4:30 PM or 16:30."],
     }

@@ -69,7 +69,7 @@ SILENT, STUCK = {"seen": 100}, {"canary": 190}
 def test_a_dead_cluster_is_named_and_restarted_only_where_that_helps(client, state, where, code):
     first = create_cluster("first", **state, **where)
     says = (
-        f"cluster first gave no sign of life since {until(first.seen_at)}"
+        f"cluster first has not responded since {until(first.seen_at)}"
         if state is SILENT
         else f"cluster first runs, but no task has come through it since {until(first.canary_at)}"
     ).replace("\u00a0", " ")
@@ -103,7 +103,7 @@ def test_pages_are_ready_without_the_worker_for_urgent_emails_but_it_is_missed(c
     create_cluster()
     schedule(name="csf:send_awaited_emails")
 
-    assert health() == (1, ["no worker sends the emails that somebody waits for first"])
+    assert health() == (1, ["no urgent worker is running, so sign-in codes and receipts may be late"])
     assert client.get("/readyz").status_code == 200
 
     Cluster.objects.update(queue="urgent")

@@ -17,14 +17,14 @@ pytestmark = pytest.mark.django_db
         (
             15,
             365,
-            "Cancel within 15 days of your order and you get the full price back. After that, the sessions "
-            "that are left become credit for other classes, good for 365 days.",
+            "Cancel within 15 days of your order and you get the full price back. After that, you get credit "
+            "for the remaining sessions to use for other classes, valid for 365 days.",
         ),
         (
             1,
             0,
-            "Cancel within 1 day of your order and you get the full price back. After that, the sessions "
-            "that are left become credit for other classes. There is no cancellation fee.",
+            "Cancel within 1 day of your order and you get the full price back. After that, you get credit "
+            "for the remaining sessions to use for other classes. There is no cancellation fee.",
         ),
         (0, 0, "Cancel on the day of your order and you get the full price back."),
     ],

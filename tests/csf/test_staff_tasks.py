@@ -277,7 +277,7 @@ def test_the_list_names_what_a_task_is_about_in_one_statement_a_model(client, dj
     assert sorted(words) == sorted(
         [f"Refund of $1.00 for Order {row.order.number}" for row in refunds]
         + [f"Order {row.number}" for row in orders]
-        + [tasks[6].subject, "email messages: payment success, failed"]
+        + [tasks[6].subject, "emails: payment success, failed"]
     )
     page = client.get(reverse("admin:csf_stafftask_changelist")).content.decode()
     assert all(text in page for text in words)

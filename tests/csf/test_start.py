@@ -36,17 +36,17 @@ def _no_settings(monkeypatch):
         ("SECRET_KEY=x\n", f"Set DATABASE_URL, in the environment or in {{file}}. {HOW}"),
         (
             "SECRET_KEY=x\nDATABASE_URL=mysql://localhost/csf\n",
-            "DATABASE_URL must begin with postgresql://, there is no other database for this.",
+            "DATABASE_URL must start with postgresql://: no other database is supported.",
         ),
         (
             "SECRET_KEY=x\n\nSCHOOL_NAME=School #4\n",
             "Line 3 of {file}: the value of SCHOOL_NAME would end before the #. Put the whole value in "
-            "single quotes, or the remark on a line of its own.",
+            "single quotes, or the comment on its own line.",
         ),
         (
             "SCHOOL_NAME= # to do\n",
             "Line 1 of {file}: the value of SCHOOL_NAME would end before the #. Put the whole value in "
-            "single quotes, or the remark on a line of its own.",
+            "single quotes, or the comment on its own line.",
         ),
         (
             "# keys\nSECRET_KEY='x\n",
@@ -86,7 +86,7 @@ def run(*command, **settings):
     ("command", "settings", "said", "exit_code"),
     [
         (["manage.py", "help"], {}, "Set SECRET_KEY and DATABASE_URL, in", 1),
-        (["manage.py", "check"], {"SECRET_KEY": "x", "DATABASE_URL": "x"}, "DATABASE_URL must begin", 1),
+        (["manage.py", "check"], {"SECRET_KEY": "x", "DATABASE_URL": "x"}, "DATABASE_URL must start", 1),
         (
             ["manage.py", "check"],
             {"SECRET_KEY": "x", "DATABASE_URL": "postgresql://none", "EMAIL_THREADS": "many"},
@@ -154,7 +154,7 @@ def test_prepare_says_that_it_may_not_write_the_static_files(db, settings, monke
         call_command("prepare", stdout=StringIO())
     assert str(refused.value) == (
         "Static files cannot be written: [Errno 13] Permission denied: '/srv/csf/staticfiles/a.css'. "
-        "As root, make the folder for the user who runs this: install -d -o csf /srv/csf/staticfiles"
+        "As root, create the folder for the user who runs this: install -d -o csf /srv/csf/staticfiles"
     )
 
 

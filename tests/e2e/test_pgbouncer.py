@@ -118,4 +118,4 @@ def test_without_the_setting_nothing_starts(pool, monkeypatch):
     for command in (["manage.py", "check"], ["-c", "import csf.wsgi"]):
         refused = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True)
         assert refused.returncode != 0
-        assert "DATABASE_URL leads to PgBouncer or another pool: set PGBOUNCER=true." in refused.stderr
+        assert "DATABASE_URL points to PgBouncer or another pool: set PGBOUNCER=true." in refused.stderr

@@ -345,7 +345,7 @@ def test_a_burst_from_one_address_is_answered_429_and_others_go_on(client, paren
         burst = [client.post("/account/password/reset/", {"email": f"x{n}@example.org"}) for n in range(21)]
 
     assert [page.status_code for page in burst] == [302] * 20 + [429]
-    assert "Too many tries" in burst[-1].content.decode()
+    assert "Too many attempts" in burst[-1].content.decode()
     elsewhere = Client(REMOTE_ADDR="192.0.2.7")
     assert elsewhere.post("/account/password/reset/", {"email": parent.email}).status_code == 302
 

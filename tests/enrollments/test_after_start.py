@@ -56,7 +56,7 @@ def test_whoever_waits_is_told_once_that_offers_have_ended_and_may_buy_like_ever
     assert EmailMessage.objects.latest("pk").context["why"] == "started"
     page = words(parent_of(household).get(course.get_absolute_url()))
     assert "no longer offered to the waitlist" in page
-    assert "Last place" in page
+    assert "1 place left" in page
     order = create_order(household=household, courses=[course])
     waiting.refresh_from_db()
     assert (waiting.status, place_of(household, course).status) == ("declined", "held")

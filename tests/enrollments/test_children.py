@@ -87,9 +87,9 @@ def test_names_are_kept_as_people_read_them(typed, kept):
     [
         ({"first_name": ""}, {"first_name": ["This field is required."]}),
         ({"first_name": " \r\n\x00"}, {"first_name": ["This field is required."]}),
-        ({"first_name": "http://evil.example"}, {"first_name": ["A name cannot hold a web address."]}),
-        ({"last_name": "x\n://y"}, {"last_name": ["A name cannot hold a web address."]}),
-        ({"last_name": "1234 🙂"}, {"last_name": ["Type the name in letters."]}),
+        ({"first_name": "http://evil.example"}, {"first_name": ["A name cannot contain a web address."]}),
+        ({"last_name": "x\n://y"}, {"last_name": ["A name cannot contain a web address."]}),
+        ({"last_name": "1234 🙂"}, {"last_name": ["Enter the name in letters."]}),
         (
             {"first_name": "N" * 61},
             {"first_name": ["Ensure this value has at most 60 characters (it has 61)."]},
@@ -97,15 +97,15 @@ def test_names_are_kept_as_people_read_them(typed, kept):
         ({"born_on": ""}, {"born_on": ["This field is required."]}),
         (
             {"born_on": "31/05/2018"},
-            {"born_on": ["Type the date as year, month and day, for example 2018-05-31."]},
+            {"born_on": ["Enter the date as year, month and day, for example 2018-05-31."]},
         ),
         (
             {"born_on": "2019-02-29"},
-            {"born_on": ["Type the date as year, month and day, for example 2018-05-31."]},
+            {"born_on": ["Enter the date as year, month and day, for example 2018-05-31."]},
         ),
         ({"born_on": "1970-01-01"}, {"born_on": ["Our classes are for children. Please check the year."]}),
         ({"born_on": "0001-01-01"}, {"born_on": ["Our classes are for children. Please check the year."]}),
-        ({"born_on": "tomorrow"}, {"born_on": ["This day is still to come."]}),
+        ({"born_on": "tomorrow"}, {"born_on": ["This date is in the future."]}),
     ],
 )
 def test_bad_fields_are_told_and_nothing_is_written(fields, errors):
@@ -134,15 +134,15 @@ def test_a_child_may_be_born_today():
 @pytest.mark.parametrize(
     ("contacts", "error"),
     [
-        ([], "Please give at least one person whom we can call."),
-        ([{"is_primary": "on"}], "Please give at least one person whom we can call."),
-        ([{"name": "  ", "phone": "\r\n"}], "Please give at least one person whom we can call."),
-        ([contact(phone="555 010")], "Type the whole number, with its area code."),
-        ([contact(phone="call me")], "Type the whole number, with its area code."),
+        ([], "Please add at least one person we can call."),
+        ([{"is_primary": "on"}], "Please add at least one person we can call."),
+        ([{"name": "  ", "phone": "\r\n"}], "Please add at least one person we can call."),
+        ([contact(phone="555 010")], "Enter the full number, including the area code."),
+        ([contact(phone="call me")], "Enter the full number, including the area code."),
         ([contact(phone="")], "This field is required."),
         ([contact(relationship="")], "This field is required."),
-        ([contact(relationship="123")], "Say in words who this person is to the child."),
-        ([contact(name="see http://x.example")], "A name cannot hold a web address."),
+        ([contact(relationship="123")], "Describe the relationship in words."),
+        ([contact(name="see http://x.example")], "A name cannot contain a web address."),
         ([contact(phone="1" * 31)], "Ensure this value has at most 30 characters (it has 31)."),
         ([contact(), {"name": "Only a name"}], "This field is required."),
     ],
@@ -200,7 +200,7 @@ def test_the_same_child_is_not_added_twice():
 
     answer = client.post(ADD, filled(contact(), first_name="ADA"))
 
-    assert "ADA Garcia with this date of birth is in your family already." in words(answer)
+    assert "ADA Garcia with this date of birth is already in your family." in words(answer)
     assert household.children.filter(born_on="2018-05-31").count() == 1
     assert client.post(ADD, filled(contact(), first_name="Twin")).status_code == 302
 
@@ -333,7 +333,7 @@ def test_one_name_in_two_forms_of_unicode_is_one_child(there, typed):
     )
 
     assert answer.status_code == 200
-    assert "is in your family already" in answer.text
+    assert "is already in your family" in answer.text
     assert household.children.count() == 1
 
 
@@ -372,7 +372,7 @@ def test_a_new_child_starts_with_the_contacts_of_a_sibling():
 
     page = client.get(ADD)
 
-    assert f"Filled in as for {sibling.first_name}" in words(page)
+    assert f"Copied from {sibling.first_name}" in words(page)
     assert [form["name"].value() for form in page.context["contacts"]] == ["Uncle Bo", "Gran Garcia", None]
     assert page.context["is_shared"]
     assert "Use these contacts for" not in words(parent_of(create_household(children=0)).get(ADD))
@@ -404,8 +404,8 @@ def test_a_long_form_with_errors_lists_them_with_links_and_focuses_the_first():
     )
 
     assert (
-        "Please check: Date of birth : This day is still to come. "
-        "Contact 1, phone : Type the whole number, with its area code. "
+        "Please check: Date of birth : This date is in the future. "
+        "Contact 1, phone : Enter the full number, including the area code. "
         "Contact 2, phone : This field is required. "
         "Contact 2, relationship to the child : This field is required."
     ) in words(page)

@@ -128,7 +128,7 @@ def test_another_place_is_asked_about_and_told_once_with_old_and_new(staff):
     asked = edit(staff, course, location=mill().pk)
 
     assert asked.status_code == 200
-    assert "1 family is told by email" in re.sub(r"<[^>]+>", "", asked.text)
+    assert "1 family is told about the change by email" in re.sub(r"<[^>]+>", "", asked.text)
     assert asked.context["move"].differences == [
         ("Place", "Harbour Pool, 3 Quay Road", "Old Mill, 1 Mill Lane")
     ]
@@ -270,11 +270,11 @@ def test_the_reason_is_needed_and_what_was_seen_must_still_be_so(staff):
     asked = edit(staff, course, location=mill().pk)
 
     without = confirm(staff, course, asked, reason="  ")
-    assert "Say why: the families are told." in without.text
+    assert "Give a reason: the families will see it." in without.text
     enrolled(course)  # another family meanwhile
     outdated = confirm(staff, course, without)
     assert "have changed since you saw this" in outdated.text
-    assert "2 families are told by email" in re.sub(r"<[^>]+>", "", outdated.text)
+    assert "2 families are told about the change by email" in re.sub(r"<[^>]+>", "", outdated.text)
     assert mails().count() == 0
 
     assert confirm(staff, course, outdated).status_code == 302

@@ -126,4 +126,4 @@ def test_cart_and_checkout_warn_of_lines_that_meet_each_other():
         assert sibling.first_name not in page
 
     order.items.last().delete()
-    assert "At the same time" not in words(client.get("/cart/"))
+    assert "Two classes at the same time" not in words(client.get("/cart/"))

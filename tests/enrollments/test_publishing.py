@@ -94,7 +94,7 @@ def test_who_has_a_place_in_a_hidden_class_still_sees_its_page(office):
     page = parent.get(course.get_absolute_url())
 
     assert page.status_code == 200
-    assert "no longer on our list" in words(page)
+    assert "no longer listed" in words(page)
     assert not page.context["is_open"]
     for stranger in (Client(), other):
         assert stranger.get(course.get_absolute_url()).status_code == 404

@@ -45,7 +45,7 @@ def test_a_full_class_offers_its_waitlist_and_says_where_one_stands():
     children = words(parent_of(second).get(reverse("children")))
     account = words(parent_of(second).get(reverse("account")))
 
-    assert "All places are taken, and 1 child waits for one." in before
+    assert "This class is full, and 1 child is on the waitlist." in before
     assert "Join the waitlist" in before
     assert answer.url == course.get_absolute_url()
     for page in (after, children, account):
@@ -147,8 +147,8 @@ def test_nobody_buys_past_the_line():
     Course.objects.filter(pk=course.pk).update(capacity=3)
 
     assert "Full" in words(page)
-    assert "join its waitlist" in past_the_line
-    assert "join its waitlist" in past_the_offer
+    assert "join the waitlist" in past_the_line
+    assert "join the waitlist" in past_the_offer
     assert statuses(place) == ["offered"]
     assert buy(stranger, course) == "bought"
 
@@ -215,8 +215,8 @@ def test_staff_offer_a_seat_out_of_order_with_a_reason(office):
     no_seat = act(office, places[1], "offer", reason="a twin is enrolled")
     given = act(office, places[1], "offer", reason="a twin is enrolled", add_seat="on")
 
-    assert "Say why" in no_reason.text
-    assert "No seat is free" in no_seat.text
+    assert "Give a reason" in no_reason.text
+    assert "No place is free" in no_seat.text
     assert given.status_code == 302
     assert statuses(*places) == ["waitlisted", "offered"]
     row = EnrollmentTransition.objects.latest("pk")

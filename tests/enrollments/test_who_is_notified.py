@@ -34,7 +34,7 @@ def test_credit_for_a_family_says_who_is_notified(office, has_guardian, text, ma
     done = office.post(page, {"seen": seen, "cents": "20", "reason": "sorry"}, follow=True)
 
     assert text in asked.text
-    assert f"The credit is given. {text}" in done.text
+    assert f"The credit has been given. {text}" in done.text
     assert EmailMessage.objects.filter(kind__contains="credit").count() == mails
 
 
@@ -82,12 +82,14 @@ def words(answer):
 
 def shut_out(guardian):
     type(guardian).objects.filter(pk=guardian.pk).update(is_active=False)
-    return "the family has no guardian who signs in. Add one, or call."
+    return "the family has no guardian with an account. Add one, or call."
 
 
 def bounced(guardian):
     Suppression.objects.create(address=guardian.email, scope="all", cause="bounced")
-    return f"{guardian.email} gets no email (the address takes no mail). Correct the address, or call."
+    return (
+        f"{guardian.email} gets no emails (the address does not accept email). Correct the address, or call."
+    )
 
 
 @pytest.mark.parametrize("stop", [shut_out, bounced])

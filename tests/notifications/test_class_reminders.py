@@ -167,7 +167,7 @@ def test_who_is_not_reminded(what):
             type(enrollment.course).objects.update(cancelled_at=timezone.now())
         case "nobody":
             User.objects.filter(household=enrollment.child.household).update(household=None)
-            reasons = ["the family has nobody to write to"]
+            reasons = ["the family has no address to write to"]
         case "lending":
             rows.update(status="lending", seat_number=None)
             reasons = ["somebody of the waitlist may take the place over"]
@@ -254,7 +254,7 @@ def test_a_dry_run_and_the_page_list_what_the_job_does(client, capsys):
         f"  skip {late}: {LATE}",
         "would do: done=1 skipped=1 failed=0",
         f"send_class_reminders {on}: done=1 skipped=1 failed=0",
-        f"send_class_reminders {on}: done already, nothing done",
+        f"send_class_reminders {on}: already done, nothing to do",
     ]
     assert mails().get().fact_id == enrollment.pk
     assert JobRun.objects.get().report["skipped"] == [{"subject": str(late), "reason": LATE}]

@@ -74,7 +74,7 @@ def press(client, row, name, **typed):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"status": "queued"}, "it goes within a minute"),
+        ({"status": "queued"}, "it will be sent within a minute"),
         (
             {"status": "queued", "next_attempt_at": "later", "error": "HTTP 503"},
             "it waits until {later} (HTTP 503)",
@@ -84,8 +84,8 @@ def press(client, row, name, **typed):
         ({"status": "withheld", "error": "cut"}, "it may have been sent, and a person has to decide (cut)"),
         ({"status": "withheld", "error": "withheld: wrong price"}, "withheld: wrong price"),
         ({"status": "failed", "error": "KeyError: 'lines'"}, "KeyError: 'lines'"),
-        ({"status": "expired"}, "it came too late, or what it tells was no longer true"),
-        ({"status": "expired", "error": "it came too late"}, "it came too late"),
+        ({"status": "expired"}, "it was too late, or its content was no longer true"),
+        ({"status": "expired", "error": "it was too late to send"}, "it was too late to send"),
         ({"status": "suppressed", "error": "switched off"}, "switched off"),
         ({"status": "sent"}, ""),
         ({"status": "delivered"}, ""),
@@ -110,7 +110,7 @@ def test_why_nothing_goes_at_all():
     closed = why_not(row, Gate.now())
     Instance.quarantine()
 
-    assert closed == f"the provider takes no email now: tried again at {moment(until)}"
+    assert closed == f"the provider is not accepting email: next try at {moment(until)}"
     assert why_not(row, Gate.now()).startswith("nothing leaves this installation: in quarantine since")
 
 
@@ -120,7 +120,7 @@ def test_the_drain_says_why_it_dropped_one(mail_server):
 
     drain()
 
-    for row, words in [(late, "it came too late"), (untrue, "what it tells was no longer true")]:
+    for row, words in [(late, "it was too late to send"), (untrue, "its content was no longer true")]:
         assert (state_of(row), row.error) == ("expired", words)
 
 
@@ -338,7 +338,7 @@ def test_selected_ones_are_withheld_and_released_with_one_reason(office):
     office.post(LIST, chosen(rows, "release_selected", newest=sent.pk, reason="now"))
 
     assert (asked.context["selected"], asked.context["movable"]) == (4, 3)
-    assert "Say why" in unreasoned.content.decode()
+    assert "Give a reason" in unreasoned.content.decode()
     assert before == ["queued", "queued", "queued", "sent"]
     assert "Emails withheld: 3." in done.content.decode()
     assert withheld == ["withheld", "withheld", "withheld", "sent"]

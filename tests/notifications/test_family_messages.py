@@ -179,7 +179,7 @@ def test_who_switched_off_or_takes_no_mail_or_is_nobody_is_counted_and_gets_no_e
     assert EmailMessage.objects.filter(recipient=second).exists()
     skipped = dict(message.lines.values_list("household__name", "skipped"))
     assert skipped["gets family"] == ""
-    assert skipped["off family"].startswith("Pat off: switched off")
+    assert skipped["off family"].startswith("Pat off: turned off")
     assert skipped["bounced family"].startswith("Pat bounced: ")
     assert skipped["nobody family"] == broadcast.NOBODY
 
@@ -364,7 +364,7 @@ def test_from_the_class_over_the_preview_to_the_result(staff, mail_server):
     for email in EmailMessage.objects.all():
         assert reverse("admin:notifications_emailmessage_change", args=[email.pk]) in result.content.decode()
     again = confirm_again(staff, message, preview)
-    assert "was sent before" in words(again)
+    assert "has already been sent" in words(again)
     assert EmailMessage.objects.count() == 3
 
 
@@ -399,7 +399,7 @@ def test_the_form_sent_twice_or_after_going_back_is_one_message(staff):
     confirm(staff, message)
     late = staff.post(FORM, data | {"subject": "Bring three"}, follow=True)
 
-    assert "was sent before" in words(late)
+    assert "has already been sent" in words(late)
     assert FamilyMessage.objects.get().subject == "Bring two towels"
     assert EmailMessage.objects.count() == 1
 
@@ -442,9 +442,7 @@ def test_many_families_are_sent_to_only_if_their_number_is_typed(staff):
     message = FamilyMessage.objects.get()
 
     for count in ["", "50", "x"]:
-        assert "Type the number of families, as it stands above." in words(
-            confirm(staff, message, count=count)
-        )
+        assert "Enter the number of families shown above." in words(confirm(staff, message, count=count))
     assert not EmailMessage.objects.exists()
     assert "and 31 more families" in words(staff.get(page_of(message)))
 
@@ -459,9 +457,9 @@ def test_many_families_are_sent_to_only_if_their_number_is_typed(staff):
         ({"subject": "x" * 151}, "subject", "at most 150 characters"),
         ({"subject": " "}, "subject", "required"),
         ({"body": "x" * 102_400}, "body", "at most 10000 characters (it has 102400)"),
-        ({"body": "x\n" * 400}, "body", "at most 200 lines (these are 400)"),
+        ({"body": "x\n" * 400}, "body", "at most 200 lines. You have 400"),
         ({"body": "a\0b"}, "body", "Null characters"),
-        ({"courses": []}, "courses", "Choose the classes or a program"),
+        ({"courses": []}, "courses", "Choose classes or a program"),
         ({"courses": ["999999"]}, "courses", "not one of the available choices"),
         ({"seats": []}, "seats", "at least one"),
         ({"seats": ["held"]}, "seats", "not one of the available choices"),

@@ -96,7 +96,7 @@ def test_every_other_email_obeys_also_when_it_is_queued_already(parent, kind):
 
     [(pk, reason)] = unwanted(rows).items()
     assert pk == rows[0].pk
-    assert reason.startswith("switched off by the unsubscribe button of a mail program on ")
+    assert reason.startswith("turned off by the unsubscribe button of an email app on ")
     assert unwanted([owe(kind, parent, is_test=True)]) == {}
 
 
@@ -239,14 +239,14 @@ def test_one_click_needs_no_cookie_no_login_and_no_token(parent, answers):
     path = unsubscribe_path(parent, "installment_reminder")
     asked = answers.get(path)
     assert asked.status_code == 200
-    assert "Switch them off" in asked.text
+    assert "Stop these emails" in asked.text
     assert not EmailPreference.objects.exists()
     answers.cookies.clear()
 
     for _ in range(2):
         done = answers.post(path, "List-Unsubscribe=One-Click", "application/x-www-form-urlencoded")
         assert done.status_code == 200
-        assert "Payment reminders” is switched off" in words(done)
+        assert "Payment reminders” is turned off" in words(done)
 
     preference = EmailPreference.objects.get()
     assert (preference.user, preference.choice, preference.is_on) == (parent, "installment_reminder", False)

@@ -178,5 +178,5 @@ def test_the_command_says_one_line_and_refuses_the_future(capsys):
         f"purge {today - timedelta(days=10)}: {counts.format(0)}",
         f"purge {today}: {counts.format(1)}",
     ]
-    with pytest.raises(CommandError, match="still to come"):
+    with pytest.raises(CommandError, match="in the future"):
         call_command("purge", "--date", str(today + timedelta(days=1)))

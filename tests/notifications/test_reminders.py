@@ -197,7 +197,7 @@ def test_a_family_without_guardian_is_named_and_stops_nobody():
     assert report.as_json() == {
         "done": 1,
         "failed": 0,
-        "skipped": [{"subject": str(lonely), "reason": "the family has nobody to write to"}],
+        "skipped": [{"subject": str(lonely), "reason": "the family has no address to write to"}],
     }
     assert mails("installment_reminder").get().fact_id == part.pk
 
@@ -329,7 +329,7 @@ def test_the_command_runs_once_a_day(capsys, settings):
         f"  do {part}: $50.00",
         "would do: done=1 skipped=0 failed=0",
         f"send_installment_reminders {day}: done=1 skipped=0 failed=0",
-        f"send_installment_reminders {day}: done already, nothing done",
+        f"send_installment_reminders {day}: already done, nothing to do",
         f"process_overdue_installments {day}: done=0 skipped=0 failed=0",
         f"send_card_notices {day}: done=0 skipped=0 failed=0",
     ]
@@ -413,9 +413,9 @@ def test_a_missed_notice_is_made_up_for_three_days(day, owed):
     [
         ({"status": "needs_auth"}, ""),
         ({"status": "exhausted"}, ""),
-        ({"status": "needs_card", "held_at": timezone.now()}, "held by staff"),
-        ({"status": "charging"}, "a payment is under way"),
-        ({"status": "retry_wait", "next_try_on": DUE + 5 * DAY}, "will be tried again by itself"),
+        ({"status": "needs_card", "held_at": timezone.now()}, "on hold"),
+        ({"status": "charging"}, "a payment is in progress"),
+        ({"status": "retry_wait", "next_try_on": DUE + 5 * DAY}, "will be tried again automatically"),
         ({"status": "scheduled"}, "not tried yet: staff decide"),
     ],
 )
@@ -480,7 +480,7 @@ def test_four_declines_make_four_notices_and_the_last_is_final(shop):
     assert [row.dedupe_key for row in rows] == [
         f"payment_failed:attempt:{attempt.pk}:{user.pk}" for attempt in part.attempts.order_by("pk")
     ]
-    assert {row.context["reason"] for row in rows} == {"There was not enough money on the card."}
+    assert {row.context["reason"] for row in rows} == {"The card did not have enough funds."}
     assert [row.expires_at for row in rows[:3]] == [start_of_day(due_on + n * DAY) for n in (3, 7, 14)]
     assert all(row.next_attempt_at <= row.created_at for row in rows)
 

@@ -328,7 +328,7 @@ def test_copies_end_when_either_of_both_says_so(household, lead):
 
     for _ in range(2):
         answer = lead.post(stop, follow=True)
-        assert "Robin gets no more copies." in words(answer)
+        assert "Robin will no longer get copies." in words(answer)
     assert second.email_preferences.get().origin == "guardian"
     assert "Stop copies" not in words(answer)
     assert len(guardians(household)) == 1
@@ -357,12 +357,12 @@ def test_the_first_guardian_cannot_stop_their_own_mail_or_another_familys(househ
     ("changes", "error"),
     [
         ({"email": "{own}"}, "This is your own address."),
-        ({"email": "{second}"}, "This address is in your family already."),
+        ({"email": "{second}"}, "This address already belongs to your family."),
         ({"email": "nonsense"}, "Enter a valid email address."),
         ({"email": "pat@localhost"}, "email address"),
         ({"email": "zoë@example.org"}, "email address"),
         ({"email": ""}, "This field is required."),
-        ({"first_name": "https://evil.example"}, "A name cannot hold a web address."),
+        ({"first_name": "https://evil.example"}, "A name cannot contain a web address."),
         ({"last_name": " \r\n"}, "This field is required."),
     ],
 )
@@ -403,7 +403,7 @@ def test_an_address_that_got_an_account_in_the_meantime_does_not_change_families
 
     answer = client.post(invitation_path(invited()))
 
-    assert "This address has an account" in words(answer)
+    assert "This address already has an account" in words(answer)
     taken.refresh_from_db()
     assert taken.household == other
     assert invited().accepted_at is None
@@ -425,7 +425,7 @@ def test_a_withdrawn_or_old_invitation_opens_nothing_and_is_not_sent(household, 
         for invitation in (withdrawn, old):
             for answer in (client.get(invitation_path(invitation)), client.post(invitation_path(invitation))):
                 assert answer.status_code == 410
-                assert "This invitation is over" in words(answer)
+                assert "This invitation has ended" in words(answer)
     assert not User.objects.filter(email="robin@example.org").exists()
 
 
@@ -447,7 +447,7 @@ def test_who_does_not_belong_to_the_family_any_more_lets_nobody_in(household, le
 
 def test_five_invitations_a_day_and_one_at_a_time_for_an_address(household, lead):
     lead.post(INVITE, NEW)
-    assert "still waits for an answer" in words(lead.post(INVITE, NEW))
+    assert "has not been answered yet" in words(lead.post(INVITE, NEW))
     for number in range(4):
         lead.post(INVITE, NEW | {"email": f"robin{number}@example.org"})
 

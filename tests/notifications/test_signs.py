@@ -102,49 +102,49 @@ CASES = {
     "the webhook's secret is another": (
         refuse_webhook,
         [("webhook_refused", "", "page")],
-        ["its signature does not fit our secret", "STRIPE_WEBHOOK_SECRET"],
+        ["its signature does not match our secret", "STRIPE_WEBHOOK_SECRET"],
         believe_webhook,
     ),
     "the database's clock is an hour ahead": (
         refuse_old_webhook,
         [("webhook_refused", "", "page")],
-        ["its signature does not fit our secret", "look at the database's clock"],
+        ["its signature does not match our secret", "check the database's clock"],
         believe_webhook,
     ),
     "no webhook comes": (
         pulled,
         [("webhook_silent", "", "warning")],
-        ["no webhook told us of 1 Stripe events in the last 15 minutes", "create_webhook_endpoint --remote"],
+        ["no webhook reported 1 Stripe events in the last 15 minutes", "create_webhook_endpoint --remote"],
         lambda _: StripeEvent.objects.update(received_at=NOON - 16 * MINUTE),
     ),
     "Stripe is away": (
         fail_asking,
         [("stripe_away", "", "page")],
-        ["Stripe does not answer", "status.stripe.com"],
+        ["Stripe is not responding", "status.stripe.com"],
         lambda _: Breaker.answered(breaker.NAME),
     ),
     "Stripe's key is revoked": (
         fail_key,
         [("stripe_key_refused", "", "page")],
-        ["Stripe does not accept our secret key", "STRIPE_LIVE_SECRET_KEY"],
+        ["Stripe rejects our secret key", "STRIPE_LIVE_SECRET_KEY"],
         close_tasks,
     ),
     "SendGrid's key is revoked": (
         lambda _: DrainSignal.tell_blocked("HTTP 401"),
         [("email_sender_blocked", "", "page")],
-        ["SendGrid takes no email from us", "SENDGRID_API_KEY"],
+        ["SendGrid refuses our emails", "SENDGRID_API_KEY"],
         close_tasks,
     ),
     "a disk fills": (
         lambda monkeypatch: set_free(monkeypatch, 9),
         [("disk_full", None, "warning")],
-        ["9.0 of 1000.0 GB are free on the disk with", "Make room or enlarge the disk"],
+        ["9.0 of 1000.0 GB are free on the disk with", "Free up space or enlarge the disk"],
         lambda monkeypatch: set_free(monkeypatch, 11),
     ),
     "a disk is full": (
         lambda monkeypatch: set_free(monkeypatch, 1),
         [("disk_full", None, "warning"), ("disk_full", None, "page")],
-        ["1.0 of 1000.0 GB are free on the disk with", "Make room or enlarge the disk"],
+        ["1.0 of 1000.0 GB are free on the disk with", "Free up space or enlarge the disk"],
         lambda monkeypatch: set_free(monkeypatch, 11),
     ),
     "a clock goes wrong": (
@@ -162,7 +162,7 @@ CASES = {
     "a job is paused": (
         lambda _: set_paused("charge_due_installments", True),
         [("job_paused", "charge_due_installments", "warning")],
-        ["Charge due installments is paused", "Resume it on the page System"],
+        ["Charge due installments is paused", "Resume it on the System page"],
         lambda _: set_paused("charge_due_installments", False),
     ),
     "a schedule is gone": (
@@ -177,7 +177,7 @@ CASES = {
         [
             "Purge was not done on Wed, May 20, 2026, an hour after its time",
             "the last time was Tue, May 19, 2026",
-            "Press Run now on the page System",
+            "Press Run now on the System page",
         ],
         lambda _: JobRun.objects.filter(job="purge").update(on=TODAY),
     ),

@@ -87,10 +87,10 @@ def test_the_digest_counts_what_is_new_and_links_to_it_without_names(settings):
     mail = render("staff_alert", first.context)
     assert mail.subject.endswith(": 4 new things to look at")
     for line in (
-        "A refund to approve or reject: 2 new ",
+        "Refund to approve or reject: 2 new ",
         "/admin/csf/stafftask/?state=open&kind__exact=refund_to_approve",
-        "A payment that the family's bank disputes: 1 new ",
-        "provider_down: Look at it now: SendGrid took none of the last 10 posts. Look at",
+        "Payment disputed by the family's bank: 1 new ",
+        "provider_down: Look at it now: SendGrid accepted none of the last 10 posts. Check",
         "/admin/notifications/alert/",
         "3 staff tasks are open in total.",
     ):
@@ -123,8 +123,8 @@ def test_at_most_one_in_15_minutes_and_each_thing_once(settings):
     assert counts == [0, 1, 1, 2, 2]
     told = [[(row["title"], row["count"]) for row in mail.context["tasks"]] for mail in digests()]
     assert told == [
-        [("A refund to approve or reject", 1)],
-        [("A payment that the family's bank disputes", 3)],
+        [("Refund to approve or reject", 1)],
+        [("Payment disputed by the family's bank", 3)],
     ]
 
 

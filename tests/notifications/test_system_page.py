@@ -87,13 +87,13 @@ def test_an_installation_without_a_fault_says_so_and_shows_what_runs(owner):
 
     seen = words(owner)
 
-    assert seen.startswith('id="health"> Health all is well as of')
+    assert seen.startswith('id="health"> Health no problems as of')
     for part in (
         "harbour works",
-        "Tasks that wait 1, the oldest since",
+        "Tasks waiting 1, the oldest since",
         "Send installment reminders daily at 9:00 AM none yet",
         "Sweep emails every minute",
-        "Rows that contradict each other none,",
+        "Contradictions in our data none,",
         "books none open, not compared yet.",
         "free on the disk with",
     ):
@@ -115,17 +115,17 @@ def test_each_fault_is_told_with_its_moment_and_what_to_do_and_the_urgent_ones_f
     faults = [
         "now No schedule runs Sweep emails schedule_missing just now Run manage.py sync_schedules.",
         "today Purge is paused job_paused",
-        "Resume it on the page System.",
+        "Resume it on the System page.",
     ]
     assert [fault for fault in faults if fault not in seen] == []
-    dead = rf"now Cluster second {re.escape(HOSTILE)} gave no sign of life since .+ cluster \w+, .+ Restart"
+    dead = rf"now Cluster second {re.escape(HOSTILE)} has not responded since .+ cluster \w+, .+ Restart"
     assert re.search(dead, seen)
     assert seen.index("today Purge") > seen.index("now No schedule")
     assert Alert.objects.filter(ended_at=None).count() == 2
 
 
 def test_a_pause_needs_a_reason_which_the_page_shows_until_it_is_resumed(owner):
-    assert press(owner, act="pause", name="purge") == ["Say why: it stays in the history."]
+    assert press(owner, act="pause", name="purge") == ["Give a reason: it stays in the history."]
     assert paused() == set()
 
     assert press(owner, act="pause", name="purge", reason=f"disk repair {HOSTILE}") == ["Purge is paused."]
@@ -140,7 +140,7 @@ def test_a_pause_needs_a_reason_which_the_page_shows_until_it_is_resumed(owner):
 
 
 def test_a_job_is_begun_now_and_what_does_not_exist_is_refused(owner):
-    assert press(owner, act="run", name="compare_books") == ["Compare books begins within a minute."]
+    assert press(owner, act="run", name="compare_books") == ["Compare books starts within a minute."]
     assert [row.func() for row in OrmQ.objects.all()] == [jobs()["compare_books"].task]
 
     assert press(owner, act="run", name="os.system") == ["There is no job os.system."]

@@ -42,13 +42,13 @@ PLANNED = {
 PAUSED = "the charges of this order are paused"
 SKIPPED = {
     REMINDERS: {
-        "reminder held": "held by staff",
+        "reminder held": "on hold",
         "reminder paused": PAUSED,
-        "nobody": "the family has nobody to write to",
+        "nobody": "the family has no address to write to",
     },
     CARDS: {},
     CHARGES: {
-        "charge held": "held by staff",
+        "charge held": "on hold",
         "charge paused": PAUSED,
         "no consent": "no consent to later charges",
         "no card": "no saved card",
@@ -56,7 +56,7 @@ SKIPPED = {
         "late": TOO_LATE,
     },
     RETRIES: {},
-    OVERDUE: {"retry waits": "will be tried again by itself", "overdue held": "held by staff"},
+    OVERDUE: {"retry waits": "will be tried again automatically", "overdue held": "on hold"},
 }
 
 
@@ -218,7 +218,7 @@ def test_of_a_past_day_only_what_was_stored_is_shown(staff, today):
     html = response.content.decode()
     assert ("&lt;b&gt;held" in html, "<b>held" in html) == (True, False)
     assert html.count("It did not run on this day.") == 4
-    assert "Its work was done by the run of" in html
+    assert "Its work was done by the run on" in html
 
 
 def test_held_and_released_from_the_page(staff, today):
@@ -238,7 +238,7 @@ def test_held_and_released_from_the_page(staff, today):
     assert post("hold", "  ") == [["error"], 1, []]
     assert post("release", "x" * 301) == [["error"], 1, []]
     assert post("waive", "hardship") == [["error"], 1, []]
-    assert post("hold", "promised to pay") == [["success"], 0, ["held by staff"]]
+    assert post("hold", "promised to pay") == [["success"], 0, ["on hold"]]
     call_command("run_job", CHARGES, "--dry-run")
     assert post("release", "did not pay") == [["success"], 1, []]
     assert list(part.notes.values_list("text", "by")) == [

@@ -79,17 +79,17 @@ def test_filters_narrow_the_catalog(client, season, filters, found):
 @pytest.mark.parametrize(
     ("filters", "error"),
     [
-        ({"age": "seven"}, "Type the age in whole years, from 0 to 21."),
-        ({"age": "-1"}, "Type the age in whole years, from 0 to 21."),
-        ({"age": "22"}, "Type the age in whole years, from 0 to 21."),
-        ({"age": "7.5"}, "Type the age in whole years, from 0 to 21."),
-        ({"age": "9" * 5000}, "Type the age in whole years, from 0 to 21."),
+        ({"age": "seven"}, "Enter the age in whole years, from 0 to 21."),
+        ({"age": "-1"}, "Enter the age in whole years, from 0 to 21."),
+        ({"age": "22"}, "Enter the age in whole years, from 0 to 21."),
+        ({"age": "7.5"}, "Enter the age in whole years, from 0 to 21."),
+        ({"age": "9" * 5000}, "Enter the age in whole years, from 0 to 21."),
         ({"weekday": "7"}, "Choose a day from the list."),
         ({"weekday": "Monday"}, "Choose a day from the list."),
         ({"program": "99999999999999999999"}, "We do not have this program. Choose one from the list."),
         ({"program": "x' OR 1=1 --"}, "We do not have this program. Choose one from the list."),
         ({"location": "\x00"}, "Null characters are not allowed."),
-        ({"location": "0", "age": "8"}, "We do not have this place. Choose one from the list."),
+        ({"location": "0", "age": "8"}, "We do not have this location. Choose one from the list."),
     ],
 )
 def test_a_bad_filter_is_told_and_nothing_is_filtered(client, season, filters, error):
@@ -172,9 +172,9 @@ def test_the_class_page_says_what_is_in_each_childs_way(client):
 
     text = words(page).replace("\u2068", "").replace("\u2069", "")
     assert f"{fits.first_name}: will be {fits.age_on(course.starts_on)} on the first day" in text
-    assert f"{young.first_name}: will be 3, the class is for 6 to 12" in text
-    assert f"{alone.first_name}: will be 9, needs an emergency contact first" in text
-    assert f"{there.first_name}: has a place already" in text
+    assert f"{young.first_name}: will be 3, but the class is for ages 6 to 12" in text
+    assert f"{alone.first_name}: will be 9, but needs an emergency contact first" in text
+    assert f"{there.first_name}: already has a place" in text
     assert f'href="/account/children/{alone.public_id}/?next=/classes/{course.slug}/%23register"' in page.text
     for child, error in [
         (young, f"{young.first_name} will be 3 when it starts."),
@@ -215,7 +215,7 @@ def test_a_class_that_fits_nobody_says_why_and_offers_some_that_do():
 
     page = client.get(course.get_absolute_url())
 
-    assert "will be 3, the class is for 6 to 12" in words(page)
+    assert "will be 3, but the class is for ages 6 to 12" in words(page)
     assert "Add to cart" not in words(page)
     assert page.context["similar"] == [same, other]
     assert f'href="/account/children/add/?next=/classes/{course.slug}/%23register"' in page.text
@@ -310,11 +310,11 @@ def test_the_cart_explains_its_prices():
 @pytest.mark.parametrize(
     ("code", "error"),
     [
-        ("", "Type the code first."),
-        ("   ", "Type the code first."),
+        ("", "Enter a code."),
+        ("   ", "Enter a code."),
         ("NOPE", "This code is not valid."),
         ("OVER", "This code is not valid."),
-        ("USEDUP", "This code has been used up."),
+        ("USEDUP", "This code has reached its limit."),
         ("X" * 31, "Ensure this value has at most 30 characters (it has 31)."),
         ("A\x00B", "Null characters are not allowed."),
         ("<script>", "This code is not valid."),
@@ -400,7 +400,7 @@ def test_a_family_whose_child_has_the_place_reads_that_and_where_to_pay():
     order.confirm(reason="paid")
     paid = client.get(course.get_absolute_url())
 
-    assert f"The place of {name} is waiting for payment: order {order.number} ." in words(held)
+    assert f"place is waiting for payment: order {order.number} ." in words(held)
     assert f'href="{order.get_absolute_url()}"' in held.text
     assert f"{name} has a place in this class." in words(paid)
     for page in (held, paid):

@@ -56,7 +56,7 @@ def test_a_code_is_taken_in_any_case_and_takes_its_part_off(typed):
 
     page = type_code(order.household, typed)
 
-    assert "Promo code SUMMER10 is on your cart." in words(page)
+    assert "Promo code SUMMER10 was added to your cart." in words(page)
     assert "$129.60" in words(page)
     order.refresh_from_db()
     place(order)
@@ -70,12 +70,12 @@ def test_a_code_is_taken_in_any_case_and_takes_its_part_off(typed):
     [
         ({}, "SUMMER1", "This code is not valid."),
         ({}, "SUMMER10' OR 1=1 --", "This code is not valid."),
-        ({}, "", "Type the code first."),
+        ({}, "", "Enter a code."),
         ({}, "SUMMER10\x00", "Null characters are not allowed"),
         ({"is_active": False}, "SUMMER10", "This code is not valid."),
         ({"starts_on": DAY}, "SUMMER10", "This code is not valid."),
         ({"ends_on": -DAY}, "SUMMER10", "This code is not valid."),
-        ({"max_orders": 0}, "SUMMER10", "This code has been used up."),
+        ({"max_orders": 0}, "SUMMER10", "This code has reached its limit."),
     ],
 )
 def test_a_code_that_does_not_apply_is_refused_in_words_and_changes_no_price(fields, typed, says):
@@ -202,7 +202,7 @@ def test_a_code_used_up_by_another_family_meanwhile_refuses_the_order_until_it_i
 
     page = client.post("/checkout/", form, follow=True)
 
-    assert "The promo code has been used up meanwhile. Remove it to go on." in words(page)
+    assert "The promo code has reached its limit. Remove it to continue." in words(page)
     client.post("/cart/", {"remove": "1"})
     slow.refresh_from_db()
     assert place(slow).total_cents == 14400
@@ -215,7 +215,7 @@ def test_an_order_that_is_released_gives_its_use_back(to):
     household, rival = create_household(), create_cart().household
     course = create_course(price_cents=10000)
     order = place(fill_cart(household, (household.children.get(), course), code="ONCE"))
-    assert "This code has been used up." in words(type_code(rival, "once"))
+    assert "This code has reached its limit." in words(type_code(rival, "once"))
 
     end_unpaid_order(order=order, to=to, reason="not paid")
 
@@ -281,4 +281,4 @@ def test_codes_are_not_guessed_one_after_the_other():
     assert "That was too many codes." in right
     other = create_household()
     fill_cart(other, (other.children.get(), create_course()))
-    assert "Promo code SPRING is on your cart." in words(type_code(other, "SPRING"))
+    assert "Promo code SPRING was added to your cart." in words(type_code(other, "SPRING"))

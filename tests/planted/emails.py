@@ -369,12 +369,12 @@ def job_without_a_schedule():
 
 
 PLANTS = {
-    "E1 emails sent once more without a reason": [resent_without_a_reason],
-    "E1 facts that one person was told twice": [told_twice],
+    "E1 emails sent again without a reason": [resent_without_a_reason],
+    "E1 facts that one person was emailed about twice": [told_twice],
     "E2 emails without their fact": [email_without_a_fact],
     "E2 emails older than their fact": [email_older_than_its_fact],
-    "E2 emails that tell another amount than their fact": [email_with_another_amount],
-    "E3 facts that nobody was told about": [
+    "E2 emails with another amount than their fact": [email_with_another_amount],
+    "E3 facts that no one was emailed about": [
         untold("order_confirmation", "Unpaid"),
         untold("order_expired", "Late"),
         untold("enrollment_confirmation", "Paid"),
@@ -386,21 +386,24 @@ PLANTS = {
         untold_offer,
     ],
     "E4 emails that are stuck": [late_in_the_queue, lost_lease, sending_without_a_lease, undecided],
-    "E4 emails that failed, and nobody was told": [failed_in_silence, failed_after_the_task_was_closed],
-    "E4 emails that did not arrive, and nobody was told": [bounced_in_silence, dropped_in_silence],
-    "E4 what the provider told of emails and nobody took in": [event_not_taken_in],
-    "E5 emails posted again while a post was open or taken": [posted_while_open, posted_after_it_was_taken],
-    "E5 emails copied more often than agreed": [copied_twice, copied_though_it_confuses],
+    "E4 failed emails without a staff task": [failed_in_silence, failed_after_the_task_was_closed],
+    "E4 undelivered emails without a staff task": [bounced_in_silence, dropped_in_silence],
+    "E4 provider events that were not processed": [event_not_taken_in],
+    "E5 emails posted again while a post was open or accepted": [
+        posted_while_open,
+        posted_after_it_was_taken,
+    ],
+    "E5 emails copied more often than allowed": [copied_twice, copied_though_it_confuses],
     "E5 emails that count as sent without a post": [sent_without_a_post],
-    "E6 emails posted after they were worth nothing": [posted_too_late],
-    "E6 reminders of what was paid": [reminded_of_what_was_paid],
-    "E7 emails to somebody of another family": [told_to_another_family],
-    "E7 emails to an address that is not their reader's": [told_at_another_address],
-    "E7 emails to an account that is not of those they are for": [
+    "E6 emails posted after they had expired": [posted_too_late],
+    "E6 reminders of paid installments": [reminded_of_what_was_paid],
+    "E7 emails to a member of another family": [told_to_another_family],
+    "E7 emails to an address that is not the recipient's": [told_at_another_address],
+    "E7 emails to an account that is not among their recipients": [
         told_to_an_account_without_a_family,
         staff_email_to_a_family,
     ],
-    "E8 emails posted to who wants or takes none": [
+    "E8 emails sent to suppressed or unsubscribed addresses": [
         posted_to_who_takes_none,
         reminded_who_complained,
         posted_what_was_switched_off,
@@ -414,20 +417,20 @@ PLANTS = {
         guardian_of_an_erased_family,
         email_of_an_erased_family,
     ],
-    "P5 emails whose secrets are kept though they are finished": [
+    "P5 finished emails whose secrets are still stored": [
         secret_of_a_finished_email,
         text_of_a_finished_code,
     ],
-    "P5 what the purge should have taken away": [
+    "P5 data that the purge should have deleted": [
         text_kept_too_long,
         event_kept_too_long,
         delivery_kept_too_long,
         cart_kept_too_long,
         presses_kept_too_long,
     ],
-    "Y2 staff tasks about a row that is not there": [task_about_a_missing_row],
+    "Y2 staff tasks about a row that does not exist": [task_about_a_missing_row],
     "Y3 emails posted in quarantine": [posted_in_quarantine],
-    "Y4 daily jobs that a day is missing of": [day_without_a_run, job_that_stopped],
-    "Y4 daily jobs that began and never ended": [job_that_never_ended],
+    "Y4 daily jobs with a missing day": [day_without_a_run, job_that_stopped],
+    "Y4 daily jobs that started and never ended": [job_that_never_ended],
     "Y4 jobs without a schedule": [job_without_a_schedule],
 }

@@ -11,8 +11,8 @@ from billing.stripe.webhook_endpoint import register_endpoint
 class Command(BaseCommand):
     help = (
         "Store the webhook endpoint whose signatures are accepted, from STRIPE_WEBHOOK_UUID and "
-        "STRIPE_WEBHOOK_SECRET; with --remote, create it at Stripe first, or bring the one that is there up "
-        "to date. Safe to repeat."
+        "STRIPE_WEBHOOK_SECRET; with --remote, first create it at Stripe or update the existing one. "
+        "Safe to repeat."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

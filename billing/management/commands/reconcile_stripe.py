@@ -14,8 +14,8 @@ NO_END_S = 24 * 3600.0  # nothing ends a command but its operator
 
 class Command(BaseCommand):
     help = (
-        "Pull events that no webhook brought, settle finished payment pages, and with --books compare our "
-        "books with Stripe's, both ways. Safe to repeat."
+        "Fetch events that no webhook delivered, settle finished payment pages, and with --books compare "
+        "our books with Stripe's, both ways. Safe to repeat."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -23,7 +23,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--books",
             choices=["recent", "all"],
-            help="compare the days of the last week and those never compared, or all",
+            help="compare the last week and every day not compared yet, or all days",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -34,14 +34,14 @@ class Command(BaseCommand):
             since = now - timedelta(hours=options["hours"])
             events = pull_events(since=since, seconds=NO_END_S).new
         except (gateway.Refused, gateway.OutcomeUnknown) as error:
-            raise CommandError(f"Stripe did not give its events: {error}") from error
+            raise CommandError(f"Could not fetch events from Stripe: {error}") from error
         self.stdout.write(f"events={events} pages={settle_finished_pages(now=now)}")
         if options["books"]:
             self._compare(everything=options["books"] == "all")
 
     def _compare(self, *, everything: bool) -> None:
         if why := why_not_compared():
-            raise CommandError(f"Books are not compared: {why}.")
+            raise CommandError(f"Books were not compared: {why}.")
         days = days_to_compare(on=clock.today(), everything=everything)
         unanswered = sum(not compare_day(day, budget_s=NO_END_S) for day in days) + compare_open()
         found = list(BookDifference.objects.open().select_related("household"))
@@ -49,4 +49,4 @@ class Command(BaseCommand):
             self.stdout.write(difference.detail)
         self.stdout.write(f"days={len(days)} unanswered={unanswered} differences={len(found)}")
         if found:
-            raise CommandError("Our books and Stripe's do not agree; each difference is a task for staff.")
+            raise CommandError("Our books and Stripe's differ. Each difference has a staff task.")

@@ -12,20 +12,22 @@ from csf.proofs.nightly import record
 
 
 class Command(BaseCommand):
-    help = "Look for rows that contradict each other. Exit code 1 and their ids if there are any."
+    help = "Check for rows that contradict each other. Exit code 1, with their ids, if there are any."
     requires_system_checks = ()  # it only reads; the checks would load the whole site, half of its memory
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--json", action="store_true", help="one JSON object a line")
+        parser.add_argument("--json", action="store_true", help="one JSON object per line")
         extent = parser.add_mutually_exclusive_group()
-        extent.add_argument("--full", action="store_true", help="look at everything, as without it; kept")
+        extent.add_argument(
+            "--full", action="store_true", help="check everything, which is the default; the result is stored"
+        )
         extent.add_argument(
             "--since",
             type=_moment,
             metavar="YYYY-MM-DD",
-            help="at large tables only as far as they were touched since then; not kept",
+            help="check large tables only for changes since then; the result is not stored",
         )
-        extent.add_argument("--list", action="store_true", help="say what is looked at, and do not look")
+        extent.add_argument("--list", action="store_true", help="list the invariants without checking them")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["list"]:
@@ -37,7 +39,7 @@ class Command(BaseCommand):
             record(found, began_at=began_at)
         self._tell(found, as_json=options["json"])
         if found:
-            raise CommandError(f"{len(found)} invariants are broken")
+            raise CommandError(f"{len(found)} invariants do not hold")
 
     def _tell(self, found: list[Violation], *, as_json: bool) -> None:
         for violation in found:

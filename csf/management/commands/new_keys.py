@@ -10,7 +10,7 @@ from csf.encryption import KEY_BYTES
 
 
 class Command(BaseCommand):
-    help = "Print fresh secrets as lines for .env. Needs no settings and changes nothing."
+    help = "Print new secrets as lines for .env. Needs no settings and changes nothing."
     requires_system_checks = ()
 
     def handle(self, *args: Any, **options: Any) -> None:

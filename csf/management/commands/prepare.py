@@ -11,7 +11,9 @@ from csf.staff.roles import make_roles
 
 
 class Command(BaseCommand):
-    help = "The deploy step: brings database, cache tables, roles, schedules and static files up to date."
+    help = (
+        "Bring the database, cache tables, roles, schedules and static files up to date, with every deploy."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         call_command("migrate", interactive=False, verbosity=0)
@@ -23,8 +25,8 @@ class Command(BaseCommand):
         except PermissionError as error:
             folder = settings.STATIC_ROOT
             raise CommandError(
-                f"Static files cannot be written: {error}. As root, make the folder for the user who runs "
-                f"this: install -d -o {getuser()} {folder}"
+                f"Static files cannot be written: {error}. As root, create the folder for the user who "
+                f"runs this: install -d -o {getuser()} {folder}"
             ) from error
         self.stdout.write(f"prepared, schedules changed={sync_schedules()}")
         if why := Instance.why_quarantined():

@@ -7,11 +7,11 @@ from csf.startup.process import refuse_unsafe_settings
 
 
 class Command(BaseCommand):
-    help = "Run a cluster of workers, under the first free name of this host, until SIGTERM."
+    help = "Run a cluster of workers under the first free name of this host, until SIGTERM."
 
     requires_system_checks = ()  # they are lines of the log here
 
     def handle(self, *args: Any, **options: Any) -> None:
         refuse_unsafe_settings()
         if not run():
-            raise CommandError("The guard of the workers has ended. Start the cluster again.")
+            raise CommandError("The process that guards the workers has ended. Start the cluster again.")

@@ -7,8 +7,8 @@ from csf.models import Instance
 
 class Command(BaseCommand):
     help = (
-        "Let nothing leave this installation: no email, no change at Stripe, no event worked off. Work piles "
-        "up in the database until `release_quarantine`. Safe to repeat."
+        "Stop everything that leaves this installation: no emails, no changes at Stripe, no events "
+        "processed. Work waits in the database until `release_quarantine`. Safe to repeat."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:

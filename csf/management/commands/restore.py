@@ -22,5 +22,5 @@ class Command(BaseCommand):
             rows = restore(options["file"])
         except NotPossible as error:
             raise CommandError(f"Nothing was restored: {error}") from error
-        self.stdout.write(f"{database_text()} is filled from {options['file']}:\n{text_of(rows)}")
+        self.stdout.write(f"{database_text()} was filled from {options['file']}:\n{text_of(rows)}")
         self.stdout.write(NEXT.format(why=Instance.why_quarantined()))

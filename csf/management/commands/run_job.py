@@ -23,13 +23,13 @@ class Command(BaseCommand):
         else:
             parser.add_argument("job", choices=list(daily_jobs()))
         parser.add_argument("--date", type=datetime.date.fromisoformat, metavar="YYYY-MM-DD")
-        parser.add_argument("--dry-run", action="store_true", help="change nothing, say what would be done")
+        parser.add_argument("--dry-run", action="store_true", help="change nothing, print what would be done")
 
     def handle(self, *args: Any, **options: Any) -> None:
         job, today = daily_jobs()[options["job"]], clock.today()
         on = options["date"] or today
         if on > today and not getattr(settings, "STRIPE_API_HOST", ""):
-            raise CommandError(f"{on} is still to come: with the real Stripe this would act too early.")
+            raise CommandError(f"{on} is in the future: with the real Stripe this would act too early.")
         if not options["dry_run"]:
             self._run(job, on)
         elif job.has_dry_run:
@@ -42,7 +42,7 @@ class Command(BaseCommand):
         if is_new:
             self.stdout.write(f"{job.name} {on}: {run.summary_line}")
         else:
-            self.stdout.write(f"{job.name} {on}: {run.get_status_display()} already, nothing done")
+            self.stdout.write(f"{job.name} {on}: already {run.get_status_display()}, nothing to do")
 
     def _show(self, report: Report) -> None:
         for line in report.planned:

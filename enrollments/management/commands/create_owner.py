@@ -8,7 +8,7 @@ from enrollments.accounts.first_sign_in import LIFE_S, create_owner
 
 
 class Command(BaseCommand):
-    help = "Make the account of the first owner and print a link that signs in once, without any email."
+    help = "Create the account of the first owner and print a link that signs in once. No email is sent."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("email", help="the owner's address; a repeat prints a new link")
@@ -17,7 +17,7 @@ class Command(BaseCommand):
         try:
             user, link = create_owner(email)
         except ValidationError as error:
-            raise CommandError(f"{email!r} is no email address: {' '.join(error.messages)}") from error
+            raise CommandError(f"{email!r} is not an email address: {' '.join(error.messages)}") from error
         except NotPossible as why:
             raise CommandError(str(why)) from why
         self.stdout.write(

@@ -9,8 +9,9 @@ from enrollments.accounts.staff_sign_in import rotate_second_factors
 
 class Command(BaseCommand):
     help = (
-        "Re-encrypt every encrypted value with the first key of FIELD_KEYS. Safe to repeat and to stop: it "
-        "goes on where it was. Take an old key out of FIELD_KEYS only after a run without failures."
+        "Re-encrypt every encrypted value with the first key of FIELD_KEYS. Safe to repeat and to stop: "
+        "it continues where it stopped. Take an old key out of FIELD_KEYS only after a run without "
+        "failures."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -23,7 +24,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{name}: key={current_key_id()} done={done} failed={unreadable}")
         if failed := sum(unreadable for _, unreadable in results.values()):
             raise CommandError(
-                f"{failed} values cannot be read with any key of FIELD_KEYS; they stay as they are."
+                f"{failed} values cannot be read with any key of FIELD_KEYS; they were not changed."
             )
 
 

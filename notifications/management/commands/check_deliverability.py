@@ -11,8 +11,8 @@ EXIT_CODES = {Verdict.WRONG: 1, Verdict.UNKNOWN: 2}
 
 class Command(BaseCommand):
     help = (
-        "Check SPF, DKIM, DMARC, MX and SendGrid's names of the sender's domain. Exit code 1 if one is wrong "
-        "(with the record to set), 2 if one could not be looked up."
+        "Check the sender domain's SPF, DKIM, DMARC and MX records and SendGrid's host names. Exit code "
+        "1 if one is wrong (with the record to set), 2 if one could not be looked up."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:

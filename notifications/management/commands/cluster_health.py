@@ -10,13 +10,13 @@ STANDS_STILL = 3
 
 class Command(BaseCommand):
     help = (
-        "Say whether this installation can do its work. Exit code 3 with the reasons if the worker on this "
-        "host stands still (restart it), 1 if that would not help."
+        "Check whether this installation can do its work. Exit code 3, with the reasons, if the worker "
+        "on this host is stuck (restart it), 1 if a restart would not help."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--alert", action="store_true", help="also tell new alerts, which a cluster standing still cannot"
+            "--alert", action="store_true", help="also report new alerts, which a stuck cluster cannot do"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

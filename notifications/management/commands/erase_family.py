@@ -10,13 +10,14 @@ from notifications.family_data.find import family_of
 
 class Command(BaseCommand):
     help = (
-        "Erase who a family is: names, addresses, contacts, emails, Stripe's copies. What was paid stays, "
-        "without them. Refuses while money or a class is open. Without --yes it only says what it would do."
+        "Erase a family's personal data: names, addresses, contacts, emails, copies of Stripe's data. "
+        "Payments stay, without names. Refuses while a payment or a class is open. Without --yes it only "
+        "prints what it would do."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("family", help="its number, or the email address of a guardian")
-        parser.add_argument("--yes", action="store_true", help="erase; it cannot be taken back")
+        parser.add_argument("family", help="the family's number, or the email address of a guardian")
+        parser.add_argument("--yes", action="store_true", help="erase; this cannot be undone")
 
     def handle(self, *args: Any, **options: Any) -> None:
         household = family_of(options["family"])
@@ -26,8 +27,8 @@ class Command(BaseCommand):
             raise CommandError(_not_yet(household, reasons))
         if not options["yes"]:
             self.stdout.write(
-                f"family={household.pk} ({household}) would be erased for good. Write an export first if "
-                "they asked for one, then repeat with --yes."
+                f"family={household.pk} ({household}) would be erased for good. If they asked for an "
+                "export, write it first. Then repeat with --yes."
             )
             return
         try:

@@ -9,10 +9,10 @@ from notifications.family_data.find import family_of
 
 
 class Command(BaseCommand):
-    help = "Write everything that is stored of a family into a new file, as JSON. It holds private data."
+    help = "Write everything stored about a family to a new JSON file. The file contains private data."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("family", help="its number, or the email address of a guardian")
+        parser.add_argument("family", help="the family's number, or the email address of a guardian")
         parser.add_argument("file", type=Path)
 
     def handle(self, *args: Any, **options: Any) -> None:

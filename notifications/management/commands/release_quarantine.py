@@ -9,19 +9,19 @@ from notifications.quarantine import release_quarantine
 
 class Command(BaseCommand):
     help = (
-        "Make this database the one of INSTANCE_ID: emails and charges go out again. Emails that were owed "
+        "Give this database to INSTANCE_ID, so that emails and charges go out again. Emails queued "
         "before the quarantine began are withheld."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--yes", action="store_true", help="no other installation acts for these families"
+            "--yes", action="store_true", help="confirm that no other installation acts for these families"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         why = Instance.why_quarantined()
         if not why:
-            raise CommandError("There is no quarantine to release.")
+            raise CommandError("There is no quarantine to end.")
         if not options["yes"]:
             raise CommandError(f"Nothing is sent or charged: {why}. Once released, {_what_follows()}")
         self.stdout.write(f"released {settings.INSTANCE_ID}, emails withheld={release_quarantine()}")
@@ -30,5 +30,5 @@ class Command(BaseCommand):
 def _what_follows() -> str:
     name = settings.INSTANCE_ID
     if to := settings.STAGING_EMAILS_TO:
-        return f"all emails of {name!r} go to {to}, and no order of live mode is charged. Add --yes."
-    return f"{name!r} mails and charges real families. Repeat with --yes if no other installation does."
+        return f"all emails of {name!r} go to {to}, and no live-mode order is charged. Add --yes."
+    return f"{name!r} will email and charge real families. Repeat with --yes if no other installation does."
