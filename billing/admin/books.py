@@ -8,10 +8,9 @@ from django.shortcuts import get_object_or_404
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from billing.admin.actions import Action, Actions
 from billing.ledger import differences
 from billing.models import BookDifference, ComparedDay
-from csf.refusal import NotPossible
+from csf.staff.actions import Action, Actions
 from csf.staff.columns import link
 from csf.staff.model_admin import ReadOnlyAdmin
 from csf.staff.panels import Panel
@@ -33,7 +32,7 @@ class DifferenceFacts:
         return cls(get_object_or_404(rows, pk=pk))
 
     @property
-    def seen(self) -> str:
+    def fingerprint(self) -> str:
         return f"{self.row.ours}|{self.row.theirs}|{self.row.closed_at}"
 
     @property
@@ -77,7 +76,6 @@ DIFFERENCE_ACTIONS = Actions(
             done="The difference is closed, with your reason.",
         )
     ],
-    refused=(NotPossible,),
 )
 
 

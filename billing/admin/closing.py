@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 
-from billing.admin.closing_forms import ClassForm, ReasonForm, SessionForm, sessions_to_cancel
+from billing.admin.closing_forms import ClassForm, FamilyReasonForm, SessionForm, sessions_to_cancel
 from billing.changes.cancellation import OutcomeChanged
 from billing.changes.class_closure import (
     Preview,
@@ -68,7 +68,7 @@ class Act:
     name: str
     title: str
     meaning: str
-    form: Callable[..., ReasonForm]
+    form: Callable[..., FamilyReasonForm]
     preview: Callable[[Course, dict[str, Any]], Preview]
     close: Callable[..., Closure]
 
@@ -162,7 +162,7 @@ class ClosureAdmin(ReadOnlyAdmin):
         form = act.form(sent, course=course, initial=request.GET.dict())
         why_not = ""
         if sent and "change" not in sent and form.is_valid():
-            if "seen" in sent:
+            if "fingerprint" in sent:
                 closure, why_not = _close(act, course, form, request)
                 if closure:
                     return redirect("admin:billing_closure_change", closure.pk)
@@ -171,7 +171,7 @@ class ClosureAdmin(ReadOnlyAdmin):
         return self._page(request, course, act, form)
 
     def _page(
-        self, request: HttpRequest, course: Course, act: Act, form: ReasonForm, **more: Any
+        self, request: HttpRequest, course: Course, act: Act, form: FamilyReasonForm, **more: Any
     ) -> HttpResponse:
         preview: Preview | None = more.get("preview")
         context = {
@@ -234,19 +234,21 @@ class ClosureAdmin(ReadOnlyAdmin):
         return redirect("admin:billing_closure_change", pk)
 
 
-def _close(act: Act, course: Course, form: ReasonForm, request: HttpRequest) -> tuple[Closure | None, str]:
+def _close(
+    act: Act, course: Course, form: FamilyReasonForm, request: HttpRequest
+) -> tuple[Closure | None, str]:
     """What was begun, or why not."""
     typed = {name: value for name, value in form.cleaned_data.items() if name != "reason"}
     options = {"by": request.user, "reason": form.cleaned_data["reason"], "now": clock.now()}
     try:
-        return act.close(course, typed, seen=request.POST["seen"], **options), ""
+        return act.close(course, typed, fingerprint=request.POST["fingerprint"], **options), ""
     except OutcomeChanged:
         return None, "Families or amounts have changed since you saw them. Please check the new figures."
     except NotPossible as refusal:
         return None, refusal.message
 
 
-def _chosen(form: ReasonForm) -> str:
+def _chosen(form: FamilyReasonForm) -> str:
     if terms := form.cleaned_data.get("terms"):
         return Terms(terms).label
     session: CourseSession = form.cleaned_data["session"]

@@ -2,26 +2,23 @@
 
 from django import forms
 from django.db.models import QuerySet
-from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
+from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminSelectWidget
 
 from billing.models import Terms
 from csf import clock
+from csf.staff.reason_form import ReasonForm, reason_field
 from csf.templatetags.csf_format import day, time_of_day
 from enrollments.models import Course, CourseSession
 
-REASON_LENGTH = 200  # with what is said before it, it fits a transition's reason
 
-
-class ReasonForm(forms.Form):
-    reason = forms.CharField(
-        max_length=REASON_LENGTH,
-        widget=UnfoldAdminTextareaWidget({"rows": 2}),
+class FamilyReasonForm(ReasonForm):
+    reason = reason_field(
         help_text="The families see it in their email. For example: The coach is ill.",
         error_messages={"required": "Give a reason: the families will see it."},
     )
 
 
-class ClassForm(ReasonForm):
+class ClassForm(FamilyReasonForm):
     terms = forms.ChoiceField(
         label="Each family gets",
         choices=[(terms.value, terms.label.capitalize()) for terms in Terms],
@@ -39,7 +36,7 @@ class SessionChoice(forms.ModelChoiceField):  # type: ignore[type-arg] # not gen
         return f"{day(obj.held_on)}, {time_of_day(obj.start_time)}"
 
 
-class SessionForm(ReasonForm):
+class SessionForm(FamilyReasonForm):
     session = SessionChoice(queryset=CourseSession.objects.none(), widget=UnfoldAdminSelectWidget)
     field_order = ["session", "reason"]
 

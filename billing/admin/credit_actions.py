@@ -6,16 +6,17 @@ from typing import Any, Self
 
 from django.shortcuts import get_object_or_404
 
-from billing.admin.actions import Action, Actions
 from billing.admin.installment_forms import TodayForm
 from billing.ledger.credits import CreditAccount, credit_account, grant, take_back
 from billing.models import CreditCause
 from csf import clock
 from csf.forms.fields import CentsField
 from csf.money import money_text
+from csf.staff.actions import Action, Actions
 from csf.staff.columns import link
 from csf.staff.panels import Panel
 from csf.templatetags.csf_format import day
+from enrollments.families.who_is_notified import who_is_notified
 from enrollments.models import Household
 
 
@@ -34,7 +35,7 @@ class FamilyFacts:
         return credit_account(self.row, on=clock.today())
 
     @property
-    def seen(self) -> str:
+    def fingerprint(self) -> str:
         return str(self.account.balance_cents)
 
     @property
@@ -98,5 +99,5 @@ CREDIT_ACTIONS = Actions(
             done="The credit has been taken back.",
         ),
     ],
-    family=lambda household: household,
+    notified=lambda household, email: who_is_notified(household, email=email),
 )

@@ -6,7 +6,6 @@ from typing import Any, Self
 from django.conf import settings
 from django.shortcuts import get_object_or_404
 
-from billing.admin.actions import Action, Actions
 from billing.admin.installment_forms import FoundForm, MoveForm, OfflineForm, SplitForm, TodayForm
 from billing.installments import found_at_stripe, staff_actions
 from billing.ledger.cards import card_that_pays
@@ -15,9 +14,11 @@ from billing.models.charges import OPEN_CHARGE
 from billing.models.installments import CHARGEABLE
 from csf import clock
 from csf.money import money_text
+from csf.staff.actions import Action, Actions
 from csf.staff.columns import badge, link
 from csf.staff.panels import Panel
 from csf.templatetags.csf_format import day
+from enrollments.families.who_is_notified import who_is_notified
 from orders.models import Order, OrderStatus
 
 RECEIPT = "The family gets a receipt by email."
@@ -51,7 +52,7 @@ class Facts:
         return {"amount": money_text(self.part.amount_cents), "card": self.card}
 
     @property
-    def seen(self) -> str:
+    def fingerprint(self) -> str:
         """What the person looked at; a form that comes back with another is out of date."""
         part = self.part
         return f"{part.status} {part.due_on} {part.held_at} {self.card and self.card.pk}"
@@ -234,5 +235,8 @@ ACTIONS = [
     ),
 ]
 INSTALLMENT_ACTIONS = Actions(
-    Installment, Facts.of, ACTIONS, family=lambda installment: installment.order.household
+    Installment,
+    Facts.of,
+    ACTIONS,
+    notified=lambda installment, email: who_is_notified(installment.order.household, email=email),
 )

@@ -3,28 +3,15 @@
 from typing import Any
 
 from django import forms
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from billing.models import PaymentMethod
 from csf import clock
 from csf.dates import local_date, start_of_day
 from csf.forms.fields import CentsField, DayField
+from csf.staff.reason_form import ReasonForm
 
-REASON_LENGTH = 200  # with what the note says before it, it fits a transition's reason
 OFFLINE = [PaymentMethod.CASH, PaymentMethod.CHECK]
-
-
-class ReasonForm(forms.Form):
-    reason = forms.CharField(
-        max_length=REASON_LENGTH,
-        widget=UnfoldAdminTextareaWidget({"rows": 2}),
-        help_text="Stays in the history for other staff.",
-        error_messages={"required": "Give a reason: it stays in the history."},
-    )
-    field_order: list[str] | None = None
-
-    def arguments(self) -> dict[str, Any]:
-        return dict(self.cleaned_data)
 
 
 class TodayForm(ReasonForm):

@@ -5,10 +5,10 @@ from typing import Any, Self
 
 from django.shortcuts import get_object_or_404
 
-from billing.admin.actions import Action, Actions
 from billing.installments.pause import pause_charges, resume_charges
 from billing.models import Dispute, InstallmentStatus
 from csf.money import money_text
+from csf.staff.actions import Action, Actions
 from csf.staff.columns import link
 from csf.staff.panels import Panel
 from csf.templatetags.csf_format import moment
@@ -29,7 +29,7 @@ class ChargesFacts:
         return cls(order, sum(part.amount_cents for part in parts))
 
     @property
-    def seen(self) -> str:
+    def fingerprint(self) -> str:
         return str(self.row.charges_paused_at)
 
     @property

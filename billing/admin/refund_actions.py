@@ -7,10 +7,8 @@ from typing import Any, Self
 
 from django import forms
 from django.shortcuts import get_object_or_404
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
+from unfold.widgets import UnfoldAdminSelectWidget
 
-from billing.admin.actions import Action, Actions, FactsForm
-from billing.admin.installment_forms import REASON_LENGTH, ReasonForm
 from billing.changes.cancellation import Outcome, OutcomeChanged, cancel_enrollment, outcome_of, policy_terms
 from billing.ledger import refunds
 from billing.ledger.reductions import CREDITED, refundable
@@ -21,10 +19,13 @@ from csf import clock
 from csf.forms.fields import CentsField
 from csf.money import money_text
 from csf.refusal import NotPossible
+from csf.staff.actions import Action, Actions
 from csf.staff.columns import badge, link
 from csf.staff.panels import Panel
+from csf.staff.reason_form import FactsForm, ReasonForm, reason_field
 from csf.state import Stale
 from csf.templatetags.csf_format import day, moment
+from enrollments.families.who_is_notified import who_is_notified
 from enrollments.models import Enrollment, EnrollmentStatus, User
 from orders.models import Order, OrderItem
 
@@ -61,8 +62,8 @@ class PlaceFacts:
         return policy_terms(outcome.item.order, now=clock.now()) if outcome else None
 
     @property
-    def seen(self) -> str:
-        return "; ".join(outcome.seen for outcome in self.outcomes.values())
+    def fingerprint(self) -> str:
+        return "; ".join(outcome.fingerprint for outcome in self.outcomes.values())
 
     @property
     def words(self) -> dict[str, Any]:
@@ -107,16 +108,16 @@ class CancelPlaceForm(FactsForm):
     def arguments(self) -> dict[str, Any]:
         terms = self.cleaned_data["terms"]
         outcome = self.facts.outcomes.get(terms)
-        return super().arguments() | {"seen": outcome.seen if outcome else ""}
+        return super().arguments() | {"fingerprint": outcome.fingerprint if outcome else ""}
 
 
-def _cancel_place(*, enrollment: Enrollment, by: User, reason: str, terms: Terms, seen: str) -> None:
+def _cancel_place(*, enrollment: Enrollment, by: User, reason: str, terms: Terms, fingerprint: str) -> None:
     order = enrollment.order_item.order
     if by.household_id == order.household_id and terms != policy_terms(order, now=clock.now()):
         raise NotPossible(f"{OWN_FAMILY} You may only choose our policy.")
     try:
         cancel_enrollment(
-            enrollment=enrollment, by=by, reason=reason, now=clock.now(), terms=terms, seen=seen
+            enrollment=enrollment, by=by, reason=reason, now=clock.now(), terms=terms, fingerprint=fingerprint
         )
     except Stale as lost:
         raise NotPossible("Someone else has cancelled or moved this place.") from lost
@@ -142,7 +143,7 @@ PLACE_ACTIONS = Actions(
             email="The family is told by email what happens to its money.",
         )
     ],
-    family=lambda place: place.child.household,
+    notified=lambda place, email: who_is_notified(place.child.household, email=email),
 )
 
 # --- A payment ----------------------------------------------------------------------------------------------
@@ -165,7 +166,7 @@ class PaymentFacts:
         return list(RefundMethod) if has_failed_by_card(self.row) else [RefundMethod(self.row.method)]
 
     @property
-    def seen(self) -> str:
+    def fingerprint(self) -> str:
         return str(self.room_cents)
 
     @property
@@ -238,7 +239,7 @@ PAYMENT_ACTIONS = Actions(
             email="The family gets an email once the money has been refunded.",
         )
     ],
-    family=lambda payment: payment.order.household,
+    notified=lambda payment, email: who_is_notified(payment.order.household, email=email),
 )
 
 # --- A refund -----------------------------------------------------------------------------------------------
@@ -262,7 +263,7 @@ class RefundFacts:
         return self.row.status == RefundStatus.APPROVED and self.row.method in HANDED_OVER
 
     @property
-    def seen(self) -> str:
+    def fingerprint(self) -> str:
         return f"{self.row.status} {self.row.amount_cents}"
 
     @property
@@ -288,12 +289,7 @@ class RefundFacts:
 
 
 class OptionalReasonForm(ReasonForm):
-    reason = forms.CharField(
-        max_length=REASON_LENGTH,
-        required=False,
-        widget=UnfoldAdminTextareaWidget({"rows": 2}),
-        help_text="Optional. Stays in the history for other staff.",
-    )
+    reason = reason_field(required=False, help_text="Optional. Stays in the history for other staff.")
 
 
 def _action(**options: Any) -> Action:
@@ -340,5 +336,5 @@ REFUND_ACTIONS = Actions(
             email="The family gets an email that serves as its receipt.",
         ),
     ],
-    family=lambda refund: refund.order.household,
+    notified=lambda refund, email: who_is_notified(refund.order.household, email=email),
 )

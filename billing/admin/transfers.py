@@ -15,7 +15,6 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from billing.admin.installment_forms import ReasonForm
 from billing.changes.transfer import Move, move_of, transfer
 from billing.models import Transfer
 from csf import clock
@@ -24,6 +23,7 @@ from csf.refusal import NotPossible
 from csf.staff.columns import link, money
 from csf.staff.model_admin import ReadOnlyAdmin
 from csf.staff.panels import Button, Panel, panel, row_buttons
+from csf.staff.reason_form import ReasonForm
 from csf.templatetags.csf_format import day, moment, time_of_day
 from enrollments.families.who_is_notified import who_is_notified
 from enrollments.models import Course, Enrollment, User
@@ -63,8 +63,8 @@ class Facts:
     move: Move
 
     @property
-    def seen(self) -> str:
-        return self.move.seen
+    def fingerprint(self) -> str:
+        return self.move.fingerprint
 
     def panel(self) -> Panel:
         move, item = self.move, self.move.item
@@ -232,7 +232,7 @@ def confirm_move(request: HttpRequest, pk: int, course_pk: int) -> HttpResponse:
         "confirm": f"Move {enrollment.child} now",
         "back": reverse("admin:billing_transfer_choose", args=[pk]),
     }
-    return TemplateResponse(request, "admin/billing/action.html", context)
+    return TemplateResponse(request, "admin/action.html", context)
 
 
 def _meaning(move: Move) -> str:
@@ -255,7 +255,7 @@ def _move(request: HttpRequest, move: Move, form: TransferForm) -> str:
             course=move.course,
             by=request.user,
             now=clock.now(),
-            seen=request.POST.get("seen", ""),
+            fingerprint=request.POST.get("fingerprint", ""),
             **form.arguments(),
         )
     except NotPossible as refusal:

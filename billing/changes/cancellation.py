@@ -77,7 +77,7 @@ class Outcome:
     """A charge of these is under way: paid, it counts as paid; not paid, it stops like the others."""
 
     @property
-    def seen(self) -> str:
+    def fingerprint(self) -> str:
         """The figures that a person looked at before pressing the button."""
         stops = ",".join(f"{cut.installment.pk}={cut.left_cents}" for cut in self.reduction.cuts)
         refunds = ",".join(f"{payment.pk}={cents}" for payment, cents in self.reduction.refunds)
@@ -153,17 +153,17 @@ def cancel_enrollment(
     reason: str,
     now: datetime.datetime,
     terms: Terms | None = None,
-    seen: str | None = None,
+    fingerprint: str | None = None,
     closure: Closure | None = None,
 ) -> Cancellation:
     """Give up an active place for good; the family gets its confirmation when the money is settled.
 
-    `seen` is the `Outcome.seen` of the page that was confirmed, `closure` the reason if the class does not
-    take place. Raises Stale unless the enrollment is
-    active, OutcomeChanged if it would bring something else by now. Stripe's silence only delays the money.
+    `fingerprint` is that of the `Outcome` that was confirmed, `closure` the reason if the class does not take
+    place. Raises Stale unless the enrollment is active, OutcomeChanged if it would bring something else by
+    now. Stripe's silence only delays the money.
     """
     cancellation = _free_the_seat(
-        enrollment, by=by, reason=reason, now=now, terms=terms, seen=seen, closure=closure
+        enrollment, by=by, reason=reason, now=now, terms=terms, fingerprint=fingerprint, closure=closure
     )
     try:
         ask_again(cancellation.order)
@@ -183,7 +183,7 @@ def _free_the_seat(
     reason: str,
     now: datetime.datetime,
     terms: Terms | None,
-    seen: str | None,
+    fingerprint: str | None,
     closure: Closure | None,
 ) -> Cancellation:
     """The seat and, if nothing stands in the way, the money: in one transaction."""
@@ -191,7 +191,7 @@ def _free_the_seat(
     enrollment.refresh_from_db()
     enrollment.cancel(by=by, reason=reason[:300])
     outcome = outcome_of(enrollment=enrollment, now=now, terms=terms)
-    if seen is not None and outcome.seen != seen:
+    if fingerprint is not None and outcome.fingerprint != fingerprint:
         raise OutcomeChanged
     cancellation = Cancellation.objects.create(
         order=order,

@@ -85,7 +85,7 @@ class Preview:
         return stopped, refund, credit
 
     @property
-    def seen(self) -> str:
+    def fingerprint(self) -> str:
         """Stands for the families and sums that a person looked at before pressing the button."""
         rows = [(effect.enrollment.pk, *effect.figures) for effect in self.effects]
         return hashlib.sha256(repr(rows).encode()).hexdigest()[:20]
@@ -156,15 +156,17 @@ def _places(course: Course) -> QuerySet[Enrollment]:
 
 
 def close_class(
-    *, course: Course, terms: Terms, by: User, reason: str, now: datetime.datetime, seen: str
+    *, course: Course, terms: Terms, by: User, reason: str, now: datetime.datetime, fingerprint: str
 ) -> Closure:
     """Decide that a class is cancelled; a worker processes its families.
 
-    From now on nobody can register, and its waitlist is told. `seen` is that of the preview which was
+    From now on nobody can register, and its waitlist is told. `fingerprint` is that of the preview which was
     confirmed. Raises NotPossible; OutcomeChanged if it would bring something else by now.
     """
     preview = preview_class(course=course, terms=terms, now=now)
-    return _close_class(course=course, terms=terms, by=by, reason=reason, now=now, seen=seen, preview=preview)
+    return _close_class(
+        course=course, terms=terms, by=by, reason=reason, now=now, fingerprint=fingerprint, preview=preview
+    )
 
 
 @again_after_deadlock
@@ -176,11 +178,11 @@ def _close_class(
     by: User,
     reason: str,
     now: datetime.datetime,
-    seen: str,
+    fingerprint: str,
     preview: Preview,
 ) -> Closure:
     course = _locked(course, reason)
-    _check_seen(preview, course, seen)
+    _check_fingerprint(preview, course, fingerprint)
     Course.objects.filter(pk=course.pk).update(cancelled_at=now)
     closure = Closure.objects.create(course=course, terms=terms, by=by, reason=_short(reason))
     close_waitlist(course, by=by, reason=f"{course} does not take place"[:300])
@@ -188,25 +190,33 @@ def _close_class(
 
 
 def close_session(
-    *, session: CourseSession, by: User, reason: str, now: datetime.datetime, seen: str
+    *, session: CourseSession, by: User, reason: str, now: datetime.datetime, fingerprint: str
 ) -> Closure:
     """Decide that one session does not take place; each family gets its share as credit. Raises like
     `close_class`."""
     preview = preview_session(session=session)
-    return _close_session(session=session, by=by, reason=reason, now=now, seen=seen, preview=preview)
+    return _close_session(
+        session=session, by=by, reason=reason, now=now, fingerprint=fingerprint, preview=preview
+    )
 
 
 @again_after_deadlock
 @transaction.atomic
 def _close_session(
-    *, session: CourseSession, by: User, reason: str, now: datetime.datetime, seen: str, preview: Preview
+    *,
+    session: CourseSession,
+    by: User,
+    reason: str,
+    now: datetime.datetime,
+    fingerprint: str,
+    preview: Preview,
 ) -> Closure:
     course = _locked(session.course, reason)
     if session.starts_at <= now:
         raise NotPossible("This session has already started or ended.")
     if not CourseSession.objects.filter(pk=session.pk, cancelled_at=None).update(cancelled_at=now):
         raise NotPossible("This session is already cancelled.")
-    _check_seen(preview, course, seen)
+    _check_fingerprint(preview, course, fingerprint)
     closure = Closure.objects.create(
         course=course, session=session, terms=Terms.CREDIT, by=by, reason=_short(reason)
     )
@@ -226,10 +236,10 @@ def _locked(course: Course, reason: str) -> Course:
     return locked
 
 
-def _check_seen(preview: Preview, course: Course, seen: str) -> None:
+def _check_fingerprint(preview: Preview, course: Course, fingerprint: str) -> None:
     """The sums were looked up before the class was locked; under the lock the places must be the same."""
     places = [effect.enrollment.pk for effect in preview.effects]
-    if preview.seen != seen or places != list(_places(course).values_list("pk", flat=True)):
+    if preview.fingerprint != fingerprint or places != list(_places(course).values_list("pk", flat=True)):
         raise OutcomeChanged
 
 

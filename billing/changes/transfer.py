@@ -67,7 +67,7 @@ class Move:
         return self.price_cents - self.left_cents
 
     @property
-    def seen(self) -> str:
+    def fingerprint(self) -> str:
         """The figures that a person looked at before pressing the button."""
         stops = ",".join(f"{cut.installment.pk}={cut.left_cents}" for cut in self.reduction.cuts)
         money = f"{self.price_cents} - {self.left_cents} stops {stops} credit {self.reduction.credit_cents}"
@@ -127,10 +127,10 @@ def transfer(
     by: User,
     reason: str,
     now: datetime.datetime,
-    seen: str | None = None,
+    fingerprint: str | None = None,
     consent: str = "",
 ) -> Transfer:
-    """Move a child. `seen` is the `Move.seen` of the page that was confirmed.
+    """Move a child. `fingerprint` is the `Move.fingerprint` of the page that was confirmed.
 
     With `consent`, the words in which the family agreed, a difference is charged to its saved card at once;
     without, the family pays it on its own. Raises NotPossible; then nothing has changed.
@@ -139,7 +139,7 @@ def transfer(
         raise NotPossible("Give a reason: it stays in the history.")
     move = move_of(enrollment=enrollment, course=course, now=now)
     ask_again(move.item.order)
-    _check_money(move, seen)
+    _check_money(move, fingerprint)
     payable = [cut.installment for cut in move.reduction.cuts if cut.installment.stripe_invoice_id]
     try:
         closed = {void(installment) for installment in payable}
@@ -149,7 +149,7 @@ def transfer(
             by=by,
             reason=reason.strip()[:300],
             now=now,
-            seen=seen,
+            fingerprint=fingerprint,
             consent=consent.strip(),
             closed=closed,
         )
@@ -159,9 +159,9 @@ def transfer(
         raise NotPossible("This order changed a moment ago. Please check it again.") from error
 
 
-def _check_money(move: Move, seen: str | None) -> None:
+def _check_money(move: Move, fingerprint: str | None) -> None:
     order = move.item.order
-    if seen is not None and move.seen != seen:
+    if fingerprint is not None and move.fingerprint != fingerprint:
         raise NotPossible("Something has changed since you saw these figures. Please check the new ones.")
     if move.reduction.credit_cents and Dispute.objects.undecided().filter(payment__order=order).exists():
         raise NotPossible(
@@ -180,7 +180,7 @@ def _transfer(
     by: User,
     reason: str,
     now: datetime.datetime,
-    seen: str | None,
+    fingerprint: str | None,
     consent: str,
     closed: set[str],
 ) -> Transfer:
@@ -188,7 +188,7 @@ def _transfer(
     enrollment.refresh_from_db()
     course.refresh_from_db()
     move = move_of(enrollment=enrollment, course=course, now=now)
-    _check_money(move, seen)
+    _check_money(move, fingerprint)
     wanted = {cut.installment.stripe_invoice_id for cut in move.reduction.cuts}
     if wanted - closed - {None}:
         raise NotPossible("The family has just opened the payment page. Please try again.")

@@ -41,7 +41,7 @@ class Use:
         ]
 
     @property
-    def seen(self) -> str:
+    def fingerprint(self) -> str:
         """What a person looked at before pressing the button."""
         parts = [f"{part.pk}={part.amount_cents}" for part in self.installments]
         return ",".join([*parts, *(f"place {place.pk}" for place in self.places)])

@@ -124,7 +124,7 @@ def change_card(request: HttpRequest) -> HttpResponse:
     form = CardUpdateForm(request.POST if request.method == "POST" else None)
     user = guardian(request)
     if user and form.is_valid():
-        if form.cleaned_data["seen"] in {"", use.seen}:
+        if form.cleaned_data["fingerprint"] in {"", use.fingerprint}:
             now = form.cleaned_data["charge_now"]
             return _to_stripe(
                 request,
@@ -152,7 +152,7 @@ def stop_card(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     if use is None:
         messages.info(request, f"{card} will no longer be charged automatically.")
         return redirect("account")
-    if user and request.method == "POST" and request.POST.get("seen") == use.seen:
+    if user and request.method == "POST" and request.POST.get("fingerprint") == use.fingerprint:
         withdraw(card, by=user)
         messages.success(request, f"{card} will no longer be charged automatically. {PAY_YOURSELF}")
         return redirect("account")

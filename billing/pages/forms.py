@@ -7,7 +7,7 @@ from orders.forms import LineForm
 
 
 class CancelForm(forms.Form):
-    """The page shows the figures in `seen`, so that nobody confirms others than they saw."""
+    """The page shows the figures in `fingerprint`, so that nobody confirms others than they saw."""
 
     reason = forms.CharField(
         label="Why? (optional)",
@@ -19,7 +19,7 @@ class CancelForm(forms.Form):
 
 class CardUpdateForm(forms.Form):
     charge_now = forms.BooleanField(required=False)
-    seen = forms.CharField(required=False)
+    fingerprint = forms.CharField(required=False)
 
 
 class WaitlistForm(LineForm):

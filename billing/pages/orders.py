@@ -244,7 +244,7 @@ def _give_up(request: HttpRequest, enrollment: Enrollment, *, reason: str) -> bo
             by=_user(request),
             reason=reason or "cancelled by the family",
             now=clock.now(),
-            seen=request.POST.get("seen", ""),
+            fingerprint=request.POST.get("fingerprint", ""),
         )
     except cancellation.OutcomeChanged:
         messages.warning(

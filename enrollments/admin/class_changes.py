@@ -9,12 +9,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.defaultfilters import linebreaksbr
 from django.template.response import TemplateResponse
-from unfold.widgets import UnfoldAdminTextareaWidget
 
 from csf import clock
 from csf.staff.columns import link
 from csf.staff.model_admin import ReadOnlyAdmin
 from csf.staff.panels import Panel, panel
+from csf.staff.reason_form import reason_field
 from csf.templatetags.csf_format import moment
 from enrollments.classes.changes import Move, NotConfirmed, change_course, differences
 from enrollments.classes.dates import DateChoice, DateQuestion, DatesNotChosen
@@ -24,16 +24,15 @@ from enrollments.models import Course, CourseChange, Household
 
 PREFIX = "move"  # of the fields that the question adds to the form of the class
 DATES = "dates"  # of those that the question about its sessions adds
-SEEN = f"{PREFIX}-seen"
+FINGERPRINT = f"{PREFIX}-fingerprint"
 
 
 class MoveForm(forms.Form):
     prefix = PREFIX
 
-    reason = forms.CharField(
+    reason = reason_field(
         label="Why",
         max_length=300,
-        widget=UnfoldAdminTextareaWidget({"rows": 2}),
         help_text="The families see it in their email. For example: The pool is being repaired until June.",
         error_messages={"required": "Give a reason: the families will see it."},
     )
@@ -79,7 +78,7 @@ class CourseMoves:
             edit=save,
             by=request.user,  # type: ignore[arg-type]
             reason=asked.cleaned_data["reason"] if asked.is_valid() else "",
-            seen=request.POST.get(SEEN, ""),
+            fingerprint=request.POST.get(FINGERPRINT, ""),
             now=clock.now(),
             choice=_choice(request),
         )
@@ -97,7 +96,7 @@ class CourseMoves:
 
     def _ask(self, request: HttpRequest, move: Move) -> HttpResponse:
         """Brings all that was typed back, hidden, together with the answer."""
-        seen = request.POST.get(SEEN)
+        fingerprint = request.POST.get(FINGERPRINT)
         typed = _typed(request, without=f"{PREFIX}-")
         context = {
             **self.admin_site.each_context(request),
@@ -105,9 +104,9 @@ class CourseMoves:
             "title": "Tell the families?",
             "move": move,
             "typed": typed,
-            "form": MoveForm(request.POST if seen else None),
+            "form": MoveForm(request.POST if fingerprint else None),
             "not_notified": not_notified(Household.objects.filter(pk__in=move.household_ids)),
-            "is_outdated": seen is not None and seen != move.seen,
+            "is_outdated": fingerprint is not None and fingerprint != move.fingerprint,
         }
         return TemplateResponse(request, "admin/enrollments/course_move.html", context)
 

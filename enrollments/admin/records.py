@@ -23,7 +23,7 @@ from enrollments.admin.accounts import GuardianInline, save_guardians
 from enrollments.admin.class_changes import CourseMoves
 from enrollments.admin.leading_guardian import LeadActions
 from enrollments.admin.publishing import CoursePublishing
-from enrollments.admin.waitlist import WaitlistActions
+from enrollments.admin.waitlist import WAITLIST_ACTIONS
 from enrollments.classes.dates import first_day_refusal
 from enrollments.classes.publishing import archive_course
 from enrollments.classes.waitlist import fill, lock_course
@@ -40,6 +40,8 @@ from enrollments.models import (
     Program,
     User,
 )
+from enrollments.publishing import archive_course
+from enrollments.publishing_admin import CoursePublishing
 
 PANEL_ROWS = 50
 LONGEST = timedelta(days=3 * 366)  # a class
@@ -381,7 +383,7 @@ class SessionAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Enrollment)
-class EnrollmentAdmin(WaitlistActions, ReadOnlyAdmin):
+class EnrollmentAdmin(ReadOnlyAdmin):
     list_display = ["child", "course", state(), "tier", "seat_number", "expires_at", "created_at"]
     list_filter = ["status", "tier", "course__program", "created_at"]
     list_select_related = ["child", "course"]
@@ -395,6 +397,9 @@ class EnrollmentAdmin(WaitlistActions, ReadOnlyAdmin):
         ("tier", "joined_at", "priority_at"),
         ("created_at", "public_id"),
     ]
+
+    def get_urls(self) -> list[Any]:
+        return [WAITLIST_ACTIONS.path(self), *super().get_urls()]
 
 
 @admin.register(EnrollmentTransition)

@@ -40,7 +40,7 @@ class Move:
         return len(self.household_ids)
 
     @property
-    def seen(self) -> str:
+    def fingerprint(self) -> str:
         """Stands for what a person looked at before confirming it."""
         shown = repr((self.before, self.after, self.families))
         return hashlib.sha256(shown.encode()).hexdigest()[:20]
@@ -65,15 +65,15 @@ def change_course(
     edit: Callable[[], None],
     by: User,
     reason: str,
-    seen: str,
+    fingerprint: str,
     now: datetime.datetime,
     choice: DateChoice = NOTHING_CHOSEN,
 ) -> CourseChange | None:
     """Edit a class; if that moves it for families with a seat, write the fact that tells them.
 
-    `edit` saves the class and its sessions. `seen` is that of the move that a person confirmed, `choice` the
-    sessions that a new first or last day needs. A class that had ended and goes on gets its completed places
-    back. Raises DatesNotChosen, NotConfirmed and NoSeat, which undo the edit.
+    `edit` saves the class and its sessions. `fingerprint` is that of the move that a person confirmed,
+    `choice` the sessions that a new first or last day needs. A class that had ended and goes on gets its
+    completed places back. Raises DatesNotChosen, NotConfirmed and NoSeat, which undo the edit.
     """
     was, on = lock_course(course.pk), local_date(now)
     before, had_ended = plan_of(was, now=now), was.has_ended(on)
@@ -87,7 +87,7 @@ def change_course(
     move = Move(before, plan_of(edited, now=now), _locked_families(edited))
     if not _is_news(move, edited, on=on):
         return None
-    if not reason.strip() or seen != move.seen:
+    if not reason.strip() or fingerprint != move.fingerprint:
         raise NotConfirmed(move)
     return CourseChange.objects.create(
         course=edited, before=move.before, after=move.after, by=by, reason=" ".join(reason.split())[:300]

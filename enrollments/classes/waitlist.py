@@ -22,6 +22,7 @@ from csf.database.retry import again_after_deadlock
 from csf.dates import local_date, start_of_day
 from csf.happened import happened
 from csf.jobs.for_each import for_each
+from csf.refusal import NotPossible
 from enrollments.models import (
     Child,
     Course,
@@ -50,12 +51,8 @@ LEFT_BY_FAMILY = "the family left the waitlist"
 OFFERS_ENDED = "the class has started"
 
 
-class NoSeat(Exception):
-    """No seat can be offered now; in words for staff."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
+class NoSeat(NotPossible):
+    """No seat can be offered now."""
 
 
 def lock_course(course_id: int) -> Course:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from enrollments.models import Household
 
 Unreached = Callable[[Collection[int]], dict[int, str]]
+ANY_EMAIL = "The family is notified by email."
 _ask: list[Unreached] = []
 
 
@@ -16,7 +17,7 @@ def says_whom_no_email_reaches(unreached: Unreached) -> Unreached:
     return unreached
 
 
-def who_is_notified(household: Household, *, email: str = "The family is notified by email.") -> str:
+def who_is_notified(household: Household, *, email: str = ANY_EMAIL) -> str:
     """`email` says what the family gets; it is replaced if nobody of it can get anything."""
     why = _unreached([household.pk]).get(household.pk)
     return f"Nobody is notified: {why}" if why else email

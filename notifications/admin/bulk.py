@@ -9,7 +9,7 @@ from django.db.models import Max, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from billing.admin.installment_forms import ReasonForm
+from csf.staff.reason_form import ReasonForm
 from enrollments.models import User
 from notifications.models import EmailMessage
 from notifications.office import staff_acts

@@ -5,10 +5,10 @@ from typing import Any, Self
 
 from django.shortcuts import get_object_or_404
 
-from billing.admin.actions import Action, Actions, FactsForm
-from csf.refusal import NotPossible
+from csf.staff.actions import Action, Actions
 from csf.staff.columns import badge, link
 from csf.staff.panels import Panel
+from csf.staff.reason_form import FactsForm
 from csf.templatetags.csf_format import moment
 from notifications.models import EmailMessage, EmailStatus
 from notifications.office import staff_acts
@@ -47,7 +47,7 @@ class EmailFacts:
         return staff_acts.address_for(staff_acts.original_of(self.row))
 
     @property
-    def seen(self) -> str:
+    def fingerprint(self) -> str:
         return f"{self.row.status} {self.row.tries} {self.copies} {self.address}"
 
     @property
@@ -128,4 +128,4 @@ ACTIONS = [
         done="It is marked as sent.",
     ),
 ]
-EMAIL_ACTIONS = Actions(EmailMessage, EmailFacts.of, ACTIONS, refused=(NotPossible,))
+EMAIL_ACTIONS = Actions(EmailMessage, EmailFacts.of, ACTIONS)

@@ -136,7 +136,7 @@ def blank(courses: list[int]) -> dict[str, Any]:
 
 
 class ConfirmForm(forms.Form):
-    seen = forms.CharField(widget=forms.HiddenInput)
+    fingerprint = forms.CharField(widget=forms.HiddenInput)
     count = forms.IntegerField(
         label="Number of families",
         required=False,

@@ -174,14 +174,14 @@ class FamilyMessageAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         reach = reach_of(message)
         sent = request.POST if request.method == "POST" else None
-        form = ConfirmForm(sent, families=len(reach.told), initial={"seen": reach.seen})
+        form = ConfirmForm(sent, families=len(reach.told), initial={"fingerprint": reach.fingerprint})
         why_not = ""
         if form.is_valid():
             why_not = _send(request, message, form)
             if not why_not:
                 return redirect(_address(message))
             reach = reach_of(message)
-            form = ConfirmForm(families=len(reach.told), initial={"seen": reach.seen})
+            form = ConfirmForm(families=len(reach.told), initial={"fingerprint": reach.fingerprint})
         shown = _facts(message) | _preview(message, reach) | {"form": form, "why_not": why_not}
         return self._page(request, message, "message_preview.html", shown | {"may_send": may_send})
 
@@ -201,7 +201,7 @@ class FamilyMessageAdmin(ReadOnlyAdmin):
 def _send(request: HttpRequest, message: FamilyMessage, form: ConfirmForm) -> str:
     """Why it was not sent; empty if it was, now or before."""
     try:
-        send(message=message, by=_user(request), seen=form.cleaned_data["seen"])
+        send(message=message, by=_user(request), fingerprint=form.cleaned_data["fingerprint"])
     except AlreadySent:
         messages.info(request, SENT_BEFORE)
     except Changed:

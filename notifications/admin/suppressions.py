@@ -18,11 +18,12 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
-from billing.admin.actions import Action, Actions, FactsForm
 from csf.forms.email_address import AddressField
+from csf.staff.actions import Action, Actions
 from csf.staff.columns import label, link
 from csf.staff.model_admin import ReadOnlyAdmin
 from csf.staff.panels import Panel, panel
+from csf.staff.reason_form import FactsForm
 from csf.templatetags.csf_format import moment
 from enrollments.models import Household, User
 from notifications.models import Suppression
@@ -53,7 +54,7 @@ class SuppressionFacts:
         return cls(row, worth_sending(kept_back(row)).count())
 
     @property
-    def seen(self) -> str:
+    def fingerprint(self) -> str:
         return f"{self.row.lifted_at} {self.waiting}"
 
     @property

@@ -81,7 +81,7 @@ class Reach:
         return Counter(skip.cause for family in self.families for skip in family.skipped).most_common()
 
     @property
-    def seen(self) -> str:
+    def fingerprint(self) -> str:
         """Another one as soon as someone else would get it, or other words."""
         people = sorted(user.pk for family in self.families for user in family.people)
         words = [self.message.kind, self.message.subject, self.message.body]
@@ -122,7 +122,7 @@ def _add_people(message: FamilyMessage, families: Mapping[int, Family]) -> None:
 
 
 @transaction.atomic
-def send(*, message: FamilyMessage, by: User, seen: str) -> None:
+def send(*, message: FamilyMessage, by: User, fingerprint: str) -> None:
     """Confirm the draft and owe its emails. Raises AlreadySent or Changed; then nothing is sent."""
     try:
         message.confirm(by=by)  # a second request waits here
@@ -130,7 +130,7 @@ def send(*, message: FamilyMessage, by: User, seen: str) -> None:
         raise AlreadySent from None
     message.refresh_from_db()  # it may have been changed in another window
     reach = reach_of(message)
-    if reach.seen != seen:
+    if reach.fingerprint != fingerprint:
         raise Changed
     lines = FamilyMessageLine.objects.bulk_create(family.line(message) for family in reach.families)
     notify(message.kind, [line for line in lines if line.people])

@@ -230,10 +230,10 @@ def test_staff_close_a_difference_with_a_reason(client, shop):
     url = reverse("admin:billing_bookdifference_act", args=[difference.pk, "explain"])
     page = client.get(url)
     assert difference.stripe_id in page.text
-    seen = page.context["facts"].seen
+    fingerprint = page.context["facts"].fingerprint
 
-    assert "required" in client.post(url, {"seen": seen, "reason": " "}).text
-    client.post(url, {"seen": seen, "reason": "refunded by hand"})
+    assert "required" in client.post(url, {"fingerprint": fingerprint, "reason": " "}).text
+    client.post(url, {"fingerprint": fingerprint, "reason": "refunded by hand"})
 
     difference.refresh_from_db()
     assert (difference.explanation, open_kinds()) == ("refunded by hand", [])

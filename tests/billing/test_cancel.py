@@ -95,8 +95,8 @@ def confirm_on_page(client, enrollment):
     """Read the page and press its button, as a browser does."""
     url = reverse("cancel_enrollment", args=[enrollment.public_id])
     page = client.get(url)
-    seen = unescape(re.search(r'name="seen" value="([^"]*)"', page.text).group(1))
-    return page, client.post(url, {"seen": seen, "reason": "moved away"}, follow=True)
+    fingerprint = unescape(re.search(r'name="fingerprint" value="([^"]*)"', page.text).group(1))
+    return page, client.post(url, {"fingerprint": fingerprint, "reason": "moved away"}, follow=True)
 
 
 # --- The page -----------------------------------------------------------------------------------------------
@@ -166,7 +166,7 @@ def test_a_page_with_old_figures_shows_the_new_ones_and_cancels_nothing(shop):
     client = parent_of(order.household)
     url = reverse("cancel_enrollment", args=[place.public_id])
 
-    answer = client.post(url, {"seen": "refund 1 stops  refunds  credit 0 charging "})
+    answer = client.post(url, {"fingerprint": "refund 1 stops  refunds  credit 0 charging "})
 
     assert "Something has changed" in answer.text
     assert "will be refunded to Visa" in words(answer)
@@ -180,9 +180,9 @@ def test_pressing_twice_and_the_back_button_do_no_harm(shop):
     place = places(order)[0]
     client = parent_of(order.household)
     url = reverse("cancel_enrollment", args=[place.public_id])
-    seen = outcome_of(enrollment=place, now=timezone.now()).seen
+    fingerprint = outcome_of(enrollment=place, now=timezone.now()).fingerprint
 
-    answers = [client.post(url, {"seen": seen}) for _ in range(3)]
+    answers = [client.post(url, {"fingerprint": fingerprint}) for _ in range(3)]
 
     assert {answer.url for answer in answers} == {order.get_absolute_url()}
     assert client.get(url).url == order.get_absolute_url()

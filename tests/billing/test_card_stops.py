@@ -34,7 +34,7 @@ def stop_page(installment):
 
 def press(parent, page):
     """Twice, with what the page showed the first time."""
-    form = {"seen": parent.get(page).context["use"].seen}
+    form = {"fingerprint": parent.get(page).context["use"].fingerprint}
     return [words(parent.post(page, form, follow=True)) for _ in range(2)]
 
 
@@ -115,7 +115,7 @@ def test_a_page_that_shows_something_else_by_now_stops_nothing(shop):
     installment = order_with_plan(shop)
     parent = parent_of(installment.order.household)
 
-    answer = parent.post(stop_page(installment), {"seen": "another amount"})
+    answer = parent.post(stop_page(installment), {"fingerprint": "another amount"})
 
     assert "Something has changed" in answer.text
     assert (CardAgreement.objects.current().count(), mails()) == (1, [])

@@ -147,10 +147,10 @@ def test_of_two_new_cards_the_one_that_was_asked_for_last_counts_in_whatever_ord
 def test_a_page_whose_list_is_out_of_date_saves_no_card(shop):
     first = order_with_plan(shop)
     client = parent_of(first.order.household)
-    seen = client.get("/account/card/").context["use"].seen
+    fingerprint = client.get("/account/card/").context["use"].fingerprint
     second_order(shop, first.order.household, card=VISA)
 
-    answer = client.post("/account/card/", {"seen": seen})
+    answer = client.post("/account/card/", {"fingerprint": fingerprint})
 
     assert "Please check the list again." in words(answer)
 

@@ -167,14 +167,20 @@ def voided(monkeypatch):
 
 def close(course, terms=Terms.REFUND, by=None, reason="the hall has burnt down"):
     now = timezone.now()
-    seen = preview_class(course=course, terms=terms, now=now).seen
-    return close_class(course=course, terms=terms, by=by or create_staff(), reason=reason, now=now, seen=seen)
+    fingerprint = preview_class(course=course, terms=terms, now=now).fingerprint
+    return close_class(
+        course=course, terms=terms, by=by or create_staff(), reason=reason, now=now, fingerprint=fingerprint
+    )
 
 
 def close_one(session, by=None):
-    seen = preview_session(session=session).seen
+    fingerprint = preview_session(session=session).fingerprint
     return close_session(
-        session=session, by=by or create_staff(), reason="the coach is ill", now=timezone.now(), seen=seen
+        session=session,
+        by=by or create_staff(),
+        reason="the coach is ill",
+        now=timezone.now(),
+        fingerprint=fingerprint,
     )
 
 
@@ -409,14 +415,14 @@ def test_a_preview_that_is_out_of_date_decides_nothing():
     options = {"course": course, "by": staff, "reason": "x", "now": now}
 
     with pytest.raises(OutcomeChanged):
-        close_class(terms=Terms.REFUND, seen=preview.seen, **options)
+        close_class(terms=Terms.REFUND, fingerprint=preview.fingerprint, **options)
     Course.objects.filter(pk=course.pk).update(capacity=30)
     late = bulk_families(create_course(), [FULL])[0]
     Enrollment.objects.filter(pk=late.pk).update(course=course, seat_number=9)
     with pytest.raises(OutcomeChanged):
-        close_class(terms=Terms.CREDIT, seen=preview.seen, **options)
+        close_class(terms=Terms.CREDIT, fingerprint=preview.fingerprint, **options)
     with pytest.raises(NotPossible, match="reason"):
-        close_class(terms=Terms.CREDIT, seen=preview.seen, **options | {"reason": " "})
+        close_class(terms=Terms.CREDIT, fingerprint=preview.fingerprint, **options | {"reason": " "})
 
     course.refresh_from_db()
     assert course.cancelled_at is None
@@ -463,8 +469,8 @@ def begin(client, course, act="class", **typed):
     return client.post(reverse("admin:billing_closure_begin", args=[course.pk, act]), typed, follow=True)
 
 
-def seen(answer):
-    return re.search(r'name="seen" value="(\w+)"', answer.text)[1]
+def fingerprint(answer):
+    return re.search(r'name="fingerprint" value="(\w+)"', answer.text)[1]
 
 
 @pytest.mark.django_db
@@ -488,12 +494,12 @@ def test_staff_see_every_family_before_and_the_progress_after(staff):
     bulk_families(create_course(), [FULL])
     late = Enrollment.objects.latest("pk")
     Enrollment.objects.filter(pk=late.pk).update(course=course, seat_number=9)
-    stale = begin(staff, course, **typed, seen=seen(preview))
+    stale = begin(staff, course, **typed, fingerprint=fingerprint(preview))
     assert "Families or amounts have changed" in stale.text
     assert "$360.00" in stale.text
-    assert seen(stale) != seen(preview)
+    assert fingerprint(stale) != fingerprint(preview)
 
-    running = begin(staff, course, **typed, seen=seen(stale))
+    running = begin(staff, course, **typed, fingerprint=fingerprint(stale))
     assert running.redirect_chain
     assert 'http-equiv="refresh"' in running.text
     assert "0 of 3 done" in running.text
@@ -504,7 +510,7 @@ def test_staff_see_every_family_before_and_the_progress_after(staff):
     assert "3 of 3 done" in done
     assert "refresh" not in done
     assert "$72.00 not charged, $72.00 to be refunded" in done
-    assert "is already cancelled" in begin(staff, course, **typed, seen=seen(stale)).text
+    assert "is already cancelled" in begin(staff, course, **typed, fingerprint=fingerprint(stale)).text
     line = closure.lines.first()
     ClosureLine.objects.filter(pk=line.pk).update(status="failed")
     assert "Try again" in staff.get(page).text
@@ -522,7 +528,7 @@ def test_staff_cancel_one_session(staff):
 
     preview = begin(staff, course, "session", **typed)
     assert "$14.40" in preview.text
-    begin(staff, course, "session", **typed, seen=seen(preview))
+    begin(staff, course, "session", **typed, fingerprint=fingerprint(preview))
     work()
 
     session.refresh_from_db()

@@ -197,8 +197,10 @@ def test_whoever_pays_for_a_cancelled_class_gets_everything_back_even_after_its_
     """The place was held at the decision, and nobody knew for days whether its card was charged."""
     order = create_order(courses=[course := create_course(sessions=3)])
     now, terms = timezone.now(), Terms.CREDIT
-    seen = preview_class(course=course, terms=terms, now=now).seen
-    close_class(course=course, terms=terms, by=create_staff(), reason="no hall", now=now, seen=seen)
+    fingerprint = preview_class(course=course, terms=terms, now=now).fingerprint
+    close_class(
+        course=course, terms=terms, by=create_staff(), reason="no hall", now=now, fingerprint=fingerprint
+    )
     work_off_closures(now=now)
     ended(course, days=3)
     part = order.installments.get()

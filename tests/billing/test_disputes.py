@@ -131,8 +131,8 @@ def test_credit_for_a_session_is_given_by_another_try_after_the_dispute(shop, cl
     payment, dispute = disputed(shop)
     course, staff = payment.order.items.get().course, create_staff()
     session = course.plan_sessions()[1]
-    seen = preview_session(session=session).seen
-    close_session(session=session, by=staff, reason="ill", now=timezone.now(), seen=seen)
+    fingerprint = preview_session(session=session).fingerprint
+    close_session(session=session, by=staff, reason="ill", now=timezone.now(), fingerprint=fingerprint)
     work_off_closures(now=timezone.now())
     line = ClosureLine.objects.get()
     assert (line.status, line.result) == (

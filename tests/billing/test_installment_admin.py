@@ -55,13 +55,13 @@ def buttons_of(client, part):
     return [action.name for action in ACTIONS if f'href="{act_on(part, action.name)}"' in html]
 
 
-def seen_by(client, part, name):
-    return client.get(act_on(part, name)).context["facts"].seen
+def fingerprint_by(client, part, name):
+    return client.get(act_on(part, name)).context["facts"].fingerprint
 
 
 def press(client, part, name, **typed):
     """Open the form, fill it in and send it."""
-    data = {"seen": seen_by(client, part, name), "reason": "agreed by phone"} | typed
+    data = {"fingerprint": fingerprint_by(client, part, name), "reason": "agreed by phone"} | typed
     return client.post(act_on(part, name), data)
 
 
@@ -173,7 +173,7 @@ def test_hold_and_release(shop, finance):
 
     held = finance.post(
         act_on(part, "hold"),
-        {"seen": seen_by(finance, part, "hold"), "reason": "promised"},
+        {"fingerprint": fingerprint_by(finance, part, "hold"), "reason": "promised"},
         follow=True,
     )
     part.refresh_from_db()
@@ -293,10 +293,10 @@ def test_what_is_wrong_is_said_and_nothing_typed_is_lost(shop, finance, name, ty
 
 def test_refusal_of_the_act_is_told_at_the_form_with_the_new_facts(shop, finance):
     part = with_open_invoice(shop)
-    seen = seen_by(finance, part, "waive")
+    fingerprint = fingerprint_by(finance, part, "waive")
     shop.pay(f"{shop.server.url}/invoice/{part.stripe_invoice_id}")
 
-    response = finance.post(act_on(part, "waive"), {"seen": seen, "reason": "hardship"})
+    response = finance.post(act_on(part, "waive"), {"fingerprint": fingerprint, "reason": "hardship"})
 
     html = response.content.decode()
     assert errors_of(response) == {"__all__": ["It was just paid at Stripe, and the payment is recorded."]}
@@ -319,7 +319,7 @@ def test_pressed_twice_it_is_done_once(shop, finance, name):
         part.save(update_fields=["due_on"])
     later = str(part.due_on + timedelta(days=30))
     data = {
-        "seen": seen_by(finance, part, name),
+        "fingerprint": fingerprint_by(finance, part, name),
         "reason": "once",
         "to": later,
         "first_cents": "20",
@@ -332,7 +332,7 @@ def test_pressed_twice_it_is_done_once(shop, finance, name):
     rows = list(Installment.objects.filter(order=part.order).values())
     second = finance.post(act_on(part, name), data)
     part.refresh_from_db()
-    fresh = data | {"seen": second.context["facts"].seen}  # as if it were opened again
+    fresh = data | {"fingerprint": second.context["facts"].fingerprint}  # as if it were opened again
     third = finance.post(act_on(part, name), fresh)
 
     assert first.status_code == 302
@@ -345,11 +345,11 @@ def test_pressed_twice_it_is_done_once(shop, finance, name):
 
 def test_a_card_that_changed_meanwhile_is_not_charged_unseen(shop, finance):
     part = order_with_plan(shop)
-    seen = seen_by(finance, part, "charge")
+    fingerprint = fingerprint_by(finance, part, "charge")
     CardAgreement.objects.update(ended_at=timezone.now())
     create_card(part.order, last4="1111")
 
-    response = finance.post(act_on(part, "charge"), {"seen": seen, "reason": "x"})
+    response = finance.post(act_on(part, "charge"), {"fingerprint": fingerprint, "reason": "x"})
 
     assert "has changed since you opened" in errors_of(response)["__all__"][0]
     assert "Charge $72.00 to Visa ending in 1111 now" in response.content.decode()

@@ -285,7 +285,7 @@ class School(RuleBasedStateMachine):
                     by=self.office,
                     reason="the pool is closed",
                     now=self.now,
-                    seen=preview_session(session=session).seen,
+                    fingerprint=preview_session(session=session).fingerprint,
                 )
                 work_off_closures(now=self.now)
 

@@ -61,9 +61,9 @@ def test_an_amount_that_does_not_fit_is_refused_and_changes_nothing(part, cents)
 def test_the_desk_types_amount_and_check_number_and_sees_them_again(part, client):
     client.force_login(create_staff())
     page = reverse("admin:billing_installment_act", args=[part.pk, "offline"])
-    seen = re.search(r'name="seen" value="([^"]*)"', client.get(page).text)[1]
+    fingerprint = re.search(r'name="fingerprint" value="([^"]*)"', client.get(page).text)[1]
     typed = {
-        "seen": unescape(seen),
+        "fingerprint": unescape(fingerprint),
         "cents": "50",
         "method": "check",
         "check_number": "1017",

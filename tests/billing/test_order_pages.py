@@ -179,7 +179,7 @@ def test_giving_up_a_place_says_what_will_happen_and_happens_once():
     page = client.get(url)
     assert "This class was free, so there is nothing to refund." in words(page)
 
-    typed = {"seen": page.context["outcome"].seen, "reason": "We are moving\r\n<b>away</b>"}
+    typed = {"fingerprint": page.context["outcome"].fingerprint, "reason": "We are moving\r\n<b>away</b>"}
     answer = client.post(url, typed, follow=True)
 
     assert answer.redirect_chain == [(order.get_absolute_url(), 302)]
@@ -202,7 +202,7 @@ def test_the_last_place_given_up_cancels_the_order():
     place = Enrollment.objects.get()
 
     client, url = parent_of(order.household), f"/account/enrollments/{place.public_id}/cancel/"
-    client.post(url, {"seen": client.get(url).context["outcome"].seen})
+    client.post(url, {"fingerprint": client.get(url).context["outcome"].fingerprint})
 
     order.refresh_from_db()
     assert order.status == "cancelled"

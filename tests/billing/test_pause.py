@@ -50,8 +50,8 @@ def test_staff_stop_the_charges_with_a_reason_and_once(shop, client):
 
     assert "Give a reason: it stays in the history." in press(staff, order, "pause", reason="").text
     assert reasons(installment) == [""]
-    seen = staff.get(act_on(order, "pause")).context["facts"].seen
-    typed = {"seen": seen, "reason": "agreed by phone"}
+    fingerprint = staff.get(act_on(order, "pause")).context["facts"].fingerprint
+    typed = {"fingerprint": fingerprint, "reason": "agreed by phone"}
     assert "are paused" in staff.post(act_on(order, "pause"), typed, follow=True).text
     assert "Something has changed" in staff.post(act_on(order, "pause"), typed, follow=True).text
     assert "not possible" in staff.get(act_on(order, "pause"), follow=True).text

@@ -50,8 +50,10 @@ def act_on(row, name):
 
 
 def press(client, row, name, **typed):
-    seen = client.get(act_on(row, name)).context["facts"].seen
-    return client.post(act_on(row, name), {"seen": seen, "reason": "agreed by phone"} | typed, follow=True)
+    fingerprint = client.get(act_on(row, name)).context["facts"].fingerprint
+    return client.post(
+        act_on(row, name), {"fingerprint": fingerprint, "reason": "agreed by phone"} | typed, follow=True
+    )
 
 
 def asked_for(order):
@@ -92,12 +94,16 @@ def test_cancelling_needs_a_reason_a_right_and_the_figures_of_now(paid_order, cl
     office = staff_client(client, "add_cancellation")
 
     assert "Give a reason" in press(office, place, "cancel", terms="refund", reason=" ").text
-    seen = office.get(act_on(place, "cancel")).context["facts"].seen
+    fingerprint = office.get(act_on(place, "cancel")).context["facts"].fingerprint
     Order.objects.update(placed_at=timezone.now() - timedelta(days=30))
     Enrollment.objects.update(created_at=timezone.now() - timedelta(days=30))
     assert not Cancellation.objects.exists()
-    first = office.post(act_on(place, "cancel"), {"seen": seen, "terms": "refund", "reason": "x"})
-    again = office.post(act_on(place, "cancel"), {"seen": seen, "terms": "refund", "reason": "x"})
+    first = office.post(
+        act_on(place, "cancel"), {"fingerprint": fingerprint, "terms": "refund", "reason": "x"}
+    )
+    again = office.post(
+        act_on(place, "cancel"), {"fingerprint": fingerprint, "terms": "refund", "reason": "x"}
+    )
 
     assert first.status_code == 302  # all figures are as before: only the policy has changed
     assert "has changed since you opened this page" in again.text
@@ -122,7 +128,7 @@ def test_approving_needs_the_right_and_shows_what_matters(paid_order, client, sh
     assert "Give $144.00 back to Visa ending in 4242" in finance.get(act_on(refund, "approve")).text
     assert "on its way" in press(finance, refund, "approve").text
     refund_waiting()
-    twice = finance.post(act_on(refund, "approve"), {"seen": "requested 14400"}, follow=True)
+    twice = finance.post(act_on(refund, "approve"), {"fingerprint": "requested 14400"}, follow=True)
 
     refund.refresh_from_db()
     assert (refund.status, refund.approved_by) == ("succeeded", finance.user)

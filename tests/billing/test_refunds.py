@@ -609,7 +609,7 @@ def test_money_that_came_outside_of_stripe_goes_back_outside_of_it(client, shop)
     staff = create_staff()
     client.force_login(staff)
     url = reverse("admin:billing_payment_act", args=[other.pk, "refund"])
-    client.post(url, {"seen": "4000", "cents": "40.00", "reason": "x"})
+    client.post(url, {"fingerprint": "4000", "cents": "40.00", "reason": "x"})
     [refund] = other.refunds.all()
 
     approve(refund=refund, by=create_staff())

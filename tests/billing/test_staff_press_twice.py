@@ -14,7 +14,7 @@ from billing.admin import credit_actions
 from billing.models import Credit, Payment, Refund
 from tests.factories import create_household, create_order, create_staff
 
-CREDIT = {"seen": "0", "cents": "50.00", "reason": "sorry"}
+CREDIT = {"fingerprint": "0", "cents": "50.00", "reason": "sorry"}
 
 
 def act(row, name):
@@ -60,7 +60,7 @@ def test_the_same_again_needs_the_form_to_be_opened_again(client):
     url = act(household, "give-credit")
     for _ in range(2):
         opened = client.get(url).context
-        form = CREDIT | {"seen": opened["facts"].seen, "press": opened["press"]}
+        form = CREDIT | {"fingerprint": opened["facts"].fingerprint, "press": opened["press"]}
         assert client.post(url, form).status_code == 302
         assert client.post(url, form).status_code == 200
 
@@ -76,7 +76,7 @@ def test_what_was_refused_may_be_sent_again(client):
     )
     client.force_login(staff)
     url = act(payment, "refund")
-    form = {"seen": "5000", "cents": "60.00", "reason": "x", "press": "one"}
+    form = {"fingerprint": "5000", "cents": "60.00", "reason": "x", "press": "one"}
     for _ in range(2):
         assert "can still be refunded" in client.post(url, form).text
 

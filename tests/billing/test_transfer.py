@@ -402,8 +402,8 @@ def text_of(page):
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", page.text)).split())
 
 
-def seen_on(page):
-    return unescape(re.search(r'name="seen" value="([^"]*)"', page.text).group(1))
+def fingerprint_on(page):
+    return unescape(re.search(r'name="fingerprint" value="([^"]*)"', page.text).group(1))
 
 
 def test_staff_choose_look_and_confirm(shop, client):
@@ -423,11 +423,13 @@ def test_staff_choose_look_and_confirm(shop, client):
     assert "$30.00 more" in said
     assert "4242 is charged $30.00 right away" in said
 
-    stale = client.post(confirm, {"seen": "old", "reason": "asked", "consent": AGREED})
+    stale = client.post(confirm, {"fingerprint": "old", "reason": "asked", "consent": AGREED})
     assert "Something has changed since you saw these figures." in stale.text
-    assert "Give a reason" in client.post(confirm, {"seen": seen_on(shown), "reason": " "}).text
+    assert "Give a reason" in client.post(confirm, {"fingerprint": fingerprint_on(shown), "reason": " "}).text
     assert not Transfer.objects.exists()
-    done = client.post(confirm, {"seen": seen_on(shown), "reason": "asked", "consent": AGREED}, follow=True)
+    done = client.post(
+        confirm, {"fingerprint": fingerprint_on(shown), "reason": "asked", "consent": AGREED}, follow=True
+    )
 
     assert f"is now in {new.title}" in text_of(done)
     row = Transfer.objects.get()
@@ -459,11 +461,16 @@ def test_staff_give_and_take_back_credit(shop, client):
     assert give in page.text
     assert take not in page.text
 
-    client.post(give, {"seen": seen_on(client.get(give)), "cents": "45.00", "reason": "the pool was cold"})
+    client.post(
+        give,
+        {"fingerprint": fingerprint_on(client.get(give)), "cents": "45.00", "reason": "the pool was cold"},
+    )
     form = client.get(take)
-    refused = client.post(take, {"seen": seen_on(form), "cents": "45.01", "reason": "a mistake"})
+    refused = client.post(
+        take, {"fingerprint": fingerprint_on(form), "cents": "45.01", "reason": "a mistake"}
+    )
     assert "The family has only $45.00 left." in refused.text
-    client.post(take, {"seen": seen_on(form), "cents": "15", "reason": "a mistake"})
+    client.post(take, {"fingerprint": fingerprint_on(form), "cents": "15", "reason": "a mistake"})
 
     lines = [(row.cause, row.amount_cents, row.reason) for row in family.credits.order_by("pk")]
     assert lines == [("granted", 4500, "the pool was cold"), ("taken_back", -1500, "a mistake")]

@@ -317,8 +317,8 @@ def move(course, by, location=None):
 
     options = {"course": course, "edit": save, "by": by, "now": timezone.now()}
     with pytest.raises(NotConfirmed) as asked:
-        change_course(**options, reason="", seen="")
-    return change_course(**options, reason=REASON, seen=asked.value.move.seen)
+        change_course(**options, reason="", fingerprint="")
+    return change_course(**options, reason=REASON, fingerprint=asked.value.move.fingerprint)
 
 
 @pytest.mark.django_db

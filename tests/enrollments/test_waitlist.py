@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from csf.proofs.invariants import violations
+from enrollments.admin.waitlist import Place
 from enrollments.classes.waitlist import IN_ORDER, close_waitlist, sweep
 from enrollments.models import Course, Enrollment, EnrollmentTransition
 from notifications.models import EmailMessage
@@ -204,7 +205,7 @@ def office(client):
 
 def act(office, place, name, **typed):
     page = reverse("admin:enrollments_enrollment_waitlist", args=[place.pk, name])
-    return office.post(page, typed)
+    return office.post(page, {"fingerprint": Place.of(place.pk).fingerprint} | typed)
 
 
 def test_staff_offer_a_seat_out_of_order_with_a_reason(office):

@@ -30,8 +30,8 @@ def test_credit_for_a_family_says_who_is_notified(office, has_guardian, text, ma
     page = reverse("admin:enrollments_household_act", args=[household.pk, "give-credit"])
 
     asked = office.get(page)
-    seen = re.search(r'name="seen" value="([^"]*)"', asked.text)[1]
-    done = office.post(page, {"seen": seen, "cents": "20", "reason": "sorry"}, follow=True)
+    fingerprint = re.search(r'name="fingerprint" value="([^"]*)"', asked.text)[1]
+    done = office.post(page, {"fingerprint": fingerprint, "cents": "20", "reason": "sorry"}, follow=True)
 
     assert text in asked.text
     assert f"The credit has been given. {text}" in done.text

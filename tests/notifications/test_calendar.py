@@ -167,7 +167,7 @@ def test_a_place_tells_its_life_in_files_of_growing_sequence():
         by=staff,
         reason="the coach is ill",
         now=now,
-        seen=preview_session(session=second).seen,
+        fingerprint=preview_session(session=second).fingerprint,
     )
     work_off_closures(now=now)
     place.refresh_from_db()
@@ -376,10 +376,10 @@ def change(course, edit, by):
     asked = {"course": course, "edit": edit, "by": by, "now": timezone.now()}
     try:
         with transaction.atomic():
-            change_course(**asked, reason="", seen="")
+            change_course(**asked, reason="", fingerprint="")
     except NotConfirmed as question:
         with transaction.atomic():
-            change_course(**asked, reason="the hall is closed", seen=question.move.seen)
+            change_course(**asked, reason="the hall is closed", fingerprint=question.move.fingerprint)
     course.refresh_from_db()
 
 
@@ -395,8 +395,8 @@ def apply(course, by, name, which, days, hours):
         change(course, edit, by)
     elif session and name == "cancel":
         now = timezone.now()
-        seen = preview_session(session=session).seen
-        close_session(session=session, by=by, reason="ill", now=now, seen=seen)
+        fingerprint = preview_session(session=session).fingerprint
+        close_session(session=session, by=by, reason="ill", now=now, fingerprint=fingerprint)
         work_off_closures(now=now)
     elif session and name in {"move", "add", "remove"}:
         held_on = session.held_on + datetime.timedelta(days=days - 3)

@@ -64,8 +64,8 @@ def buttons_of(html, row):
 
 
 def press(client, row, name, **typed):
-    seen = client.get(act_on(row, name)).context["facts"].seen
-    return client.post(act_on(row, name), {"seen": seen, "reason": WHY} | typed)
+    fingerprint = client.get(act_on(row, name)).context["facts"].fingerprint
+    return client.post(act_on(row, name), {"fingerprint": fingerprint, "reason": WHY} | typed)
 
 
 # --- The page -----------------------------------------------------------------------------------------------
@@ -231,7 +231,7 @@ def test_each_act_needs_its_own_right(client, right):
         if right == "download"
         else [
             staff.get(act_on(row, name)).status_code,
-            staff.post(act_on(row, name), {"reason": WHY, "seen": "x"}).status_code,
+            staff.post(act_on(row, name), {"reason": WHY, "fingerprint": "x"}).status_code,
         ]
     )
 
@@ -259,11 +259,11 @@ def test_the_form_says_where_it_goes_and_that_it_may_come_twice(office):
 def test_pressed_twice_it_is_done_once(office, name):
     status = {"withhold": "queued", "resend": "sent"}.get(name, "withheld")
     row = one(status=status)
-    data = {"seen": office.get(act_on(row, name)).context["facts"].seen, "reason": WHY}
+    data = {"fingerprint": office.get(act_on(row, name)).context["facts"].fingerprint, "reason": WHY}
 
     first = office.post(act_on(row, name), data)
     second = office.post(act_on(row, name), data)
-    fresh = office.post(act_on(row, name), data | {"seen": second.context["facts"].seen})
+    fresh = office.post(act_on(row, name), data | {"fingerprint": second.context["facts"].fingerprint})
 
     assert (first.status_code, first.url) == (302, page_of(row))
     assert "changed since you opened" in second.context["form"].errors["__all__"][0]

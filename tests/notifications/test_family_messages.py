@@ -61,7 +61,7 @@ def message_to(*courses, seats=("active",), kind="class_message", **audience):
 
 
 def send_now(message):
-    send(message=message, by=message.by, seen=reach_of(message).seen)
+    send(message=message, by=message.by, fingerprint=reach_of(message).fingerprint)
 
 
 def told(message):
@@ -219,17 +219,17 @@ def test_is_sent_once_and_never_to_others_than_were_seen():
     course = create_course()
     enroll(course)
     message = message_to(course)
-    seen = reach_of(message).seen
+    fingerprint = reach_of(message).fingerprint
 
     enroll(course)
     with pytest.raises(Changed):
-        send(message=message, by=message.by, seen=seen)
+        send(message=message, by=message.by, fingerprint=fingerprint)
     assert not FamilyMessage.objects.get().confirmed_at
     assert not EmailMessage.objects.exists()
 
     send_now(message)
     with pytest.raises(AlreadySent):
-        send(message=message, by=message.by, seen=reach_of(message).seen)
+        send(message=message, by=message.by, fingerprint=reach_of(message).fingerprint)
     assert EmailMessage.objects.count() == 2
 
 
@@ -326,7 +326,7 @@ def page_of(message):
 
 def confirm(staff, message, **changes):
     form = staff.get(page_of(message)).context["form"]
-    return staff.post(page_of(message), {"seen": form.initial["seen"]} | changes, follow=True)
+    return staff.post(page_of(message), {"fingerprint": form.initial["fingerprint"]} | changes, follow=True)
 
 
 def words(response):
@@ -370,8 +370,8 @@ def test_from_the_class_over_the_preview_to_the_result(staff, mail_server):
 
 def confirm_again(staff, message, preview):
     """As the back button and a second press do."""
-    seen = preview.context["form"].initial["seen"]
-    return staff.post(page_of(message), {"seen": seen}, follow=True)
+    fingerprint = preview.context["form"].initial["fingerprint"]
+    return staff.post(page_of(message), {"fingerprint": fingerprint}, follow=True)
 
 
 def test_an_archived_class_or_program_is_no_choice(staff):
@@ -534,7 +534,7 @@ def test_only_who_may_write_messages_writes_them_and_only_the_author_sends(staff
     client.force_login(clerk)
     assert client.get(FORM).status_code == 200
     assert "Send to" not in words(client.get(page_of(message)))
-    assert client.post(page_of(message), {"seen": reach_of(message).seen}).status_code == 403
+    assert client.post(page_of(message), {"fingerprint": reach_of(message).fingerprint}).status_code == 403
     assert client.get(f"{FORM}?draft={message.pk}").context["form"].initial["public_id"] != message.public_id
     assert not EmailMessage.objects.exists()
     assert FamilyMessage.objects.count() == 1

@@ -140,13 +140,13 @@ def test_two_confirmations_of_a_message_at_once_send_once(monkeypatch, is_guarde
     course = create_course()
     enroll(course)
     message = message_to(course)
-    seen, start = reach_of(message).seen, threading.Barrier(2)
+    fingerprint, start = reach_of(message).fingerprint, threading.Barrier(2)
     if not is_guarded:
         monkeypatch.setattr(FamilyMessage, "confirm", lambda self, by: None)
 
     def confirm():
         start.wait()
-        send(message=FamilyMessage.objects.get(), by=message.by, seen=seen)
+        send(message=FamilyMessage.objects.get(), by=message.by, fingerprint=fingerprint)
         return "sent"
 
     presses = [in_thread(confirm) for _ in range(2)]

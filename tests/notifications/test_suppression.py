@@ -442,8 +442,10 @@ def act(client, row, name, **data):
     page = client.get(url)
     if page.status_code != 200:
         return page
-    seen = page.context["facts"].seen
-    return client.post(url, {"seen": seen, "reason": "They called: it works again."} | data, follow=True)
+    fingerprint = page.context["facts"].fingerprint
+    return client.post(
+        url, {"fingerprint": fingerprint, "reason": "They called: it works again."} | data, follow=True
+    )
 
 
 @pytest.mark.django_db
@@ -484,10 +486,10 @@ def test_lifted_by_two_at_once_it_is_lifted_once():
     client = office(*RIGHTS)
     row = stop("pat@example.org")
     url = reverse("admin:notifications_suppression_act", args=[row.pk, "lift"])
-    seen = client.get(url).context["facts"].seen
+    fingerprint = client.get(url).context["facts"].fingerprint
     Suppression.objects.all().lift(reason="first")
 
-    answer = client.post(url, {"seen": seen, "reason": "second"})
+    answer = client.post(url, {"fingerprint": fingerprint, "reason": "second"})
 
     assert "Something has changed" in answer.text
     assert Suppression.objects.get().lift_reason == "first"
@@ -500,7 +502,7 @@ def test_only_those_who_may_change_it_lift_it(right, answer):
     row = stop("pat@example.org")
     url = reverse("admin:notifications_suppression_act", args=[row.pk, "lift"])
 
-    assert client.post(url, {"seen": "None 0", "reason": "x"}).status_code == answer
+    assert client.post(url, {"fingerprint": "None 0", "reason": "x"}).status_code == answer
 
 
 @pytest.mark.django_db

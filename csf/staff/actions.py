@@ -13,15 +13,14 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
-from billing.admin.installment_forms import ReasonForm
 from csf.forms.submit_once import AGAIN, PressedAgain, new_press, once
 from csf.refusal import NotPossible
 from csf.staff.model_admin import ModelAdmin
 from csf.staff.panels import Button, Panel, row_buttons
-from enrollments.families.who_is_notified import who_is_notified
-from enrollments.models import Household
+from csf.staff.reason_form import FactsForm, ReasonForm
+from csf.state import Stale
 
-REFUSED = (NotPossible,)
+CHANGED = "Something has changed since you opened this page. Check the facts again."
 
 
 class Facts(Protocol):
@@ -31,7 +30,7 @@ class Facts(Protocol):
     def row(self) -> models.Model: ...
 
     @property
-    def seen(self) -> str:
+    def fingerprint(self) -> str:
         """What the person looked at; a form that comes back with another is out of date."""
 
     @property
@@ -78,17 +77,17 @@ class Actions:
     model: type[models.Model]
     facts_of: Callable[[int], Any]
     table: Sequence[Action]
-    refused: tuple[type[Exception], ...] = REFUSED
-    """What an act raises to say in words why it is not possible."""
-    family: Callable[[Any], Household] | None = None
-    """That of a row, if any of the acts emails it."""
+    notified: Callable[[Any, str], str] | None = None
+    """Says who gets the email of an act about a row, if any of the acts sends one."""
+    slug: str = "act"
+    """In the address, which tells these acts from those of another app on the same model."""
 
     def __post_init__(self) -> None:
         row_buttons(self.model)(self.buttons)
 
     @property
     def url_name(self) -> str:
-        return f"{self.model._meta.app_label}_{self.model._meta.model_name}_act"
+        return f"{self.model._meta.app_label}_{self.model._meta.model_name}_{self.slug}"
 
     def buttons(self, request: HttpRequest, row: models.Model) -> list[Button]:
         allowed = [action for action in self.table if action.is_allowed(request)]
@@ -103,7 +102,7 @@ class Actions:
         """For the urls of an admin; that of another model if the rows' own admin belongs to a lower app."""
         prefix = "" if host.model is self.model else f"{self.model._meta.model_name}/"
         view = host.admin_site.admin_view(self.view)
-        found: URLPattern = path(f"{prefix}<int:pk>/act/<slug:name>/", view, name=self.url_name)
+        found: URLPattern = path(f"{prefix}<int:pk>/{self.slug}/<slug:name>/", view, name=self.url_name)
         return found
 
     def view(self, request: HttpRequest, pk: int, name: str) -> HttpResponse:
@@ -148,22 +147,22 @@ class Actions:
             "press": new_press(),
             "back": page,
         }
-        return TemplateResponse(request, "admin/billing/action.html", context)
+        return TemplateResponse(request, "admin/action.html", context)
 
     def _notified(self, action: Action, facts: Any) -> str:
-        if not action.email or not self.family:
-            return ""
-        return who_is_notified(self.family(facts.row), email=action.email)
+        return self.notified(facts.row, action.email) if action.email and self.notified else ""
 
     def _do(self, action: Action, facts: Any, form: Any, request: HttpRequest) -> str:
         """Why it was not done; empty if it was."""
-        if request.POST.get("seen") != facts.seen:
-            return "Something has changed since you opened this page. Check the facts again."
+        if request.POST.get("fingerprint") != facts.fingerprint:
+            return CHANGED
         try:
             with once(request):
                 action.act(**{action.argument: facts.row}, by=request.user, **form.arguments())
-        except self.refused as refusal:
-            return str(refusal)
+        except NotPossible as refusal:
+            return refusal.message
+        except Stale:
+            return CHANGED
         except PressedAgain:
             return AGAIN
         return ""
@@ -178,9 +177,3 @@ def _form(action: Action, facts: Any, data: Any) -> Any:
     if issubclass(action.form, FactsForm):
         return action.form(data, facts=facts)
     return action.form(data)
-
-
-class FactsForm(ReasonForm):
-    def __init__(self, *args: Any, facts: Any, **options: Any) -> None:
-        self.facts = facts
-        super().__init__(*args, **options)
