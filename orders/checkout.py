@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from django.db import transaction
+from django.db.models import prefetch_related_objects
 
 from enrollments.classes.waitlist import leave_to_buy
+from enrollments.locks import lock_courses, lock_household
 from enrollments.models import Course, Enrollment, EnrollmentStatus, Household
 from enrollments.models.seats import seat_numbers_for_sale
 from orders.cart import check_line
+from orders.locks import lock_order
 from orders.models import Order, OrderItem, OrderOrigin, OrderStatus
 from orders.promos import redeem
 from orders.quotes import Quote, quote
@@ -35,9 +38,10 @@ def hold_lines(
     the one that the parent saw.
     """
     assert transaction.get_connection().in_atomic_block
-    household = Household.objects.select_for_update(no_key=True).get(pk=order.household_id)
+    household = lock_household(order.household_id)
     items = _locked_lines(order)
-    order.refresh_from_db(from_queryset=Order.objects.select_for_update(no_key=True))
+    lock_order(order.pk)
+    order.refresh_from_db()
     order.household = household
     if order.status != OrderStatus.DRAFT:
         raise Refused("This order has already been placed.")
@@ -65,8 +69,9 @@ def _locked_lines(order: Order) -> list[OrderItem]:
     """The lines, each with its course as it is under the course's row lock, and the sessions of that."""
     items = list(order.items.select_related("child").order_by("pk"))
     wanted = {item.course_id for item in items}
-    courses = Course.objects.select_for_update(no_key=True).filter(pk__in=wanted).order_by("pk")
-    locked = {course.pk: course for course in courses.prefetch_related("sessions")}
+    courses = lock_courses(wanted)
+    prefetch_related_objects(courses, "sessions")
+    locked = {course.pk: course for course in courses}
     for item in items:
         item.course = locked[item.course_id]
     return items

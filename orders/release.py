@@ -27,12 +27,6 @@ def release_order(*, order: Order, to: OrderStatus, by: User | None = None, reas
         fill(course, now=clock.now())
 
 
-def lock_courses(order: Order) -> list[Course]:
-    """The classes of the order's lines, by their id. Before the order itself."""
-    wanted = order.items.values("course")
-    return list(Course.objects.select_for_update(no_key=True).filter(pk__in=wanted).order_by("pk"))
-
-
 def seats_again(order: Order) -> dict[int, int] | None:
     """A free seat number for each released enrollment of an expired order, by its id; None if one has no
     seat, or if its class is over or does not take place by now.

@@ -43,7 +43,9 @@ from csf.models import StaffTask
 from csf.money import pro_rata_cents
 from csf.state import Stale
 from enrollments.classes.waitlist import fill
-from enrollments.models import Course, Enrollment, Household, User
+from enrollments.locks import lock_course, lock_household_of
+from enrollments.models import Enrollment, User
+from orders.locks import lock_order_of
 from orders.models import Order, OrderItem, OrderStatus
 from orders.promos import give_use_back
 
@@ -211,11 +213,9 @@ def _free_the_seat(
 
 def _lock(enrollment: Enrollment) -> Order:
     """Family, class and order, in this order."""
-    families = Household.objects.select_for_update(no_key=True, of=("self",))
-    families.get(children=enrollment.child_id)
-    Course.objects.select_for_update(no_key=True).get(pk=enrollment.course_id)
-    orders = Order.objects.select_for_update(no_key=True, of=("self",))
-    return orders.get(items__enrollment=enrollment)
+    lock_household_of(enrollment.child_id)
+    lock_course(enrollment.course_id)
+    return lock_order_of(enrollment.pk)
 
 
 def settle_waiting_cancellations() -> int:

@@ -40,7 +40,8 @@ from csf.money import money_text, pro_rata_cents
 from csf.refusal import NotPossible
 from csf.state import Stale, move_rows
 from enrollments.classes.waitlist import close_waitlist
-from enrollments.models import Course, CourseSession, Enrollment, EnrollmentStatus, Household, User
+from enrollments.locks import lock_course, lock_household_of
+from enrollments.models import Course, CourseSession, Enrollment, EnrollmentStatus, User
 from enrollments.models.seats import WAITING
 
 logger = logging.getLogger(__name__)
@@ -230,7 +231,7 @@ def _short(reason: str) -> str:
 def _locked(course: Course, reason: str) -> Course:
     if not reason.strip():
         raise NotPossible("Give a reason: the families will see it.")
-    locked = Course.objects.select_for_update(no_key=True).get(pk=course.pk)
+    locked = lock_course(course.pk)
     if locked.cancelled_at:
         raise NotPossible("This class is already cancelled.")
     return locked
@@ -369,7 +370,7 @@ def _give_share(line: ClosureLine) -> None:
     session = line.closure.session
     assert session
     place = line.enrollment
-    Household.objects.select_for_update(no_key=True, of=("self",)).get(children=place.child_id)
+    lock_household_of(place.child_id)
     place.refresh_from_db(fields=["status"])
     if place.status != EnrollmentStatus.ACTIVE:
         _finish(line, ClosureLineStatus.DONE, f"was {place.get_status_display()} before")

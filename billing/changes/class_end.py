@@ -34,6 +34,7 @@ from enrollments.classes.endings import (
 )
 from enrollments.classes.waitlist import close_waitlist
 from enrollments.models import Course, Enrollment, EnrollmentStatus, User
+from orders.locks import lock_order
 from orders.models import Order, OrderQuerySet, OrderStatus
 
 logger = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ def _complete_places(course_id: int) -> None:
 
 @transaction.atomic
 def _complete_order(order_id: int) -> None:
-    Order.objects.select_for_update(no_key=True).get(pk=order_id)
+    lock_order(order_id)
     order = _to_complete().filter(pk=order_id).first()  # a charge may have begun meanwhile
     if order is not None:
         order.end(OrderStatus.COMPLETED, reason="its classes have ended")

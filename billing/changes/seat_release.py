@@ -13,8 +13,9 @@ from csf.database.retry import again_after_deadlock
 from csf.dates import local_date
 from csf.jobs.for_each import for_each
 from csf.state import Stale
-from enrollments.classes.waitlist import fill, lock_course, offers_end_at, taken_over
-from enrollments.models import Course, Enrollment, EnrollmentStatus, User
+from enrollments.classes.waitlist import fill, offers_end_at, taken_over
+from enrollments.locks import lock_course
+from enrollments.models import Enrollment, EnrollmentStatus, User
 
 logger = logging.getLogger(__name__)
 
@@ -68,5 +69,5 @@ def _taken_over() -> Iterator[Enrollment]:
     lending = Enrollment.objects.filter(status=EnrollmentStatus.LENDING)
     for course_id in lending.order_by().values_list("course", flat=True).distinct():
         with transaction.atomic():
-            over = taken_over(Course.objects.select_for_update(no_key=True).get(pk=course_id))
+            over = taken_over(lock_course(course_id))
         yield from over

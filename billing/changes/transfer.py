@@ -38,8 +38,10 @@ from csf.money import pro_rata_cents
 from csf.refusal import NotPossible
 from csf.state import Stale
 from enrollments.classes.waitlist import fill
-from enrollments.models import Course, Enrollment, EnrollmentStatus, Household, User
+from enrollments.locks import lock_courses, lock_household_of
+from enrollments.models import Course, Enrollment, EnrollmentStatus, User
 from enrollments.models.seats import seat_numbers_for_sale
+from orders.locks import lock_order_of
 from orders.models import Order, OrderItem
 
 
@@ -223,12 +225,9 @@ def _transfer(
 
 def _lock(enrollment: Enrollment, course: Course) -> Order:
     """Family, both classes by id, order."""
-    families = Household.objects.select_for_update(no_key=True, of=("self",))
-    families.get(children=enrollment.child_id)
-    both = Course.objects.filter(pk__in=[enrollment.course_id, course.pk]).order_by("pk")
-    list(both.select_for_update(no_key=True))
-    orders = Order.objects.select_for_update(no_key=True, of=("self",))
-    return orders.get(items__enrollment=enrollment)
+    lock_household_of(enrollment.child_id)
+    lock_courses([enrollment.course_id, course.pk])
+    return lock_order_of(enrollment.pk)
 
 
 def _new_place(move: Move, order: Order) -> Enrollment:

@@ -22,8 +22,9 @@ from csf.database.retry import again_after_deadlock
 from csf.dates import local_date
 from csf.jobs.for_each import for_each
 from csf.jobs.queue import enqueue
-from enrollments.classes.waitlist import fill, is_waitlist_open, join, lock_course
-from enrollments.models import Child, Course, Enrollment, EnrollmentStatus, Household, User, WaitlistTier
+from enrollments.classes.waitlist import fill, is_waitlist_open, join
+from enrollments.locks import lock_course, lock_household, lock_household_of
+from enrollments.models import Child, Course, Enrollment, EnrollmentStatus, User, WaitlistTier
 from orders.cart import check_line
 from orders.models import Order, OrderItem
 from orders.quotes import Quote
@@ -60,7 +61,7 @@ def join_waitlist(
     With `at_most_cents` the parent consents to be charged at once, from `address`, up to today's price, which
     must be this one, to `card`. Until a card is saved for it the child waits in the regular tier.
     """
-    Household.objects.select_for_update(no_key=True).get(pk=child.household_id)
+    lock_household(child.household_id)
     course = lock_course(course.pk)
     check_line(child=child, course=course, now=now)
     if not is_waitlist_open(course, now=now):
@@ -171,6 +172,6 @@ def _agreed_card(enrollment: Enrollment, *, on: datetime.date) -> Card | None:
 
 def _lock(enrollment: Enrollment) -> None:
     """Family and class, and the enrollment as it is under their locks."""
-    Household.objects.select_for_update(no_key=True).get(children=enrollment.child_id)
+    lock_household_of(enrollment.child_id)
     lock_course(enrollment.course_id)
     enrollment.refresh_from_db()

@@ -16,9 +16,11 @@ from csf.database.retry import again_after_deadlock
 from csf.happened import happened
 from csf.jobs.for_each import for_each
 from csf.state import Stale
-from enrollments.models import Household, User
+from enrollments.locks import lock_household
+from enrollments.models import User
+from orders.locks import lock_courses_of, lock_order
 from orders.models import Order, OrderStatus
-from orders.release import lock_courses, release_order
+from orders.release import release_order
 
 logger = logging.getLogger(__name__)
 
@@ -67,9 +69,10 @@ def end_unpaid_order(*, order: Order, to: OrderStatus, by: User | None = None, r
     ask_again(order)
     _close_invoices(order)
     with transaction.atomic():
-        Household.objects.select_for_update(no_key=True).get(pk=order.household_id)
-        lock_courses(order)
-        order.refresh_from_db(from_queryset=Order.objects.select_for_update(no_key=True))
+        lock_household(order.household_id)
+        lock_courses_of(order.pk)
+        lock_order(order.pk)
+        order.refresh_from_db()
         if order.status == OrderStatus.CONFIRMED:
             raise Paid
         if ChargeAttempt.objects.payable().filter(installment__order=order).exists():

@@ -14,13 +14,13 @@ from billing.checkout.payable import NotPayable, refuse_unless_payable
 from billing.checkout.payment_page import SESSION_LIFE, close_page, is_still_open, open_page
 from billing.installments.attempts import ask_again
 from billing.installments.invoices import closed_invoice, has_open_invoice
+from billing.ledger.locks import lock_installment
 from billing.ledger.signed_links import pay_link_path
 from billing.models import ChargeAttempt, ChargeKind, Installment
 from billing.stripe.page_calls import StripeUnavailable, asking_stripe
 from csf.database.retry import again_after_deadlock
 from csf.dates import local_date
 from enrollments.models import User
-from orders.models import Order
 
 
 def installment_page(installment: Installment, *, by: User | None, now: datetime.datetime) -> str:
@@ -52,9 +52,7 @@ def _close_invoice(installment: Installment, now: datetime.datetime) -> None:
 @transaction.atomic
 def _start(installment: Installment, *, by: User | None, now: datetime.datetime) -> ChargeAttempt:
     """The attempt whose page is to be opened: a new one, or that of another press of the button."""
-    Order.objects.select_for_update(no_key=True).get(pk=installment.order_id)
-    locked = Installment.objects.select_for_update(no_key=True, of=("self",))
-    installment = locked.select_related("order").get(pk=installment.pk)
+    installment = lock_installment(installment)
     if started := installment.attempts.payable().first():
         return started
     _refuse_if_not_payable(installment, now)

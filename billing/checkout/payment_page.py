@@ -23,9 +23,11 @@ from billing.stripe.page_calls import StripeRefused, StripeUnavailable, asking_s
 from billing.task_kinds import MoneyTask
 from csf import clock
 from csf.database.retry import again_after_deadlock
+from csf.database.row_locks import locked
 from csf.models import StaffTask
 from csf.state import Stale
 from enrollments.models import Enrollment, User
+from orders.locks import lock_order
 from orders.models import Order, OrderStatus
 from orders.waitlist import is_promotion
 
@@ -79,11 +81,10 @@ def is_still_open(attempt: ChargeAttempt) -> bool:
 @transaction.atomic
 def _attempt_to_pay(*, order: Order, by: User, now: datetime.datetime) -> ChargeAttempt:
     """The attempt whose page may still take money, or a new one, for which the hold is prolonged."""
-    orders = Order.objects.select_related("household").select_for_update(of=("self",), no_key=True)
-    order = orders.get(pk=order.pk)
+    order = lock_order(order.pk)
     if order.status != OrderStatus.PLACED:
         raise NothingToPay
-    installment = order.installments.select_for_update(no_key=True).get(number=1)
+    [installment] = locked(order.installments.filter(number=1))
     payable = installment.attempts.payable().order_by("-number").first()
     if payable is not None:
         return payable

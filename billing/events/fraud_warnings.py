@@ -14,6 +14,7 @@ from billing.task_kinds import MoneyTask
 from csf.database.retry import again_after_deadlock
 from csf.models import StaffTask
 from csf.money import money_text
+from orders.locks import lock_order
 from orders.models import Order
 
 KIND = MoneyTask.FRAUD_WARNING
@@ -26,7 +27,7 @@ def settle_warning(found: Mapping[str, Any], payment: Payment) -> None:
 
     Stripe calls a warning actionable until its payment is disputed, or refunded as a whole.
     """
-    Order.objects.select_for_update(no_key=True).get(pk=payment.order_id)
+    lock_order(payment.order_id)
     if not found["actionable"] or StaffTask.objects.about(payment).filter(kind=KIND).exists():
         return
     Order.objects.filter(pk=payment.order_id, charges_paused_at=None).update(charges_paused_at=Now())

@@ -15,7 +15,9 @@ from billing.models import (
 )
 from billing.models.cards import CARD_GONE
 from csf.database.retry import again_after_deadlock
-from enrollments.models import Household, User
+from enrollments.locks import lock_household
+from enrollments.models import User
+from orders.locks import lock_orders
 from orders.models import Order, OrderStatus
 
 WITHDRAWN = "the family has stopped the charges of its card"
@@ -49,8 +51,8 @@ def stop_gone(card: Card) -> None:
 
 def lock_family(card: Card) -> None:
     """The family, then its orders."""
-    Household.objects.select_for_update(no_key=True).get(pk=card.household_id)
-    list(Order.objects.select_for_update(no_key=True).filter(household=card.household_id).order_by("pk"))
+    lock_household(card.household_id)
+    lock_orders(Order.objects.filter(household=card.household_id))
 
 
 def _paid_by(cards: QuerySet[Card]) -> QuerySet[Installment]:

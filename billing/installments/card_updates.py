@@ -21,7 +21,9 @@ from csf.dates import local_date
 from csf.jobs.queue import enqueue
 from csf.models import StaffTask
 from csf.state import Stale
+from enrollments.locks import lock_household
 from enrollments.models import Household
+from orders.locks import lock_orders
 from orders.models import Order, OrderStatus
 
 
@@ -37,8 +39,8 @@ def settle_setup_intent(intent: StripeObject) -> Card | None:
     household = _household(metadata.get("household")) if metadata.get("purpose") == "card_update" else None
     if household is None or intent["status"] != "succeeded":
         return None
-    Household.objects.select_for_update(no_key=True).get(pk=household.pk)
-    list(Order.objects.select_for_update(no_key=True).filter(household=household).order_by("pk"))
+    lock_household(household.pk)
+    lock_orders(Order.objects.filter(household=household))
     card = save_card(household=household, method=intent["payment_method"])
     update = _update_to_finish(card, uuid_in(intent, "card_update"))
     if update is None:

@@ -34,6 +34,7 @@ from csf.jobs.report import Report
 from csf.jobs.schedules import daily_run_at
 from csf.models import StaffTask
 from csf.state import Stale, transition_many
+from orders.locks import lock_orders
 from orders.models import Order, OrderStatus
 
 NOTHING_DONE = [ChargeStatus.NOT_EXECUTED, ChargeStatus.REJECTED]
@@ -141,7 +142,7 @@ def _start_batch(batch: list[Candidate], report: Report, *, on: datetime.date) -
         orders = Order.objects.filter(pk__in={candidate.installment.order_id for candidate in batch})
         alive = [
             order.pk
-            for order in orders.select_for_update(no_key=True).order_by("pk")
+            for order in lock_orders(orders)
             if order.status == OrderStatus.CONFIRMED and not order.charges_paused_at
         ]
         agreed = CardAgreement.objects.current().filter(order__in=alive).select_related("card")

@@ -9,7 +9,8 @@ from billing.models.installments import CHARGEABLE
 from billing.task_kinds import MoneyTask
 from csf.database.retry import again_after_deadlock
 from csf.models import StaffTask
-from orders.models import Order, OrderStatus
+from orders.locks import lock_order
+from orders.models import OrderStatus
 
 
 def look_at_ended_invoice(invoice_id: str) -> None:
@@ -28,7 +29,7 @@ def look_at_ended_invoice(invoice_id: str) -> None:
 @transaction.atomic
 def _held(installment: Installment, what: str) -> bool:
     """Whether it is held now, and was owed."""
-    Order.objects.select_for_update(no_key=True).get(pk=installment.order_id)
+    lock_order(installment.order_id)
     owed = Installment.objects.filter(
         pk=installment.pk,
         stripe_invoice_id=installment.stripe_invoice_id,

@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from billing.installments.dunning import next_try_on
 from billing.installments.invoices import closed_invoice, void
 from billing.ledger.cards import card_of, refuse_card
+from billing.ledger.locks import lock_installment
 from billing.ledger.settle import settle_invoice
 from billing.models import Card, ChargeAttempt, ChargeKind, ChargeStatus, Installment, InstallmentStatus
 from billing.stripe import breaker, gateway
@@ -232,8 +233,7 @@ def look_later(attempt: ChargeAttempt, error: str) -> None:
 
 def _locked(attempt: ChargeAttempt) -> ChargeAttempt:
     """The attempt as it is under the locks of its order and installment."""
-    Order.objects.select_for_update(no_key=True).get(pk=attempt.installment.order_id)
-    Installment.objects.select_for_update(no_key=True).get(pk=attempt.installment_id)
+    lock_installment(attempt.installment)
     return ChargeAttempt.objects.select_related("installment__order__household", "card").get(pk=attempt.pk)
 
 

@@ -15,6 +15,7 @@ from billing.installments.attempts import ask_again
 from billing.installments.dunning import start_attempt
 from billing.installments.invoices import closed_invoice, has_open_invoice
 from billing.ledger.cards import card_of
+from billing.ledger.locks import lock_installment
 from billing.models import (
     ChargeAttempt,
     ChargeKind,
@@ -34,7 +35,7 @@ from csf.refusal import NotPossible
 from csf.state import Stale
 from csf.templatetags.csf_format import day
 from enrollments.models import User
-from orders.models import Order, OrderStatus
+from orders.models import OrderStatus
 
 
 def retry_now(*, installment: Installment, by: User, reason: str, on: datetime.date) -> ChargeAttempt:
@@ -206,9 +207,7 @@ def _unlocked_by_charges(installment: Installment, by: User, note: str = "") -> 
         raise NotPossible(OWN_FAMILY)
     ask_again(installment.order)
     with transaction.atomic():
-        Order.objects.select_for_update(no_key=True).get(pk=installment.order_id)
-        Installment.objects.select_for_update(no_key=True).get(pk=installment.pk)
-        locked = Installment.objects.select_related("order__household").get(pk=installment.pk)
+        locked = lock_installment(installment)
         if locked.status not in CHARGEABLE:
             raise NotPossible(f"It is {locked.get_status_display()}.")
         if locked.order.status == OrderStatus.PLACED:

@@ -15,6 +15,7 @@ from django.db.models.functions import Now
 
 from billing.models import Card, CardAgreement, CardUpdate, Consent, Installment, WaitlistConsent
 from billing.models.cards import NO_CARD, card_columns
+from enrollments.locks import lock_household
 from enrollments.models import EnrollmentStatus, Household, User
 from orders.models import Order, OrderItem, OrderStatus
 
@@ -133,7 +134,7 @@ def save_card(*, household: Household, method: Mapping[str, Any]) -> Card:
 
     One that was refused for good before, under whatever id, stays refused.
     """
-    Household.objects.select_for_update(no_key=True).get(pk=household.pk)
+    lock_household(household.pk)
     known = Card.objects.filter(stripe_payment_method_id=method["id"]).first()
     if known is not None:
         return known

@@ -19,6 +19,7 @@ from csf.jobs.for_each import for_each
 from csf.jobs.report import Line, Report
 from csf.money import money_text
 from csf.refusal import NotPossible
+from enrollments.locks import lock_household
 from enrollments.models import Household, User
 from orders.models import Order
 
@@ -328,4 +329,4 @@ def _over(household: Household, *, on: datetime.date) -> list[Grant]:
 
 
 def _lock(household: Household) -> None:
-    Household.objects.select_for_update(no_key=True).get(pk=household.pk)
+    lock_household(household.pk)

@@ -27,6 +27,7 @@ from csf.database.retry import again_after_deadlock
 from csf.jobs.queue import enqueue
 from csf.models import StaffTask
 from csf.money import money_text
+from orders.locks import lock_order
 from orders.models import Order
 
 # All final statuses of the pinned API version. `prevented`: settled between the networks before it became a
@@ -39,7 +40,7 @@ FINAL = {"won", "lost", "warning_closed", "prevented"}
 def settle_dispute(found: Mapping[str, Any], payment: Payment) -> Dispute:
     """Write what Stripe says about a dispute. Safe to repeat, in any order: a closed one stays closed, unless
     the bank has decided otherwise since."""
-    Order.objects.select_for_update(no_key=True).get(pk=payment.order_id)
+    lock_order(payment.order_id)
     dispute, is_new = Dispute.objects.get_or_create(
         stripe_id=found["id"],
         defaults={

@@ -33,7 +33,7 @@ from csf.jobs.for_each import for_each
 from csf.models import Instance, StaffTask
 from csf.money import money_text
 from csf.state import Stale
-from orders.models import Order
+from orders.locks import lock_order
 
 logger = logging.getLogger(__name__)
 
@@ -225,7 +225,7 @@ def _ours(found: Mapping[str, Any]) -> Refund | None:
         refund = Refund.objects.filter(stripe_refund_id=found["id"]).first()
     if refund is None:
         return None
-    Order.objects.select_for_update(no_key=True).get(pk=refund.order_id)
+    lock_order(refund.order_id)
     return Refund.objects.select_for_update(no_key=True, of=("self",)).get(pk=refund.pk)
 
 
@@ -235,7 +235,7 @@ def book_external(found: Mapping[str, Any], payment: Payment) -> Refund | None:
     """Someone refunded in Stripe's dashboard; staff say why. None if nothing went back."""
     if found["status"] not in {"succeeded", "pending"}:
         return None
-    Order.objects.select_for_update(no_key=True).get(pk=payment.order_id)
+    lock_order(payment.order_id)
     refund, is_new = Refund.objects.get_or_create(
         stripe_refund_id=found["id"],
         defaults={

@@ -31,8 +31,10 @@ from csf.models import StaffTask
 from csf.money import money_text
 from csf.refusal import NotPossible
 from csf.state import Stale
-from enrollments.models import Household, User
+from enrollments.locks import lock_household
+from enrollments.models import User
 from orders import promos
+from orders.locks import lock_order
 from orders.models import Order
 
 HANDED_OVER = [RefundMethod.CASH, RefundMethod.CHECK, RefundMethod.OTHER]
@@ -91,7 +93,7 @@ def ask_for_refund(
     """
     if not reason.strip():
         raise NotPossible("Give a reason: it stays in the history.")
-    Order.objects.select_for_update(no_key=True).get(pk=payment.order_id)
+    lock_order(payment.order_id)
     if method not in {None, payment.method} and not has_failed_by_card(payment):
         raise NotPossible("Money is refunded the way it was paid, unless that has failed before.")
     return request_refund(
@@ -152,8 +154,8 @@ def approve_by_rule(refund: Refund) -> None:
 def approve(*, refund: Refund, by: User, reason: str = "") -> None:
     """Let the money go back. Never for one's own family, and not by the person who requested it once the
     refunds of the order are above REFUND_TWO_PERSON_CENTS in sum. Raises NotPossible."""
-    Household.objects.select_for_update(no_key=True).get(pk=refund.order.household_id)
-    order = Order.objects.select_for_update(no_key=True).get(pk=refund.order_id)
+    lock_household(refund.order.household_id)
+    order = lock_order(refund.order_id)
     _refuse_own_family(refund, by)
     is_above = _is_above_limit(order)
     if is_above and refund.requested_by_id == by.pk:
@@ -215,7 +217,7 @@ def _decide(refund: Refund, to: RefundStatus, *, by: User, reason: str, **column
 @transaction.atomic
 def record_handed_over(*, refund: Refund, by: User, reason: str = "") -> None:
     """Cash or a check went back to the family. Raises NotPossible."""
-    Order.objects.select_for_update(no_key=True).get(pk=refund.order_id)
+    lock_order(refund.order_id)
     if refund.method not in HANDED_OVER:
         raise NotPossible(f"This money is refunded by {refund.get_method_display()}.")
     _refuse_own_family(refund, by)

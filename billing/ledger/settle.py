@@ -15,6 +15,7 @@ from django.db import transaction
 from billing.ledger.cards import let_pay_as_agreed, save_card
 from billing.ledger.consent import plan_consent
 from billing.ledger.differences import amount_text, report_unknown
+from billing.ledger.locks import lock_installment
 from billing.ledger.refunds import refund_unmatched
 from billing.models import (
     BookDifference,
@@ -34,11 +35,13 @@ from billing.stripe.gateway import instant, uuid_in
 from billing.task_kinds import MoneyTask
 from csf import clock
 from csf.database.retry import again_after_deadlock
+from csf.database.row_locks import locked
 from csf.happened import dated_by
 from csf.models import StaffTask
 from csf.money import money_text
-from enrollments.models import Course, Household
-from orders.models import Order, OrderStatus
+from enrollments.models import Household
+from orders.locks import lock_courses_of
+from orders.models import OrderStatus
 from orders.promos import redeem_again
 from orders.release import seats_again
 
@@ -57,21 +60,21 @@ def settle_payment_intent(intent: StripeObject) -> Payment | None:
     task for staff.
     """
     try:
-        return _settle_intent(intent, lock_courses=False)
+        return _settle_intent(intent, with_courses=False)
     except _CoursesNeeded:  # courses are locked before orders, so everything starts again
-        return _settle_intent(intent, lock_courses=True)
+        return _settle_intent(intent, with_courses=True)
 
 
 @transaction.atomic
 @dated_by(lambda intent: instant(intent["created"]))
-def _settle_intent(intent: StripeObject, *, lock_courses: bool) -> Payment | None:
-    attempt = _locked_attempt(intent, lock_courses=lock_courses)
+def _settle_intent(intent: StripeObject, *, with_courses: bool) -> Payment | None:
+    attempt = _locked_attempt(intent, with_courses=with_courses)
     if attempt is None:
         if intent["status"] == "succeeded" and uuid_in(intent, "attempt"):
             report_unknown(BookDifference.Subject.PAYMENT, intent, intent["amount_received"])
         return None
     if intent["status"] == "succeeded":
-        return _record_payment(attempt, intent, courses_are_locked=lock_courses)
+        return _record_payment(attempt, intent, courses_are_locked=with_courses)
     error = intent.get("last_payment_error")
     if error and attempt.status in {ChargeStatus.WAITING, ChargeStatus.UNKNOWN}:
         code = (error.get("decline_code") or error.get("code") or "")[:100]
@@ -208,14 +211,11 @@ def locked_installment(invoice: StripeObject) -> Installment | None:
         public_id = uuid.UUID((invoice.get("metadata") or {}).get("installment", ""))
     except ValueError:
         return None
-    orders = Order.objects.select_for_update(no_key=True, of=("self",))
-    if not orders.filter(installments__public_id=public_id).values_list("pk"):
-        return None
-    locked = Installment.objects.select_for_update(no_key=True, of=("self",))
-    return locked.select_related("order__household").get(public_id=public_id)
+    installment = Installment.objects.filter(public_id=public_id).first()
+    return lock_installment(installment) if installment else None
 
 
-def _locked_attempt(thing: StripeObject, *, lock_courses: bool = False) -> ChargeAttempt | None:
+def _locked_attempt(thing: StripeObject, *, with_courses: bool = False) -> ChargeAttempt | None:
     """The attempt that the object's metadata names, under the locks of its order and installment."""
     try:
         public_id = uuid.UUID((thing.get("metadata") or {}).get("attempt", ""))
@@ -227,12 +227,10 @@ def _locked_attempt(thing: StripeObject, *, lock_courses: bool = False) -> Charg
     order_id = attempt.installment.order_id
     # Its money may bring the family's card, and a family is locked before courses and orders.
     families = Household.objects.filter(orders=order_id, orders__consent__isnull=False)
-    families.select_for_update(no_key=True, of=("self",)).first()
-    if lock_courses:
-        courses = Course.objects.filter(order_items__order=order_id).order_by("pk")
-        list(courses.select_for_update(no_key=True, of=("self",)))
-    Order.objects.select_for_update(no_key=True).get(pk=order_id)
-    Installment.objects.select_for_update(no_key=True).get(pk=attempt.installment_id)
+    locked(Household.objects.filter(pk__in=families.values("pk")))
+    if with_courses:
+        lock_courses_of(order_id)
+    lock_installment(attempt.installment)
     return ChargeAttempt.objects.select_related("installment__order").get(pk=attempt.pk)
 
 

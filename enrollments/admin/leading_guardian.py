@@ -14,7 +14,6 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from csf import clock
 from csf.staff.panels import Button, row_buttons
 from csf.staff.reason_form import ReasonForm
-from enrollments.admin.waitlist import ReasonForm
 from enrollments.models import Household, User
 
 PERMISSION = "enrollments.change_household"

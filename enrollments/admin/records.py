@@ -26,7 +26,8 @@ from enrollments.admin.publishing import CoursePublishing
 from enrollments.admin.waitlist import WAITLIST_ACTIONS
 from enrollments.classes.dates import first_day_refusal
 from enrollments.classes.publishing import archive_course
-from enrollments.classes.waitlist import fill, lock_course
+from enrollments.classes.waitlist import fill
+from enrollments.locks import lock_course
 from enrollments.models import (
     LEAD_FIRST,
     Child,
@@ -40,8 +41,6 @@ from enrollments.models import (
     Program,
     User,
 )
-from enrollments.publishing import archive_course
-from enrollments.publishing_admin import CoursePublishing
 
 PANEL_ROWS = 50
 LONGEST = timedelta(days=3 * 366)  # a class

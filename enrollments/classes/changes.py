@@ -17,7 +17,7 @@ from csf.dates import local_date
 from csf.templatetags.csf_format import day, time_of_day
 from enrollments.classes.dates import DateChoice, fit_sessions
 from enrollments.classes.endings import reopen_places
-from enrollments.classes.waitlist import lock_course
+from enrollments.locks import lock_course
 from enrollments.models import Course, CourseChange, CourseSession, Enrollment, User
 from enrollments.models.seats import HAS_SEAT, EnrollmentQuerySet
 

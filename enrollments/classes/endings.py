@@ -11,7 +11,8 @@ from datetime import timedelta
 from django.db import transaction
 
 from csf.state import transition_many
-from enrollments.classes.waitlist import NoSeat, close_waitlist, lock_course
+from enrollments.classes.waitlist import NoSeat, close_waitlist
+from enrollments.locks import lock_course
 from enrollments.models import Course, Enrollment, EnrollmentStatus, User
 from enrollments.models.courses import CourseQuerySet
 from enrollments.models.seats import WAITING, free_seat_numbers

@@ -10,7 +10,8 @@ from csf.money import money_text
 from csf.refusal import NotPossible
 from csf.templatetags.csf_format import day, moment
 from enrollments.classes.dates import first_day_refusal
-from enrollments.classes.waitlist import close_waitlist, fill, lock_course
+from enrollments.classes.waitlist import close_waitlist, fill
+from enrollments.locks import lock_course
 from enrollments.models import Course, User
 
 

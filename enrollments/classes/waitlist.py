@@ -23,6 +23,7 @@ from csf.dates import local_date, start_of_day
 from csf.happened import happened
 from csf.jobs.for_each import for_each
 from csf.refusal import NotPossible
+from enrollments.locks import lock_course
 from enrollments.models import (
     Child,
     Course,
@@ -53,10 +54,6 @@ OFFERS_ENDED = "the class has started"
 
 class NoSeat(NotPossible):
     """No seat can be offered now."""
-
-
-def lock_course(course_id: int) -> Course:
-    return Course.objects.select_for_update(no_key=True).get(pk=course_id)
 
 
 def offers_end_at(course: Course, *, now: datetime.datetime) -> datetime.datetime | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from django.db import transaction
 from django.db.models import Prefetch, QuerySet
 
+from enrollments.locks import lock_household
 from enrollments.models import Child, Course, CourseSession, EmergencyContact, Enrollment, Household
 
 CONTACT_COLUMNS = ["name", "phone", "relationship", "is_primary"]
@@ -22,7 +23,7 @@ def save_child(*, child: Child, contacts: Sequence[EmergencyContact], same_for: 
 
     The household's lock puts two presses of the button, and two open windows, one after the other.
     """
-    family = Household.objects.select_for_update(no_key=True).get(pk=child.household_id)
+    family = lock_household(child.household_id)
     if child.is_in_family(family):
         raise AlreadyInFamily
     child.save()

@@ -7,6 +7,7 @@ from django.db import IntegrityError, transaction
 
 from csf.forms.email_address import clean_address
 from enrollments.accounts.addresses import AddressTaken
+from enrollments.locks import lock_household
 from enrollments.models import GuardianInvitation, Household, User
 
 INVITATIONS_A_DAY = 5  # of a family: strangers get these emails too
@@ -28,7 +29,7 @@ def invite_guardian(
 
     Raises NotInvited.
     """
-    Household.objects.select_for_update(no_key=True).get(pk=household.pk)
+    lock_household(household.pk)
     email = clean_address(email)
     if email == by.email.lower():
         raise NotInvited("This is your own address.")

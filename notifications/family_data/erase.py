@@ -31,6 +31,7 @@ from billing.models import (
 from billing.models.charges import OPEN_CHARGE
 from csf import clock
 from csf.staff.tasks import close_settled
+from enrollments.locks import lock_household
 from enrollments.models import Child, EmergencyContact, Enrollment, GuardianInvitation, Household, User
 from notifications.family_data.export import stripe_words
 from notifications.family_data.rows import emails_of, family_models, notes_about, other_models, rows_of
@@ -80,7 +81,7 @@ def why_not_yet(household: Household) -> list[str]:
 def erase_family(household: Household) -> Erased:
     """Raises NotYet. Safe to repeat."""
     with transaction.atomic():
-        household = Household.objects.select_for_update(no_key=True).get(pk=household.pk)
+        household = lock_household(household.pk)
         if reasons := why_not_yet(household):
             raise NotYet(*reasons)
         with connection.cursor() as cursor:

@@ -52,6 +52,7 @@ from csf.proofs.invariants import violations
 from csf.refusal import NotPossible
 from csf.state import Stale
 from enrollments.classes import waitlist
+from enrollments.locks import lock_course
 from enrollments.models import Course, CourseSession, Enrollment
 from orders.cart import add_to_cart
 from orders.models import Order, cart_of
@@ -252,7 +253,7 @@ class School(RuleBasedStateMachine):
     @rule(course=classes, more=st.integers(-1, 1))
     def change_the_capacity(self, course, more):
         with transaction.atomic():
-            locked = waitlist.lock_course(self.courses[course].pk)
+            locked = lock_course(self.courses[course].pk)
             highest = max((row.seat_number for row in locked.enrollments.occupying()), default=1)
             locked.capacity = max(locked.capacity + more, highest)
             locked.save(update_fields=["capacity"])

@@ -118,7 +118,7 @@ def test_it_is_refused_when_it_makes_no_sense(place, change):
     if change == "early":
         Order.objects.update(placed_at=timezone.now())
     elif change == "begun":
-        Course.objects.update(starts_on=timezone.now().date())
+        Course.objects.update(starts_on=timezone.localdate())
     else:
         place.cancel(by=None, reason="moved away")
 

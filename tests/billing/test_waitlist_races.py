@@ -13,7 +13,8 @@ from billing.changes import waitlist
 from billing.changes.waitlist import accept_offer, join_waitlist
 from billing.checkout.place_order import place_order
 from csf.proofs.invariants import violations
-from enrollments.classes.waitlist import fill, lock_course, sweep
+from enrollments.classes.waitlist import fill, sweep
+from enrollments.locks import lock_course
 from enrollments.models import Course, Enrollment
 from enrollments.models.seats import free_seat_numbers
 from orders import checkout

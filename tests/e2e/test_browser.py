@@ -28,7 +28,8 @@ from billing.checkout.place_order import place_order
 from billing.ledger.signed_links import offer_token, pay_link_path
 from billing.models import Card, Payment, PaymentPlan
 from demo.standins.mailbox import await_email
-from enrollments.classes.waitlist import fill, join, lock_course
+from enrollments.classes.waitlist import fill, join
+from enrollments.locks import lock_course
 from enrollments.models import Course, Enrollment
 from notifications.models import EmailMessage
 from orders.models import Order, OrderStatus

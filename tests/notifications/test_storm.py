@@ -33,7 +33,6 @@ KINDS = ["enrollment_confirmation"] * 16 + ["payment_success"] * 3 + [CODE]
 # Leases and pauses last seconds.
 HASTY = """
 from datetime import timedelta
-from notifications.models import outbox
 outbox.LEASE = drain.LEASE = timedelta(seconds=5)
 outbox.BACKOFF[:] = [timedelta(seconds=1)] * 3
 def without_end():
