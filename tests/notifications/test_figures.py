@@ -16,9 +16,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from csf.dates import local_date
+from csf.staff.period_form import MOST_DAYS
 from notifications.models import EmailAttempt, EmailEvent, EmailMessage
 from notifications.office.figures import COLUMNS, Period, figures
-from notifications.office.figures_page import MOST_DAYS
 from notifications.purge import forget_old_data
 from notifications.sending.events import fold_events
 from notifications.sending.outgoing import outgoing
