@@ -104,6 +104,7 @@ class CourseMoves:
             "title": "Tell the families?",
             "move": move,
             "typed": typed,
+            "back": request.path,
             "form": MoveForm(request.POST if fingerprint else None),
             "not_notified": not_notified(Household.objects.filter(pk__in=move.household_ids)),
             "is_outdated": fingerprint is not None and fingerprint != move.fingerprint,

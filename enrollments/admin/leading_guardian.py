@@ -16,6 +16,7 @@ from csf.staff.panels import Button, row_buttons
 from csf.staff.reason_form import ReasonForm
 from enrollments.models import Household, User
 
+TITLE = "Change lead guardian"
 PERMISSION = "enrollments.change_household"
 
 
@@ -39,7 +40,7 @@ def _others(family: Household) -> Any:
 def lead_button(request: HttpRequest, family: Household) -> list[Button]:
     may = request.user.has_perm(PERMISSION) and family.guardians.exists() and _others(family).exists()
     return (
-        [Button("Change lead guardian", reverse("admin:enrollments_household_lead", args=[family.pk]))]
+        [Button(TITLE, reverse("admin:enrollments_household_lead", args=[family.pk]))]
         if may
         else []
     )
@@ -72,7 +73,9 @@ class LeadActions:
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "original": family,
-            "title": "Change lead guardian",
+            "title": TITLE,
+            "confirm": TITLE,
+            "back": reverse("admin:enrollments_household_change", args=[pk]),
             "form": form,
         }
         return TemplateResponse(request, "admin/enrollments/lead.html", context)

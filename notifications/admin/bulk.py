@@ -8,6 +8,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import Max, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
 
 from csf.staff.reason_form import ReasonForm
 from enrollments.models import User
@@ -64,6 +65,7 @@ def ask_and_do(request: HttpRequest, selected: Emails, name: str) -> HttpRespons
         "act": act,
         "name": name,
         "form": form,
+        "back": reverse("admin:notifications_emailmessage_changelist"),
         "selected": emails.count(),
         "movable": movable.count(),
         "twice": staff_acts.may_have_gone(movable).count() if act.warns else 0,
