@@ -39,11 +39,7 @@ def _others(family: Household) -> Any:
 @row_buttons(Household)
 def lead_button(request: HttpRequest, family: Household) -> list[Button]:
     may = request.user.has_perm(PERMISSION) and family.guardians.exists() and _others(family).exists()
-    return (
-        [Button(TITLE, reverse("admin:enrollments_household_lead", args=[family.pk]))]
-        if may
-        else []
-    )
+    return [Button(TITLE, reverse("admin:enrollments_household_lead", args=[family.pk]))] if may else []
 
 
 class LeadActions:

@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 import time_machine
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -11,9 +11,11 @@ from django_q.signing import SignedPackage
 
 from csf import clock
 from csf.jobs.broker import Queue
-from csf.jobs.declared import jobs
+from csf.jobs.declared import EVERY_MINUTE, daily_job, daily_jobs, jobs, scheduled
 from csf.jobs.queue import enqueue
 from csf.jobs.schedules import queue_due_jobs, sync_schedules
+from csf.startup.process import _Commands
+from csf.tasks import canary
 
 pytestmark = pytest.mark.django_db
 
@@ -147,3 +149,34 @@ def test_clusters_whose_clocks_differ_share_one_queue(wrong_by):
     OrmQ.objects.filter(pk=at_work).update(lock=Now())  # nobody said that it is done
     assert [pk for pk, _ in Queue("csf").dequeue()] == [at_work]
     assert other != at_work
+
+
+# --- Declarations -------------------------------------------------------------------------------------------
+
+
+def test_each_daily_job_is_a_command_of_its_own_name(capsys):
+    """`purge` has a command that shows more."""
+    for name in daily_jobs().keys() - {"purge"}:
+        command = _Commands(["manage.py", name]).fetch_command(name)
+        assert command.job.name == name
+        assert "--dry-run" in command.create_parser("manage.py", name).format_help()
+    with pytest.raises(SystemExit):
+        _Commands(["manage.py", "no_such_job"]).fetch_command("no_such_job")
+    assert "Unknown command: 'no_such_job'" in capsys.readouterr().err
+
+
+def test_a_dry_run_of_a_job_that_has_none_is_refused():
+    with pytest.raises(CommandError, match="compare_books has no dry run"):
+        call_command("run_job", "compare_books", "--dry-run")
+
+
+@pytest.mark.parametrize("at", ["00:30", "03:59"])
+def test_a_daily_job_keeps_away_from_the_hours_that_the_clock_skips(at):
+    with pytest.raises(ValueError, match="may come twice in a night"):
+        daily_job(at=at)
+
+
+def test_two_jobs_cannot_have_one_name():
+    jobs()
+    with pytest.raises(ValueError, match="two jobs are called purge"):
+        scheduled(EVERY_MINUTE, name="purge")(canary)
