@@ -1,1 +1,1 @@
-from enrollments.admin.records import records  # noqa: F401 - registers the admin pages
+from enrollments.admin import records  # noqa: F401 - registers the admin pages
