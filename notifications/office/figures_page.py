@@ -21,8 +21,8 @@ TITLE = "Email figures"
 # Of a bar, from its bottom to its top.
 PARTS = [
     Part("Delivered", "figures-delivered"),
-    Part("Accepted, no news yet", "figures-taken"),
-    Part("Went wrong", "figures-wrong"),
+    Part("Accepted, outcome not known yet", "figures-taken"),
+    Part("Failed", "figures-wrong"),
     Part("Not sent", "figures-unsent"),
 ]
 WRONG = ["bounced", "dropped", "complained", "unknown", "failed"]
