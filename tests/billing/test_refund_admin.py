@@ -125,7 +125,7 @@ def test_approving_needs_the_right_and_shows_what_matters(paid_order, client, sh
         "Payments of the order",
     ]:
         assert said in page, said
-    assert "Give $144.00 back to Visa ending in 4242" in finance.get(act_on(refund, "approve")).text
+    assert "Refund $144.00 to Visa ending in 4242" in finance.get(act_on(refund, "approve")).text
     assert "on its way" in press(finance, refund, "approve").text
     refund_waiting()
     twice = finance.post(act_on(refund, "approve"), {"fingerprint": "requested 14400"}, follow=True)
