@@ -99,6 +99,7 @@ INSTALLED_APPS = [
     "orders",
     "billing",
     "notifications",
+    "office",
 ]
 
 MIDDLEWARE = [
@@ -140,7 +141,7 @@ TEMPLATES = [
                 "csf.web.context.school",
                 "orders.context.discounts",
                 "billing.pages.context.family_orders",
-                "notifications.choices.banner.unreachable",
+                "notifications.preferences.banner.unreachable",
             ],
             "builtins": ["csf.templatetags.csf_format", "csf.templatetags.slots"],
         },
@@ -404,7 +405,7 @@ UNFOLD = {
     },
     "SITE_URL": "/",
     "STYLES": [lambda request: static("staff.css")],
-    "DASHBOARD_CALLBACK": "notifications.office.dashboard.start_page",
+    "DASHBOARD_CALLBACK": "office.dashboard.start_page",
     "COMMAND": {"search_callback": "csf.staff.menu.find"},
     "SIDEBAR": {"show_search": True, "command_search": True, "navigation": "csf.staff.menu.menu"},
 }
@@ -427,7 +428,7 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
         name: {"level": env.str("LOG_LEVEL", "INFO")}
-        for name in ("csf", "enrollments", "orders", "billing", "notifications")
+        for name in ("csf", "enrollments", "orders", "billing", "notifications", "office")
     }
     | {"django-q": {"handlers": ["console"], "level": "WARNING", "propagate": False}},
 }

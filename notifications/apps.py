@@ -12,5 +12,4 @@ class NotificationsConfig(AppConfig):
         import notifications.roles
         import notifications.staff_tasks  # noqa: F401 - says when its tasks are over
         from notifications import checks, receivers  # noqa: F401 - system checks and signals
-        from notifications.choices import reach  # noqa: F401 - says whom no email reaches
-        from notifications.office import figures_page, system, tomorrow  # noqa: F401 - staff pages
+        from notifications.preferences import reach  # noqa: F401 - says whom no email reaches

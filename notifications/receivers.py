@@ -13,10 +13,10 @@ from django.dispatch import receiver
 
 from enrollments.models import EnrollmentTransition
 from notifications.bundling import bundle_order
+from notifications.delivery import suppression
 from notifications.emails import enrollment_confirmation, welcome
 from notifications.outbox import notify
 from notifications.registry import EMAILS
-from notifications.sending import suppression
 from notifications.spec import Email, Trigger
 
 TRIGGERED: defaultdict[type[Model], list[tuple[Email, Trigger]]] = defaultdict(list)

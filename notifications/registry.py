@@ -18,3 +18,7 @@ def _declared() -> Iterator[Email]:
 
 EMAILS: dict[str, Email] = {email.kind: email for email in _declared()}
 TITLES.update({kind: email.title for kind, email in EMAILS.items()})
+
+SENSITIVE = [kind for kind, email in EMAILS.items() if email.is_sensitive]
+# They go to the address that they tell of, which may be a former one.
+FIXED_ADDRESS = ["account_notice", "guardian_invitation"]

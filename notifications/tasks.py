@@ -1,11 +1,11 @@
 from csf.jobs.declared import EVERY_MINUTE, scheduled
 from csf.jobs.queue import enqueue_once
 from csf.jobs.time_budget import is_over
+from notifications.alerts.tell import watch
+from notifications.delivery.events import fold_events as fold
 from notifications.sending.drain import drain as send_due
 from notifications.sending.drain import drain_awaited
-from notifications.sending.events import fold_events as fold
-from notifications.sending.settle import forget_secrets, recover_lost, resolve_unknown
-from notifications.watch.alerts import watch
+from notifications.sending.results import forget_secrets, recover_lost, resolve_unknown
 
 
 def drain() -> None:

@@ -10,8 +10,8 @@ from django.utils.crypto import constant_time_compare
 
 from enrollments.families.signed_in import household_of
 from enrollments.models import Enrollment
+from notifications.alerts.health import why_not_ready
 from notifications.facts.calendar import attachments, calendar_facts
-from notifications.watch.health import why_not_ready
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
         request.headers.get("Authorization", ""), f"Bearer {settings.METRICS_TOKEN}"
     ):
         return HttpResponse("unauthorized\n", status=401, headers={"WWW-Authenticate": "Bearer"})
-    from notifications.watch import metrics  # with its library, which only this page needs
+    from notifications.alerts import metrics  # with its library, which only this page needs
 
     return HttpResponse(metrics.text(), content_type=metrics.CONTENT_TYPE_LATEST)
 

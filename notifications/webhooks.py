@@ -11,8 +11,8 @@ from django.http import HttpRequest, HttpResponse
 
 from csf import clock
 from csf.jobs.queue import enqueue
+from notifications.delivery.events import event_row
 from notifications.models import EmailEvent
-from notifications.sending.events import event_row
 
 logger = logging.getLogger(__name__)
 

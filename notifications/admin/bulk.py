@@ -12,8 +12,8 @@ from django.urls import reverse
 
 from csf.staff.reason_form import ReasonForm
 from enrollments.models import User
+from notifications.by_staff import staff_acts
 from notifications.models import EmailMessage
-from notifications.office import staff_acts
 
 Emails = QuerySet[EmailMessage]
 

@@ -10,9 +10,9 @@ from csf.staff.columns import badge, link
 from csf.staff.panels import Panel
 from csf.staff.reason_form import FactsForm
 from csf.templatetags.csf_format import moment
+from notifications.by_staff import staff_acts
+from notifications.by_staff.why_not import Gate, in_short, why_not
 from notifications.models import EmailMessage, EmailStatus
-from notifications.office import staff_acts
-from notifications.office.why_not import Gate, in_short, why_not
 
 
 @dataclass(frozen=True)

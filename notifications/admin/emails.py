@@ -19,10 +19,11 @@ from enrollments.models import User
 from notifications.admin.bulk import ask_and_do
 from notifications.admin.email_actions import EMAIL_ACTIONS
 from notifications.admin.frames import frame
+from notifications.by_staff import staff_acts
+from notifications.by_staff.redact_links import veiled, veiled_facts
+from notifications.by_staff.why_not import Gate, why_not
 from notifications.models import EmailAct, EmailAttempt, EmailMessage
-from notifications.office import staff_acts
-from notifications.office.veil import veiled, veiled_facts
-from notifications.office.why_not import Gate, why_not
+from notifications.registry import SENSITIVE
 
 MAY_READ = "notifications.read_emailmessage"
 MAY_DOWNLOAD = "notifications.download_emailmessage"
@@ -70,7 +71,7 @@ class EmailMessageAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         email: EmailMessage | None = kwargs.get("obj")
-        if email and email.kind not in staff_acts.SENSITIVE and request.user.has_perm(MAY_READ):
+        if email and email.kind not in SENSITIVE and request.user.has_perm(MAY_READ):
             assert isinstance(request.user, User)
             staff_acts.log_read(email=email, by=request.user)
         return super().render_change_form(request, context, *args, **kwargs)
@@ -108,7 +109,7 @@ class EmailMessageAdmin(ReadOnlyAdmin):
 
     @admin.display(description="text")
     def sent_text(self, email: EmailMessage) -> SafeString | str | None:
-        if email.kind in staff_acts.SENSITIVE:
+        if email.kind in SENSITIVE:
             return "Not kept, because the text gives access to an account."
         return preformatted(veiled(email.text)) if email.text else None
 

@@ -6,7 +6,7 @@ from typing import Literal
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from notifications.office.veil import veiled
+from notifications.by_staff.redact_links import veiled
 
 # Stands before all that the email brings, so nothing in it can run, load or be followed from a script.
 PREVIEW_HEAD = (

@@ -22,14 +22,14 @@ from csf.templatetags.csf_format import moment
 from enrollments.models import Course, Enrollment, Household, Program, User
 from notifications.admin.frames import frame
 from notifications.admin.message_forms import ConfirmForm, MessageForm, blank, initial_of
-from notifications.choices.preferences import footer_links
+from notifications.by_staff.broadcast import AlreadySent, Changed, Reach, reach_of, send
+from notifications.by_staff.redact_links import veiled
 from notifications.facts.audience import left_out
 from notifications.facts.family_messages import message_facts
 from notifications.models import UNFINISHED, EmailMessage, EmailStatus, FamilyMessage, FamilyMessageLine
 from notifications.models.messages import Seats
-from notifications.office.broadcast import AlreadySent, Changed, Reach, reach_of, send
-from notifications.office.veil import veiled
-from notifications.render import Rendered, render
+from notifications.preferences.rules import footer_links
+from notifications.rendering.render import Rendered, render
 
 MAY_WRITE = "notifications.add_familymessage"
 NAMES_SHOWN = 20

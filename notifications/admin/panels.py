@@ -11,8 +11,8 @@ from csf.staff.columns import badge, link
 from csf.staff.panels import Panel, panel
 from csf.templatetags.csf_format import moment
 from enrollments.models import Household
+from notifications.by_staff.why_not import Gate, in_short, why_not
 from notifications.models import EmailAct, EmailEvent, EmailMessage
-from notifications.office.why_not import Gate, in_short, why_not
 from orders.models import Order
 
 PANEL_ROWS = 50

@@ -7,9 +7,9 @@ from csf.staff.model_admin import ReadOnlyAdmin
 from csf.staff.panels import Panel, panel
 from csf.templatetags.csf_format import moment
 from enrollments.models import LEAD_FIRST, GuardianInvitation, Household, User
-from notifications.choices.preferences import CHOICES, COPIES
-from notifications.choices.readers import readers
+from notifications.facts.readers import readers
 from notifications.models import EmailPreference
+from notifications.preferences.rules import CHOICES, COPIES
 
 
 @admin.register(EmailPreference)

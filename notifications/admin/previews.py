@@ -24,13 +24,13 @@ from csf.staff.menu import staff_page
 from csf.web.fast_reverse import path_to
 from enrollments.models import User
 from notifications.admin.frames import frame
-from notifications.choices.preferences import CHOICES, footer_links
+from notifications.by_staff.redact_links import DOTS, veiled, veiled_facts
+from notifications.by_staff.staff_acts import send_test
 from notifications.models import EmailMessage
-from notifications.office.staff_acts import send_test
-from notifications.office.veil import DOTS, veiled, veiled_facts
+from notifications.preferences.rules import CHOICES, footer_links
 from notifications.registry import EMAILS
-from notifications.render import render as render_email
-from notifications.sending.outgoing import outgoing
+from notifications.rendering.render import render as render_email
+from notifications.sending.compose import outgoing
 from orders.models import Order
 
 logger = logging.getLogger(__name__)

@@ -26,8 +26,8 @@ from csf.staff.panels import Panel, panel
 from csf.staff.reason_form import FactsForm
 from csf.templatetags.csf_format import moment
 from enrollments.models import Household, User
+from notifications.delivery.suppression import kept_back, lift, send_kept_back, worth_sending
 from notifications.models import Suppression
-from notifications.sending.suppression import kept_back, lift, send_kept_back, worth_sending
 
 PANEL_ROWS = 50
 AT_SENDGRID = (

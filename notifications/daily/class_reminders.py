@@ -7,7 +7,7 @@ from django.conf import settings
 
 from csf.jobs.declared import Plan, daily_job
 from csf.jobs.report import Report
-from notifications.daily.telling import tell
+from notifications.daily.notify_once import tell
 from notifications.facts.calendar import place_states
 from notifications.facts.due import in_chunks
 from notifications.facts.starting import ClassStart, starting, why_not

@@ -15,7 +15,7 @@ from billing.models import ChargeStatus, Installment, InstallmentStatus
 from billing.models.charges import ON_STRIPES_PAGES
 from csf.jobs.declared import Plan, daily_job
 from csf.jobs.report import Report
-from notifications.daily.telling import tell
+from notifications.daily.notify_once import tell
 from notifications.facts.due import OverdueInstallment, in_chunks, why_staff_do_the_talking, with_story
 
 LATEST = timedelta(days=3)

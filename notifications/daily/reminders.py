@@ -12,8 +12,7 @@ from billing.models import Card, CardAgreement, Installment
 from billing.models.cards import CARD_EXPIRED
 from csf.jobs.declared import Plan, daily_job
 from csf.jobs.report import Report
-from notifications.choices.readers import readers
-from notifications.daily.telling import tell
+from notifications.daily.notify_once import tell
 from notifications.facts.due import (
     CHUNK,
     DueInstallment,
@@ -24,6 +23,7 @@ from notifications.facts.due import (
     why_staff_do_the_talking,
     with_story,
 )
+from notifications.facts.readers import readers
 
 CARD_NOTICE_DAYS = (30, 7)
 

@@ -14,8 +14,8 @@ from csf.dates import start_of_day
 from enrollments.classes.changes import only_in, seats_of
 from enrollments.models import Course, CourseChange, Enrollment, EnrollmentStatus, User
 from enrollments.models.seats import HAS_SEAT
-from notifications.choices.readers import readers
 from notifications.facts.calendar import PlaceState, calendar_facts, place_states
+from notifications.facts.readers import readers
 from notifications.facts.recipients import its_recipients
 from notifications.facts.samples import HOSTILE, HOSTILE_CLASS, LONG, ROBOTICS, SWIMMING, calendar
 from notifications.facts.snapshots import course_facts

@@ -6,7 +6,7 @@ from datetime import timedelta
 from django.utils.translation import gettext_lazy as _
 
 from enrollments.models import GuardianInvitation, User
-from notifications.choices.links import invitation_path
+from notifications.facts.links import invitation_path
 from notifications.facts.samples import HOSTILE, LONG
 from notifications.spec import Email, Samples, Snapshot, Trigger, after
 

@@ -14,7 +14,7 @@ from django.db.models.functions import Concat, JSONObject
 from billing.models import Card, Installment, InstallmentStatus
 from billing.models.installments import OPEN_INSTALLMENT
 from enrollments.models import EnrollmentStatus, User
-from notifications.choices.readers import readers
+from notifications.facts.readers import readers
 from orders.models import Order, OrderItem, OrderStatus
 
 CHUNK = 1000

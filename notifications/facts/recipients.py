@@ -4,7 +4,7 @@ from typing import Any
 
 from billing.models import ChargeAttemptTransition, Installment, InstallmentStatus, Payment
 from enrollments.models import EnrollmentTransition, Household, User
-from notifications.choices.readers import readers
+from notifications.facts.readers import readers
 from orders.models import OrderTransition
 
 

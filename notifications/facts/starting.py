@@ -17,8 +17,8 @@ from enrollments.models import (
     EnrollmentStatus,
     User,
 )
-from notifications.choices.readers import readers
 from notifications.facts.calendar import PlaceState, entered_at
+from notifications.facts.readers import readers
 
 ENROLLED = [EnrollmentStatus.ACTIVE, EnrollmentStatus.LENDING]
 

@@ -16,12 +16,11 @@ from enrollments.models import Child, EmergencyContact, User
 from notifications.family_data.erase import ERASED, GONE, NO_ADDRESS
 from notifications.models import FINAL, EmailMessage
 from notifications.purge import steps_until
-from notifications.registry import EMAILS
+from notifications.registry import SENSITIVE
 
 PURGE_LATE = timedelta(days=2)
 FINISHED_WITHIN = timedelta(days=7)
 SAMPLE = 50
-SENSITIVE = [kind for kind, spec in EMAILS.items() if spec.is_sensitive]
 
 
 def _opens_an_account(since: datetime | None = None) -> Any:

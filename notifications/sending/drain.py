@@ -23,15 +23,15 @@ from csf.database.advisory_locks import free_slot
 from csf.jobs.queue import enqueue
 from csf.models import Instance
 from csf.state import move_rows
-from notifications.choices.preferences import footer_links
+from notifications.delivery.suppression import keep_back
 from notifications.models import LEASE, DrainSignal, EmailAttempt, EmailMessage, EmailStatus
 from notifications.outbox import kick_drain
+from notifications.preferences.rules import footer_links
 from notifications.registry import EMAILS
-from notifications.render import MAX_SUBJECT, render
+from notifications.rendering.render import MAX_SUBJECT, render
 from notifications.sending import failover
-from notifications.sending.outgoing import outgoing
-from notifications.sending.settle import fail, settle
-from notifications.sending.suppression import keep_back
+from notifications.sending.compose import outgoing
+from notifications.sending.results import fail, settle
 from notifications.sending.transport import Backend, Outcome, Result, SendGridBackend, post
 from notifications.spec import AWAITED
 

@@ -12,7 +12,7 @@ from django.utils.regex_helper import normalize
 
 from billing.checkout.holds import end_unpaid_order
 from enrollments.models import Enrollment, GuardianInvitation, User
-from notifications.choices.links import invitation_path, preferences_path, unsubscribe_path
+from notifications.facts.links import invitation_path, preferences_path, unsubscribe_path
 from orders.models import Order, OrderStatus
 from tests.factories import (
     create_cart,

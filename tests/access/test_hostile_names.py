@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from enrollments.models import Child, EmergencyContact, Household, User
-from notifications.choices.links import preferences_path
+from notifications.facts.links import preferences_path
 from notifications.models import EmailMessage
 from notifications.sending.drain import drain
 from orders.models import Order

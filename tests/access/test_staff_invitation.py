@@ -10,7 +10,7 @@ from django.urls import reverse
 from csf.staff.roles import make_roles
 from enrollments.models import User
 from notifications.models import EmailMessage
-from notifications.render import render
+from notifications.rendering.render import render
 from tests.access.test_addresses import signed_in
 from tests.factories import create_household, create_staff
 

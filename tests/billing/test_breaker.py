@@ -11,7 +11,7 @@ from billing.task_kinds import MoneyTask
 from csf.http_client import Ambiguous, HttpClient
 from csf.models import StaffTask
 from csf.staff.tasks import close_settled
-from notifications.watch.signs import signs
+from notifications.alerts.rules import signs
 from tests.factories import create_order
 from tests.pages import parent_of
 from tests.shop import open_page

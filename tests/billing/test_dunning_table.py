@@ -20,7 +20,7 @@ from billing.stripe import gateway
 from billing.stripe.decline_codes import CLASS_BY_CODE
 from csf.models import StaffTask
 from notifications.models import EmailMessage
-from notifications.render import render
+from notifications.rendering.render import render
 from tests.factories import create_card, create_consent, create_order
 
 pytestmark = pytest.mark.django_db

@@ -96,7 +96,7 @@ from tests.factories import (
 
 pytestmark = pytest.mark.django_db
 
-OURS = ["csf", "enrollments", "orders", "billing", "notifications"]
+OURS = ["csf", "enrollments", "orders", "billing", "notifications", "office"]
 HOSTILE = "<script>alert(1)</script> 🤸"
 SECRETS = ["whsec_canary_canary", "sk_test_canary_canary", "pi_secret_canary", "code-canary-493811"]
 ODD_SEARCH = "x' %_\""

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from csf import clock
 
-PRODUCT = ["csf", "enrollments", "orders", "billing", "notifications"]
+PRODUCT = ["csf", "enrollments", "orders", "billing", "notifications", "office"]
 # Where the clock of the process may be asked, and why it does no harm there.
 MAY_ASK = {
     "csf/clock.py": "compares it with the database's",

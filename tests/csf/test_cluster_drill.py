@@ -14,9 +14,9 @@ from django.conf import settings
 
 from csf.jobs.schedules import sync_schedules
 from csf.models import Cluster, Instance
+from notifications.alerts.health import cluster_problems, why_not_ready
+from notifications.alerts.rules import signs
 from notifications.models import EmailMessage
-from notifications.watch.health import cluster_problems, why_not_ready
-from notifications.watch.signs import signs
 from tests.conftest import ROOT
 from tests.factories import create_order
 from tests.waiting import PATIENCE_S, wait_until

@@ -18,9 +18,9 @@ from billing.stripe.page_calls import StripeUnavailable
 from csf.dates import local_date, start_of_day
 from csf.models import Instance, StaffTask
 from notifications import tasks as email_tasks
+from notifications.alerts.health import problems
 from notifications.daily.reminders import send_installment_reminders
 from notifications.models import EmailMessage
-from notifications.watch.health import problems
 from orders.models import Order
 from tests.factories import create_course, create_order
 from tests.shop import Shop, accept, hear, open_page, order_with_plan, outcome

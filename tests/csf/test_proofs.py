@@ -13,7 +13,7 @@ from csf.models import Cluster, Instance, ProofRun
 from csf.proofs import invariants, nightly
 from csf.proofs.invariants import Invariant
 from csf.proofs.nightly import prove
-from notifications.watch.signs import signs
+from notifications.alerts.rules import signs
 from tests.factories import create_cluster
 
 pytestmark = pytest.mark.django_db

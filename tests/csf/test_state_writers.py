@@ -13,7 +13,7 @@ OURS = ["csf", "enrollments", "orders", "billing", "notifications", "office"]
 SQL = re.compile(r"\bSET\s+status\b|\bSET\b[^;]*[\s,]status\s*=", re.IGNORECASE)
 MAY = {
     "csf/state.py": "the door itself",
-    "notifications/sending/settle.py": "what a post came to, for a whole batch at once",
+    "notifications/sending/results.py": "what a post came to, for a whole batch at once",
     "billing/ledger/disputes.py": "Stripe's own words for a dispute, whatever they are",
 }
 WITHOUT_EDGES = {"billing.Dispute"}

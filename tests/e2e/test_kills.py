@@ -31,9 +31,9 @@ from csf.models import Instance
 from csf.proofs.invariants import violations
 from demo.journey.system import WEB
 from notifications.daily.reminders import send_installment_reminders
+from notifications.delivery.events import fold_events
 from notifications.models import EmailAttempt, EmailMessage
-from notifications.sending.events import fold_events
-from notifications.sending.settle import recover_lost, resolve_unknown
+from notifications.sending.results import recover_lost, resolve_unknown
 from tests.bench.charges import plan_at_stripe
 from tests.bench.plans import create_plans
 from tests.conftest import ROOT

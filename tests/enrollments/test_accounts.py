@@ -18,7 +18,7 @@ from csf.forms.names import one_line
 from enrollments.accounts.sign_up import SignupForm
 from enrollments.models import Household, User
 from notifications.models import EmailMessage
-from notifications.render import render
+from notifications.rendering.render import render
 from orders.models import OrderStatus
 from tests.factories import (
     create_cart,

@@ -23,7 +23,7 @@ from enrollments.classes.changes import NotConfirmed, change_course
 from enrollments.models import Course, CourseChange, CourseSession, Enrollment, Location
 from notifications.facts.calendar import attachments
 from notifications.models import EmailMessage
-from notifications.render import render
+from notifications.rendering.render import render
 from notifications.sending.drain import drain
 from tests.bench.rows import create_families
 from tests.factories import create_course, create_household, create_order, create_staff

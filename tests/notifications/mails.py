@@ -5,11 +5,11 @@ import uuid
 import pytest
 
 from enrollments.models import User
-from notifications.choices.preferences import footer_links
 from notifications.facts.samples import HOSTILE
 from notifications.models import EmailMessage
+from notifications.preferences.rules import footer_links
 from notifications.registry import EMAILS
-from notifications.render import render
+from notifications.rendering.render import render
 
 SAMPLES = {kind: email.samples for kind, email in EMAILS.items()}
 ALL = [pytest.param(kind, name, id=f"{kind}-{name}") for kind, samples in SAMPLES.items() for name in samples]

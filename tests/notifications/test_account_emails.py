@@ -22,9 +22,9 @@ from notifications import accounts, tasks
 from notifications.accounts import NOTICES, AccountAdapter
 from notifications.models import EmailMessage
 from notifications.registry import EMAILS
-from notifications.render import render
+from notifications.rendering.render import render
 from notifications.sending.drain import LOCK_CLASS, drain
-from notifications.sending.settle import forget_secrets, recover_lost, resolve_unknown
+from notifications.sending.results import forget_secrets, recover_lost, resolve_unknown
 from tests.factories import create_guardian, create_household
 from tests.notifications.mails import SAMPLES
 from tests.notifications.test_drain import owe

@@ -17,11 +17,11 @@ from billing.models import StripeEvent, StripeEventStatus
 from csf.jobs.declared import jobs
 from csf.jobs.schedules import set_paused
 from csf.models import Cluster, Instance, JobRun, StaffTask
+from notifications.alerts import tell
+from notifications.alerts.rules import signs
+from notifications.alerts.tell import watch
 from notifications.models import Alert, DrainSignal, EmailAttempt, EmailEvent, EmailMessage
 from notifications.task_kinds import EmailTask
-from notifications.watch import alerts
-from notifications.watch.alerts import watch
-from notifications.watch.signs import signs
 from tests.factories import create_cluster, schedule_all_jobs
 from tests.waiting import PATIENCE_S
 
@@ -30,7 +30,7 @@ MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 @pytest.fixture(autouse=True)
 def running(request, monkeypatch):
-    monkeypatch.setattr("notifications.watch.signs.disk_signs", list)  # of this machine
+    monkeypatch.setattr("notifications.alerts.rules.disk_signs", list)  # of this machine
     if "committed_db" not in request.fixturenames:
         request.getfixturevalue("db")
         create_cluster("ours")
@@ -258,7 +258,7 @@ def test_an_alert_is_told_once_when_it_begins_and_once_when_it_ends(webhook, cap
     assert (ended["id"], ended["state"]) == (f"local:{alert.pk}:ended", "ended")
     assert ended["ended_at"] == alert.ended_at.isoformat()
     assert [
-        record.getMessage() for record in caplog.records if record.name == "notifications.watch.alerts"
+        record.getMessage() for record in caplog.records if record.name == "notifications.alerts.tell"
     ] == [
         f"alert began: emails_late (warning): {says}",
         "alert ended: emails_late (warning)",
@@ -287,7 +287,7 @@ def test_what_gets_worse_is_told_again_and_what_comes_back_is_a_new_alert(webhoo
 
 @pytest.mark.parametrize("fault", [500, 404, 302, 5.0])
 def test_a_webhook_that_is_down_hears_everything_later_and_in_order(webhook, monkeypatch, caplog, fault):
-    monkeypatch.setattr(alerts, "POST_TIMEOUT_S", (PATIENCE_S, 1.5 if fault == 5.0 else PATIENCE_S))
+    monkeypatch.setattr(tell, "POST_TIMEOUT_S", (PATIENCE_S, 1.5 if fault == 5.0 else PATIENCE_S))
     Instance.begin()
     webhook.answers = [fault] * 3
     late = email(6 * MINUTE)
@@ -358,7 +358,7 @@ def test_no_run_posts_more_than_fits_into_a_task(webhook):
     watch()
     watch()
 
-    assert first == alerts.AT_ONCE
+    assert first == tell.AT_ONCE
     assert len({got["id"] for got in webhook.got}) == len(webhook.got) == 20
 
 
@@ -374,7 +374,7 @@ def test_two_at_once_tell_once(webhook, committed_db):
         try:
             watch()
         finally:
-            alerts.connection.close()
+            tell.connection.close()
 
     threads = [threading.Thread(target=run) for _ in range(3)]
     for thread in threads:

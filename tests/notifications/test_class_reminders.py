@@ -20,7 +20,7 @@ from enrollments.models import CourseSession, Enrollment, User
 from notifications.daily.class_reminders import send_class_reminders
 from notifications.facts.calendar import attachments
 from notifications.models import EmailMessage, EmailPreference
-from notifications.render import render
+from notifications.rendering.render import render
 from notifications.sending.drain import drain
 from tests.bench.rows import create_courses, create_families
 from tests.factories import create_course, create_guardian, create_household, create_order, create_staff

@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.core.management import call_command
 
-from notifications.watch import dns as our_dns
-from notifications.watch.deliverability import check_sender
-from notifications.watch.dns import DnsUnknown, lookup_by
+from notifications.alerts import dns as our_dns
+from notifications.alerts.deliverability import check_sender
+from notifications.alerts.dns import DnsUnknown, lookup_by
 from tests.waiting import PATIENCE_S
 
 

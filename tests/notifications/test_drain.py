@@ -23,7 +23,7 @@ from notifications.models import DrainSignal, EmailAttempt, EmailMessage, EmailS
 from notifications.registry import EMAILS
 from notifications.sending import drain as drain_module
 from notifications.sending.drain import drain
-from notifications.sending.settle import recover_lost, resolve_unknown, settle
+from notifications.sending.results import recover_lost, resolve_unknown, settle
 from notifications.sending.transport import Outcome, Result, _Payload
 from tests.factories import create_guardian, create_household
 from tests.notifications.forked import Forked

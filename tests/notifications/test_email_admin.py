@@ -12,9 +12,9 @@ from django.utils import timezone
 from csf.models import Instance
 from csf.templatetags.csf_format import moment
 from notifications.admin.email_actions import ACTIONS
+from notifications.by_staff import staff_acts
+from notifications.by_staff.why_not import Gate, why_not
 from notifications.models import DrainSignal, EmailAct, EmailAttempt, EmailEvent, EmailMessage
-from notifications.office import staff_acts
-from notifications.office.why_not import Gate, why_not
 from notifications.sending.drain import drain
 from tests.factories import create_household, create_order, create_staff
 from tests.notifications.test_drain import owe

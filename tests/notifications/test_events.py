@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from csf.models import StaffTask
 from demo.standins.sendgrid.events import load_private_key, new_keypair, signed_headers
+from notifications.delivery.events import fold_events
 from notifications.models import DrainSignal, EmailEvent, EmailMessage
 from notifications.sending.drain import drain
-from notifications.sending.events import fold_events
 from tests.factories import create_order
 
 PRIVATE, PUBLIC = new_keypair()

@@ -9,15 +9,15 @@ import pytest
 from django.db.models.functions import Now
 
 from csf.models import StaffTask
+from notifications.alerts.rules import signs
 from notifications.checks import second_route
 from notifications.models import DrainSignal, EmailAttempt, EmailMessage
 from notifications.sending import drain as drain_module
 from notifications.sending import failover, smtp
 from notifications.sending.drain import drain
-from notifications.sending.settle import resolve_unknown
+from notifications.sending.results import resolve_unknown
 from notifications.sending.smtp import SmtpBackend
 from notifications.sending.transport import Outcome, post
-from notifications.watch.signs import signs
 from tests.notifications.smtp_server import smtp_server
 from tests.notifications.test_drain import lose_leases, make_due, owe, posted, states, tasks_for_staff
 from tests.notifications.test_transport import a_mail, answer, answering, certificate, server, tls  # noqa: F401

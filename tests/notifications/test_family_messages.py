@@ -15,12 +15,12 @@ from django.utils import timezone
 from csf.dates import local_date
 from enrollments.models import Course, Enrollment, Household, Program
 from notifications.admin.message_forms import MANY_FAMILIES
+from notifications.by_staff import broadcast
+from notifications.by_staff.broadcast import AlreadySent, Changed, reach_of, send
 from notifications.facts.family_messages import message_facts, paragraphs
 from notifications.models import EmailMessage, EmailPreference, FamilyMessage, FamilyMessageLine, Suppression
 from notifications.models.messages import MAX_BODY, MAX_BODY_LINES, Seats
-from notifications.office import broadcast
-from notifications.office.broadcast import AlreadySent, Changed, reach_of, send
-from notifications.render import render
+from notifications.rendering.render import render
 from notifications.sending.drain import drain
 from tests.factories import create_child, create_course, create_guardian, create_household, create_staff
 

@@ -3,8 +3,8 @@
 import pytest
 from django.test import Client
 
+from notifications.delivery.events import fold_events
 from notifications.models import EmailEvent, EmailMessage
-from notifications.sending.events import fold_events
 from tests.notifications.test_events import deliver, event, public_key, sent_message  # noqa: F401
 
 ODD = {"a NUL": "no\x00 such user", "half a character": "no \ud83d such user", "much": "x" * 5000}

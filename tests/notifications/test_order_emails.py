@@ -7,9 +7,9 @@ from django.utils import timezone
 
 from billing.checkout.holds import expire_holds
 from billing.checkout.place_order import place_order
-from notifications.choices.preferences import COPIES, choose
 from notifications.emails import order_expired
 from notifications.models import EmailMessage
+from notifications.preferences.rules import COPIES, choose
 from notifications.sending.drain import drain
 from orders.cart import add_to_cart
 from orders.models import cart_of

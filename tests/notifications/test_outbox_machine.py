@@ -32,6 +32,8 @@ from billing.models import Credit
 from csf.refusal import NotPossible
 from demo.standins.sendgrid.events import load_private_key, new_keypair, signed_headers
 from notifications.accounts import AccountEvent
+from notifications.by_staff import staff_acts
+from notifications.delivery.events import fold_events
 from notifications.models import (
     FINAL,
     DrainSignal,
@@ -41,12 +43,10 @@ from notifications.models import (
     EmailMessage,
     Suppression,
 )
-from notifications.office import staff_acts
 from notifications.outbox import notify
 from notifications.sending import drain as drain_module
 from notifications.sending.drain import drain
-from notifications.sending.events import fold_events
-from notifications.sending.settle import forget_secrets, recover_lost, resolve_unknown
+from notifications.sending.results import forget_secrets, recover_lost, resolve_unknown
 from tests.factories import create_guardian, create_household, create_staff
 
 PRIVATE, PUBLIC = new_keypair()

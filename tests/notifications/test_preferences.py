@@ -11,9 +11,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from enrollments.models import User
-from notifications.choices import links
-from notifications.choices.links import preferences_path, unsubscribe_path
-from notifications.choices.preferences import (
+from notifications.facts import links
+from notifications.facts.links import preferences_path, unsubscribe_path
+from notifications.models import EmailMessage, EmailPreference, Suppression
+from notifications.preferences.rules import (
     ALWAYS_SENT,
     CHOICES,
     COPIES,
@@ -25,11 +26,10 @@ from notifications.choices.preferences import (
     provider_unsubscribed,
     unwanted,
 )
-from notifications.models import EmailMessage, EmailPreference, Suppression
 from notifications.registry import EMAILS
-from notifications.render import render
+from notifications.rendering.render import render
+from notifications.sending.compose import outgoing
 from notifications.sending.drain import drain
-from notifications.sending.outgoing import outgoing
 from tests.factories import create_guardian, create_household, create_staff
 from tests.notifications.mails import SAMPLES
 from tests.pages import words

@@ -10,13 +10,13 @@ from django.conf import settings
 from csf.web.maps import map_url
 from demo.standins.sendgrid.check import problems
 from notifications.facts.samples import HOSTILE, LONG
-from notifications.palette import ACCENTS, BRAND, DARK, LIGHT
 from notifications.registry import EMAILS
-from notifications.render import MAX_SUBJECT, render
-from notifications.sending.outgoing import outgoing
+from notifications.rendering.palette import ACCENTS, BRAND, DARK, LIGHT
+from notifications.rendering.render import MAX_SUBJECT, render
+from notifications.rendering.styles import style_sheet
+from notifications.rendering.words import TEXT_WIDTH
+from notifications.sending.compose import outgoing
 from notifications.sending.transport import SendGridBackend
-from notifications.styles import style_sheet
-from notifications.words import TEXT_WIDTH
 from tests.notifications.mails import ALL, SAMPLES, every_mail, mail_of, row_of
 
 TEMPLATES = Path(settings.BASE_DIR) / "templates" / "emails"

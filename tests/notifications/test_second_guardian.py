@@ -20,14 +20,14 @@ from billing.checkout.place_order import place_order
 from billing.models import Credit, Installment, InstallmentStatus
 from enrollments.accounts.addresses import AddressTaken
 from enrollments.models import GuardianInvitation, Household, User
-from notifications.choices.joining import join_family
-from notifications.choices.links import invitation_path
-from notifications.choices.preferences import COPIES, choices_of, choose
-from notifications.choices.readers import leads
 from notifications.daily.overdue import process_overdue_installments
 from notifications.daily.reminders import send_card_notices, send_installment_reminders
+from notifications.facts.links import invitation_path
+from notifications.facts.readers import leads
 from notifications.facts.recipients import guardians
 from notifications.models import EmailMessage, EmailPreference
+from notifications.preferences.joining import join_family
+from notifications.preferences.rules import COPIES, choices_of, choose
 from notifications.sending.drain import drain
 from tests.bench.rows import create_courses, create_families, create_orders
 from tests.factories import (

@@ -17,10 +17,10 @@ from billing.stripe import breaker, secret_key
 from csf.jobs.declared import daily_jobs, jobs
 from csf.jobs.schedules import set_paused
 from csf.models import Breaker, Cluster, Instance, JobRun, ProofRun, StaffTask
+from notifications.alerts import disks
+from notifications.alerts.rules import signs
+from notifications.alerts.tell import watch
 from notifications.models import Alert, DrainSignal
-from notifications.watch import disks
-from notifications.watch.alerts import watch
-from notifications.watch.signs import signs
 from tests.factories import create_cluster, schedule_all_jobs
 from tests.stripe_events import create_endpoint, deliver, event_body, signature
 

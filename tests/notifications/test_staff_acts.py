@@ -12,11 +12,11 @@ from django.utils import timezone
 from csf.models import StaffTask
 from csf.refusal import NotPossible
 from enrollments.models import User
+from notifications.by_staff import staff_acts
 from notifications.models import EmailAttempt, EmailMessage
-from notifications.office import staff_acts
 from notifications.quarantine import release_quarantine
 from notifications.sending.drain import drain
-from notifications.sending.settle import resolve_unknown
+from notifications.sending.results import resolve_unknown
 from notifications.task_kinds import EmailTask
 from tests.factories import create_household, create_order, create_staff
 from tests.notifications.mails import SAMPLES

@@ -14,13 +14,13 @@ from csf.jobs.declared import jobs
 from csf.models import Instance, StaffTask
 from csf.startup.checks import configuration
 from notifications import tasks
+from notifications.alerts.tell import watch
+from notifications.delivery.events import fold_events
 from notifications.models import Alert, DrainSignal, EmailAttempt, EmailEvent, EmailMessage, Suppression
-from notifications.render import render
+from notifications.rendering.render import render
 from notifications.sending.drain import drain
-from notifications.sending.events import fold_events
-from notifications.sending.settle import fail, resolve_unknown
+from notifications.sending.results import fail, resolve_unknown
 from notifications.task_kinds import EmailTask
-from notifications.watch.alerts import watch
 from tests.factories import create_cluster, create_household, schedule_all_jobs
 
 MINUTE = timedelta(minutes=1)
@@ -29,7 +29,7 @@ OFFICE, OWNER = "office@example.org", "owner@example.org"
 
 @pytest.fixture(autouse=True)
 def running(settings, request, monkeypatch):
-    monkeypatch.setattr("notifications.watch.signs.disk_signs", list)  # of this machine
+    monkeypatch.setattr("notifications.alerts.rules.disk_signs", list)  # of this machine
     if "committed_db" not in request.fixturenames:
         request.getfixturevalue("db")
     settings.STAFF_ALERT_EMAILS = [OFFICE]
@@ -234,7 +234,7 @@ def test_a_digest_that_does_not_arrive_leads_to_no_other(what, mail_server):
 
 
 def test_without_the_guard_each_bounce_would_lead_to_the_next(monkeypatch):
-    monkeypatch.setattr("notifications.watch.alerts.about_these_emails", lambda tasks: set())
+    monkeypatch.setattr("notifications.alerts.tell.about_these_emails", lambda tasks: set())
     task()
     for _ in range(5):
         watch()

@@ -8,11 +8,11 @@ import pytest
 from django.db import OperationalError, connection, models, transaction
 
 from csf.refusal import NotPossible
+from notifications.by_staff import staff_acts
+from notifications.by_staff.broadcast import reach_of, send
 from notifications.models import EmailAct, EmailAttempt, EmailMessage, FamilyMessage
-from notifications.office import staff_acts
-from notifications.office.broadcast import reach_of, send
 from notifications.sending import drain as drain_module
-from notifications.sending import settle as settle_module
+from notifications.sending import results as settle_module
 from notifications.sending.drain import drain
 from notifications.sending.transport import Outcome, Result
 from tests.factories import create_course, create_staff

@@ -12,9 +12,9 @@ import pytest
 from django.db.models.functions import Now
 from django.urls import reverse
 
+from notifications.delivery.events import fold_events
 from notifications.models import EmailAttempt, EmailMessage
-from notifications.sending.events import fold_events
-from notifications.sending.settle import recover_lost, resolve_unknown
+from notifications.sending.results import recover_lost, resolve_unknown
 from tests.e2e import processes
 from tests.factories import create_guardian, create_household
 from tests.notifications.delivered import CODE, FAULTS, accepted, check, is_settled, listed_copies

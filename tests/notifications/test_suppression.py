@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 
 from csf.models import StaffTask
 from enrollments.models import User
-from notifications.choices.preferences import choices_of
+from notifications.delivery.events import fold_events
+from notifications.delivery.suppression import suppressed
 from notifications.models import (
     EmailAct,
     EmailEvent,
@@ -32,10 +33,9 @@ from notifications.models import (
     EmailPreference,
     Suppression,
 )
+from notifications.preferences.rules import choices_of
 from notifications.sending import drain as drain_module
 from notifications.sending.drain import drain
-from notifications.sending.events import fold_events
-from notifications.sending.suppression import suppressed
 from tests.factories import create_household, create_staff
 from tests.notifications.test_drain import make_due, owe, posted, states, tasks_for_staff
 from tests.notifications.test_events import deliver, event, public_key  # noqa: F401

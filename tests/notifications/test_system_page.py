@@ -18,9 +18,9 @@ from csf.jobs.schedules import paused
 from csf.models import Cluster, Instance, JobRun, ProofRun
 from csf.staff.roles import Role, make_roles
 from enrollments.models import User
+from notifications.alerts.tell import watch
 from notifications.models import Alert
-from notifications.office.system import rhythm
-from notifications.watch.alerts import watch
+from office.system import rhythm
 from tests.factories import create_cluster, schedule_all_jobs
 
 pytestmark = pytest.mark.django_db
@@ -31,7 +31,7 @@ HOSTILE = "<script>alert(1)</script>"
 
 @pytest.fixture(autouse=True)
 def installation(monkeypatch):
-    monkeypatch.setattr("notifications.watch.signs.disk_signs", list)  # of this machine
+    monkeypatch.setattr("notifications.alerts.rules.disk_signs", list)  # of this machine
     cache.clear()
     Instance.begin()
     create_cluster("harbour")

@@ -17,8 +17,8 @@ from csf.money import money_text
 from enrollments.models import User
 from notifications.daily.reminders import send_installment_reminders
 from notifications.models import EmailMessage
-from notifications.office import tomorrow
-from notifications.office.tomorrow import DAYS_AHEAD, SHOWN
+from office import tomorrow
+from office.tomorrow import DAYS_AHEAD, SHOWN
 from orders.models import Order
 from tests.factories import create_household, create_staff
 from tests.notifications.test_reminders import create_part, create_parts

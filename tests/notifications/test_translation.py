@@ -14,15 +14,15 @@ from django.utils.translation import trans_real
 from billing.stripe.decline_codes import CLASS_BY_CODE, decline_words
 from csf import money
 from csf.templatetags import csf_format
-from notifications import render as rendering
-from notifications import school
-from notifications.jinja import environment
 from notifications.management.commands.makemessages import messages_of
 from notifications.registry import EMAILS
-from notifications.render import render
+from notifications.rendering import render as rendering
+from notifications.rendering import school
+from notifications.rendering.jinja import environment
+from notifications.rendering.render import render
 from tests.notifications.mails import ALL, SAMPLES, every_mail, mail_of
 
-APPS = ["csf", "enrollments", "orders", "billing", "notifications"]
+APPS = ["csf", "enrollments", "orders", "billing", "notifications", "office"]
 GETTEXT = {"_", "gettext", "gettext_lazy", "gettext_noop", "ngettext", "ngettext_lazy"}
 SPOKEN = ("aria-label", "aria-roledescription", "alt", "title")
 

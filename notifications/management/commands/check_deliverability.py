@@ -3,8 +3,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from notifications.watch.deliverability import Verdict, check_sender
-from notifications.watch.dns import DnsUnknown, system_lookup
+from notifications.alerts.deliverability import Verdict, check_sender
+from notifications.alerts.dns import DnsUnknown, system_lookup
 
 EXIT_CODES = {Verdict.WRONG: 1, Verdict.UNKNOWN: 2}
 

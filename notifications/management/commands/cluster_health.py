@@ -2,8 +2,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from notifications.watch.alerts import watch
-from notifications.watch.health import problems
+from notifications.alerts.health import problems
+from notifications.alerts.tell import watch
 
 STANDS_STILL = 3
 

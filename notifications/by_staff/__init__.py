@@ -1,0 +1,1 @@
+"""What staff do with emails: acts on one, messages to families, and why one was not sent."""

@@ -1,0 +1,1 @@
+"""What the provider reports about emails, and addresses that get none."""
