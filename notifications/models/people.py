@@ -84,7 +84,7 @@ class Suppression(models.Model):
 
 
 class EmailPreference(models.Model):
-    """What one person switched on or off. Without a row the usual holds (choices/preferences.py)."""
+    """What one person switched on or off. Without a row the usual holds (preferences/rules.py)."""
 
     class Origin(models.TextChoices):
         PAGE = "page", "the preferences page"
