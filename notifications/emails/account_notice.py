@@ -16,7 +16,7 @@ def expires(event: account_events.AccountEvent) -> datetime:
 
 EMAIL = Email(
     kind="account_notice",
-    title=_("News about an account"),
+    title=_("Account notice"),
     when="password, address or second step changed; an address without an account was tried",
     topic="account",
     recipients=its_recipients,

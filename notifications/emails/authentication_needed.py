@@ -34,7 +34,7 @@ def still_unconfirmed(facts: Iterable[int]) -> set[int]:
 
 EMAIL = Email(
     kind="authentication_needed",
-    title=_("Payment to be confirmed"),
+    title=_("Payment needs confirmation"),
     when="the bank wants the parent to confirm a charge",
     topic="money",
     trigger=Trigger(ChargeAttemptTransition, owes=owes, order=charges.ORDER),

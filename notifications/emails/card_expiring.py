@@ -57,7 +57,7 @@ def of_order(order: Order) -> ExpiringCard | None:
 
 EMAIL = Email(
     kind="card_expiring",
-    title=_("Card expires before a payment"),
+    title=_("Card expiring"),
     when="daily job, 30 and 7 days before an installment whose card will have expired",
     topic="money",
     of_order=of_order,

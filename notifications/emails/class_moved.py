@@ -190,7 +190,7 @@ SAMPLES: Samples = {
 
 EMAIL = Email(
     kind="class_moved",
-    title=_("Class at another time or place"),
+    title=_("Class moved"),
     when="staff confirm another place, time or date of a class in which the family has a seat",
     topic="places",
     trigger=Trigger(CourseChange, facts=moved_families),

@@ -39,7 +39,7 @@ def _sample(**changes: Any) -> Snapshot:
 
 EMAIL = Email(
     kind="credit_added",
-    title=_("Credit given"),
+    title=_("Credit added"),
     when="staff grant a credit",
     topic="money",
     trigger=Trigger(Credit, owes=lambda credit: credit.cause == CreditCause.GRANTED, order="order"),

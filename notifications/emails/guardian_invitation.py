@@ -53,7 +53,7 @@ def samples() -> Samples:
 
 EMAIL = Email(
     kind="guardian_invitation",
-    title=_("Invitation to a family"),
+    title=_("Family invitation"),
     when="the guardian who leads a family invites another person to the family",
     topic="account",
     trigger=Trigger(GuardianInvitation),

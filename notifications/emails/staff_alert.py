@@ -118,7 +118,7 @@ SAMPLES: Samples = {
 
 EMAIL = Email(
     kind="staff_alert",
-    title=_("Alert to staff"),
+    title=_("Staff alert"),
     when="staff tasks or alerts are new; to `STAFF_ALERT_EMAILS`, at most one in 15 minutes",
     recipients=its_recipients,
     snapshot=lambda digest: digest.facts,

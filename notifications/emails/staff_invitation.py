@@ -30,7 +30,7 @@ def _sample(first_name: str, inviter: str, rights: list[str]) -> Snapshot:
 
 EMAIL = Email(
     kind="staff_invitation",
-    title=_("Invitation to staff"),
+    title=_("Staff invitation"),
     when="staff send a colleague the link to their first password",
     recipients=its_recipients,
     snapshot=account_events.snapshot,

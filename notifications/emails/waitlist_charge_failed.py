@@ -56,7 +56,7 @@ def still_unpaid(facts: Iterable[int]) -> set[int]:
 
 EMAIL = Email(
     kind="waitlist_charge_failed",
-    title=_("Place from the waitlist not paid"),
+    title=_("Waitlist payment failed"),
     when="the card of the priority tier is declined",
     topic="places",
     trigger=Trigger(ChargeAttemptTransition, owes=owes, order=charges.ORDER),

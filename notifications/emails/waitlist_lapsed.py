@@ -53,7 +53,7 @@ def key(fact: EnrollmentTransition) -> str:
 
 EMAIL = Email(
     kind="waitlist_lapsed",
-    title=_("A place or the waitlist has ended"),
+    title=_("Waitlist place or offer ended"),
     when="an offer runs out, or a place on the waitlist ends without the family's doing",
     topic="places",
     trigger=Trigger(EnrollmentTransition, owes=owes, order=waitlist.ORDER),

@@ -48,7 +48,7 @@ def still_offered(facts: Iterable[int]) -> set[int]:
 
 EMAIL = Email(
     kind="waitlist_offer",
-    title=_("A place from the waitlist"),
+    title=_("Waitlist offer"),
     when="a free seat is offered",
     topic="places",
     trigger=Trigger(EnrollmentTransition, owes=owes, order=waitlist.ORDER),

@@ -141,7 +141,7 @@ def test_a_real_order_tells_what_is_true_now(shop, office):
     assert "•••••" in headers["List-Unsubscribe"]
     for preview in found.values():
         assert not TOKEN.search(f"{preview.text} {preview.frame} {preview.headers}")
-    assert "hangs on no order" in found["account_login_code"].why_not
+    assert "is not about an order" in found["account_login_code"].why_not
     assert "Nothing has happened" in found["refund_issued"].why_not
 
 

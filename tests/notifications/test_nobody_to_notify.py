@@ -50,7 +50,7 @@ def test_staff_are_asked_to_call_when_money_has_nobody_to_notify():
 
     assert EmailMessage.objects.filter(kind="credit_added").count() == 1
     assert tasks(household) == [
-        "Credit given: nobody got this email, because the family has no guardian who can sign in. "
+        "Credit added: nobody got this email, because the family has no guardian who can sign in. "
         "Call the family, or add a guardian."
     ]
     assert tasks(other) == []
