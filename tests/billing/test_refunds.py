@@ -109,10 +109,10 @@ def test_never_more_than_is_left_of_the_payment(shop):
     payment = paid(shop)
     asked(payment, 10_000)
 
-    with pytest.raises(NotPossible, match=r"\$44\.00 can still"):
+    with pytest.raises(NotPossible, match=r"\$44\.00 of this payment"):
         asked(payment, 4401)
     asked(payment, 4400)
-    with pytest.raises(NotPossible, match=r"\$0\.00 can still"):
+    with pytest.raises(NotPossible, match=r"\$0\.00 of this payment"):
         asked(payment, 1)
 
 

@@ -250,7 +250,7 @@ def test_the_form_says_where_it_goes_and_that_it_may_come_twice(office):
     resend = unescape(office.get(act_on(row, "resend")).content.decode())
     release = unescape(office.get(act_on(unknown, "release")).content.decode())
 
-    assert "The address has changed since: once more, it goes to new@example.org." in resend
+    assert "The address has changed since then: it will be sent again to new@example.org." in resend
     assert "the family may get it twice" in release
     assert "Send it, perhaps twice" in release
 

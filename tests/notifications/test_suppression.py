@@ -322,7 +322,7 @@ def test_nothing_goes_to_a_dead_address_and_staff_are_asked_once(mail_server):
     ]
     stopped = EmailMessage.objects.filter(status="suppressed")
     assert set(stopped.values_list("error", "leased_until", "secret")) == {
-        ("the address takes no mail - 550 no such user", None, "")
+        ("the address does not accept email - 550 no such user", None, "")
     }
     task = StaffTask.objects.get()
     assert (task.kind, task.subject) == ("email_suppressed", f"notifications.suppression:{dead.pk}")
