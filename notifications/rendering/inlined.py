@@ -52,18 +52,21 @@ class _Filled(NodeTransformer):
         self.more = call.args[len(macro.args) :]
         self.options = {keyword.key: keyword.value for keyword in call.kwargs}
         self.body = copied(macro.body)
+        self.constants: dict[str, nodes.Expr] = {}
         binding = {
             name.name for part in self.body for name in part.find_all(nodes.Name) if name.ctx != "load"
         }
         self.own = binding | {name.name for name in macro.args}
 
     def statements(self) -> Statements:
-        values = list(self._values())
-        targets = [nodes.Name(self._numbered(name.name), "param") for name in self.macro.args]
+        values = dict(zip((name.name for name in self.macro.args), self._values(), strict=True))
+        self.constants = {name: value for name, value in values.items() if _is_constant(value)}
+        bound = {name: value for name, value in values.items() if name not in self.constants}
+        targets = [nodes.Name(self._numbered(name), "param") for name in bound]
         body: Statements = []
         for statement in self.body:
             body += self.visit_list(statement)
-        return _bound(targets, values, body)
+        return _bound(targets, list(bound.values()), body)
 
     def _values(self) -> Iterator[nodes.Expr]:
         without_default = len(self.macro.args) - len(self.macro.defaults)
@@ -81,6 +84,9 @@ class _Filled(NodeTransformer):
     def visit_Name(self, node: nodes.Name) -> nodes.Node:  # noqa: N802
         if node.name == "varargs":
             return nodes.List(list(self.more))
+        if node.name in self.constants:
+            constant: nodes.Expr = copied(self.constants[node.name])
+            return constant
         if node.name in self.own:
             node.name = self._numbered(node.name)
         return node
@@ -111,14 +117,24 @@ class _Filled(NodeTransformer):
         return self.generic_visit(node)
 
     def visit_If(self, node: nodes.If) -> nodes.Node | Statements:  # noqa: N802
+        branches, node.elif_ = node.elif_, []
         self.generic_visit(node)
-        if isinstance(node.test, nodes.Const) and not node.elif_:
+        for branch in branches:
+            self.generic_visit(branch)
+        node.elif_ = branches
+        if isinstance(node.test, nodes.Const) and not branches:
             return node.body if node.test.value else node.else_
         return node
 
     def visit_For(self, node: nodes.For) -> nodes.Node | Statements:  # noqa: N802
         self.generic_visit(node)
         return [] if isinstance(node.iter, nodes.List) and not node.iter.items else node
+
+
+def _is_constant(value: nodes.Expr) -> bool:
+    """It stands in the compiled code, escaped already."""
+    words = value.expr if isinstance(value, nodes.MarkSafeIfAutoescape) else value
+    return isinstance(words, nodes.Const)
 
 
 def _bound(targets: list[nodes.Name], values: list[nodes.Expr], body: Statements) -> Statements:

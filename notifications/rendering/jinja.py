@@ -81,6 +81,12 @@ class _Environment(Environment):
         self.macros: dict[str, nodes.Macro] = {}
         self.compiled: dict[str, Template] = {}
 
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """Most facts are in dictionaries, where Jinja looks for a method of that name first."""
+        if type(obj) is dict and attribute in obj:
+            return obj[attribute]
+        return super().getattr(obj, attribute)
+
     def get_template(self, name: str | Template, *args: Any, **options: Any) -> Template:
         """Asked for six times a mail, so it looks no further than necessary."""
         if not isinstance(name, str) or self.auto_reload:

@@ -17,6 +17,7 @@ from notifications.rendering.words import GLUE, TEXT_WIDTH, ready
 from notifications.spec import Email
 
 MAX_SUBJECT = 200
+FILES = {"calendars"}  # large, and no words: a template only asks whether there are any
 FOOTER = {"preferences_path": "", "unsubscribe_path": ""}  # not every reader gets these links
 
 _LOOSE_LINES = re.compile(r"\n[ \n]*\n")
@@ -42,7 +43,8 @@ def render(kind: str, facts: Mapping[str, Any]) -> Rendered:
 
 
 def _render(email: Email, facts: Mapping[str, Any]) -> Rendered:
-    values = FOOTER | ready(facts)
+    told = {name: value for name, value in facts.items() if name not in FILES}
+    values = FOOTER | {name: facts.get(name) for name in FILES} | ready(told)
     values["facts"] = values  # for the components that show many of them
     subject = _subject(_filled("subject", email.kind, values))
     text = _text(_filled("txt", email.kind, values))

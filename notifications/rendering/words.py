@@ -40,14 +40,15 @@ _INVISIBLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
 
 def ready(value: Any) -> Any:
     """Every string on one line, so that no name can add lines of its own to a mail."""
-    if isinstance(value, str):
-        line = value if value.isprintable() else " ".join(_INVISIBLE.sub("", value).split())
-        return line.replace(" ", GLUE) if len(line) <= TEXT_WIDTH else line
-    if isinstance(value, Mapping):
-        facts = {key: ready(part) for key, part in value.items()}
-        return facts | _class_words(facts) | _card_words(facts)
-    if isinstance(value, list):
-        return [ready(part) for part in value]
+    match value:
+        case str():
+            line = value if value.isprintable() else " ".join(_INVISIBLE.sub("", value).split())
+            return line.replace(" ", GLUE) if len(line) <= TEXT_WIDTH else line
+        case list():
+            return [ready(part) for part in value]
+        case dict():
+            facts = {key: ready(part) for key, part in value.items()}
+            return facts | _class_words(facts) | _card_words(facts)
     return value
 
 
