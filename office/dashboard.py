@@ -220,7 +220,7 @@ def class_table(courses: Sequence[Course]) -> dict[str, object]:
         )
         for course in courses
     ]
-    return {"headers": ["Class", "Starts", "Where", "Seats", "Places"], "rows": rows}
+    return {"headers": ["Class", "Starts", "Where", "Places", "Free"], "rows": rows}
 
 
 def _list(name: str, **filters: object) -> str:

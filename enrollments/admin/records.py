@@ -149,7 +149,7 @@ def _enrollments(enrollments: QuerySet[Enrollment]) -> Panel:
     courses = Prefetch("course", Course.objects.with_days())
     rows = enrollments.select_related("child").prefetch_related(courses).order_by("-pk")
     return Panel(
-        "Enrollments",
+        "Places",
         ["Child", "Class", "Status", "Starts", "Since"],
         [
             (
@@ -209,7 +209,7 @@ class CourseForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at ru
             "slug": "Page address",
             "age_min": "Youngest age",
             "age_max": "Oldest age",
-            "capacity": "Seats",
+            "capacity": "Places",
             "starts_on": "First day",
             "ends_on": "Last day",
         }
@@ -412,7 +412,7 @@ class EnrollmentTransitionAdmin(TransitionAdmin):
 def course_enrollments(course: Course) -> Panel:
     rows = course.enrollments.select_related("child__household").order_by("seat_number", "-pk")
     return Panel(
-        "Enrollments",
+        "Places",
         ["Seat", "Child", "Age at the start", "Family", "Status"],
         [
             (
@@ -441,7 +441,7 @@ add_to_menu(
 add_to_menu(
     "Classes",
     MenuEntry(Course, "Classes", "sports"),
-    MenuEntry(Enrollment, "Enrollments", "how_to_reg"),
+    MenuEntry(Enrollment, "Places", "how_to_reg"),
     MenuEntry(Program, "Programs", "category"),
     MenuEntry(Location, "Locations", "location_on"),
 )

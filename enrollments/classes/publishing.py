@@ -34,7 +34,7 @@ def checklist(course: Course, *, now: datetime.datetime) -> list[Check]:
         Check("Sessions", dates, bool(sessions)),
         _first_day(course),
         Check("Registration", window, course.registration_closes_at > now),
-        Check("Seats", seats, course.capacity > 0),
+        Check("Places", seats, course.capacity > 0),
         Check("Price", money_text(course.price_cents) if course.price_cents else "free", True),
         Check("Place", f"{course.location}, {course.location.address}", True),
         Check("Takes place", "cancelled" if course.cancelled_at else "yes", not course.cancelled_at),

@@ -52,7 +52,7 @@ def test_a_new_class_is_hidden_until_it_is_published(office):
         ("Sessions", None),
         ("Registration", lambda course: {"registration_closes_at": course.registration_opens_at}),
         ("First day", lambda course: {"starts_on": course.starts_on - timedelta(days=1)}),
-        ("Seats", lambda course: {"capacity": 0}),
+        ("Places", lambda course: {"capacity": 0}),
         ("Takes place", lambda course: {"cancelled_at": timezone.now()}),
     ],
 )
