@@ -116,7 +116,7 @@ def test_staff_see_whom_no_email_reaches(staff):
 
     asked = edit(staff, course, location=mill().pk)
 
-    assert f"{household}: the family has no guardian who signs in" in asked.text
+    assert f"{household}: the family has no guardian with an account" in asked.text
 
 
 def test_another_place_is_asked_about_and_told_once_with_old_and_new(staff):

@@ -276,7 +276,7 @@ def test_an_invited_guardian_says_yes_gets_copies_and_signs_in_with_a_code(house
     page = lead.get(INVITE)
     assert "They can then do everything you can" in words(page)
     answer = lead.post(INVITE, NEW, follow=True)
-    assert "We send an invitation to robin@example.org." in words(answer)
+    assert "We are sending an invitation to robin@example.org." in words(answer)
     assert "Invited" in words(answer)
 
     drain()
