@@ -3,17 +3,25 @@
 The clock of a worker or of a web host may be a day ahead, and nobody notices for hours. So nothing is decided
 by it. Whoever is called from outside (a task, command, page, webhook) reads the time here, once, and passes
 it on as `now` or `on`.
+
+Defaults and queries call `csf_now()`, a function of the database. Only a simulation, in a database of its
+own, replaces its body; in production a check refuses any other (`csf.startup.checks`).
 """
 
 import datetime
 import time
 from dataclasses import dataclass
+from typing import Any
 
-from django.db import connection
+from django.db import connection, connections, models
 
 from csf.dates import local_date
 
 KEPT_S = 5
+BODY = "SELECT statement_timestamp()"
+CREATE = f"""
+CREATE OR REPLACE FUNCTION csf_now() RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE AS '{BODY}'
+"""
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,27 @@ def ahead_s() -> float:
 
 def _read() -> _Reading:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT statement_timestamp()")
+        cursor.execute("SELECT csf_now()")
         [at] = cursor.fetchone()
     return _Reading(at, time.monotonic())
+
+
+class Now(models.Func):
+    function = "csf_now"
+    arity = 0
+    output_field = models.DateTimeField()
+
+
+def install_now(sender: Any, using: str, **kwargs: Any) -> None:
+    """Receiver of `pre_migrate`: tables have defaults that call it. A body that is there already stays."""
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT FROM pg_proc WHERE proname = 'csf_now'")
+        if cursor.fetchone() is None:
+            cursor.execute(CREATE)
+
+
+def is_database_time() -> bool:
+    """Whether `csf_now()` is the database's clock, or is not there yet."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT FROM pg_proc WHERE proname = 'csf_now' AND prosrc <> %s", [BODY])
+        return cursor.fetchone() is None

@@ -9,7 +9,9 @@ from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models
 from django.db.models import Case, F, Q, Value, When
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Coalesce
+
+from csf.clock import Now
 
 
 class StaffTaskQuerySet(models.QuerySet["StaffTask"]):

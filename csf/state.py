@@ -10,8 +10,9 @@ from typing import Any, ClassVar, Protocol, TypeVar, cast
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import connection, models, transaction
-from django.db.models.functions import Now
 from django.db.models.signals import post_save
+
+from csf.clock import Now
 
 Edges = Mapping[str, frozenset[str]]
 

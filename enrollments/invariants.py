@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db.models import Count, Exists, F, OuterRef, Q, Subquery
-from django.db.models.functions import Now
 
 from csf import clock
+from csf.clock import Now
 from csf.dates import local_date
 from csf.proofs.invariants import Invariant, last_before, legal, pks
 from enrollments.classes.endings import COMPLETE_AFTER

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db import transaction
-from django.db.models.functions import Now
 
+from csf.clock import Now
 from csf.happened import was_seen_by_predecessor
 from csf.jobs.queue import enqueue, enqueue_once
 from csf.models import Instance, StaffTask

@@ -2,9 +2,9 @@
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models.functions import Now
 
 from billing.installments.staging import leave_live_mode_alone
+from csf.clock import Now
 from csf.models import Instance
 from csf.state import move_rows
 from notifications.models import UNFINISHED, EmailMessage, EmailStatus

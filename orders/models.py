@@ -7,9 +7,10 @@ from typing import Self
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Prefetch, Q
-from django.db.models.functions import Now, Upper
+from django.db.models.functions import Upper
 
 from csf import clock
+from csf.clock import Now
 from csf.state import StatefulModel, TransitionRow, colours, edges, transition
 from csf.web.fast_reverse import path_to
 from enrollments.models import Child, Course, CourseSession, Enrollment, Household, Program, User

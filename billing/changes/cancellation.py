@@ -13,7 +13,6 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models.functions import Now
 
 from billing.checkout.payment_page import close_payment_page
 from billing.installments.attempts import ask_again
@@ -35,6 +34,7 @@ from billing.stripe import gateway
 from billing.stripe.page_calls import StripeUnavailable
 from billing.task_kinds import MoneyTask
 from csf import clock
+from csf.clock import Now
 from csf.database.retry import again_after_deadlock
 from csf.dates import local_date
 from csf.happened import happened

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
-from django.db.models.functions import Now
 
 from billing.changes.cancellation import OutcomeChanged, cancel_enrollment, value_left_cents
 from billing.ledger.credits import grant
@@ -29,6 +28,7 @@ from billing.models import (
 )
 from billing.task_kinds import MoneyTask
 from csf import clock
+from csf.clock import Now
 from csf.database.advisory_locks import free_slot
 from csf.database.retry import again_after_deadlock
 from csf.dates import local_date

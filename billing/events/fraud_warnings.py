@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
-from django.db.models.functions import Now
 
 from billing.models import Payment
 from billing.task_kinds import MoneyTask
+from csf.clock import Now
 from csf.database.retry import again_after_deadlock
 from csf.models import StaffTask
 from csf.money import money_text

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models.functions import Now
 
 from billing.installments.card_renewals import look_at_card
 from billing.installments.customers import ensure_customer, forget_customer
@@ -24,6 +23,7 @@ from billing.models.charges import LEASE
 from billing.stripe import gateway
 from billing.stripe.decline_codes import CARD_GONE_CODE, Decline, decline_of
 from csf import clock
+from csf.clock import Now
 from csf.money import money_text
 from csf.state import Stale
 from orders.models import Order, OrderOrigin

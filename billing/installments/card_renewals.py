@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
-from django.db.models.functions import Now
 
 from billing.installments.card_stops import lock_family, stop_gone
 from billing.installments.card_updates import try_again_with
@@ -15,6 +14,7 @@ from billing.models import Card, InstallmentStatus
 from billing.models.cards import card_columns
 from billing.stripe import gateway
 from csf import clock
+from csf.clock import Now
 from csf.database.retry import again_after_deadlock
 from csf.jobs.queue import enqueue
 

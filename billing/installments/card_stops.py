@@ -3,7 +3,6 @@ stopped its charges. The family gets one email, and pays each of them itself or 
 
 from django.db import transaction
 from django.db.models import QuerySet
-from django.db.models.functions import Now
 
 from billing.models import (
     Card,
@@ -14,6 +13,7 @@ from billing.models import (
     InstallmentStatus,
 )
 from billing.models.cards import CARD_GONE
+from csf.clock import Now
 from csf.database.retry import again_after_deadlock
 from enrollments.locks import lock_household
 from enrollments.models import User

@@ -10,7 +10,6 @@ from itertools import repeat
 
 from django.conf import settings
 from django.db import connection
-from django.db.models.functions import Now
 
 from billing.installments.attempts import ask_again, run_attempt
 from billing.installments.outcomes import look_later
@@ -20,6 +19,7 @@ from billing.models import (
 )
 from billing.models.charges import ChargeAttemptQuerySet
 from billing.stripe import breaker
+from csf.clock import Now
 from csf.database.advisory_locks import free_slot
 from csf.database.prepared_statements import prepare_statements
 from csf.jobs import time_budget

@@ -1,12 +1,12 @@
 """Invoices that someone ended in Stripe's dashboard: what they asked for is held until staff decide."""
 
 from django.db import transaction
-from django.db.models.functions import Now
 
 from billing.installments.invoices import ENDED, closed_invoice, retrieve
 from billing.models import Installment
 from billing.models.installments import CHARGEABLE
 from billing.task_kinds import MoneyTask
+from csf.clock import Now
 from csf.database.retry import again_after_deadlock
 from csf.models import StaffTask
 from orders.locks import lock_order

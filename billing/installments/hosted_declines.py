@@ -8,7 +8,6 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Q
-from django.db.models.functions import Now
 from djstripe.models import Invoice
 
 from billing.installments.dunning import next_try_on
@@ -27,6 +26,7 @@ from billing.models.charges import OPEN_CHARGE
 from billing.stripe import gateway
 from billing.stripe.decline_codes import DeclineClass, decline_of
 from csf import clock
+from csf.clock import Now
 from csf.database.retry import again_after_deadlock
 from csf.happened import was_seen_by_predecessor
 from csf.jobs.queue import enqueue

@@ -9,7 +9,6 @@ from contextlib import suppress
 
 from django.conf import settings
 from django.db.models import F, Q
-from django.db.models.functions import Now
 
 from billing.installments.customers import ensure_customer
 from billing.ledger.settle import settle_invoice
@@ -17,6 +16,7 @@ from billing.models import ChargeAttempt, ChargeStatus, Installment, Payment, St
 from billing.models.charges import ChargeAttemptQuerySet
 from billing.models.installments import OPEN_INSTALLMENT
 from billing.stripe import gateway
+from csf.clock import Now
 from csf.models import Instance
 from orders.models import Order
 

@@ -6,7 +6,6 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models.functions import Now
 
 from billing.installments.dunning import next_try_on
 from billing.installments.invoices import closed_invoice, void
@@ -18,6 +17,7 @@ from billing.stripe import breaker, gateway
 from billing.stripe.decline_codes import Decline, DeclineClass
 from billing.task_kinds import MoneyTask
 from csf import clock
+from csf.clock import Now
 from csf.models import StaffTask
 from orders.models import Order, OrderStatus
 

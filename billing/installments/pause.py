@@ -1,10 +1,10 @@
 """Stopping the automatic charges of a whole order, and letting them go on. A dispute stops them by itself."""
 
 from django.db import transaction
-from django.db.models.functions import Now
 
 from billing.models import InstallmentNote
 from billing.models.installments import OWN_FAMILY
+from csf.clock import Now
 from csf.refusal import NotPossible
 from enrollments.models import User
 from orders.models import Order

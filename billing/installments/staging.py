@@ -5,10 +5,10 @@ charges of their orders are stopped, and what was under way is over.
 """
 
 from django.db import transaction
-from django.db.models.functions import Now
 
 from billing.models import ChargeAttempt, ChargeStatus, InstallmentStatus
 from billing.models.charges import OPEN_CHARGE
+from csf.clock import Now
 from orders.models import Order
 
 REASON = "it belongs to live mode, and this is a copy for staging"

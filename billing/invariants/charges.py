@@ -7,7 +7,6 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import Count, Exists, F, OuterRef, Q
-from django.db.models.functions import Now
 
 from billing.models import (
     Card,
@@ -22,6 +21,7 @@ from billing.models import (
 )
 from billing.models.charges import LEASE, OPEN_CHARGE, SESSIONS
 from billing.task_kinds import MoneyTask
+from csf.clock import Now
 from csf.models import Instance
 from csf.proofs.invariants import Invariant, last_before, legal, pks, quarantined_since, told, twice
 from orders.models import OrderStatus, OrderTransition

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import Exists, F, OuterRef, Q, Subquery, Sum
-from django.db.models.functions import Coalesce, Greatest, Now
+from django.db.models.functions import Coalesce, Greatest
 
 from billing.invariants.sums import settled_orders, touched_orders
 from billing.models import Cancellation, Credit, Installment, InstallmentStatus, Payment, Refund, Transfer
@@ -13,6 +13,7 @@ from billing.models.installments import OPEN_INSTALLMENT
 from billing.models.refunds import GONE_BACK
 from billing.task_kinds import MoneyTask
 from csf import clock
+from csf.clock import Now
 from csf.proofs.invariants import Invariant, legal, pks, told, unguarded_tables
 from enrollments.classes.endings import COMPLETE_AFTER
 from enrollments.models import Course, Enrollment, EnrollmentStatus

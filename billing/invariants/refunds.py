@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db.models import Exists, F, OuterRef, Q, Subquery, Sum
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Coalesce
 
 from billing.installments.pause import GO_ON
 from billing.ledger.refund_sending import LEASE
@@ -23,6 +23,7 @@ from billing.models import (
 )
 from billing.models.refunds import COUNTED, GONE_BACK
 from billing.task_kinds import MoneyTask
+from csf.clock import Now
 from csf.models import Instance
 from csf.proofs.invariants import Invariant, legal, pks, quarantined_since, told, twice
 

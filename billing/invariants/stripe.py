@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Max
-from django.db.models.functions import Now
 
 from billing.models import (
     BookDifference,
@@ -20,6 +19,7 @@ from billing.models import (
     StripeEvent,
 )
 from billing.task_kinds import MoneyTask
+from csf.clock import Now
 from csf.models import Instance
 from csf.proofs.invariants import Invariant, pks, told, twice
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Prefetch, Q, QuerySet, prefetch_related_objects
-from django.db.models.functions import Now
 
 from billing.models import Card, CardAgreement, CardUpdate, Consent, Installment, WaitlistConsent
 from billing.models.cards import NO_CARD, card_columns
+from csf.clock import Now
 from enrollments.locks import lock_household
 from enrollments.models import EnrollmentStatus, Household, User
 from orders.models import Order, OrderItem, OrderStatus

@@ -6,10 +6,10 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models.functions import Now
 
 from billing.models import BookDifference, StripeCustomer
 from billing.task_kinds import MoneyTask
+from csf.clock import Now
 from csf.currencies import decimals_of
 from csf.models import StaffTask
 from csf.money import money_text

@@ -8,7 +8,6 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.db.models.functions import Now
 
 from billing.models import (
     ClosureLine,
@@ -23,6 +22,7 @@ from billing.models import (
 from billing.stripe import gateway
 from billing.task_kinds import MoneyTask
 from csf import clock
+from csf.clock import Now
 from csf.database.retry import again_after_deadlock
 from csf.jobs.queue import enqueue
 from csf.models import StaffTask

@@ -12,7 +12,6 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import F
-from django.db.models.functions import Now
 
 from billing.ledger.refunds import give_code_back
 from billing.models import (
@@ -27,6 +26,7 @@ from billing.models.refunds import GONE_BACK
 from billing.stripe import breaker, gateway
 from billing.task_kinds import MoneyTask
 from csf import clock
+from csf.clock import Now
 from csf.database.retry import again_after_deadlock
 from csf.happened import dated_by
 from csf.jobs.for_each import for_each

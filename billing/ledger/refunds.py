@@ -8,7 +8,6 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Sum
-from django.db.models.functions import Now
 
 from billing.ledger.credits import grant
 from billing.ledger.reductions import kept_cents, refundable
@@ -25,6 +24,7 @@ from billing.models import (
 from billing.models.installments import OWN_FAMILY
 from billing.task_kinds import MoneyTask
 from csf import clock
+from csf.clock import Now
 from csf.database.retry import again_after_deadlock
 from csf.jobs.queue import enqueue
 from csf.models import StaffTask

@@ -3,9 +3,9 @@ from typing import Self
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
 
 from billing.models.payments import Payment
+from csf.clock import Now
 from enrollments.models import Household, User
 
 

@@ -3,9 +3,9 @@ from typing import Any, Self
 
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
 
 from billing.models.disputes import Dispute
+from csf.clock import Now
 from csf.state import StatefulModel, TransitionRow, colours, edges, transition
 from enrollments.models import Enrollment, User
 from orders.models import Order

@@ -7,9 +7,9 @@ from typing import Any, Self
 
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
 
 from billing.models.consents import WaitlistConsent
+from csf.clock import Now
 from enrollments.models import Household, User
 from orders.models import Order
 

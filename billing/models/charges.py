@@ -4,11 +4,11 @@ from typing import Any, Self
 
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
 
 from billing.models.cards import Card
 from billing.models.installments import Installment, InstallmentStatus
 from billing.stripe.decline_codes import DeclineClass
+from csf.clock import Now
 from csf.state import StatefulModel, TransitionRow, colours, edges, transition
 from enrollments.models import User
 

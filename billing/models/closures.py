@@ -4,10 +4,10 @@ import uuid
 
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
 
 from billing.models.cancellations import Terms
 from csf import clock
+from csf.clock import Now
 from csf.state import StatefulModel, TransitionRow, colours, edges, transition
 from enrollments.models import Course, CourseSession, Enrollment, User
 

@@ -3,8 +3,8 @@ from typing import Self
 
 from django.db import models
 from django.db.models import Q, Sum
-from django.db.models.functions import Now
 
+from csf.clock import Now
 from enrollments.models import Household, User
 from orders.models import Order
 

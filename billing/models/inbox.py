@@ -3,8 +3,8 @@ from typing import Self
 
 from django.db import models, transaction
 from django.db.models import F, Q
-from django.db.models.functions import Now
 
+from csf.clock import Now
 from csf.state import colours, edges, move_rows
 
 LEASE = timedelta(seconds=120)

@@ -4,10 +4,10 @@ from typing import Self
 
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from billing.models.consents import Consent
+from csf.clock import Now
 from csf.state import StatefulModel, TransitionRow, colours, edges, transition
 from enrollments.models import User
 from orders.models import Order, OrderStatus

@@ -2,10 +2,10 @@ import uuid
 
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
 from django.utils.translation import gettext
 
 from billing.models.installments import Installment
+from csf.clock import Now
 from csf.money import money_text
 from orders.models import Order
 

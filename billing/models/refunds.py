@@ -4,11 +4,11 @@ from typing import Any, Self
 
 from django.db import models
 from django.db.models import Exists, F, OuterRef, Q
-from django.db.models.functions import Now
 from django.utils.translation import gettext
 
 from billing.models.disputes import Dispute
 from billing.models.payments import Payment
+from csf.clock import Now
 from csf.money import money_text
 from csf.state import StatefulModel, TransitionRow, colours, edges, transition
 from enrollments.models import User

@@ -1,9 +1,9 @@
 import uuid
 
 from django.db import models
-from django.db.models.functions import Now
 
 from billing.models.installments import Installment
+from csf.clock import Now
 from enrollments.models import Enrollment, User
 from orders.models import Order
 

@@ -8,9 +8,10 @@ import time
 from datetime import timedelta
 from typing import Any
 
-from django.db.models.functions import Now
 from django_q.brokers.orm import ORM
 from django_q.conf import Conf
+
+from csf.clock import Now
 
 
 class Queue(ORM):  # type: ignore[misc] # Django-Q2 brings no types

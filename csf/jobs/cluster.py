@@ -15,7 +15,6 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import DatabaseError, InterfaceError, connections, transaction
-from django.db.models.functions import Now
 from django.dispatch import receiver
 from django_q.cluster import Cluster as Processes
 from django_q.conf import Conf
@@ -24,6 +23,7 @@ from django_q.signals import post_execute
 from django_q.tasks import async_task
 
 from csf import clock
+from csf.clock import Now
 from csf.jobs.broker import Queue
 from csf.jobs.queue import MAIN
 from csf.jobs.schedules import queue_due_jobs

@@ -8,8 +8,8 @@ from datetime import timedelta
 
 from django.db import transaction
 from django.db.models import Q
-from django.db.models.functions import Now
 
+from csf.clock import Now
 from csf.dates import local_date
 from csf.jobs.declared import daily_jobs
 from csf.jobs.queue import enqueue, enqueue_once

@@ -2,7 +2,8 @@ import datetime
 
 from django.db import models
 from django.db.models import Case, F, Q, When
-from django.db.models.functions import Now
+
+from csf.clock import Now
 
 
 class Breaker(models.Model):

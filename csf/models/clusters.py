@@ -3,7 +3,9 @@ from typing import Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Coalesce
+
+from csf.clock import Now
 
 
 class ClusterQuerySet(models.QuerySet["Cluster"]):

@@ -3,7 +3,9 @@ import datetime
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Value
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Coalesce
+
+from csf.clock import Now
 
 
 class Instance(models.Model):

@@ -1,6 +1,6 @@
 from django.db import models
-from django.db.models.functions import Now
 
+from csf.clock import Now
 from csf.state import colours, edges
 
 

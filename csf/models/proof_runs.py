@@ -3,7 +3,8 @@ from typing import Self
 
 from django.db import models
 from django.db.models import Q, Value
-from django.db.models.functions import Now
+
+from csf.clock import Now
 
 
 class ProofRunQuerySet(models.QuerySet["ProofRun"]):

@@ -9,7 +9,8 @@ from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
+
+from csf.clock import Now
 
 Kind = TypeVar("Kind", bound=models.TextChoices)
 _titles: dict[str, str] = {}

@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.db import OperationalError, connection, transaction
 from django.db.models import F, Q
-from django.db.models.functions import Now
 
+from csf.clock import Now
 from csf.dates import local_date
 from csf.jobs.time_budget import within
 from csf.models import Instance, ProofRun

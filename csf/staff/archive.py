@@ -5,12 +5,12 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db import models
 from django.db.models.deletion import Collector, ProtectedError, RestrictedError
-from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from csf.clock import Now
 from csf.refusal import NotPossible
 from csf.staff.model_admin import ModelAdmin
 

@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl
 
 from django.apps import apps
 from django.db.models import QuerySet
-from django.db.models.functions import Now
 
+from csf.clock import Now
 from csf.models import OperationTask, StaffTask
 
 Rows = Callable[[], QuerySet[Any]]

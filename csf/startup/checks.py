@@ -12,6 +12,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from django.db import NotSupportedError, OperationalError, connection
 from django.http.request import validate_host
 
+from csf import clock
 from csf.currencies import why_not_charged
 from csf.encryption import BadKeys, parse_keys
 from csf.logs.error_reports import is_dsn
@@ -130,6 +131,8 @@ def database(**kwargs: Any) -> Iterable[CheckMessage]:
     """A database that is away is no wrong setting: `/readyz` tells of it."""
     try:
         major, is_pooled = connection.pg_version // 10_000, _is_pooled()  # type: ignore[attr-defined]
+        if settings.IS_PRODUCTION and not clock.is_database_time():
+            yield Error("csf_now() is not the database's clock: this is a simulation.", id="csf.E064")
     except NotSupportedError as error:  # so old that Django refuses it
         yield Error(f"PostgreSQL {OLDEST_POSTGRESQL} or newer is needed. {error}", id="csf.E060")
         return

@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 # gunicorn replaces a worker that ends with any other code, for ever (its Arbiter.WORKER_BOOT_ERROR).
 DO_NOT_TRY_AGAIN = 3
-MISSING = {"42P01", "42703"}  # PostgreSQL's numbers for a table and a column
+MISSING = {"42P01", "42703", "42883"}  # PostgreSQL's numbers for a table, a column and a function
 
 
 def read_settings(*, or_exit_with: int = 1) -> None:

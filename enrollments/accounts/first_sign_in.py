@@ -11,11 +11,11 @@ from allauth.account.models import EmailAddress, Login
 from django.conf import settings
 from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.db import transaction
-from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from csf import clock
+from csf.clock import Now
 from csf.forms.email_address import clean_address
 from csf.refusal import NotPossible
 from csf.staff.roles import Role, make_roles

@@ -5,8 +5,8 @@ from typing import Self
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Now
 
+from csf.clock import Now
 from enrollments.models.people import Household
 
 LIFE = timedelta(days=14)

@@ -9,10 +9,11 @@ from django.contrib.auth.models import PermissionsMixin
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F
-from django.db.models.functions import Lower, Now
+from django.db.models.functions import Lower
 from django.utils.crypto import salted_hmac
 
 from csf import clock
+from csf.clock import Now
 from csf.forms.email_address import clean_address
 from csf.forms.names import one_line
 

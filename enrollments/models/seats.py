@@ -5,8 +5,9 @@ from typing import Self
 
 from django.db import models
 from django.db.models import Case, Count, OuterRef, Q, Subquery, When
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Coalesce
 
+from csf.clock import Now
 from csf.state import Stale, StatefulModel, TransitionRow, colours, edges, transition
 from enrollments.models.courses import Course
 from enrollments.models.people import Child, User

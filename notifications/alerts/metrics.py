@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 from django.db.models import Count, F, QuerySet
-from django.db.models.functions import Now
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -15,6 +14,7 @@ from billing.models import ChargeAttempt, Installment, Refund, StripeEvent, Stri
 from billing.models.charges import OPEN_CHARGE
 from billing.models.installments import OPEN_INSTALLMENT
 from csf import clock
+from csf.clock import Now
 from csf.jobs.schedules import overdue
 from csf.models import Cluster, StaffTask
 from notifications.alerts.health import SCHEDULE_MAX_LATE, why_not_ready

@@ -7,11 +7,11 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import Min, QuerySet
-from django.db.models.functions import Now
 
 from billing.models import StripeEvent, StripeEventStatus
 from billing.task_kinds import MoneyTask
 from csf import clock
+from csf.clock import Now
 from csf.jobs.queue import waiting_since
 from csf.models import StaffTask
 from csf.proofs.nightly import troubles

@@ -9,8 +9,8 @@ from typing import Any
 import requests
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models.functions import Now
 
+from csf.clock import Now
 from csf.database.advisory_locks import free_slot
 from csf.jobs.time_budget import within
 from csf.models import Instance, StaffTask

@@ -11,9 +11,10 @@ from uuid import UUID
 from django.core.mail import EmailMultiAlternatives
 from django.db import connection, transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery, Value
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Coalesce
 
 from csf import clock
+from csf.clock import Now
 from csf.dates import start_of_day
 from csf.models import StaffTask
 from csf.refusal import NotPossible

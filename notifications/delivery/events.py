@@ -13,8 +13,9 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import OuterRef, Subquery
-from django.db.models.functions import Coalesce, Lower, Now
+from django.db.models.functions import Coalesce, Lower
 
+from csf.clock import Now
 from csf.database.retry import again_after_deadlock
 from csf.models import StaffTask
 from csf.state import move_rows

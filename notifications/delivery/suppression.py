@@ -12,8 +12,9 @@ from datetime import datetime
 
 from django.db import transaction
 from django.db.models import Case, F, OuterRef, Q, QuerySet, Subquery, When
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Coalesce
 
+from csf.clock import Now
 from csf.models import StaffTask
 from csf.state import move_rows
 from enrollments.models import User

@@ -15,7 +15,6 @@ from django.contrib.auth.hashers import make_password
 from django.contrib.sessions.models import Session
 from django.db import connection, models, transaction
 from django.db.models import Q
-from django.db.models.functions import Now
 
 from billing.events.stripe_copies import copies_that_name, delete_copies
 from billing.ledger.credits import credit_account
@@ -30,6 +29,7 @@ from billing.models import (
 )
 from billing.models.charges import OPEN_CHARGE
 from csf import clock
+from csf.clock import Now
 from csf.staff.tasks import close_settled
 from enrollments.locks import lock_household
 from enrollments.models import Child, EmergencyContact, Enrollment, GuardianInvitation, Household, User

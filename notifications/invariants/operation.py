@@ -7,9 +7,10 @@ from typing import Any
 
 from django.apps import apps
 from django.db.models import Max, Min, Q, Window
-from django.db.models.functions import Lead, Now
+from django.db.models.functions import Lead
 
 from csf import clock
+from csf.clock import Now
 from csf.jobs.declared import jobs
 from csf.jobs.schedules import paused, schedules_exist, unscheduled
 from csf.models import JobRun, StaffTask

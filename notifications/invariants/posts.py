@@ -18,9 +18,10 @@ from django.db.models import (
     Value,
     When,
 )
-from django.db.models.functions import Cast, Coalesce, Concat, Lower, Now
+from django.db.models.functions import Cast, Coalesce, Concat, Lower
 
 from billing.models import InstallmentTransition
+from csf.clock import Now
 from csf.models import Instance, StaffTask
 from csf.proofs.invariants import Invariant, last_before, pks, quarantined_since
 from notifications.models import (

@@ -3,7 +3,8 @@
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
+
+from csf.clock import Now
 
 
 class EmailEvent(models.Model):

@@ -6,8 +6,8 @@ from typing import Any, Self
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
 
+from csf.clock import Now
 from csf.state import Stale
 from enrollments.models import Household, User
 

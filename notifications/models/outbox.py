@@ -10,8 +10,9 @@ from django.contrib.postgres.indexes import BrinIndex
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connections, models
 from django.db.models import F, Q
-from django.db.models.functions import Lower, Now
+from django.db.models.functions import Lower
 
+from csf.clock import Now
 from csf.encryption import EncryptedTextField
 from csf.models import StaffTask
 from csf.state import colours, edges, move_rows

@@ -7,8 +7,8 @@ from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
 
+from csf.clock import Now
 from csf.state import colours
 
 

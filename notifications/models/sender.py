@@ -6,8 +6,9 @@ from typing import Self
 
 from django.db import models
 from django.db.models import ExpressionWrapper, F, Q
-from django.db.models.functions import Coalesce, Greatest, Now
+from django.db.models.functions import Coalesce, Greatest
 
+from csf.clock import Now
 from csf.models import StaffTask
 from notifications.task_kinds import EmailTask
 

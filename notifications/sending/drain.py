@@ -55,7 +55,7 @@ FENCE = """
 WITH fenced AS (
     UPDATE notifications_emailmessage AS message
     SET subject = ready.subject, html = ready.html, text = ready.text,
-        posting_at = now(), leased_until = now() + %s, tries = message.tries + 1
+        posting_at = csf_now(), leased_until = csf_now() + %s, tries = message.tries + 1
     FROM json_to_recordset(%s) AS ready(id bigint, subject text, html text, text text)
     WHERE message.id = ready.id AND message.status = 'sending' AND message.leased_until = %s
     RETURNING message.id

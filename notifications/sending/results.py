@@ -8,9 +8,9 @@ from typing import Any
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Q
-from django.db.models.functions import Now
 
 from csf import clock
+from csf.clock import Now
 from csf.models import StaffTask
 from csf.state import move_rows
 from notifications.models import (
@@ -45,10 +45,10 @@ WITH settled AS (
 UPDATE notifications_emailmessage AS message
 SET status = settled.status, error = settled.error, tries = settled.tries, claims = 0, leased_until = NULL,
     secret = CASE WHEN settled.status IN ('sent', 'failed') THEN '' ELSE message.secret END,
-    next_attempt_at = now() + make_interval(secs => settled.wait_s),
+    next_attempt_at = csf_now() + make_interval(secs => settled.wait_s),
     posting_at = CASE WHEN settled.status = 'queued' THEN NULL ELSE message.posting_at END,
     is_without_files = message.is_without_files OR settled.is_file_refused,
-    sent_at = CASE WHEN settled.status = 'sent' THEN now() END
+    sent_at = CASE WHEN settled.status = 'sent' THEN csf_now() END
 FROM settled JOIN ours ON ours.id = settled.id
 WHERE message.id = settled.id AND message.status = 'sending' AND message.tries = settled.posted
 """

@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.conf import settings
-from django.db.models.functions import Now
 from django_q.exceptions import TimeoutException
 from django_q.models import OrmQ, Schedule
 
+from csf.clock import Now
 from csf.jobs import runs, time_budget
 from csf.jobs.report import Report
 from csf.jobs.runs import run_job, take_up

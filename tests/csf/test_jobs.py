@@ -4,12 +4,12 @@ import pytest
 import time_machine
 from django.core.management import CommandError, call_command
 from django.db import transaction
-from django.db.models.functions import Now
 from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 from django_q.signing import SignedPackage
 
 from csf import clock
+from csf.clock import Now
 from csf.jobs.broker import Queue
 from csf.jobs.declared import EVERY_MINUTE, daily_job, daily_jobs, jobs, scheduled
 from csf.jobs.queue import enqueue

@@ -8,7 +8,6 @@ from html import unescape
 import pytest
 import requests
 from django.db import IntegrityError, connection, transaction
-from django.db.models.functions import Now
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -17,6 +16,7 @@ from icalendar import Calendar
 
 from billing.changes.cancellation import cancel_enrollment
 from billing.changes.class_end import complete_ended_classes
+from csf.clock import Now
 from csf.dates import local_date, start_of_day
 from enrollments.classes import changes
 from enrollments.classes.changes import NotConfirmed, change_course

@@ -11,11 +11,11 @@ import pytest
 from django.conf import settings
 from django.core.cache import cache
 from django.db import connection
-from django.db.models.functions import Now
 from django.test import Client
 from django_q.conf import Conf
 from django_q.models import OrmQ
 
+from csf.clock import Now
 from csf.jobs.queue import enqueue
 from csf.models import StaffTask
 from notifications import accounts, tasks

@@ -9,11 +9,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db.models.functions import Now
 from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 
 from billing.models import StripeEvent, StripeEventStatus
+from csf.clock import Now
 from csf.jobs.declared import jobs
 from csf.jobs.schedules import set_paused
 from csf.models import Cluster, Instance, JobRun, StaffTask

@@ -13,10 +13,10 @@ import psycopg
 import pytest
 from django.conf import settings as django_settings
 from django.db import OperationalError, connection
-from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 from django_q.models import OrmQ
 
+from csf.clock import Now
 from csf.models import StaffTask
 from notifications import tasks
 from notifications.models import DrainSignal, EmailAttempt, EmailMessage, EmailStatus

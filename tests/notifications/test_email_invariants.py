@@ -3,9 +3,9 @@
 from datetime import timedelta
 
 import pytest
-from django.db.models.functions import Now
 
 from billing.models import Credit, Payment
+from csf.clock import Now
 from csf.models import StaffTask
 from csf.proofs.invariants import violations
 from enrollments.models import User

@@ -6,8 +6,8 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
-from django.db.models.functions import Now
 
+from csf.clock import Now
 from csf.models import StaffTask
 from notifications.alerts.rules import signs
 from notifications.checks import second_route

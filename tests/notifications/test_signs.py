@@ -8,12 +8,12 @@ from datetime import timedelta
 
 import pytest
 from django.core.cache import cache
-from django.db.models.functions import Now
 from django.utils import timezone
 from django_q.models import Schedule
 
 from billing.models import StripeEvent
 from billing.stripe import breaker, secret_key
+from csf.clock import Now
 from csf.jobs.declared import daily_jobs, jobs
 from csf.jobs.schedules import set_paused
 from csf.models import Breaker, Cluster, Instance, JobRun, ProofRun, StaffTask

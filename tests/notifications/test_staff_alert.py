@@ -6,10 +6,10 @@ from datetime import timedelta
 import pytest
 import requests
 from django.db.models import F
-from django.db.models.functions import Now
 from django.utils import timezone
 
 from billing.task_kinds import MoneyTask
+from csf.clock import Now
 from csf.jobs.declared import jobs
 from csf.models import Instance, StaffTask
 from csf.startup.checks import configuration

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 import psutil
 import pytest
-from django.db.models.functions import Now
 from django.urls import reverse
 
+from csf.clock import Now
 from notifications.delivery.events import fold_events
 from notifications.models import EmailAttempt, EmailMessage
 from notifications.sending.results import recover_lost, resolve_unknown

@@ -14,7 +14,6 @@ from allauth.account.models import EmailAddress
 from allauth.account.signals import email_confirmed
 from django.contrib.auth.models import Permission
 from django.db import IntegrityError, connection
-from django.db.models.functions import Now
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -22,6 +21,7 @@ from django.utils import timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from csf.clock import Now
 from csf.models import StaffTask
 from enrollments.models import User
 from notifications.delivery.events import fold_events

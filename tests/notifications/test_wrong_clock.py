@@ -4,7 +4,6 @@ from datetime import timedelta
 
 import pytest
 import time_machine
-from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.module_loading import import_string
 from django_q.models import Schedule
@@ -13,6 +12,7 @@ from django_q.signing import SignedPackage
 from billing.models import ChargeAttempt, ChargeKind, Installment
 from billing.tasks import sweep_waitlist
 from csf import clock
+from csf.clock import Now
 from csf.jobs.broker import Queue
 from csf.jobs.schedules import queue_due_jobs, sync_schedules
 from csf.models import JobRun

@@ -4,7 +4,6 @@ import uuid
 from datetime import timedelta
 
 from django.db.models import F
-from django.db.models.functions import Now
 from django.utils import timezone
 
 from billing.models import (
@@ -24,6 +23,7 @@ from billing.models import (
     WaitlistConsent,
 )
 from billing.task_kinds import MoneyTask
+from csf.clock import Now
 from csf.models import Instance, StaffTask
 from notifications.models import EmailMessage
 from tests.factories import create_card, create_order

@@ -1,11 +1,11 @@
 """Emails and their posts, what is kept, and the office's tasks, jobs and queue."""
 
-from django.db.models.functions import Now
 from django.utils import timezone
 from django_q.models import Schedule
 
 from billing.models import InstallmentTransition, Payment, Refund, StripeEvent
 from billing.task_kinds import MoneyTask
+from csf.clock import Now
 from csf.jobs.queue import enqueue
 from csf.jobs.schedules import sync_schedules
 from csf.models import FormPress, Instance, JobRun, StaffTask

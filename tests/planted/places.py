@@ -2,10 +2,10 @@
 
 from allauth.account.models import EmailAddress
 from django.db.models import F
-from django.db.models.functions import Now
 from django.utils import timezone
 
 from billing.models import Payment
+from csf.clock import Now
 from enrollments.classes.waitlist import IN_ORDER
 from enrollments.models import Course, Enrollment, EnrollmentTransition
 from orders.models import OrderItem, OrderTransition, PromoRedemption, PromoUse

@@ -2,7 +2,6 @@
 
 from datetime import time
 
-from django.db.models.functions import Now
 from django.utils import timezone
 
 from billing.changes.cancellation import cancel_enrollment
@@ -17,6 +16,7 @@ from billing.models import (
     Terms,
 )
 from billing.task_kinds import MoneyTask
+from csf.clock import Now
 from csf.models import Instance, StaffTask
 from enrollments.models import CourseSession
 from notifications.models import EmailMessage

@@ -5,7 +5,6 @@ from datetime import timedelta
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
-from django.db.models.functions import Now
 from django.utils import timezone
 
 from billing.changes.cancellation import cancel_enrollment
@@ -17,6 +16,7 @@ from billing.ledger.disputes import settle_dispute
 from billing.ledger.refund_sending import refund_waiting
 from billing.ledger.refunds import approve
 from billing.models import Installment, PaymentPlan
+from csf.clock import Now
 from csf.dates import local_date
 from enrollments.models import Course, Enrollment, Household, User
 from notifications.sending.drain import drain
