@@ -1,6 +1,7 @@
 """Fails a test that locks rows in another order than household, courses, orders, installments, or courses and
 orders not by their ids: against another transaction that keeps to it, that is a deadlock."""
 
+import copy
 from collections import defaultdict
 from threading import local
 
@@ -12,7 +13,8 @@ from enrollments.models import Course, Household
 from orders.models import Order
 
 RANKS = [Household, Course, Order, Installment]
-_under_lock, _end = row_locks._under_lock, transaction.Atomic.__exit__
+_under_lock = row_locks._under_lock
+_begin, _end = transaction.Atomic.__enter__, transaction.Atomic.__exit__
 
 
 class WrongOrder(AssertionError):
@@ -24,6 +26,8 @@ class Held(local):
 
     def __init__(self):
         self.ids = defaultdict(set)
+        self.before = []
+        """As it was when each of the blocks began that are open."""
 
 
 held = Held()
@@ -41,15 +45,26 @@ def checked(rows):
     return found
 
 
+def begin(block):
+    _begin(block)
+    held.before.append(copy.deepcopy(held.ids))
+
+
 def end(block, *how):
-    """A test's own transaction never ends; what it calls counts as one each."""
+    """What is rolled back gives its locks back. A test's own transaction never ends; what it calls counts as
+    one each."""
+    before = held.before.pop() if held.before else defaultdict(set)
     _end(block, *how)
     connection = transaction.get_connection(block.using)
     if all(outer._from_testcase for outer in connection.atomic_blocks):
         held.ids.clear()
+    elif how[0] is not None:
+        held.ids = before
 
 
 def watch(monkeypatch):
     held.ids.clear()
+    held.before.clear()
     monkeypatch.setattr(row_locks, "_under_lock", checked)
+    monkeypatch.setattr(transaction.Atomic, "__enter__", begin)
     monkeypatch.setattr(transaction.Atomic, "__exit__", end)
