@@ -14,7 +14,8 @@ from django.dispatch import receiver
 from enrollments.models import EnrollmentTransition
 from notifications.bundling import bundle_order
 from notifications.delivery import suppression
-from notifications.emails import enrollment_confirmation, welcome
+from notifications.emails.accounts import welcome
+from notifications.emails.places import enrollment_confirmation
 from notifications.outbox import notify
 from notifications.registry import EMAILS
 from notifications.spec import Email, Trigger

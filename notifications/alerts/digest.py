@@ -1,4 +1,4 @@
-"""What the digest for staff leaves out (`notifications.emails.staff_alert`)."""
+"""What the digest for staff leaves out (`notifications.emails.messages.staff_alert`)."""
 
 from collections.abc import Iterable
 

@@ -17,7 +17,7 @@ from csf.models import Instance, StaffTask
 from notifications.alerts.digest import TOLD_BY_TASKS, about_these_emails
 from notifications.alerts.rule import Sign
 from notifications.alerts.rules import signs
-from notifications.emails.staff_alert import WINDOW, digests
+from notifications.emails.messages.staff_alert import WINDOW, digests
 from notifications.models import Alert, EmailMessage
 from notifications.outbox import notify
 

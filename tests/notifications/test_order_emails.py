@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from billing.checkout.holds import expire_holds
 from billing.checkout.place_order import place_order
-from notifications.emails import order_expired
+from notifications.emails.money import order_expired
 from notifications.models import EmailMessage
 from notifications.preferences.rules import COPIES, choose
 from notifications.sending.drain import drain

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from billing.models import Payment
 from enrollments.models import EnrollmentStatus, EnrollmentTransition
-from notifications.emails import payment_success
+from notifications.emails.money import payment_success
 from notifications.facts.recipients import paying_family
 from notifications.facts.samples import (
     HOSTILE,

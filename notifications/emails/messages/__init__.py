@@ -1,0 +1,1 @@
+"""Emails that the office writes, and what is new for staff."""

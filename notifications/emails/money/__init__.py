@@ -1,0 +1,1 @@
+"""Emails about orders, payments, cards, refunds and credit."""

@@ -1,0 +1,1 @@
+"""Emails about places in classes and on waitlists."""
