@@ -58,10 +58,13 @@ ERROR_AFTER_PAYING = {
 STUCK_AFTER_S = 10
 # Leases last seconds, and the queue gives a lost task out again soon.
 HASTY = """
+from datetime import timedelta
 from django.core.management import call_command
 from django_q.conf import Conf
 from billing.installments import attempts
+from billing.models import inbox
 from billing.stripe import breaker
+from notifications.models import outbox
 lease = timedelta(seconds=15)
 outbox.LEASE = drain.LEASE = attempts.LEASE = inbox.LEASE = lease
 outbox.BACKOFF[:] = [timedelta(seconds=1)] * 3
