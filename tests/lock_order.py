@@ -62,6 +62,13 @@ def end(block, *how):
         held.ids = before
 
 
+def outermost():
+    """A transaction that stands around a whole test: what the test calls in it counts as one each."""
+    block = transaction.atomic()
+    block._from_testcase = True
+    return block
+
+
 def watch(monkeypatch):
     held.ids.clear()
     held.before.clear()

@@ -462,7 +462,7 @@ def test_preview_lists_the_parts_of_the_next_class_and_of_what_is_asked(owner):
 @pytest.mark.parametrize(
     ("changes", "field", "text"),
     [
-        ({"price_cents": "12"}, None, "a part would be less than $10.00"),
+        ({"price_cents": "12"}, None, "an installment would be less than $10.00"),
         ({"ends_on": "2027-01-15"}, None, "would be due on Sun, Jan 31, 2027"),
         ({"price_cents": "-5"}, "price_cents", ""),
         ({"price_cents": "x"}, "price_cents", ""),

@@ -57,6 +57,7 @@ from enrollments.models import Course, CourseSession, Enrollment
 from orders.cart import add_to_cart
 from orders.models import Order, cart_of
 from orders.refusal import Refused
+from tests import lock_order
 from tests.bank import Bank
 from tests.factories import create_course, create_household, create_staff
 
@@ -85,7 +86,7 @@ class School(RuleBasedStateMachine):
         self.undo = contextlib.ExitStack()
         patch = self.undo.enter_context(pytest.MonkeyPatch.context())
         self.clock = self.undo.enter_context(time_machine.travel(timezone.now(), tick=False))
-        self.undo.enter_context(transaction.atomic())
+        self.undo.enter_context(lock_order.outermost())
         self.bank = Bank()
         self.bank.install(patch)
 

@@ -58,7 +58,7 @@ def test_new_types_of_events_are_added_and_it_is_switched_on_again(shop, create,
     done = create()
 
     added = ", ".join(sorted(set(EVENT_TYPES) - {"invoice.paid"}))
-    assert done == f"Added: {added}. Removed: charge.failed. Switched on again."
+    assert done == f"Added: {added}. Removed: charge.failed. Turned on again."
     [endpoint] = there()
     assert (sorted(endpoint["enabled_events"]), endpoint["status"]) == (sorted(EVENT_TYPES), "enabled")
     assert WebhookEndpoint.objects.get().secret == secret

@@ -47,6 +47,7 @@ from notifications.outbox import notify
 from notifications.sending import drain as drain_module
 from notifications.sending.drain import drain
 from notifications.sending.results import forget_secrets, recover_lost, resolve_unknown
+from tests import lock_order
 from tests.factories import create_guardian, create_household, create_staff
 
 PRIVATE, PUBLIC = new_keypair()
@@ -77,7 +78,7 @@ class Outbox(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.undo = contextlib.ExitStack()
-        self.undo.enter_context(transaction.atomic())
+        self.undo.enter_context(lock_order.outermost())
         self.mail_server.reset()
         self.mail_server.control(rate_reset_seconds=60, slow_ms=500)
         self.books, self.suppressed = [], {}
