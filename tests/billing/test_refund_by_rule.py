@@ -45,7 +45,7 @@ def test_within_the_limit_the_money_goes_back_at_once_and_is_recorded_as_by_rule
     page, answer = confirm_on_page(parent_of(order.household), places(order)[0])
 
     assert "$144.00 will be refunded to Visa ending in 4242 right away." in words(page)
-    assert "$144.00 goes back to Visa ending in 4242 now." in words(answer)
+    assert "$144.00 will be refunded to Visa ending in 4242 right away." in words(answer)
     assert states() == [(14400, "approved", None)]
     assert Refund.objects.get().is_by_rule
     [approved] = Refund.objects.get().transitions.filter(to_status="approved")

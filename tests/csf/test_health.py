@@ -18,7 +18,7 @@ from tests.factories import create_cluster
 HERE = {"host": socket.gethostname()[:50], "pid": os.getpid()}
 NOBODY = 2**22 + 1  # more than any process has
 NO_CLUSTER = "no cluster of workers is running"
-LATE = "no schedule has begun for 0:03:00: sweep_emails"
+LATE = "no schedule has started for 0:03:00: sweep_emails"
 
 
 def health():

@@ -136,7 +136,7 @@ def test_what_a_person_looks_at_counts_and_what_is_listed_or_narrow_does_not(cap
     assert not ProofRun.objects.exists()
 
     monkeypatch.setattr(invariants, "registered", lambda: iter([Invariant("X1", "x", lambda: [7])]))
-    with pytest.raises(CommandError, match="1 invariants are broken") as error:
+    with pytest.raises(CommandError, match="1 invariants do not hold") as error:
         call_command("check_invariants", "--full")
     run = ProofRun.objects.get()
     assert (error.value.returncode, run.mode, run.lines) == (1, "full", ["X1 x (1): 7"])

@@ -335,7 +335,7 @@ def test_without_the_fence_a_copy_is_not_known(machine, monkeypatch):
     """The negative control: the same death, with and without what is written before the post."""
     assert dies_after_its_post(machine) == 2
 
-    without = drain_module.FENCE.replace("posting_at = now()", "posting_at = NULL")
+    without = drain_module.FENCE.replace("posting_at = csf_now()", "posting_at = NULL")
     monkeypatch.setattr(drain_module, "FENCE", without)
     with pytest.raises(AssertionError, match="a copy that nobody knows of"):
         dies_after_its_post(machine)

@@ -491,7 +491,7 @@ PLANTS = {
     "Y1 payment pages that ended over a day ago and count as open": [page_long_over],
     "Y1 parked charges without a staff task": [parked_in_silence],
     "Y1 installments being charged without an attempt": [charging_without_a_charge],
-    "Y2 parked events, and nobody was told": [event_parked_in_silence],
+    "Y2 parked events without a staff task": [event_parked_in_silence],
     "Y2 events waiting for two days": [event_left_lying],
     "Y3 charges sent in quarantine": [charged_in_quarantine],
 }

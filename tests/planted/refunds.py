@@ -281,7 +281,7 @@ PLANTS = {
     "Y1 refunds approved two days ago and not sent": [refund_never_sent],
     "Y1 refunds to approve without a staff task": [refund_that_nobody_was_asked_about],
     "Y1 failed refunds without a staff task": [refund_that_failed_in_silence],
-    "Y1 disputes, and nobody was told": [disputed_in_silence],
+    "Y1 disputes without a staff task": [disputed_in_silence],
     "Y1 cancellations waiting for an hour, and no staff task": [cancellation_that_waits],
     "Y1 cancelled classes whose families still wait after a day": [closure_not_worked_off],
     "Y3 refunds sent in quarantine": [refund_in_quarantine],
