@@ -177,8 +177,8 @@ class Family:
             rf'"(/account/enrollments/[0-9a-f-]+/cancel/)">Cancel this class<[^>]*> \({first_name} ', order
         )
         assert link, f"the order page offers no cancellation for {first_name}"
-        refund = re.search(r"<b>(\$[\d,.]+)</b> goes back", self.browser.get(link[1]))
-        assert refund, "the page does not say what goes back"
+        refund = re.search(r"<b>(\$[\d,.]+)</b> will be refunded", self.browser.get(link[1]))
+        assert refund, "the page does not say what is refunded"
         self.note(
             f"cancels {first_name}'s class, to get {refund[1]} back",
             "cancellation_confirmation",

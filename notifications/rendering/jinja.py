@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from django.conf import settings
 from django.utils.translation import get_language_bidi
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, nodes
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, nodes, pass_context
 from jinja2.runtime import BlockReference, Context, Macro
 from jinja2.utils import internalcode
 from markupsafe import Markup, escape
@@ -132,7 +132,8 @@ def _macros(made: Environment, template: str) -> dict[str, Macro]:
 # --- Filters ------------------------------------------------------------------------------------------------
 
 
-def absolute(path: str) -> str:
+@pass_context  # so that it is asked at each rendering, also about a constant: the address is a setting
+def absolute(context: Context, path: str) -> str:
     return f"{SCHOOL.site}{path}"
 
 

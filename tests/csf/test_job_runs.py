@@ -111,6 +111,7 @@ KILLED = f"""
 import time
 import django
 django.setup()
+from csf.jobs.runs import run_job
 run_job("{JOB}", lambda: time.sleep(600), on=__import__("datetime").date({TODAY.year}, 11, 30))
 """
 

@@ -242,7 +242,7 @@ def test_an_alert_is_told_once_when_it_begins_and_once_when_it_ends(webhook, cap
 
     alert = Alert.objects.get()
     began, ended = webhook.got
-    says = f"emails are overdue for more than 0:05:00. {alert.todo}"
+    says = f"emails have been overdue for more than 0:05:00. {alert.todo}"
     assert began == {
         "id": f"local:{alert.pk}:began",
         "instance": "local",

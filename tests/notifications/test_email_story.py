@@ -38,7 +38,7 @@ def test_everything_that_happened_stands_in_one_story(mail_server, committed_db,
         "released to be sent | Olga Office |  | a mistake",
         f"post 1 | SendGrid | accepted | HTTP 202, {took.duration_ms} ms, {took.provider_message_id}",
         "reported | provider | delivered | 250 OK",
-        f"sent once more | Olga Office | the new email | {WHY}",
+        f"sent again | Olga Office | the new email | {WHY}",
         "downloaded | Olga Office",
         "read | Olga Office",
     ]
