@@ -33,7 +33,7 @@ def move_child(office: Browser, *, order: str, to: str, reason: str, consent: st
     if to not in classes:
         raise ClassIsFull(to)
     move = _link(classes, f"Choose {to}")
-    charged = re.search(r"is charged (\$[\d,.]+) at once", unescape(office.get(move)))
+    charged = re.search(r"charged (\$[\d,.]+) right away", unescape(office.get(move)))
     assert charged, "the page does not say what is charged"
     done = office.submit(move, {"reason": reason, "consent": consent})
     assert done.url.endswith(place), "the child was not moved"
