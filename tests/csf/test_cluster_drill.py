@@ -74,7 +74,9 @@ def test_two_clusters_at_work_are_no_alarm_and_the_one_that_is_killed_is_named(c
         killed = time.monotonic()
         wait_until(lambda: problems() == [second.name], patience_s=SEEN_WITHIN_S)
         took_s = time.monotonic() - killed
-        assert [(sign.name, sign.about) for sign in signs()] == [("cluster", second.name)]
+        # Another test's stand-in for Stripe may know events that no webhook brought to this database.
+        seen = [(sign.name, sign.about) for sign in signs() if sign.name != "webhook_silent"]
+        assert seen == [("cluster", second.name)]
         assert why_not_ready() == []  # the first one goes on
         with cluster() as (third, _):  # in its place
             assert third.name == second.name
