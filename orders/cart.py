@@ -5,7 +5,7 @@ import datetime
 from csf.dates import local_date
 from enrollments.models import Child, Course, Household
 from orders.models import Order, OrderItem, OrderStatus, PromoCode, cart_of
-from orders.promos import find_code
+from orders.prices.promos import find_code
 from orders.refusal import Refused
 
 

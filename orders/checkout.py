@@ -15,8 +15,8 @@ from enrollments.models.seats import seat_numbers_for_sale
 from orders.cart import check_line
 from orders.locks import lock_order
 from orders.models import Order, OrderItem, OrderOrigin, OrderStatus
-from orders.promos import redeem
-from orders.quotes import Quote, quote
+from orders.prices.promos import redeem
+from orders.prices.quotes import Quote, quote
 from orders.refusal import Refused
 
 MOST_UNPAID_HOLDS = 3

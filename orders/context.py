@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 from django.http import HttpRequest
 
-from orders.pricing import sibling_rule
+from orders.prices.pricing import sibling_rule
 
 
 def discounts(request: HttpRequest) -> dict[str, Callable[[], str]]:

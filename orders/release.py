@@ -9,7 +9,7 @@ from enrollments.classes.waitlist import fill
 from enrollments.models import Course, Enrollment, User
 from enrollments.models.seats import seat_numbers_for_sale
 from orders.models import Order, OrderStatus
-from orders.promos import give_back
+from orders.prices.promos import give_back
 
 
 def release_order(*, order: Order, to: OrderStatus, by: User | None = None, reason: str) -> None:

@@ -1,6 +1,7 @@
 from django.urls import path
 
-from orders import sharing, views
+from orders import views
+from orders.catalog import sharing
 
 urlpatterns = [
     path("", views.catalog, name="catalog"),

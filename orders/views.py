@@ -16,11 +16,11 @@ from enrollments.classes.waitlist import offers_end_at, waiting_places
 from enrollments.families.signed_in import guardian, household_of
 from enrollments.models import Course
 from orders.cart import add_to_cart, remove_from_cart
+from orders.catalog.sharing import description_of, structured_data
+from orders.catalog.similar import similar_classes
 from orders.forms import CatalogForm, LineForm
 from orders.models import OrderItem
 from orders.refusal import Refused
-from orders.sharing import description_of, structured_data
-from orders.similar import similar_classes
 
 CLASSES_ON_A_PAGE = 60
 

@@ -7,7 +7,7 @@ from django.conf import settings
 
 from enrollments.models import Child, Course, Enrollment, WaitlistTier
 from orders.models import Order, OrderItem, OrderOrigin
-from orders.quotes import Quote, quote
+from orders.prices.quotes import Quote, quote
 
 
 def waitlist_line(*, child: Child, course: Course, enrollment: Enrollment | None = None) -> OrderItem:

@@ -47,7 +47,7 @@ from enrollments.locks import lock_course, lock_household_of
 from enrollments.models import Enrollment, User
 from orders.locks import lock_order_of
 from orders.models import Order, OrderItem, OrderStatus
-from orders.promos import give_use_back
+from orders.prices.promos import give_use_back
 
 logger = logging.getLogger(__name__)
 

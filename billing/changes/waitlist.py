@@ -27,7 +27,7 @@ from enrollments.locks import lock_course, lock_household, lock_household_of
 from enrollments.models import Child, Course, Enrollment, EnrollmentStatus, User, WaitlistTier
 from orders.cart import check_line
 from orders.models import Order, OrderItem
-from orders.quotes import Quote
+from orders.prices.quotes import Quote
 from orders.refusal import Refused
 from orders.waitlist import quote_of, waitlist_line, write_line
 

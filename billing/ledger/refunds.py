@@ -33,9 +33,9 @@ from csf.refusal import NotPossible
 from csf.state import Stale
 from enrollments.locks import lock_household
 from enrollments.models import User
-from orders import promos
 from orders.locks import lock_order
 from orders.models import Order
+from orders.prices import promos
 
 HANDED_OVER = [RefundMethod.CASH, RefundMethod.CHECK, RefundMethod.OTHER]
 

@@ -42,7 +42,7 @@ from csf.money import money_text
 from enrollments.models import Household
 from orders.locks import lock_courses_of
 from orders.models import OrderStatus
-from orders.promos import redeem_again
+from orders.prices.promos import redeem_again
 from orders.release import seats_again
 
 StripeObject = Mapping[str, Any]

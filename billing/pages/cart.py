@@ -16,7 +16,7 @@ from enrollments.families.signed_in import household_of, is_too_often
 from orders.cart import apply_promo, drop_promo
 from orders.forms import PromoForm
 from orders.models import OrderItem, PromoCode, cart_of
-from orders.quotes import lines_in_cart, overlaps_of, quote
+from orders.prices.quotes import lines_in_cart, overlaps_of, quote
 from orders.refusal import Refused
 
 

@@ -32,7 +32,7 @@ from csf.web.own_pages import button_of
 from enrollments.families.signed_in import address_of, household_of, verified_email_to_post
 from enrollments.models import Enrollment, User
 from orders.models import Order, OrderItem, OrderStatus
-from orders.quotes import Quote, lines_in_cart, overlaps_of, quote
+from orders.prices.quotes import Quote, lines_in_cart, overlaps_of, quote
 from orders.refusal import Refused
 
 NO_AMOUNT = -1  # no price is

@@ -2,8 +2,8 @@ from django import template
 
 from csf import clock
 from enrollments.models import Course
-from orders.joining import Joining
-from orders.joining import joining as joining_at
+from orders.catalog.joining import Joining
+from orders.catalog.joining import joining as joining_at
 
 register = template.Library()
 

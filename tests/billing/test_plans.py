@@ -13,7 +13,7 @@ from billing.checkout.place_order import place_order, plans_for
 from billing.models import Card, ChargeAttempt, Consent, PaymentPlan
 from billing.plan_schedule import due_dates, schedule, split_cents
 from csf.dates import local_date
-from orders.quotes import lines_in_cart
+from orders.prices.quotes import lines_in_cart
 from orders.refusal import Refused
 from tests.factories import create_cart, create_course
 from tests.shop import hear, open_page, outcome

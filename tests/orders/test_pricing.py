@@ -5,7 +5,7 @@ import datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orders.pricing import Line, Promo, price_lines
+from orders.prices.pricing import Line, Promo, price_lines
 
 BORN = {
     1: datetime.date(2015, 3, 1),

@@ -14,9 +14,9 @@ from billing.checkout.holds import end_unpaid_order
 from billing.checkout.place_order import place_order
 from csf.dates import local_date
 from enrollments.models import Program
-from orders import promos
 from orders.cart import add_to_cart, apply_promo
 from orders.models import OrderStatus, PromoCode, PromoRedemption, PromoUse, cart_of
+from orders.prices import promos
 from orders.refusal import Refused
 from tests.factories import create_cart, create_child, create_course, create_household
 from tests.pages import parent_of, words

@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 
 from enrollments.models import Household
 from orders.models import Order, OrderItem, PromoCode, PromoRedemption, PromoUse
-from orders.pricing import Promo
+from orders.prices.pricing import Promo
 from orders.refusal import Refused
 
 NOT_VALID = "This code is not valid."

@@ -8,8 +8,8 @@ from csf.dates import local_date
 from enrollments.classes.overlaps import Overlap, overlaps
 from enrollments.models import Household
 from orders.models import Order, OrderItem, OrderOrigin, OrderStatus
-from orders.pricing import Line, Price, price_lines
-from orders.promos import promo_for
+from orders.prices.pricing import Line, Price, price_lines
+from orders.prices.promos import promo_for
 
 
 @dataclass(frozen=True)

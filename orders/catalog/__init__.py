@@ -1,0 +1,1 @@
+"""What parents see of classes before they order."""
