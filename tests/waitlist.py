@@ -6,7 +6,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing.changes.cancellation import cancel_enrollment
-from billing.checkout.stripe_pages import card_page
+from billing.checkout.card_page import card_page
 from billing.installments.attempts import run_attempt
 from billing.models import ChargeAttempt
 from billing.tasks import sweep_waitlist

@@ -12,9 +12,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 
+from billing.checkout.card_page import card_page
 from billing.checkout.installment_page import installment_page
 from billing.checkout.payable import NotPayable
-from billing.checkout.stripe_pages import card_page
 from billing.installments.card_stops import withdraw
 from billing.installments.next_step import charge_day_of_new_card
 from billing.installments.statement import card_line, lines_of, statement_of

@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 
 from billing.changes.waitlist import accept_offer, join_waitlist, price_cents, price_of
-from billing.checkout.stripe_pages import card_page
+from billing.checkout.card_page import card_page
 from billing.ledger.cards import Use, chargeable_cards
 from billing.ledger.consent import waitlist_consent_text
 from billing.ledger.signed_links import offer_of

@@ -21,7 +21,6 @@ from billing.changes.cancellation import (
     settle_waiting_cancellations,
 )
 from billing.checkout.place_order import place_order
-from billing.checkout.stripe_pages import invoice_page
 from billing.installments.attempts import run_attempt
 from billing.installments.dunning import start_charges
 from billing.ledger.reductions import apply_reduction, kept_cents, plan_reduction, refundable
@@ -45,6 +44,7 @@ from notifications.models import EmailMessage
 from orders.cart import add_to_cart
 from orders.models import Order, cart_of
 from tests.factories import create_course, create_household, create_order
+from tests.hosted_page import invoice_page
 from tests.pages import parent_of, words
 from tests.shop import VISA, hear, money_moved, open_page, script
 

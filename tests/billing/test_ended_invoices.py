@@ -3,8 +3,6 @@
 import pytest
 from django.utils import timezone
 
-from billing.checkout.payable import NotPayable
-from billing.checkout.stripe_pages import invoice_page
 from billing.installments import staff_actions
 from billing.installments.dunning import start_charges
 from billing.installments.invoices import closed_invoice
@@ -15,6 +13,7 @@ from csf.models import StaffTask
 from csf.staff.tasks import close_settled
 from tests.billing.test_charging import PAID, story
 from tests.factories import create_staff
+from tests.hosted_page import invoice_page
 from tests.shop import (
     DUE,
     at_stripe,
@@ -258,18 +257,6 @@ def test_an_invoice_that_was_paid_from_a_balance_at_stripe_breaks_nothing(shop, 
     assert money_moved(shop, installment) == []
     staff_actions.waive(installment=fresh(installment), by=create_staff(), reason="balance at Stripe")
     assert story(installment)["installment"] == "waived"
-
-
-def test_a_parent_cannot_pay_what_a_balance_at_stripe_changed_and_a_person_is_told(shop):
-    installment = fresh(order_with_plan(shop))
-    customer = installment.order.household.stripe_customer.stripe_id
-    at_stripe(shop, "POST", f"/v1/customers/{customer}", balance=-100)
-
-    for _ in range(3):
-        with pytest.raises(NotPayable, match="We have been notified"):
-            invoice_page(fresh(installment))
-
-    assert StaffTask.objects.open().count() == 1
 
 
 def test_an_amount_that_was_paid_on_stripes_page_and_not_agreed_ends_the_charge(shop):

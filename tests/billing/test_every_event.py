@@ -11,7 +11,6 @@ from django.utils import timezone
 
 from billing.checkout.payment_page import close_page
 from billing.checkout.place_order import place_order
-from billing.checkout.stripe_pages import invoice_page
 from billing.events.stripe_books import compare_day
 from billing.ledger.refund_sending import refund_waiting
 from billing.ledger.refunds import approve, ask_for_refund
@@ -32,6 +31,7 @@ from csf.proofs.invariants import violations
 from csf.staff.tasks import close_settled
 from notifications.models import EmailMessage
 from tests.factories import create_cart, create_staff
+from tests.hosted_page import invoice_page
 from tests.shop import NO_MONEY, at_stripe, card_of, open_page, run_days, script
 from tests.stripe_events import deliver, work_off_inbox
 

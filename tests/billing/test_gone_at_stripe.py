@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from billing.checkout.card_page import card_page
 from billing.checkout.holds import expire_holds
 from billing.checkout.payment_page import payment_page
 from billing.checkout.place_order import place_order
-from billing.checkout.stripe_pages import card_page, invoice_page
 from billing.installments.customers import forget_other_mode
 from billing.models import Card, ChargeAttempt, Installment, StripeCustomer
 from billing.stripe import gateway
@@ -17,6 +17,7 @@ from csf.models import StaffTask
 from enrollments.models import Child
 from tests.billing.test_charging import PAID, story
 from tests.factories import create_cart, create_course, create_order
+from tests.hosted_page import invoice_page
 from tests.pages import parent_of
 from tests.shop import (
     at_stripe,

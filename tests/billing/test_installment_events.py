@@ -7,7 +7,6 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from billing.checkout.stripe_pages import invoice_page
 from billing.events.reconcile import pull_events
 from billing.installments.attempts import run_attempt
 from billing.installments.dunning import start_charges
@@ -17,6 +16,7 @@ from csf.models import StaffTask
 from csf.proofs.invariants import violations
 from notifications.models import EmailMessage
 from orders.models import Order
+from tests.hosted_page import invoice_page
 from tests.shop import money_moved, order_with_plan, script
 from tests.stripe_events import deliver, work_off_inbox
 

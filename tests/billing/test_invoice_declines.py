@@ -9,7 +9,6 @@ import requests
 from django.db import connection
 from django.utils import timezone
 
-from billing.checkout.stripe_pages import invoice_page
 from billing.installments import hosted_declines, outcomes
 from billing.installments.attempts import run_attempt
 from billing.installments.charging import recover_charges
@@ -20,6 +19,7 @@ from csf.models import StaffTask
 from csf.proofs.invariants import violations
 from notifications.models import EmailMessage
 from notifications.sending.drain import drain
+from tests.hosted_page import invoice_page
 from tests.shop import NO_MONEY, VISA, hear, money_moved, order_with_plan, script
 from tests.stripe_events import deliver, work_off_inbox
 

@@ -29,7 +29,6 @@ from billing.checkout.holds import expire_holds
 from billing.checkout.payable import NotPayable
 from billing.checkout.payment_page import NothingToPay, payment_page
 from billing.checkout.place_order import place_order
-from billing.checkout.stripe_pages import invoice_page
 from billing.installments.attempts import run_attempt
 from billing.installments.dunning import start_charges
 from billing.installments.staff_actions import record_offline, waive
@@ -60,6 +59,7 @@ from orders.refusal import Refused
 from tests import lock_order
 from tests.bank import Bank
 from tests.factories import create_course, create_household, create_staff
+from tests.hosted_page import invoice_page
 
 FAMILIES, CLASSES, SEATS = 5, 3, 2
 ANSWERS = ["ok", "ok", "ok", "insufficient_funds", "lost_card", "expired_card", "authentication_required"]

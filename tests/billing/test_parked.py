@@ -8,7 +8,6 @@ from django.utils import timezone
 
 from billing.changes.cancellation import cancel_enrollment
 from billing.checkout.holds import expire_holds
-from billing.checkout.stripe_pages import invoice_page
 from billing.installments import staff_actions
 from billing.installments.charging import recover_charges
 from billing.installments.dunning import start_charges
@@ -22,6 +21,7 @@ from csf.refusal import NotPossible
 from enrollments.models import Enrollment
 from tests.billing.test_charging import PAID, story
 from tests.factories import create_staff
+from tests.hosted_page import invoice_page
 from tests.shop import DUE, card_of, charge, hear, money_moved, order_with_plan
 from tests.waitlist import family, free, full_class, join, order_of, save_a_card, sweep_waitlist
 

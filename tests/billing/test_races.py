@@ -15,7 +15,6 @@ from django.core.management import call_command
 from django.db import IntegrityError, connection
 from django.utils import timezone
 
-from billing.checkout.stripe_pages import invoice_page
 from billing.installments import attempts, dunning, staff_actions
 from billing.installments.attempts import run_attempt
 from billing.installments.card_updates import settle_setup_intent
@@ -42,6 +41,7 @@ from csf.state import Stale
 from enrollments.models import User
 from notifications.models import EmailMessage
 from tests import rivals
+from tests.hosted_page import invoice_page
 from tests.rivals import all_past
 from tests.shop import hear, money_moved, order_with_plan
 from tests.waiting import PATIENCE_S

@@ -10,7 +10,6 @@ from django.db import connections
 from django.db.models import Q
 from django.utils import timezone
 
-from billing.checkout.stripe_pages import invoice_page
 from billing.events.inbox import MAX_TRIES, process_event
 from billing.ledger.refund_sending import refund_waiting
 from billing.ledger.refunds import approve, ask_for_refund
@@ -33,6 +32,7 @@ from notifications.models import EmailMessage
 from orders.models import Order, OrderTransition
 from tests.conftest import DATABASE
 from tests.factories import create_order, create_staff
+from tests.hosted_page import invoice_page
 from tests.restored import other_database
 from tests.shop import NO_MONEY, VISA, open_page, order_with_plan
 from tests.stripe_events import deliver, work_off_inbox

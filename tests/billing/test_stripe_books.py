@@ -10,7 +10,6 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from billing import tasks
-from billing.checkout.stripe_pages import invoice_page
 from billing.events import stripe_books
 from billing.events.stripe_books import compare_books, compare_day, compare_open, days_to_compare
 from billing.installments.attempts import run_attempt
@@ -31,6 +30,7 @@ from csf.proofs.invariants import violations
 from tests.billing.test_any_order import forget_rows, intent_of
 from tests.billing.test_refunds import DISPUTED, approved, paid, refund_waiting
 from tests.factories import create_order, create_staff
+from tests.hosted_page import invoice_page
 from tests.shop import at_stripe, hear, open_page, order_with_plan
 
 pytestmark = pytest.mark.django_db
