@@ -24,7 +24,6 @@ from orders.models import Order, OrderStatus
 logger = logging.getLogger(__name__)
 
 UNLISTED_TRIES = 2
-LOOK_AGAIN_MINUTES = [1, 5, 15, 60]
 PARK_AFTER = timedelta(days=3)
 
 
@@ -213,10 +212,7 @@ def look_later(attempt: ChargeAttempt, error: str) -> None:
     asked too."""
     now = clock.now()
     old = now - attempt.created_at > PARK_AFTER
-    minutes = dict(enumerate(LOOK_AGAIN_MINUTES, start=1))
-    is_away = breaker.is_away()  # no fault of this attempt: it goes on as soon as Stripe does
-    wait_minutes = 1 if is_away else minutes.get(attempt.tries, 24 * 60)
-    later = now + timedelta(minutes=24 * 60 if old else wait_minutes)
+    later = now + (breaker.LAST_WAIT if old else breaker.wait_to_ask_again(attempt.tries))
     if attempt.status != ChargeStatus.SENDING:  # it was only read
         same = ChargeAttempt.objects.filter(pk=attempt.pk, status=attempt.status)
         same.update(next_look_at=later, error=error)
@@ -227,7 +223,7 @@ def look_later(attempt: ChargeAttempt, error: str) -> None:
         )
         if old:
             attempt.move(ChargeStatus.PARKED, reason="unknown after three days")
-        if old or (attempt.tries > len(LOOK_AGAIN_MINUTES) and not is_away):
+        if old or (attempt.tries > len(breaker.WAITS) and not breaker.is_away()):
             StaffTask.open(MoneyTask.CHARGE_UNKNOWN, attempt, error)
 
 

@@ -46,9 +46,6 @@ KEY_LIFE = timedelta(hours=23)  # a key is good for a day at Stripe; a little le
 UNDER_WAY = [RefundStatus.SENDING, RefundStatus.UNKNOWN]
 
 
-LOOK_AGAIN_MINUTES = [1, 5, 15, 60]
-
-
 AT_ONCE = 100
 
 
@@ -138,17 +135,15 @@ def _payment_intent_of(payment: Payment) -> str:
 
 def _look_later(refund: Refund, error: str) -> None:
     """No usable answer: Stripe is asked again later, and staff get a task after the last minute."""
-    is_away = breaker.is_away()  # no fault of this refund: it goes on as soon as Stripe does
-    minutes = dict(enumerate(LOOK_AGAIN_MINUTES, start=1)).get(refund.tries, 24 * 60)
     with transaction.atomic():
         refund.move(
             RefundStatus.UNKNOWN,
             reason="no answer",
             error=error,
             leased_until=None,
-            next_look_at=clock.now() + timedelta(minutes=1 if is_away else minutes),
+            next_look_at=clock.now() + breaker.wait_to_ask_again(refund.tries),
         )
-        if refund.tries >= len(LOOK_AGAIN_MINUTES) and not is_away:
+        if refund.tries >= len(breaker.WAITS) and not breaker.is_away():
             StaffTask.open(MoneyTask.REFUND_UNKNOWN, refund, error)
 
 

@@ -12,6 +12,7 @@ failed.
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from typing import TypeVar
 
 import stripe
@@ -26,6 +27,9 @@ Row = TypeVar("Row")
 NAME = "stripe"
 OPEN_AFTER = 3
 PROBE_EVERY_S = 20.0
+WAITS = [timedelta(minutes=minutes) for minutes in (1, 5, 15, 60)]
+LAST_WAIT = timedelta(days=1)
+"""After each try of a call without a usable answer, and after all later ones."""
 # What may have waited for an answer. Sweeps come too, but whoever waited has waited long enough.
 WAITING = ["billing.tasks.process_events", "billing.tasks.charge", "billing.tasks.refund"]
 
@@ -62,6 +66,13 @@ def is_open_here() -> bool:
 def is_away() -> bool:
     """As all processes see it."""
     return Breaker.is_tripped(NAME, after=OPEN_AFTER)
+
+
+def wait_to_ask_again(tries: int) -> timedelta:
+    """About a call without a usable answer; the shortest wait if the reason is that Stripe is away."""
+    if is_away():
+        return WAITS[0]
+    return WAITS[tries - 1] if 1 <= tries <= len(WAITS) else LAST_WAIT
 
 
 def may_begin() -> bool:
