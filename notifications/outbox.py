@@ -63,7 +63,7 @@ def _seen_by_predecessor(kind: str, facts: list[Any]) -> set[int]:
     return {fact.pk for fact in facts} if was_seen_by_predecessor() else set()
 
 
-def untold(kind: str, facts: Iterable[Any]) -> list[Any]:
+def unsent(kind: str, facts: Iterable[Any]) -> list[Any]:
     """The facts that owe someone their email still, each key once: one statement for all of them."""
     by_key = {dedupe_key(kind, fact, user): fact for fact in facts for user in EMAILS[kind].recipients(fact)}
     told = set(EmailMessage.objects.filter(dedupe_key__in=by_key).values_list("dedupe_key", flat=True))

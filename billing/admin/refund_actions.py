@@ -320,7 +320,7 @@ REFUND_ACTIONS = Actions(
             meaning="The money is not refunded.",
             done="The refund is rejected.",
             email=(
-                "If the family was told to expect this refund, it gets an email that says who to ask. "
+                "If the family expects this refund, it is emailed whom to ask about it. "
                 "Your reason is not in it."
             ),
         ),

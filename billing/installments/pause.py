@@ -1,4 +1,4 @@
-"""Stopping the automatic charges of a whole order, and letting them go on. A dispute stops them by itself."""
+"""Stopping the automatic charges of a whole order, and resuming them. A dispute stops them automatically."""
 
 from django.db import transaction
 

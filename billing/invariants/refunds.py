@@ -100,7 +100,7 @@ def _sent_in_quarantine() -> Any:
 
 
 def _disputed_and_charging() -> Any:
-    """Unless staff have let the charges go on since."""
+    """Unless staff have resumed the charges since."""
     let_go_on = InstallmentNote.objects.filter(
         installment__order=OuterRef("payment__order"),
         text__startswith=GO_ON,

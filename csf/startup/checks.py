@@ -128,7 +128,7 @@ def deployment(**kwargs: Any) -> Iterable[CheckMessage]:
 
 @register()
 def database(**kwargs: Any) -> Iterable[CheckMessage]:
-    """A database that is away is no wrong setting: `/readyz` tells of it."""
+    """A database that is away is no wrong setting: `/readyz` reports it."""
     try:
         major, is_pooled = connection.pg_version // 10_000, _is_pooled()  # type: ignore[attr-defined]
         if settings.IS_PRODUCTION and not clock.is_database_time():

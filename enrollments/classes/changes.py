@@ -72,7 +72,7 @@ def change_course(
     """Edit a class; if that moves it for families with a seat, write the fact that tells them.
 
     `edit` saves the class and its sessions. `fingerprint` is that of the move that a person confirmed,
-    `choice` the sessions that a new first or last day needs. A class that had ended and goes on gets its
+    `choice` the sessions that a new first or last day needs. A class that had ended and is extended gets its
     completed places back. Raises DatesNotChosen, NotConfirmed and NoSeat, which undo the edit.
     """
     was, on = lock_course(course.pk), local_date(now)
@@ -83,7 +83,7 @@ def change_course(
     fit_sessions(was, edited, choice=choice, now=now)
     if had_ended and not edited.has_ended(on):
         places = reopen_places(edited, by=by, reason=f"the class continues until {day(edited.ends_on)}")
-        places_reopened.send(CourseChange, places=places, by=by, reason="its class goes on")
+        places_reopened.send(CourseChange, places=places, by=by, reason="its class was extended")
     move = Move(before, plan_of(edited, now=now), _locked_families(edited))
     if not _is_news(move, edited, on=on):
         return None

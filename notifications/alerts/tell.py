@@ -84,14 +84,14 @@ def _email() -> None:
 def _tell() -> None:
     """In order, up to the first that the webhook does not take; the next run goes on there."""
     with free_slot(LOCK_CLASS, of=1) as slot:
-        for alert, state in within(islice(_untold(), 0 if slot is None else AT_ONCE)):
+        for alert, state in within(islice(_unsent(), 0 if slot is None else AT_ONCE)):
             if not _post(_message(alert, state)):
                 return
             Alert.objects.filter(pk=alert.pk).update(**{f"{state}_told_at": Now()})
 
 
-def _untold() -> Iterator[tuple[Alert, str]]:
-    for alert in Alert.objects.untold().order_by("pk"):
+def _unsent() -> Iterator[tuple[Alert, str]]:
+    for alert in Alert.objects.unsent().order_by("pk"):
         if not alert.began_told_at:
             yield alert, "began"
         if alert.ended_at:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from csf.jobs.report import Report
-from notifications.outbox import ask_staff_to_call, notify, untold
+from notifications.outbox import ask_staff_to_call, notify, unsent
 from notifications.registry import EMAILS
 
 
@@ -18,7 +18,7 @@ def tell(
 ) -> None:
     """Queue the email about facts that have none yet, and count them; a dry run only lists them.
 
-    `why_not` says why nobody is to be told of a fact, if so.
+    `why_not` says why a fact needs no email, or nothing.
     """
     ready = []
     for fact in facts:
@@ -31,7 +31,7 @@ def tell(
             report.skip(str(fact), fact.row, reason)
         else:
             ready.append(fact)
-    new = untold(kind, ready)
+    new = unsent(kind, ready)
     if dry_run:
         for fact in new:
             report.plan(str(fact), fact.row)

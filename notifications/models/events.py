@@ -1,4 +1,4 @@
-"""What SendGrid tells of emails after it took them."""
+"""What SendGrid reports about emails after accepting them."""
 
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models

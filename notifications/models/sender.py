@@ -98,7 +98,7 @@ class DrainSignal(models.Model):
 
 
 class AlertQuerySet(models.QuerySet["Alert"]):
-    def untold(self) -> Self:
+    def unsent(self) -> Self:
         """What the webhook still has to hear. What ended more than TELL_FOR ago is no news."""
         is_open = Q(ended_at=None, began_told_at=None)
         return self.filter(is_open | Q(ended_at__gte=Now() - Alert.TELL_FOR, ended_told_at=None))

@@ -132,7 +132,7 @@ def footer_links(row: EmailMessage) -> dict[str, str]:
 
 def provider_unsubscribed(user: User) -> None:
     """They told the provider, through its own link or button, that they want no optional emails.
-    It goes on without them being asked again when it takes that back."""
+    If it later allows email again, they are not asked once more."""
     for name in CHOICES:
         if name != COPIES:
             choose(user, name, is_on=False, origin=Origin.PROVIDER)

@@ -32,7 +32,7 @@ Way = Literal["html", "txt", "subject"]
 OWN_TO_EACH_WAY = {"layout.jinja", "components.jinja"}
 MACROS = {"components.jinja", "shared.jinja"}
 PART_STATES = dict(InstallmentStatus.choices)
-# Without something after the preview text the inbox goes on with the start of the mail.
+# Without padding after the preview text, the inbox shows the start of the email behind it.
 FILLER = "\u034f\u200c\u00a0" * 60
 _SPACE = re.compile(r"[ \n]+")
 

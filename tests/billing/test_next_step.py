@@ -124,7 +124,7 @@ def test_charge_day_of_a_new_card(columns, expected):
 
 
 @pytest.mark.django_db
-def test_the_list_for_staff_holds_exactly_what_next_step_leaves_to_them():
+def test_the_list_for_staff_is_what_next_step_leaves_to_them_but_for_one_case():
     order = create_order()
     part = order.installments.get()
     left = {}

@@ -1,4 +1,4 @@
-"""Staff decided against a refund that a family was told of."""
+"""Staff rejected a refund that the family had been told to expect."""
 
 from datetime import timedelta
 from operator import attrgetter
