@@ -24,7 +24,7 @@ from csf import clock
 from csf.embedded import create_database, drop_database
 from demo.standins.sendgrid.serve import MailServer
 from demo.standins.stripe.serve import StripeServer
-from tests import lock_order
+from tests import lock_order, strict_templates
 
 # How fast the machine is decides nothing. All else stays as Hypothesis has it, so CI always tries the same.
 # Fixtures are shared by all examples of a test, each of which removes what the one before it has left.
@@ -142,6 +142,11 @@ def mail_server(_mail_server: MailServer) -> MailServer:
 @pytest.fixture(autouse=True)
 def _locks_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     lock_order.watch(monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def _templates_ask_for_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    strict_templates.watch(monkeypatch)
 
 
 @pytest.fixture(autouse=True)

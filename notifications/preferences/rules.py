@@ -53,8 +53,8 @@ class AlwaysSent:
     topic: str
 
     @property
-    def kinds(self) -> list[str]:
-        return [kind for kind, email in EMAILS.items() if email.topic == self.topic]
+    def titles(self) -> list[str]:
+        return [str(email.title) for email in EMAILS.values() if email.topic == self.topic]
 
 
 ALWAYS_SENT = [
