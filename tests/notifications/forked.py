@@ -38,7 +38,7 @@ class Forked:
             text=True,
             bufsize=1,
         )
-        self.process.stdout.readline()
+        assert self.process.stdout.readline() == "ready\n", "the process to fork from did not start"
 
     def start(self):
         self.process.stdin.write("start\n")

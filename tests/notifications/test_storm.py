@@ -1,6 +1,7 @@
 """Thousands of emails through senders that are killed, a provider that misbehaves and its signed events; the
 provider's books say what was lost and what came twice."""
 
+import json
 import logging
 import random
 import time
@@ -33,6 +34,7 @@ KINDS = ["enrollment_confirmation"] * 16 + ["payment_success"] * 3 + [CODE]
 # Leases and pauses last seconds.
 HASTY = """
 from datetime import timedelta
+from notifications.models import outbox
 outbox.LEASE = drain.LEASE = timedelta(seconds=5)
 outbox.BACKOFF[:] = [timedelta(seconds=1)] * 3
 def without_end():
@@ -74,9 +76,7 @@ def owe(count):
 
 def _row(guardian, number, kind):
     facts = SAMPLES[kind]["typical"]
-    told = (
-        {"context": {}, "secret": '{"code": "ABC123", "minutes": 5}'} if kind == CODE else {"context": facts}
-    )
+    told = {"context": {}, "secret": json.dumps(facts)} if kind == CODE else {"context": facts}
     return EmailMessage(
         kind=kind,
         recipient=guardian,
