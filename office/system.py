@@ -18,7 +18,7 @@ from django.utils.text import capfirst
 from django_q.models import Schedule
 
 from billing.models import BookDifference
-from csf import clock
+from csf import __version__, clock
 from csf.jobs import queue, schedules
 from csf.jobs.declared import job_title, jobs
 from csf.models import Cluster, JobRun, ProofRun
@@ -179,6 +179,7 @@ def system(request: HttpRequest) -> HttpResponse:
     context = admin.site.each_context(request) | {
         "title": "System",
         "now": now,
+        "version": __version__,
         "troubles": troubles(),
         "clusters": cluster_lines(),
         "waiting": queue.waiting(),

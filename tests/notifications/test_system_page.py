@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 
+from csf import __version__
 from csf.jobs.declared import jobs
 from csf.jobs.schedules import paused
 from csf.models import Cluster, Instance, JobRun, ProofRun
@@ -96,6 +97,7 @@ def test_an_installation_without_a_fault_says_so_and_shows_what_runs(owner):
         "Contradictions in our data none,",
         "books none open, not compared yet.",
         "free on the disk with",
+        f"Version {__version__}",
     ):
         assert part in seen, part
     assert {"/admin/django_q/ormq/", "/admin/djstripe/event/"} <= set(links_of(owner))
