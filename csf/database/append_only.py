@@ -7,7 +7,7 @@ The triggers are installed after each `migrate`, so that a database made in any 
 from typing import Any
 
 from django.apps import AppConfig
-from django.db import connections
+from django.db import connections, transaction
 
 REFUSE = """
 CREATE OR REPLACE FUNCTION csf_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -36,4 +36,5 @@ def install_triggers(sender: AppConfig, using: str, **kwargs: Any) -> None:
         cursor.execute(REFUSE)
         for table in tables:
             if table in existing:  # an app may be migrated backwards
-                cursor.execute(GUARD.format(table=connection.ops.quote_name(table)))
+                with transaction.atomic(using):  # with the limit of its wait for the lock
+                    cursor.execute(GUARD.format(table=connection.ops.quote_name(table)))

@@ -6,7 +6,7 @@ Installed after each `migrate`, like the other triggers.
 
 from typing import Any
 
-from django.db import connections
+from django.db import connections, transaction
 
 GUARD = """
 CREATE OR REPLACE FUNCTION enrollments_forget_old_address() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -24,5 +24,5 @@ def install_address_guard(using: str, **kwargs: Any) -> None:
     """Receiver of `post_migrate` of this app. Safe to repeat."""
     connection = connections[using]
     if "account_emailaddress" in connection.introspection.table_names():
-        with connection.cursor() as cursor:
+        with transaction.atomic(using), connection.cursor() as cursor:
             cursor.execute(GUARD)

@@ -5,7 +5,7 @@ Installed after each `migrate`, like the other triggers.
 
 from typing import Any
 
-from django.db import connections
+from django.db import connections, transaction
 
 GUARD = """
 CREATE OR REPLACE FUNCTION enrollments_seat_within_capacity() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -42,5 +42,5 @@ def install_seat_guard(using: str, **kwargs: Any) -> None:
     """Receiver of `post_migrate` of this app. Safe to repeat."""
     connection = connections[using]
     if "enrollments_enrollment" in connection.introspection.table_names():
-        with connection.cursor() as cursor:
+        with transaction.atomic(using), connection.cursor() as cursor:
             cursor.execute(GUARD)

@@ -4,10 +4,17 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError
 
+from csf import __version__
+from csf.database.lock_timeout import lock_waits_limited
+from csf.database.retry import LOCK_TIMEOUT, sqlstate
 from csf.jobs.schedules import sync_schedules
 from csf.models import Instance
 from csf.staff.roles import make_roles
+
+LOCK_WAIT_MS = 2000
+TRIES = 10
 
 
 class Command(BaseCommand):
@@ -16,7 +23,7 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        call_command("migrate", interactive=False, verbosity=0)
+        _migrate()
         call_command("createcachetable", verbosity=0)
         make_roles()
         Instance.begin()
@@ -28,6 +35,24 @@ class Command(BaseCommand):
                 f"Static files cannot be written: {error}. As root, create the folder for the user who "
                 f"runs this: install -d -o {getuser()} {folder}"
             ) from error
-        self.stdout.write(f"prepared, schedules changed={sync_schedules()}")
+        self.stdout.write(f"prepared for version {__version__}, schedules changed={sync_schedules()}")
         if why := Instance.why_quarantined():
             self.stdout.write(f"nothing is sent or charged: {why}")
+
+
+def _migrate() -> None:
+    """Beside the version before, which keeps running: whoever wants a table that a migration waits for has to
+    wait too. So it does not wait for long, and tries again."""
+    for _ in range(TRIES):
+        try:
+            with lock_waits_limited(ms=LOCK_WAIT_MS):
+                call_command("migrate", interactive=False, verbosity=0)
+        except OperationalError as error:
+            if sqlstate(error) != LOCK_TIMEOUT:
+                raise
+        else:
+            return
+    raise CommandError(
+        "A table that a migration changes was in use all the time. What is done stays done: run this again, "
+        "perhaps when less is going on. `SELECT pid, xact_start, query FROM pg_stat_activity` shows by whom."
+    )
