@@ -61,3 +61,11 @@ def test_a_name_above_is_found_wherever_it_stands():
     assert named_above("enrollments", texts_of_code(code)) == ["billing.tasks", "orders.order"]
     assert named_above("orders", texts_of_template(template)) == ["billing/_held"]
     assert named_above("csf", texts_of_template(template)) == ["billing/_held", "orders:cart"]
+
+
+def test_the_map_of_the_architecture_names_every_folder():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    packages = {file.parent.name for app in [*LAYERS, "demo"] for file in (ROOT / app).glob("*/__init__.py")}
+    technical = {"migrations", "djstripe_migrations", "management", "templatetags", "formats"}
+
+    assert {name for name in packages - technical if f"`{name}`" not in page} == set()
