@@ -12,7 +12,6 @@ from django_q.models import Failure, OrmQ, Schedule, Success
 
 from csf.models import Cluster, Instance, JobRun, ProofRun, StaffTask
 from csf.staff.columns import label, preformatted, state
-from csf.staff.menu import MenuEntry, add_to_menu
 from csf.staff.model_admin import ModelAdmin, ReadOnlyAdmin
 from csf.staff.tasks import subjects_in_words
 from csf.templatetags.csf_format import moment
@@ -160,6 +159,3 @@ class FinishedTaskAdmin(ReadOnlyAdmin):
     @admin.display(description="result")
     def outcome(self, task: Success | Failure) -> SafeString:
         return preformatted(str(task.result))
-
-
-add_to_menu("Operations", MenuEntry(ProofRun, "Proofs", "verified"))

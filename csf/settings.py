@@ -406,8 +406,8 @@ UNFOLD = {
     "SITE_URL": "/",
     "STYLES": [lambda request: static("staff.css")],
     "DASHBOARD_CALLBACK": "office.dashboard.start_page",
-    "COMMAND": {"search_callback": "csf.staff.menu.find"},
-    "SIDEBAR": {"show_search": True, "command_search": True, "navigation": "csf.staff.menu.menu"},
+    "COMMAND": {"search_callback": "office.menu.find"},
+    "SIDEBAR": {"show_search": True, "command_search": True, "navigation": "office.menu.menu"},
 }
 
 # --- Logs ---------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from csf.staff.chart import HEIGHT, WIDTH, Part, chart
 from csf.staff.csv_file import csv_file
-from csf.staff.menu import staff_page
+from csf.staff.pages import staff_page
 from csf.staff.period_form import PeriodForm
 from csf.templatetags.csf_format import day
 from notifications.kinds import choices, title_of

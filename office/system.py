@@ -22,7 +22,7 @@ from csf import __version__, clock
 from csf.jobs import queue, schedules
 from csf.jobs.declared import job_title, jobs
 from csf.models import Cluster, JobRun, ProofRun
-from csf.staff.menu import staff_page
+from csf.staff.pages import staff_page
 from csf.templatetags.csf_format import time_of_day
 from notifications.alerts.disks import database_folder, disks
 from notifications.alerts.rule import Sign

@@ -24,7 +24,7 @@ from csf.jobs.report import Line
 from csf.jobs.schedules import paused
 from csf.models import JobRun
 from csf.refusal import NotPossible
-from csf.staff.menu import staff_page
+from csf.staff.pages import staff_page
 from csf.templatetags.csf_format import day
 from enrollments.models import User
 

@@ -7,7 +7,6 @@ from django.http import HttpRequest
 from csf.money import money_text, percent_text
 from csf.staff.archive import ArchiveAdmin
 from csf.staff.columns import badge, link, money
-from csf.staff.menu import MenuEntry, add_to_menu, add_to_search
 from csf.staff.model_admin import ReadOnlyAdmin, TransitionAdmin
 from csf.staff.panels import Panel, history, panel
 from orders.models import Order, OrderItem, OrderTransition, PromoCode, PromoRedemption, PromoUse
@@ -131,11 +130,3 @@ def order_lines(order: Order) -> Panel:
 @panel(Order, permission="orders.view_ordertransition")
 def order_history(order: Order) -> Panel:
     return history(order)
-
-
-add_to_menu(
-    "Orders and money",
-    MenuEntry(Order, "Orders", "receipt_long"),
-    MenuEntry(PromoCode, "Promo codes", "sell"),
-)
-add_to_search(Order)

@@ -1,10 +1,9 @@
-from billing.admin import books, closing, installments, menu, money, orders, plans, refunds, stripe, transfers
+from billing.admin import books, closing, installments, money, orders, plans, refunds, stripe, transfers
 
 __all__ = [
     "books",
     "closing",
     "installments",
-    "menu",
     "money",
     "orders",
     "plans",

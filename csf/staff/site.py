@@ -10,7 +10,7 @@ from django.urls import URLPattern
 from unfold.admin import ModelAdmin
 from unfold.sites import UnfoldAdminSite
 
-from csf.staff.menu import page_urls
+from csf.staff.pages import page_urls
 
 # Alpine, which draws Unfold's menus, evaluates strings and sets style attributes. The rest of the policy is
 # the site's.

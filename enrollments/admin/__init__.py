@@ -1,1 +1,3 @@
-from enrollments.admin import records  # noqa: F401 - registers the admin pages
+from enrollments.admin import accounts, places, programs, waitlist
+
+__all__ = ["accounts", "places", "programs", "waitlist"]

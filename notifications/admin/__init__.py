@@ -1,3 +1,3 @@
-from notifications.admin import emails, menu, messages, panels, preferences, previews, sender, suppressions
+from notifications.admin import emails, messages, panels, preferences, previews, sender, suppressions
 
-__all__ = ["emails", "menu", "messages", "panels", "preferences", "previews", "sender", "suppressions"]
+__all__ = ["emails", "messages", "panels", "preferences", "previews", "sender", "suppressions"]

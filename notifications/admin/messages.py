@@ -14,8 +14,8 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from csf.staff.columns import badge, link, preformatted
-from csf.staff.menu import staff_page
 from csf.staff.model_admin import ReadOnlyAdmin
+from csf.staff.pages import staff_page
 from csf.staff.panels import Button, Panel, list_action, panel, row_buttons
 from csf.state import Stale
 from csf.templatetags.csf_format import moment

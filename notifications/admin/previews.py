@@ -20,7 +20,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from csf.refusal import NotPossible
 from csf.staff.columns import preformatted
-from csf.staff.menu import staff_page
+from csf.staff.pages import staff_page
 from csf.web.fast_reverse import path_to
 from enrollments.models import User
 from notifications.admin.frames import frame

@@ -125,7 +125,7 @@ def assert_plain_500(answer):
 def test_a_broken_staff_page_and_a_broken_webhook_say_no_more(monkeypatch):
     client = client_of(create_staff())
     create_endpoint()
-    monkeypatch.setattr("billing.admin.orders.with_figures", stumble)
+    monkeypatch.setattr("office.admin.orders.with_figures", stumble)
     assert_plain_500(client.get("/admin/orders/order/"))
 
     monkeypatch.setattr("billing.events.webhooks.verified_event", stumble)
