@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from billing.stripe import breaker
 from csf import clock
-from csf.embedded import create_database, drop_database
+from demo.embedded import create_database, drop_database
 from demo.standins.sendgrid.serve import MailServer
 from demo.standins.stripe.serve import StripeServer
 from tests import lock_order, strict_templates

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from django.db import connection, connections
 
-from csf.embedded import create_database, drop_database
+from demo.embedded import create_database, drop_database
 from tests.conftest import ADDRESS, DATABASE
 
 OTHER = f"{DATABASE}_restored"

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 
-from csf import embedded
+from demo import embedded
 from demo.journey.system import DATA, LAST, ROOT, environment_of_demo
 
 

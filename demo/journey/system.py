@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from csf import embedded
+from demo import embedded
 from demo.journey.family import World
 from demo.standins.ports import reserve
 from demo.standins.sendgrid.events import new_keypair

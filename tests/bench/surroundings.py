@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from csf.embedded import create_database, drop_database
+from demo.embedded import create_database, drop_database
 from demo.journey.system import WEB
 
 ROOT = Path(__file__).resolve().parent.parent.parent

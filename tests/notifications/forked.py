@@ -32,7 +32,7 @@ class Forked:
         self.process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-c", PROGRAM.format(prepare=prepare, work=work)],
             cwd=ROOT,
-            env=os.environ | {"DJANGO_SETTINGS_MODULE": "csf.settings_test"},
+            env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

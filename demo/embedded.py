@@ -1,6 +1,6 @@
 """The embedded PostgreSQL of the demo, the tests and the benchmarks. Production brings its own DATABASE_URL.
 
-`python -m csf.embedded DIRECTORY [--not-durable] -- COMMAND...` runs a command with DATABASE_URL set and
+`python -m demo.embedded DIRECTORY [--not-durable] -- COMMAND...` runs a command with DATABASE_URL set and
 stops the server when the command ends.
 """
 
