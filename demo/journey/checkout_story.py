@@ -36,7 +36,7 @@ def _reminds(world: World, family: Family, courses: list[str]) -> None:
     began_at = time.time()
     answer = world.manage("send_class_reminders", "--date", on.isoformat()).strip()
     print(f"    manage.py {answer}", flush=True)
-    if not answer.endswith("nothing done"):  # an earlier journey has run it for this day
+    if not answer.endswith("nothing to do"):  # an earlier journey has run it for this day
         for course in courses:
             family.note(
                 f"{short(on)}: {course} starts tomorrow", "class_starts_soon", names=course, at=began_at

@@ -97,7 +97,7 @@ def _run_job(world: World, job: str, due_on: date, *, days: tuple[int, int]) -> 
     for number in range(first, last + 1):
         on, began_at = due_on + timedelta(days=number), time.time()
         answer = world.manage(job, "--date", on.isoformat()).strip()
-        if not answer.endswith("nothing done"):
+        if not answer.endswith("nothing to do"):
             print(f"    manage.py {job} --date {on}{answer.partition(str(on))[2]}", flush=True)
             return on, began_at
     raise ClockIsPast
