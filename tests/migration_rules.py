@@ -26,6 +26,7 @@ HARMLESS = (
     postgres.AddConstraintNotValid,
     postgres.ValidateConstraint,
 )
+OUTSIDE = (postgres.AddIndexConcurrently, postgres.RemoveIndexConcurrently, postgres.ValidateConstraint)
 USES = "the last release uses it: remove it a release later than the code that does"
 INDEX = (
     "building the index locks the table: db_index=False, and AddIndexConcurrently in a migration of its own"
@@ -35,6 +36,7 @@ CHECK = (
     "writes none, and ValidateConstraint in the next migration"
 )
 UNKNOWN = f"nobody knows whether the last release can live with it: say why in {REASON}"
+ENDLESS = "`prepare` limits the wait for a lock in transactions only: put it into a migration that is atomic"
 # What the database never hears of, and what is compared one by one.
 NOT_TYPE = {*Field.non_db_attrs, "default", "auto_now", "auto_now_add"} - {"db_column"}
 COMPARED = {"null", "unique", "db_index", "db_default", "max_length"}
@@ -43,13 +45,22 @@ COMPARED = {"null", "unique", "db_index", "db_default", "max_length"}
 def unsafe_migrations(loader: MigrationLoader, released: set[tuple[str, str]]) -> list[str]:
     """A line for each operation of ours since the release that breaks a rule."""
     release = loader.project_state([key for key in loader.graph.nodes if key in released])
-    since = [key for key in loader.graph.nodes if key[0] in APPS and key not in released]
+    since = [loader.graph.nodes[key] for key in sorted(loader.graph.nodes.keys() - released)]
     return [
-        f"{app}.{name}, {problem}"
-        for app, name in sorted(since)
-        if not getattr(loader.graph.nodes[app, name], REASON, "")
-        for problem in problems(loader.graph.nodes[app, name].operations, app, release)
+        f"{migration.app_label}.{migration.name}, {problem}"
+        for migration in since
+        if migration.app_label in APPS and not getattr(migration, REASON, "")
+        for problem in (
+            *problems(migration.operations, migration.app_label, release),
+            *_waiting(migration),
+        )
     ]
+
+
+def _waiting(migration: migrations.Migration) -> Iterator[str]:
+    for operation in () if migration.atomic else migration.operations:
+        if not isinstance(operation, OUTSIDE):
+            yield f"{operation.describe()}: {ENDLESS}"
 
 
 def problems(operations: list[Operation], app: str, release: ProjectState) -> Iterator[str]:

@@ -10,7 +10,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.state import ModelState, ProjectState
 
 from tests import release
-from tests.migration_rules import CHECK, INDEX, REASON, UNKNOWN, USES, problems, unsafe_migrations
+from tests.migration_rules import CHECK, ENDLESS, INDEX, REASON, UNKNOWN, USES, problems, unsafe_migrations
 
 FIELDS = {
     "id": models.BigAutoField(primary_key=True),
@@ -120,6 +120,24 @@ def test_one_in_an_apps_folder_is_found_unless_it_says_why_it_is_safe():
     ]
     setattr(planted, REASON, "no code has read it since 0.0.1")
     assert unsafe_migrations(loader, released) == []
+
+
+def test_what_waits_for_a_lock_does_so_in_a_transaction():
+    loader = MigrationLoader(None)
+    released = set(loader.graph.nodes)
+    planted = migrations.Migration("9999_planted", "csf")
+    planted.atomic = False
+    planted.operations = [
+        AddIndexConcurrently(
+            "Instance", models.Index(fields=["quarantined_at"], name="instance_quarantined")
+        ),
+        migrations.AddField("Instance", "motto", models.TextField(db_default="")),
+    ]
+    loader.graph.add_node(("csf", "9999_planted"), planted)
+
+    assert unsafe_migrations(loader, released) == [
+        f"csf.9999_planted, Add field motto to Instance: {ENDLESS}"
+    ]
 
 
 def git(folder, *arguments):
