@@ -1,4 +1,7 @@
-"""The site and its queue cluster as processes of their own, on this worker's database and stand-ins."""
+"""The site and its queue cluster as processes of their own, on this worker's database and stand-ins.
+
+`code` is the folder whose code they run.
+"""
 
 import os
 import subprocess
@@ -6,6 +9,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from django.conf import settings
 
@@ -17,39 +21,39 @@ ENVIRONMENT = {"CHECKOUT_DECLINE_MAIL_DELAY_S": "15", "Q_WORKERS": "2"}
 
 
 @contextmanager
-def web() -> Iterator[str]:
+def web(*, code: Path = ROOT) -> Iterator[str]:
     """gunicorn; gives the site's address once it answers."""
     address = f"http://127.0.0.1:{settings.SITE_PORT}"
-    with _process(*WEB, "--bind", f"127.0.0.1:{settings.SITE_PORT}"):
+    with _process(*WEB, "--bind", f"127.0.0.1:{settings.SITE_PORT}", code=code):
         _wait_for(f"{address}/healthz")
         yield address
 
 
 @contextmanager
-def cluster(**environment: str) -> Iterator[None]:
+def cluster(*, code: Path = ROOT, **environment: str) -> Iterator[None]:
     """All workers, with those of what somebody waits for."""
     urgent = environment | {"Q_CLUSTER_NAME": "urgent"}
     with (
-        _process("manage.py", "qcluster", **environment),
-        _process("manage.py", "qcluster", **urgent),
+        _process("manage.py", "qcluster", code=code, **environment),
+        _process("manage.py", "qcluster", code=code, **urgent),
     ):
         yield
 
 
-def manage(*arguments: str) -> str:
+def manage(*arguments: str, code: Path = ROOT) -> str:
     """Run a command to its end; gives what it printed."""
     command = [sys.executable, "manage.py", *arguments]
     environment = os.environ | ENVIRONMENT
-    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(command, cwd=code, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return done.stdout
 
 
 @contextmanager
-def _process(*arguments: str, **environment: str) -> Iterator[None]:
+def _process(*arguments: str, code: Path, **environment: str) -> Iterator[None]:
     """In a session of its own: a Ctrl-C must not reach the workers of the cluster."""
     started = subprocess.Popen(
         [sys.executable, *arguments],
-        cwd=ROOT,
+        cwd=code,
         env=os.environ | ENVIRONMENT | environment,
         start_new_session=True,
     )
