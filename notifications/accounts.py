@@ -60,19 +60,19 @@ class AccountAdapter(FamilyAccountAdapter):
                 # Nobody has shown yet that the address is theirs: it gets no name that someone else typed.
                 life_s = settings.ACCOUNT_EMAIL_VERIFICATION_BY_CODE_TIMEOUT
                 recipient = User(pk=context["user"].pk, email=email)
-                _tell("account_confirm_email", recipient, life_s, code=context["code"])
+                _notify("account_confirm_email", recipient, life_s, code=context["code"])
             case "account/email/login_code":
                 life_s = settings.ACCOUNT_LOGIN_BY_CODE_TIMEOUT
-                _tell("account_login_code", _owner_of(email), life_s, code=context["code"])
+                _notify("account_login_code", _owner_of(email), life_s, code=context["code"])
             case "account/email/password_reset_key":
                 key = {"uidb36": context["uid"], "key": context["key"]}
                 path = reverse("account_reset_password_from_key", kwargs=key)
                 recipient, life_s = _addressed(context["user"], email), settings.PASSWORD_RESET_TIMEOUT
                 if inviter := _inviter(context["user"]):
                     facts = _invitation(context["user"], inviter)
-                    _tell("staff_invitation", recipient, life_s, reset_path=path, **facts)
+                    _notify("staff_invitation", recipient, life_s, reset_path=path, **facts)
                 else:
-                    _tell("account_password_reset", recipient, life_s, reset_path=path)
+                    _notify("account_password_reset", recipient, life_s, reset_path=path)
             case _:
                 self._notice(template_prefix, email, context)
 
@@ -87,7 +87,7 @@ class AccountAdapter(FamilyAccountAdapter):
 
     def _notice(self, template_prefix: str, email: str, context: Mapping[str, Any]) -> None:
         user = context.get("user")
-        told = _tell(
+        event = _notify(
             "account_notice",
             _addressed(user, email) if user else _owner_of(email),
             NOTICE_LIFE_S,
@@ -96,7 +96,7 @@ class AccountAdapter(FamilyAccountAdapter):
             new_email=context.get("to_email", ""),
         )
         if template_prefix not in NOTICES:
-            row = EmailMessage.objects.get(dedupe_key__contains=told.key)
+            row = EmailMessage.objects.get(dedupe_key__contains=event.key)
             detail = (
                 f"allauth asked for {template_prefix!r}, which we have no text for; a plain notice was sent."
             )
@@ -127,7 +127,7 @@ def _consume(action: str, email: str) -> bool:
     return bool(ratelimit.consume(allauth_context.request, app=app, action=action, key=key, limit_get=True))
 
 
-def _tell(kind: str, recipient: User, life_s: int, **facts: Any) -> AccountEvent:
+def _notify(kind: str, recipient: User, life_s: int, **facts: Any) -> AccountEvent:
     expires_at = clock.now() + timedelta(seconds=life_s)
     event = AccountEvent(recipient, facts | {"minutes": life_s // 60}, expires_at)
     notify(kind, [event])

@@ -12,7 +12,7 @@ from notifications.models import EmailMessage, EmailStatus
 from notifications.outbox import notify
 from orders.models import Order
 
-TOLD_TOGETHER = "another email about the same order says it"
+SENT_TOGETHER = "another email about the same order says it"
 
 
 def bundle_order(joined: EnrollmentTransition) -> None:
@@ -21,7 +21,7 @@ def bundle_order(joined: EnrollmentTransition) -> None:
     order = joined.enrollment.order_item.order
     if Enrollment.objects.filter(order_item__order=order).exclude(status=EnrollmentStatus.ACTIVE).exists():
         return
-    parts = EmailMessage.objects.filter(_tells_of(order), status=EmailStatus.QUEUED)
+    parts = EmailMessage.objects.filter(_parts_of(order), status=EmailStatus.QUEUED)
     payments = set(parts.filter(kind="payment_success").values_list("fact_id", flat=True))
     payment = order.payments.filter(pk__in=payments).order_by("-pk").first()
     if payment is None:
@@ -29,11 +29,11 @@ def bundle_order(joined: EnrollmentTransition) -> None:
     notify("order_paid", [payment])
     bundles = EmailMessage.objects.filter(kind="order_paid", fact_id=payment.pk)
     for bundle in bundles.filter(status=EmailStatus.QUEUED):
-        told = parts.filter(recipient=bundle.recipient_id)
-        move_rows(told, EmailStatus.EXPIRED, error=TOLD_TOGETHER, told_by=bundle)
+        covered = parts.filter(recipient=bundle.recipient_id)
+        move_rows(covered, EmailStatus.EXPIRED, error=SENT_TOGETHER, sent_as=bundle)
 
 
-def _tells_of(order: Order) -> Q:
+def _parts_of(order: Order) -> Q:
     joined = EnrollmentTransition.objects.filter(enrollment__order_item__order=order)
     return Q(kind="payment_success", fact_id__in=order.payments.values("pk")) | Q(
         kind="enrollment_confirmation", fact_id__in=joined.values("pk")

@@ -19,7 +19,7 @@ from notifications.spec import AWAITED, Email, Snapshot
 from notifications.task_kinds import EmailTask
 
 logger = logging.getLogger(__name__)
-MAY_BE_TOLD = (
+MAY_BE_SENT = (
     "withheld: it happened before this installation took over, and the previous one may have sent it"
 )
 
@@ -36,7 +36,7 @@ def notify(kind: str, facts: Iterable[Any]) -> None:
             owed = [row for fact in facts for row in _owed(kind, fact)]
     except Exception:
         owed = [row for fact in facts for row in _owed_or_failed(kind, fact)]
-    _withhold_what_may_be_told(kind, facts, owed)
+    _withhold_possible_copies(kind, facts, owed)
     if EMAILS[kind].is_plain:
         EmailMessage.objects.add_plain(owed)
     else:
@@ -46,12 +46,12 @@ def notify(kind: str, facts: Iterable[Any]) -> None:
         transaction.on_commit(kick_urgent, robust=True)
 
 
-def _withhold_what_may_be_told(kind: str, facts: list[Any], owed: list[EmailMessage]) -> None:
+def _withhold_possible_copies(kind: str, facts: list[Any], owed: list[EmailMessage]) -> None:
     """After a restore, facts from before it are no news to the families that the lost installation told."""
-    told = _seen_by_predecessor(kind, facts)
-    withheld = [row for row in owed if row.fact_id in told and row.status == EmailStatus.QUEUED]
+    known = _seen_by_predecessor(kind, facts)
+    withheld = [row for row in owed if row.fact_id in known and row.status == EmailStatus.QUEUED]
     for row in withheld:
-        row.status, row.error = EmailStatus.WITHHELD, MAY_BE_TOLD
+        row.status, row.error = EmailStatus.WITHHELD, MAY_BE_SENT
     if withheld:
         EmailMessage.report_withheld()
 
@@ -66,8 +66,8 @@ def _seen_by_predecessor(kind: str, facts: list[Any]) -> set[int]:
 def unsent(kind: str, facts: Iterable[Any]) -> list[Any]:
     """The facts that owe someone their email still, each key once: one statement for all of them."""
     by_key = {dedupe_key(kind, fact, user): fact for fact in facts for user in EMAILS[kind].recipients(fact)}
-    told = set(EmailMessage.objects.filter(dedupe_key__in=by_key).values_list("dedupe_key", flat=True))
-    return list({id(fact): fact for key, fact in by_key.items() if key not in told}.values())
+    known = set(EmailMessage.objects.filter(dedupe_key__in=by_key).values_list("dedupe_key", flat=True))
+    return list({id(fact): fact for key, fact in by_key.items() if key not in known}.values())
 
 
 def dedupe_key(kind: str, fact: Any, user: User) -> str:
@@ -94,14 +94,14 @@ def _owed(kind: str, fact: Any) -> list[EmailMessage]:
             kind,
             fact,
             user,
-            **_told(spec, spec.snapshot(fact) | {"first_name": user.first_name}),
+            **_content(spec, spec.snapshot(fact) | {"first_name": user.first_name}),
             expires_at=spec.expires(fact),
         )
         for user in users
     ]
 
 
-def _told(spec: Email, facts: Snapshot) -> dict[str, Any]:
+def _content(spec: Email, facts: Snapshot) -> dict[str, Any]:
     return {"context": {}, "secret": json.dumps(facts)} if spec.is_sensitive else {"context": facts}
 
 
@@ -111,7 +111,7 @@ def _owed_or_failed(kind: str, fact: Any) -> list[EmailMessage]:
             return _owed(kind, fact)
     except Exception:
         logger.exception("no snapshot for %s of fact %s", kind, fact.pk)
-    EmailMessage.tell_failed(kind, "the snapshot failed; see the log")
+    EmailMessage.report_failed(kind, "the snapshot failed; see the log")
     failed = {"context": {}, "status": EmailStatus.FAILED, "error": "the snapshot failed; see the log"}
     try:
         with transaction.atomic():

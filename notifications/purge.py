@@ -73,13 +73,13 @@ def steps_until(midnight: datetime.datetime) -> dict[str, Step]:
     def days_ago(days: int) -> datetime.datetime:
         return midnight - timedelta(days=days)
 
-    told = EmailEvent.objects.filter(folded_at__isnull=False, received_at__lt=days_ago(EVENT_DAYS))
+    folded = EmailEvent.objects.filter(folded_at__isnull=False, received_at__lt=days_ago(EVENT_DAYS))
     return {
         "carts": (_idle_carts(midnight, days_ago(CART_DAYS)), _delete_carts),
         # Before the inbox's own rows: these say which events are finished.
         "stripe_payloads": (events_finished_before(days_ago(EVENT_DAYS)), _delete),
         "stripe_events": (_finished_events(days_ago(EVENT_DAYS)), lambda rows: rows.update(body="")),
-        "email_events": (told, _delete),
+        "email_events": (folded, _delete),
         "tasks": (tasks_stopped_before(days_ago(TASK_DAYS)), _delete),
         "emails": (_told_emails(days_ago(EMAIL_DAYS)), _blank),
         "email_errors": (_old_errors(days_ago(EMAIL_DAYS)), lambda rows: rows.update(error="")),

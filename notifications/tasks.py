@@ -1,7 +1,7 @@
 from csf.jobs.declared import EVERY_MINUTE, scheduled
 from csf.jobs.queue import enqueue_once
 from csf.jobs.time_budget import is_over
-from notifications.alerts.tell import watch
+from notifications.alerts.report import watch
 from notifications.delivery.events import fold_events as fold
 from notifications.sending.drain import drain as send_due
 from notifications.sending.drain import drain_awaited

@@ -52,7 +52,7 @@ from orders.prices.promos import give_use_back
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 50
-TELL_AFTER = timedelta(minutes=45)
+REPORT_AFTER = timedelta(minutes=45)
 UNDER_WAY = "A payment of this order is in progress, or its outcome is not known."
 UNDECIDED = "The family's bank disputes a payment of this order, so no credit is given until it has decided."
 
@@ -237,15 +237,15 @@ def _settle_if_possible(cancellation: Cancellation) -> bool:
             is_settled = settle_cancellation(cancellation)
     except (gateway.OutcomeUnknown, gateway.Refused, Stale) as error:
         logger.info("cancellation %s is not settled yet: %r", cancellation.pk, error)
-        _tell_if_late(cancellation, repr(error))
+        _report_if_late(cancellation, repr(error))
         return False
     if not is_settled:
-        _tell_if_late(cancellation, UNDECIDED if cancellation.waits_for_bank else UNDER_WAY)
+        _report_if_late(cancellation, UNDECIDED if cancellation.waits_for_bank else UNDER_WAY)
     return is_settled
 
 
-def _tell_if_late(cancellation: Cancellation, why: str) -> None:
-    if clock.now() - cancellation.created_at > TELL_AFTER:
+def _report_if_late(cancellation: Cancellation, why: str) -> None:
+    if clock.now() - cancellation.created_at > REPORT_AFTER:
         StaffTask.open(MoneyTask.CANCELLATION_WAITING, cancellation, why)
 
 

@@ -63,19 +63,19 @@ def pull_events(
 
 def store(page: list[gateway.Object]) -> int:
     """How many of a page's events were new; oldest first, as webhooks bring them."""
-    told_by = clock.now().timestamp() - WEBHOOK_TAKES.total_seconds()
+    reported_until = clock.now().timestamp() - WEBHOOK_TAKES.total_seconds()
     rows = [
         StripeEvent(
             stripe_id=event["id"],
             type=event["type"],
             livemode=event["livemode"],
             body=json.dumps(event),
-            was_pulled=event["created"] <= told_by,
+            was_pulled=event["created"] <= reported_until,
         )
         for event in reversed(page)
     ]
-    told = StripeEvent.objects.filter(stripe_id__in=[row.stripe_id for row in rows])
-    known = set(told.values_list("stripe_id", flat=True))
+    stored = StripeEvent.objects.filter(stripe_id__in=[row.stripe_id for row in rows])
+    known = set(stored.values_list("stripe_id", flat=True))
     missing = [row for row in rows if row.stripe_id not in known]
     with transaction.atomic():
         StripeEvent.objects.bulk_create(missing, ignore_conflicts=True)

@@ -46,11 +46,11 @@ def note_refused(*, now: datetime) -> None:
 def refused_at() -> datetime | None:
     """When a webhook was last refused for its signature; None if one was believed since."""
     at: datetime | None = cache.get(REFUSED_AT)
-    told = StripeEvent.objects.filter(was_pulled=False).order_by("-pk")
-    last = told.values_list("received_at", flat=True).first()
+    delivered = StripeEvent.objects.filter(was_pulled=False).order_by("-pk")
+    last = delivered.values_list("received_at", flat=True).first()
     return None if at and last and last > at else at
 
 
-def not_told(*, since: datetime) -> QuerySet[StripeEvent]:
+def without_webhook(*, since: datetime) -> QuerySet[StripeEvent]:
     """Events that we found by asking, long after a webhook should have told."""
     return StripeEvent.objects.filter(was_pulled=True, received_at__gte=since)

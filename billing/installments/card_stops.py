@@ -36,7 +36,7 @@ def withdraw(card: Card, *, by: User) -> bool:
     waiting, payments = _waiting(stopped), _ahead(stopped)
     CardAgreement.objects.current().filter(card__in=same).update(ended_at=Now())
     _ask_for_another(waiting, reason=WITHDRAWN)
-    _tell(card, payments, reason=CardStopReason.WITHDRAWN, by=by)
+    _record(card, payments, reason=CardStopReason.WITHDRAWN, by=by)
     return True
 
 
@@ -46,7 +46,7 @@ def stop_gone(card: Card) -> None:
     stopped = _paid_by(Card.objects.filter(pk=card.pk))
     waiting, payments = _waiting(stopped), _ahead(stopped)
     _ask_for_another(waiting, reason=CARD_GONE)
-    _tell(card, payments, reason=CardStopReason.GONE)
+    _record(card, payments, reason=CardStopReason.GONE)
 
 
 def lock_family(card: Card) -> None:
@@ -81,10 +81,12 @@ def _ask_for_another(waiting: list[Installment], *, reason: str) -> None:
         installment.move(InstallmentStatus.NEEDS_CARD, reason=reason)
 
 
-def _tell(card: Card, payments: list[Installment], *, reason: CardStopReason, by: User | None = None) -> None:
+def _record(
+    card: Card, payments: list[Installment], *, reason: CardStopReason, by: User | None = None
+) -> None:
     """The email hangs on this row; nothing is said if nothing is ahead."""
     if payments:
-        told = [
+        facts = [
             {
                 "due_on": part.due_on.isoformat(),
                 "amount_cents": part.amount_cents,
@@ -92,4 +94,4 @@ def _tell(card: Card, payments: list[Installment], *, reason: CardStopReason, by
             }
             for part in payments
         ]
-        CardStop.objects.create(card=card, reason=reason, payments=told, by=by)
+        CardStop.objects.create(card=card, reason=reason, payments=facts, by=by)

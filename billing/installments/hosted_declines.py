@@ -39,7 +39,7 @@ def look_at_decline(invoice_id: str) -> None:
     Safe to repeat. Raises what `gateway.last_payment_error` raises.
     """
     for invoice in Invoice.objects.filter(id=invoice_id):
-        if not _is_told_elsewhere(invoice.stripe_data):
+        if not _is_reported_elsewhere(invoice.stripe_data):
             error = gateway.last_payment_error(invoice_id)
             if error is not None:
                 add_declined(invoice.stripe_data, error)
@@ -47,7 +47,7 @@ def look_at_decline(invoice_id: str) -> None:
 
 @again_after_deadlock
 @transaction.atomic
-def _is_told_elsewhere(invoice: StripeObject) -> bool:
+def _is_reported_elsewhere(invoice: StripeObject) -> bool:
     """Not ours, or a charge of ours is open; one whose outcome is not known is looked at now."""
     installment = locked_installment(invoice)
     if installment is None:

@@ -23,7 +23,7 @@ from billing.models.charges import LEASE, OPEN_CHARGE, SESSIONS
 from billing.task_kinds import MoneyTask
 from csf.clock import Now
 from csf.models import Instance
-from csf.proofs.invariants import Invariant, last_before, legal, pks, quarantined_since, told, twice
+from csf.proofs.invariants import Invariant, last_before, legal, pks, quarantined_since, twice, with_task
 from orders.models import OrderStatus, OrderTransition
 
 EXECUTED = [ChargeStatus.SUCCEEDED, ChargeStatus.DECLINED, ChargeStatus.NEEDS_AUTH]
@@ -127,7 +127,7 @@ def _asked_after_a_hard_no() -> Any:
 
 def _without_outcome() -> Any:
     open_ones = ChargeAttempt.objects.filter(status__in=[ChargeStatus.SENDING, ChargeStatus.UNKNOWN])
-    known = told(MoneyTask.CHARGE_UNKNOWN)
+    known = with_task(MoneyTask.CHARGE_UNKNOWN)
     return pks(open_ones.filter(created_at__lt=Now() - HOUR).exclude(pk__in=known))
 
 
@@ -147,7 +147,7 @@ def _pages_long_over() -> Any:
 
 def _parked_in_silence() -> Any:
     parked = ChargeAttempt.objects.filter(status=ChargeStatus.PARKED)
-    return pks(parked.exclude(pk__in=told(MoneyTask.CHARGE_UNKNOWN)))
+    return pks(parked.exclude(pk__in=with_task(MoneyTask.CHARGE_UNKNOWN)))
 
 
 def _charging_without_attempt() -> Any:

@@ -14,7 +14,7 @@ from billing.models.refunds import GONE_BACK
 from billing.task_kinds import MoneyTask
 from csf import clock
 from csf.clock import Now
-from csf.proofs.invariants import Invariant, legal, pks, told, unguarded_tables
+from csf.proofs.invariants import Invariant, legal, pks, unguarded_tables, with_task
 from enrollments.classes.endings import COMPLETE_AFTER
 from enrollments.models import Course, Enrollment, EnrollmentStatus
 from enrollments.models.seats import ENROLLED
@@ -43,8 +43,8 @@ def _changes_that_do_not_add_up() -> Any:
         asked_cents=Coalesce(Sum("refunds__amount_cents"), 0),
         given_cents=Coalesce(Subquery(credit.annotate(sum=Sum("amount_cents")).values("sum")), 0),
     )
-    told_cents = F("stopped_cents") + F("refund_cents") + F("credit_cents")
-    too_much = Q(value_cents__lte=told_cents - settings.MINIMUM_CHARGE_CENTS)
+    moved_cents = F("stopped_cents") + F("refund_cents") + F("credit_cents")
+    too_much = Q(value_cents__lte=moved_cents - settings.MINIMUM_CHARGE_CENTS)
     return pks(found.filter(too_much | ~Q(asked_cents=F("refund_cents")) | ~Q(given_cents=F("credit_cents"))))
 
 
@@ -63,14 +63,14 @@ def _overpaid(since: datetime | None = None) -> Any:
     owed = F("total_cents") - F("value_cents") + F("moved_cents")
     kept = F("paid_cents") + F("spent_cents") - F("back_cents") - F("given_cents")
     too_much = settled_orders(since).annotate(kept_cents=kept).filter(kept_cents__gt=Greatest(owed, 0))
-    return pks(too_much.exclude(payments__in=told(MoneyTask.UNMATCHED_PAYMENT)))
+    return pks(too_much.exclude(payments__in=with_task(MoneyTask.UNMATCHED_PAYMENT)))
 
 
 def _paid_for_nothing() -> Any:
     """The seats are gone, and nobody sends the money back or was asked about it."""
     a_while_ago = Now() - timedelta(minutes=15)
     kept = Payment.objects.filter(order__status=OrderStatus.EXPIRED, created_at__lt=a_while_ago)
-    return pks(kept.filter(refunds=None).exclude(pk__in=told(MoneyTask.UNMATCHED_PAYMENT)))
+    return pks(kept.filter(refunds=None).exclude(pk__in=with_task(MoneyTask.UNMATCHED_PAYMENT)))
 
 
 def _paid_and_unpaid(since: datetime | None = None) -> Any:
@@ -103,7 +103,7 @@ def _forgotten() -> Any:
         due_on__lt=clock.today() - LONG_DUE,
         **CHARGED_BY_ITSELF,
     )
-    return pks(due.exclude(pk__in=told(MoneyTask.INSTALLMENT_LATE)))
+    return pks(due.exclude(pk__in=with_task(MoneyTask.INSTALLMENT_LATE)))
 
 
 def _not_tried_again() -> Any:

@@ -25,7 +25,7 @@ from billing.models.refunds import COUNTED, GONE_BACK
 from billing.task_kinds import MoneyTask
 from csf.clock import Now
 from csf.models import Instance
-from csf.proofs.invariants import Invariant, legal, pks, quarantined_since, told, twice
+from csf.proofs.invariants import Invariant, legal, pks, quarantined_since, twice, with_task
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 NOT_SENT = timedelta(days=2)
@@ -67,7 +67,7 @@ def _without_outcome() -> Any:
     sent = RefundTransition.objects.filter(refund=OuterRef("pk"), to_status=RefundStatus.SENDING)
     pending = Q(status=RefundStatus.SENDING, stripe_refund_id__isnull=False)
     open_ones = Refund.objects.filter(status__in=[RefundStatus.SENDING, RefundStatus.UNKNOWN])
-    silent = open_ones.exclude(pending).exclude(pk__in=told(MoneyTask.REFUND_UNKNOWN))
+    silent = open_ones.exclude(pending).exclude(pk__in=with_task(MoneyTask.REFUND_UNKNOWN))
     return pks(silent.filter(Exists(sent.filter(created_at__lt=Now() - HOUR))))
 
 
@@ -83,13 +83,13 @@ def _never_sent() -> Any:
 
 def _asked_in_silence() -> Any:
     requested = Refund.objects.filter(status=RefundStatus.REQUESTED)
-    return pks(requested.exclude(pk__in=told(MoneyTask.REFUND_TO_APPROVE)))
+    return pks(requested.exclude(pk__in=with_task(MoneyTask.REFUND_TO_APPROVE)))
 
 
 def _failed_in_silence() -> Any:
     """What a dispute took and returned is reported with the dispute."""
     failed = Refund.objects.filter(status=RefundStatus.FAILED).exclude(cause=RefundCause.DISPUTE)
-    return pks(failed.exclude(pk__in=told(MoneyTask.REFUND_FAILED)))
+    return pks(failed.exclude(pk__in=with_task(MoneyTask.REFUND_FAILED)))
 
 
 def _sent_in_quarantine() -> Any:
@@ -120,13 +120,13 @@ def _lost_and_kept() -> Any:
 
 
 def _disputed_in_silence() -> Any:
-    asked = told(MoneyTask.DISPUTE, MoneyTask.DISPUTE_DECIDED)
+    asked = with_task(MoneyTask.DISPUTE, MoneyTask.DISPUTE_DECIDED)
     return pks(Dispute.objects.exclude(pk__in=asked))
 
 
 def _waiting_cancellations() -> Any:
     waiting = Cancellation.objects.waiting().filter(created_at__lt=Now() - HOUR)
-    return pks(waiting.exclude(pk__in=told(MoneyTask.CANCELLATION_WAITING)))
+    return pks(waiting.exclude(pk__in=with_task(MoneyTask.CANCELLATION_WAITING)))
 
 
 def _unfinished_closures() -> Any:

@@ -21,7 +21,7 @@ from billing.models import (
 from billing.task_kinds import MoneyTask
 from csf.clock import Now
 from csf.models import Instance
-from csf.proofs.invariants import Invariant, pks, told, twice
+from csf.proofs.invariants import Invariant, pks, twice, with_task
 
 IDS: list[tuple[Any, str]] = [
     (Installment, "stripe_invoice_id"),
@@ -54,7 +54,7 @@ def _not_compared() -> Any:
 
 def _parked_in_silence() -> Any:
     parked = StripeEvent.objects.filter(status="parked")
-    return pks(parked.exclude(pk__in=told(MoneyTask.EVENT_PARKED)))
+    return pks(parked.exclude(pk__in=with_task(MoneyTask.EVENT_PARKED)))
 
 
 def _left_lying() -> Any:

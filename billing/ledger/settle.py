@@ -131,7 +131,7 @@ def settle_invoice(invoice: StripeObject) -> Payment | None:
     off_stripe_cents = _off_stripe_cents(invoice)
     received_cents = max(invoice["amount_paid"], off_stripe_cents)
     if not received_cents:
-        _tell_of_balance(installment, invoice)
+        _report_balance(installment, invoice)
         return None
     order, agreed = installment.order, (installment.amount_cents, installment.order.currency)
     alive = order.status in {OrderStatus.CONFIRMED, OrderStatus.PLACED}
@@ -176,7 +176,7 @@ def _off_stripe_cents(invoice: StripeObject) -> int:
     return int(invoice["amount_paid"]) if invoice.get("paid_out_of_band") else 0
 
 
-def _tell_of_balance(installment: Installment, invoice: StripeObject) -> None:
+def _report_balance(installment: Installment, invoice: StripeObject) -> None:
     """Paid without money: staff have given the family a balance at Stripe, which our books know nothing
     of."""
     _end_attempt(installment, has_paid=False)

@@ -89,11 +89,11 @@ class Decline:
         advised = CLASS_BY_ADVICE.get(self.advice_code) or CLASS_BY_NETWORK_ADVICE.get(
             self.network_advice_code
         )
-        told = CLASS_BY_CODE.get(self.decline_code or self.code)
+        by_code = CLASS_BY_CODE.get(self.decline_code or self.code)
         # "Later" does not soften what is hard, and nobody but the parent can authenticate.
-        if told in {DeclineClass.HARD, DeclineClass.AUTHENTICATION} and advised == DeclineClass.SOFT:
-            return told
-        return advised or told or DeclineClass.UNLISTED
+        if by_code in {DeclineClass.HARD, DeclineClass.AUTHENTICATION} and advised == DeclineClass.SOFT:
+            return by_code
+        return advised or by_code or DeclineClass.UNLISTED
 
     @property
     def wait_days(self) -> int:
@@ -105,7 +105,7 @@ def decline_of(error: Any) -> Decline:
     """From Stripe's error object or a PaymentIntent's `last_payment_error`."""
     names = ("code", "decline_code", "advice_code", "network_advice_code")
     charge = error.get("charge") or (error.get("payment_intent") or {}).get("latest_charge")
-    return Decline(*(_storable(told) for told in [*map(error.get, names), charge]))
+    return Decline(*(_storable(by_code) for by_code in [*map(error.get, names), charge]))
 
 
 def _storable(text: Any) -> str:

@@ -81,7 +81,7 @@ def pks(rows: Any) -> Any:
     return rows.order_by("pk").values_list("pk", flat=True)
 
 
-def told(*kinds: str) -> list[int]:
+def with_task(*kinds: str) -> list[int]:
     """The ids of the rows that staff have or had a task for."""
     tasks = StaffTask.objects.filter(kind__in=kinds, subject__contains=":")
     return [int(subject.rpartition(":")[2]) for subject in tasks.values_list("subject", flat=True)]

@@ -30,7 +30,7 @@ MAY_DOWNLOAD = "notifications.download_emailmessage"
 CONTENTS = [
     ("Preview", {"fields": ["preview"]}),
     ("Text as sent", {"fields": ["sent_text"]}),
-    ("Its facts", {"fields": ["facts_told", "fact_id", "dedupe_key"], "classes": ["collapse"]}),
+    ("Its facts", {"fields": ["facts_sent", "fact_id", "dedupe_key"], "classes": ["collapse"]}),
 ]
 
 
@@ -114,7 +114,7 @@ class EmailMessageAdmin(ReadOnlyAdmin):
         return preformatted(veiled(email.text)) if email.text else None
 
     @admin.display(description="context")
-    def facts_told(self, email: EmailMessage) -> SafeString:
+    def facts_sent(self, email: EmailMessage) -> SafeString:
         return pretty(veiled_facts(email.context))
 
     # --- Many at once ---

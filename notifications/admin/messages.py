@@ -174,14 +174,14 @@ class FamilyMessageAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         reach = reach_of(message)
         sent = request.POST if request.method == "POST" else None
-        form = ConfirmForm(sent, families=len(reach.told), initial={"fingerprint": reach.fingerprint})
+        form = ConfirmForm(sent, families=len(reach.reached), initial={"fingerprint": reach.fingerprint})
         why_not = ""
         if form.is_valid():
             why_not = _send(request, message, form)
             if not why_not:
                 return redirect(_address(message))
             reach = reach_of(message)
-            form = ConfirmForm(families=len(reach.told), initial={"fingerprint": reach.fingerprint})
+            form = ConfirmForm(families=len(reach.reached), initial={"fingerprint": reach.fingerprint})
         shown = _facts(message) | _preview(message, reach) | {"form": form, "why_not": why_not}
         return self._page(request, message, "message_preview.html", shown | {"may_send": may_send})
 
@@ -227,8 +227,8 @@ def _preview(message: FamilyMessage, reach: Reach) -> dict[str, Any]:
     return {
         "reach": reach,
         "left_out": left_out(message.audience),
-        "names": [(link(family.household), family.people) for family in reach.told[:NAMES_SHOWN]],
-        "more_names": max(len(reach.told) - NAMES_SHOWN, 0),
+        "names": [(link(family.household), family.people) for family in reach.reached[:NAMES_SHOWN]],
+        "more_names": max(len(reach.reached) - NAMES_SHOWN, 0),
         "subject": mail.subject,
         "frame": frame(mail.html),
         "text": preformatted(veiled(mail.text)),
@@ -239,7 +239,7 @@ def _preview(message: FamilyMessage, reach: Reach) -> dict[str, Any]:
 
 def _rendered(message: FamilyMessage, reach: Reach) -> Rendered:
     """As the first of them gets it."""
-    family = next(iter(reach.told), None)
+    family = next(iter(reach.reached), None)
     facts = message_facts(message.subject, message.body, family.classes if family else [])
     row = EmailMessage(kind=message.kind, context=facts | {"first_name": ""})
     if family:
@@ -260,14 +260,14 @@ def _result(request: HttpRequest, message: FamilyMessage) -> dict[str, Any]:
         of_line[email.fact_id].append(
             (link(email, email.to), badge(email.status, email.get_status_display()))
         )
-    told = emails.order_by().values("fact_id").distinct().count()
+    reached = emails.order_by().values("fact_id").distinct().count()
     is_under_way = any(counts.get(status) for status in UNFINISHED)
     return _facts(message) | {
         "page": page,
         "rows": [(line, of_line[line.pk]) for line in page],
         "states": [(badge(state, EmailStatus(state).label), counts[state]) for state in sorted(counts)],
-        "told": told,
-        "skipped": page.paginator.count - told,
+        "reached": reached,
+        "skipped": page.paginator.count - reached,
         "emails": sum(counts.values()),
         "body": preformatted(message.body),
         "reload_s": RELOAD_S if is_under_way else None,

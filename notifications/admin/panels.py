@@ -25,7 +25,7 @@ Step = tuple[datetime, object, object, object, object]
 @panel(EmailMessage, permission="notifications.view_emailmessage")
 def email_story(email: EmailMessage) -> Panel:
     """All that happened to it, in the order in which it happened."""
-    steps = [*_written(email), *_posts(email), *_told(email), *_acts(email)]
+    steps = [*_written(email), *_posts(email), *_reported(email), *_acts(email)]
     steps.sort(key=lambda step: step[0])
     return Panel(
         "What happened to it",
@@ -52,7 +52,7 @@ def _posts(email: EmailMessage) -> Iterator[Step]:
         yield row.posted_at, f"post {number}", row.get_route_display(), outcome, detail
 
 
-def _told(email: EmailMessage) -> Iterator[Step]:
+def _reported(email: EmailMessage) -> Iterator[Step]:
     for row in EmailEvent.objects.filter(outbox_id=email.public_id).order_by("pk"):
         detail = ": ".join(filter(None, [row.bounce_type, row.detail]))
         yield row.happened_at, "reported", "provider", link(row, row.name), detail

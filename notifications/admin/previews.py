@@ -110,7 +110,7 @@ class Preview:
 
 
 @dataclass(frozen=True)
-class Told:
+class Source:
     """What an email would say, and to whom; or why there is none."""
 
     facts: Facts = field(default_factory=dict)
@@ -136,9 +136,9 @@ def email_previews(request: HttpRequest) -> HttpResponse:
     may_read_orders = request.user.has_perms(MAY_READ_ORDERS)
     if asked.order and not may_read_orders:
         raise PermissionDenied
-    told = _from_order(asked) if asked.order else Told(EMAILS[asked.kind].samples[asked.sample])
+    source = _from_order(asked) if asked.order else Source(EMAILS[asked.kind].samples[asked.sample])
     if sent:
-        return _send_test(request, asked, told)
+        return _send_test(request, asked, source)
     shown = AskedForm(initial=vars(asked))
     if not may_read_orders:
         del shown.fields["order"]
@@ -150,7 +150,7 @@ def email_previews(request: HttpRequest) -> HttpResponse:
         "colours": asked.links("colours", ["light", "dark"]),
         "widths": asked.links("width", list(WIDTHS)),
         "from_samples": asked.query(order=""),
-        "look": _preview(asked, told),
+        "look": _preview(asked, source),
         "may_test": request.user.has_perm(MAY_TEST),
         "key": uuid.uuid4(),
     }
@@ -160,36 +160,40 @@ def email_previews(request: HttpRequest) -> HttpResponse:
 # --- What it would say --------------------------------------------------------------------------------------
 
 
-def _from_order(asked: Asked) -> Told:
+def _from_order(asked: Asked) -> Source:
     """From the order's newest fact of this kind, as things stand now."""
     if not EMAILS[asked.kind].hangs_on_orders:
-        return Told(why_not="This kind is not about an order, so it is only shown from samples.")
+        return Source(why_not="This kind is not about an order, so it is only shown from samples.")
     order = Order.objects.filter(number=asked.order).first()
     if order is None:
-        return Told(why_not="There is no order with this number.")
+        return Source(why_not="There is no order with this number.")
     spec = EMAILS[asked.kind]
     try:
         with transaction.atomic():
             fact = spec.newest_fact(order)
             if fact is None:
-                return Told(why_not="Nothing has happened to this order that this email would be about.")
+                return Source(why_not="Nothing has happened to this order that this email would be about.")
             reader = next(iter(spec.recipients(fact)), None)
             name = reader.first_name if reader else ""
-            return Told(spec.snapshot(fact) | {"first_name": name}, reader)
+            return Source(spec.snapshot(fact) | {"first_name": name}, reader)
     except Exception as error:
         logger.exception("no preview of %s for order %s", asked.kind, order.pk)
-        return Told(why_not=f"This email cannot be made from the order's facts now ({type(error).__name__}).")
+        return Source(
+            why_not=f"This email cannot be made from the order's facts now ({type(error).__name__})."
+        )
 
 
-def _preview(asked: Asked, told: Told) -> Preview:
-    if told.why_not:
-        return Preview(why_not=told.why_not)
-    row = EmailMessage(kind=asked.kind, context=told.facts, recipient=told.reader, to="family@example.org")
-    if told.reader:
-        row.to = told.reader.email
-    links = footer_links(row) if told.reader else _sample_links(asked.kind)
+def _preview(asked: Asked, source: Source) -> Preview:
+    if source.why_not:
+        return Preview(why_not=source.why_not)
+    row = EmailMessage(
+        kind=asked.kind, context=source.facts, recipient=source.reader, to="family@example.org"
+    )
+    if source.reader:
+        row.to = source.reader.email
+    links = footer_links(row) if source.reader else _sample_links(asked.kind)
     try:
-        parts = render_email(asked.kind, links | told.facts)
+        parts = render_email(asked.kind, links | source.facts)
         row.subject, row.html, row.text = parts.subject, parts.html, parts.text
         message = outgoing(row)
         headers = [(name, veiled(_words(value))) for name, value in message.message().items()]
@@ -221,15 +225,15 @@ def _sample_links(kind: str) -> dict[str, str]:
 # --- A test to oneself --------------------------------------------------------------------------------------
 
 
-def _send_test(request: HttpRequest, asked: Asked, told: Told) -> HttpResponse:
+def _send_test(request: HttpRequest, asked: Asked, source: Source) -> HttpResponse:
     if not request.user.has_perm(MAY_TEST):
         raise PermissionDenied
     assert isinstance(request.user, User)
     try:
         key = uuid.UUID(request.POST.get("key", ""))
-        if told.why_not:
-            raise NotPossible(told.why_not)
-        send_test(kind=asked.kind, facts=veiled_facts(told.facts), by=request.user, key=key)
+        if source.why_not:
+            raise NotPossible(source.why_not)
+        send_test(kind=asked.kind, facts=veiled_facts(source.facts), by=request.user, key=key)
     except ValueError:
         messages.error(request, "Please press the button again.")
     except NotPossible as refusal:

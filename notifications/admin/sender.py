@@ -32,4 +32,4 @@ class AlertAdmin(ReadOnlyAdmin):
     list_display = ["began_at", "name", "level", "text", "ended_at"]
     list_filter = ["name", "level"]
     date_hierarchy = "began_at"
-    fields = ["name", "level", "text", ("began_at", "ended_at"), ("began_told_at", "ended_told_at")]
+    fields = ["name", "level", "text", ("began_at", "ended_at"), ("began_reported_at", "ended_reported_at")]

@@ -38,7 +38,7 @@ class Wrong(Exception):
     """With what to set."""
 
 
-class NotTold(Exception):
+class NotConfigured(Exception):
     """We do not know where to look."""
 
 
@@ -69,7 +69,7 @@ def _finding(what: str, check: Callable[[], str]) -> Finding:
         return Finding(what, Verdict.OK, check())
     except Wrong as error:
         return Finding(what, Verdict.WRONG, str(error))
-    except (DnsUnknown, NotTold) as error:
+    except (DnsUnknown, NotConfigured) as error:
         return Finding(what, Verdict.UNKNOWN, str(error))
 
 
@@ -156,7 +156,7 @@ def _mx(lookup: Lookup, domain: str) -> str:
 def _return_path(lookup: Lookup, domain: str) -> str:
     name = settings.RETURN_PATH_DOMAIN
     if not name:
-        raise NotTold(f"set RETURN_PATH_DOMAIN to the host that SendGrid shows (em<number>.{domain})")
+        raise NotConfigured(f"set RETURN_PATH_DOMAIN to the host that SendGrid shows (em<number>.{domain})")
     target = _cname(lookup, name)
     if _is_sendgrids(target):
         return f"CNAME {target}"

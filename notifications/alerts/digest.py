@@ -10,7 +10,7 @@ from notifications.models import EmailMessage, Suppression
 from notifications.task_kinds import EmailTask
 
 # Alerts that only repeat what a task of the same name says.
-TOLD_BY_TASKS = {
+COVERED_BY_TASKS = {
     EmailTask.EMAIL_FAILED.value,
     EmailTask.EMAIL_SENDER_BLOCKED.value,
     MoneyTask.STRIPE_KEY_REFUSED.value,

@@ -4,7 +4,7 @@ A stuck Django-Q2 cluster keeps reporting "Idle", so its own status does not cou
 (`csf/jobs/cluster.py`).
 
 What only needs a person (late emails, parked events) is no reason to take the site away or to restart
-anything: `notifications.alerts.tell` reports it. Nor is one cluster of two: the other does the work.
+anything: `notifications.alerts.report` reports it. Nor is one cluster of two: the other does the work.
 """
 
 from collections.abc import Iterator

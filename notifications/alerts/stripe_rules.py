@@ -9,7 +9,7 @@ from csf.templatetags.csf_format import until
 from notifications.alerts.rule import Sign
 from notifications.models import Alert
 
-NOT_TOLD_FOR = timedelta(minutes=15)
+SILENT_FOR = timedelta(minutes=15)
 AWAY_TODO = (
     "Check status.stripe.com, and whether this machine can reach api.stripe.com. Payments and charges "
     "wait and resume by themselves."
@@ -19,7 +19,7 @@ REFUSED_TODO = (
     "manage.py create_webhook_endpoint, or with --remote to create a new endpoint. If the secret is "
     "right, check the database's clock."
 )
-NOT_TOLD_TODO = (
+SILENT_TODO = (
     "Run manage.py create_webhook_endpoint --remote, and check the endpoint's failed deliveries in "
     "Stripe's dashboard. Nothing is lost: we ask Stripe every minute. After a restore or an outage this "
     "ends by itself."
@@ -32,6 +32,6 @@ def stripe_signs(now: datetime) -> Iterator[Sign]:
     if at := webhook_health.refused_at():
         text = f"a Stripe webhook was refused at {until(at)}: its signature does not match our secret"
         yield Sign("webhook_refused", Alert.Level.PAGE, text.replace("\u00a0", " "), REFUSED_TODO)
-    if missed := webhook_health.not_told(since=now - NOT_TOLD_FOR).count():
+    if missed := webhook_health.without_webhook(since=now - SILENT_FOR).count():
         text = f"no webhook reported {missed} Stripe events in the last 15 minutes"
-        yield Sign("webhook_silent", Alert.Level.WARNING, text, NOT_TOLD_TODO)
+        yield Sign("webhook_silent", Alert.Level.WARNING, text, SILENT_TODO)

@@ -64,7 +64,7 @@ class Reach:
     families: list[Family]
 
     @property
-    def told(self) -> list[Family]:
+    def reached(self) -> list[Family]:
         return [family for family in self.families if family.people]
 
     @property
@@ -72,8 +72,8 @@ class Reach:
         return sum(len(family.people) for family in self.families)
 
     @property
-    def not_told(self) -> int:
-        return len(self.families) - len(self.told)
+    def not_reached(self) -> int:
+        return len(self.families) - len(self.reached)
 
     @property
     def reasons(self) -> list[tuple[str, int]]:

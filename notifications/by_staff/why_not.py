@@ -8,7 +8,7 @@ from csf.models import Instance
 from csf.templatetags.csf_format import moment
 from notifications.models import DrainSignal, EmailMessage, EmailStatus
 
-TOLD_LENGTH = 120
+SHORT_LENGTH = 120
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def why_not(email: EmailMessage, gate: Gate) -> str:
 
 
 def in_short(text: str) -> str:
-    return text if len(text) <= TOLD_LENGTH else text[: TOLD_LENGTH - 1].rstrip() + "…"
+    return text if len(text) <= SHORT_LENGTH else text[: SHORT_LENGTH - 1].rstrip() + "…"
 
 
 def _waits(email: EmailMessage) -> str:

@@ -7,7 +7,7 @@ from django.conf import settings
 
 from csf.jobs.declared import Plan, daily_job
 from csf.jobs.report import Report
-from notifications.daily.notify_once import tell
+from notifications.daily.notify_once import notify_once
 from notifications.facts.calendar import place_states
 from notifications.facts.due import in_chunks
 from notifications.facts.starting import ClassStart, starting, why_not
@@ -24,5 +24,5 @@ def send_class_reminders(*, on: datetime.date, dry_run: bool = False) -> Report:
     for chunk in report.in_time(in_chunks(starting(after=on, until=until))):
         states = place_states(place.pk for place in chunk)
         starts = (ClassStart(place, states[place.pk]) for place in chunk)
-        tell("class_starts_soon", starts, report, why_not=why_not, dry_run=dry_run)
+        notify_once("class_starts_soon", starts, report, why_not=why_not, dry_run=dry_run)
     return report

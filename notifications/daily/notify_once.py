@@ -8,7 +8,7 @@ from notifications.outbox import ask_staff_to_call, notify, unsent
 from notifications.registry import EMAILS
 
 
-def tell(
+def notify_once(
     kind: str,
     facts: Iterable[Any],
     report: Report,

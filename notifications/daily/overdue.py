@@ -15,7 +15,7 @@ from billing.models import ChargeStatus, Installment, InstallmentStatus
 from billing.models.charges import ON_STRIPES_PAGES
 from csf.jobs.declared import Plan, daily_job
 from csf.jobs.report import Report
-from notifications.daily.notify_once import tell
+from notifications.daily.notify_once import notify_once
 from notifications.facts.due import OverdueInstallment, in_chunks, why_staff_do_the_talking, with_story
 
 LATEST = timedelta(days=3)
@@ -27,7 +27,7 @@ def process_overdue_installments(*, on: datetime.date, dry_run: bool = False) ->
     """Queue each overdue notice once; the child keeps the place, whatever the parent does."""
     report = Report()
     for chunk in report.in_time(in_chunks(_overdue(on))):
-        tell("overdue_notice", _facts(chunk, on=on), report, why_not=_why_not, dry_run=dry_run)
+        notify_once("overdue_notice", _facts(chunk, on=on), report, why_not=_why_not, dry_run=dry_run)
     return report
 
 
@@ -40,11 +40,11 @@ def _overdue(on: datetime.date) -> QuerySet[Installment]:
     for days in _notice_days():
         stage_on = on - timedelta(days=days)
         wanted |= Q(due_on__range=(stage_on - LATEST, stage_on))
-    told = Q(attempts__status__in=[ChargeStatus.DECLINED, ChargeStatus.NEEDS_AUTH])
+    declined = Q(attempts__status__in=[ChargeStatus.DECLINED, ChargeStatus.NEEDS_AUTH])
     on_saved_card = ~Q(attempts__kind__in=ON_STRIPES_PAGES)
     rows = Installment.objects.overdue(on).filter(wanted)
     return with_story(rows).annotate(
-        mailed_on=Max("attempts__charged_on", filter=told & on_saved_card),
+        mailed_on=Max("attempts__charged_on", filter=declined & on_saved_card),
     )
 
 

@@ -12,7 +12,7 @@ from billing.models import Card, CardAgreement, Installment
 from billing.models.cards import CARD_EXPIRED
 from csf.jobs.declared import Plan, daily_job
 from csf.jobs.report import Report
-from notifications.daily.notify_once import tell
+from notifications.daily.notify_once import notify_once
 from notifications.facts.due import (
     CHUNK,
     DueInstallment,
@@ -41,7 +41,7 @@ def send_installment_reminders(*, on: datetime.date, dry_run: bool = False) -> R
     rows = with_story(scheduled().filter(number__gt=1, due_on__range=soon))
     for chunk in report.in_time(in_chunks(rows)):
         facts = map(DueInstallment, chunk)
-        tell("installment_reminder", facts, report, why_not=why_staff_do_the_talking, dry_run=dry_run)
+        notify_once("installment_reminder", facts, report, why_not=why_staff_do_the_talking, dry_run=dry_run)
     return report
 
 
@@ -52,7 +52,7 @@ def send_card_notices(*, on: datetime.date, dry_run: bool = False) -> Report:
     until = on + timedelta(days=max(CARD_NOTICE_DAYS))
     for household_ids in report.in_time(_payers(after=on, until=until)):
         cards = _cards_that_end(household_ids, on=on, before=until)
-        tell("card_expiring", _expiring(cards, on=on), report, dry_run=dry_run)
+        notify_once("card_expiring", _expiring(cards, on=on), report, dry_run=dry_run)
     return report
 
 

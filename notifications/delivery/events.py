@@ -19,7 +19,7 @@ from csf.clock import Now
 from csf.database.retry import again_after_deadlock
 from csf.models import StaffTask
 from csf.state import move_rows
-from notifications.delivery.suppression import CHOOSES, learn, told_scope
+from notifications.delivery.suppression import CHOOSES, learn, reported_scope
 from notifications.models import DrainSignal, EmailEvent, EmailMessage, EmailStatus, Suppression
 from notifications.task_kinds import EmailTask
 
@@ -35,7 +35,7 @@ IN_ORDER = [
     EmailStatus.BOUNCED,
     EmailStatus.COMPLAINED,
 ]
-TELLS = {
+STATUS_BY_NAME = {
     "processed": EmailStatus.SENT,
     "delivered": EmailStatus.DELIVERED,
     "bounce": EmailStatus.BOUNCED,
@@ -80,12 +80,12 @@ def _uuid(value: object) -> UUID | None:
         return None
 
 
-def told_status(event: EmailEvent) -> EmailStatus | None:
+def reported_status(event: EmailEvent) -> EmailStatus | None:
     """What the event says about its email; None for what changes nothing (deferred, opens, account
     notices)."""
-    if told_scope(event) == Suppression.Scope.NON_ESSENTIAL:
+    if reported_scope(event) == Suppression.Scope.NON_ESSENTIAL:
         return EmailStatus.COMPLAINED
-    return TELLS.get(event.name)
+    return STATUS_BY_NAME.get(event.name)
 
 
 @again_after_deadlock
@@ -102,18 +102,18 @@ def fold_events() -> int:
             _match_by_address(event)
     emails = _locked({event.outbox_id for event in events if event.outbox_id})
     about = [(event, emails[event.outbox_id]) for event in events if event.outbox_id in emails]
-    told: dict[EmailStatus, set[int]] = defaultdict(set)
+    by_status: dict[EmailStatus, set[int]] = defaultdict(set)
     for event, email in about:
-        if status := told_status(event):
-            told[status].add(email.pk)
+        if status := reported_status(event):
+            by_status[status].add(email.pk)
     for status in IN_ORDER:
-        ours = EmailMessage.objects.filter(pk__in=told[status])
+        ours = EmailMessage.objects.filter(pk__in=by_status[status])
         arrived = {"delivered_at": _arrived_at()} if status == EmailStatus.DELIVERED else {}
         sent_at = Coalesce("sent_at", Now())
         move_rows(ours, status, secret="", leased_until=None, sent_at=sent_at, **arrived)
     learn(about)
-    did_not_arrive = told[EmailStatus.BOUNCED] | told[EmailStatus.DROPPED]
-    _tell_staff(email for email in emails.values() if email.pk in did_not_arrive)
+    did_not_arrive = by_status[EmailStatus.BOUNCED] | by_status[EmailStatus.DROPPED]
+    _ask_staff(email for email in emails.values() if email.pk in did_not_arrive)
     for event in events:
         if event.name == ACCOUNT_STATUS_CHANGE:
             _account_changed(event)
@@ -122,7 +122,7 @@ def fold_events() -> int:
 
 
 def _may_come_without_ids(event: EmailEvent) -> bool:
-    return event.name in CHOOSES or told_status(event) in {
+    return event.name in CHOOSES or reported_status(event) in {
         EmailStatus.BOUNCED,
         EmailStatus.DROPPED,
         EmailStatus.COMPLAINED,
@@ -151,7 +151,7 @@ def _arrived_at() -> Subquery:
     return Subquery(delivered.order_by("happened_at").values("happened_at")[:1])
 
 
-def _tell_staff(emails: Iterable[EmailMessage]) -> None:
+def _ask_staff(emails: Iterable[EmailMessage]) -> None:
     for email in emails:
         StaffTask.open(EmailTask.EMAIL_BOUNCED, email, f"{email.get_kind_display()} did not arrive.")
 
@@ -159,4 +159,4 @@ def _tell_staff(emails: Iterable[EmailMessage]) -> None:
 def _account_changed(event: EmailEvent) -> None:
     """Only probes go out until it is seen to take email; a person has to look, whatever it answers."""
     DrainSignal.break_off()
-    DrainSignal.tell_blocked(f"SendGrid's compliance team reports about our account: {event.bounce_type}")
+    DrainSignal.report_blocked(f"SendGrid's compliance team reports about our account: {event.bounce_type}")

@@ -25,7 +25,7 @@ from notifications.registry import EMAILS, FIXED_ADDRESS, SENSITIVE
 from notifications.task_kinds import EmailTask
 
 Scope, Cause = Suppression.Scope, Suppression.Cause
-Told = tuple[EmailEvent, EmailMessage]
+Report = tuple[EmailEvent, EmailMessage]
 
 CAUSES = {Scope.ALL: Cause.BOUNCED, Scope.NON_ESSENTIAL: Cause.COMPLAINED}
 # Why SendGrid drops an email: the address is on a list of its own.
@@ -53,14 +53,14 @@ CONFIRMED = "the family entered a code sent there"
 # --- On the list --------------------------------------------------------------------------------------------
 
 
-def learn(told: Iterable[Told]) -> None:
+def learn(reports: Iterable[Report]) -> None:
     """Put addresses on the list by what the provider reports about emails to them, and record who
     unsubscribed there. Safe to repeat. It is the address that the email went to, whatever the family has
     now."""
-    told = sorted(told, key=lambda pair: pair[0].happened_at)
+    reports = sorted(reports, key=lambda pair: pair[0].happened_at)
     newest: dict[tuple[str, Suppression.Scope], EmailEvent] = {}
-    for event, email in told:
-        if scope := told_scope(event):
+    for event, email in reports:
+        if scope := reported_scope(event):
             newest[email.to.lower(), scope] = event
     lifted_at = _lifted_at(address for address, _ in newest)
     Suppression.objects.begin(
@@ -68,13 +68,13 @@ def learn(told: Iterable[Told]) -> None:
         for (address, scope), event in newest.items()
         if not _is_old(event, lifted_at.get((address, scope)))
     )
-    _tell_complaints(email for event, email in told if told_scope(event) == Scope.NON_ESSENTIAL)
-    for event, email in told:
+    _report_complaints(email for event, email in reports if reported_scope(event) == Scope.NON_ESSENTIAL)
+    for event, email in reports:
         if event.name in CHOOSES or _dropped(event) == UNSUBSCRIBED:
             _mirror(event, email)
 
 
-def told_scope(event: EmailEvent) -> Suppression.Scope | None:
+def reported_scope(event: EmailEvent) -> Suppression.Scope | None:
     """What the event says about the address. A bounce of the type "blocked" may be over tomorrow."""
     is_bounce = event.name == "bounce" and event.bounce_type == "bounce"
     if (is_bounce and not _may_pass(event)) or _dropped(event) in GONE:
@@ -105,7 +105,7 @@ def _is_old(event: EmailEvent, lifted_at: datetime | None) -> bool:
     return lifted_at is not None and event.happened_at <= lifted_at
 
 
-def _tell_complaints(emails: Iterable[EmailMessage]) -> None:
+def _report_complaints(emails: Iterable[EmailMessage]) -> None:
     about = {}
     for email in emails:
         family = email.recipient.household if email.recipient else None

@@ -143,7 +143,7 @@ def _as_of(
         (made[-1].after, made[-1].created_at) if made else (changes[0].before, changes[0].created_at)
     )
     off = {(row.held_on.isoformat(), row.start_time.isoformat()) for row in rows if _is_off(row, at)}
-    told = {
+    known = {
         (one["on"], one["from"]): _facts(one["on"], one["from"], one["to"], (one["on"], one["from"]) in off)
         for one in plan["sessions"]
     }
@@ -151,7 +151,7 @@ def _as_of(
     left_out = [
         _session_facts(row, at) for row in rows if row.starts_at <= known_at or _is_off(row, known_at)
     ]
-    return [*told.values(), *(one for one in left_out if (one["on"], one["from"]) not in told)]
+    return [*known.values(), *(one for one in left_out if (one["on"], one["from"]) not in known)]
 
 
 def _is_off(row: CourseSession, at: datetime.datetime) -> bool:

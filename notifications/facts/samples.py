@@ -147,7 +147,7 @@ def calendar(course: Snapshot, method: str = "PUBLISH", off: int = 5) -> Snapsho
 
 def enrollment(course: Snapshot, **changes: Any) -> Snapshot:
     first_on = datetime.date.fromisoformat(course["first_on"])
-    told = {
+    facts = {
         "first_name": "Maria",
         "child": "Noah Lopez",
         "child_first_name": "Noah",
@@ -157,4 +157,4 @@ def enrollment(course: Snapshot, **changes: Any) -> Snapshot:
         "off": [],
         "calendars": [],
     }
-    return ORDER | course | told | changes
+    return ORDER | course | facts | changes

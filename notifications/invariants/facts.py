@@ -14,7 +14,7 @@ from billing.models import (
     Credit,
     Payment,
 )
-from csf.proofs.invariants import Invariant, last_before, pks, told
+from csf.proofs.invariants import Invariant, last_before, pks, with_task
 from enrollments.models import User
 from notifications.family_data.erase import NO_ADDRESS
 from notifications.models import EmailAct, EmailMessage
@@ -65,17 +65,17 @@ def _resent_without_a_reason() -> Any:
     return pks(resent.filter(copies__gt=F("reasons")))
 
 
-def _told_twice(since: datetime | None = None) -> Iterator[str]:
+def _sent_twice(since: datetime | None = None) -> Iterator[str]:
     """To one person; a key for each fact forbids it, and what staff send once more names the first."""
     facts = emails(since, kind__in=[fact.kind for fact in FACTS], resend_of=None, recipient__isnull=False)
-    told = facts.order_by().values("kind", "fact_id", "recipient").annotate(n=Count("pk")).filter(n__gt=1)
-    yield from (f"{row['kind']}:{row['fact_id']}" for row in told)
+    copies = facts.order_by().values("kind", "fact_id", "recipient").annotate(n=Count("pk")).filter(n__gt=1)
+    yield from (f"{row['kind']}:{row['fact_id']}" for row in copies)
 
 
-def _tell_no_fact(since: datetime | None = None) -> Iterator[int]:
+def _without_a_fact(since: datetime | None = None) -> Iterator[int]:
     for fact in FACTS:
-        told = fact.owing.model.objects.filter(pk=OuterRef("fact_id"))
-        yield from pks(emails(since, kind=fact.kind).filter(~Exists(told)))
+        source = fact.owing.model.objects.filter(pk=OuterRef("fact_id"))
+        yield from pks(emails(since, kind=fact.kind).filter(~Exists(source)))
 
 
 def _older_than_their_fact(since: datetime | None = None) -> Iterator[int]:
@@ -87,17 +87,17 @@ def _older_than_their_fact(since: datetime | None = None) -> Iterator[int]:
         yield from pks(emails(since, kind=fact.kind).filter(Exists(later)))
 
 
-def _tell_another_amount(since: datetime | None = None) -> Iterator[int]:
+def _with_another_amount(since: datetime | None = None) -> Iterator[int]:
     for kind, model in [("payment_success", Payment), ("credit_added", Credit)]:
         cents = model._default_manager.filter(pk=OuterRef("fact_id")).values("amount_cents")
         rows = emails(since, kind=kind, context__has_key="amount_cents")
-        told = rows.annotate(told=Cast(KT("context__amount_cents"), BigIntegerField()))
-        yield from pks(told.exclude(told=Subquery(cents)))
+        stated = rows.annotate(stated_cents=Cast(KT("context__amount_cents"), BigIntegerField()))
+        yield from pks(stated.exclude(stated_cents=Subquery(cents)))
 
 
-def _untold_facts(since: datetime | None = None) -> Iterator[str]:
+def _unsent_facts(since: datetime | None = None) -> Iterator[str]:
     """A family that cannot be reached gets no email; a task that asks staff to call it counts instead."""
-    unreachable = told(EmailTask.NOBODY_TO_NOTIFY)
+    unreachable = with_task(EmailTask.NOBODY_TO_NOTIFY)
     active = User.objects.filter(is_active=True)
     for fact in FACTS:
         owing = fact.owed_since(since)
@@ -105,10 +105,10 @@ def _untold_facts(since: datetime | None = None) -> Iterator[str]:
             owing = owing.exclude(pk__in=emails(since, kind=fact.kind).values("fact_id"))
             owing = fact.owing.filter(pk__in=list(pks(owing)))
         known = fact.owing.model.objects.filter(pk__in=emails(kind=fact.kind).values("fact_id"))
-        untold = owing.exclude(**{f"{fact.subject}__in": known.values(fact.subject)})
-        untold = untold.exclude(**{f"{fact.household}__in": unreachable})
+        unsent = owing.exclude(**{f"{fact.subject}__in": known.values(fact.subject)})
+        unsent = unsent.exclude(**{f"{fact.household}__in": unreachable})
         readers = active.filter(household=OuterRef(fact.household))
-        yield from (f"{fact.kind}:{pk}" for pk in pks(untold.filter(Exists(readers))))
+        yield from (f"{fact.kind}:{pk}" for pk in pks(unsent.filter(Exists(readers))))
 
 
 def _of_another_family(since: datetime | None = None) -> Iterator[int]:
@@ -148,11 +148,11 @@ def _to_nobodys_family(since: datetime | None = None) -> Any:
 
 INVARIANTS = [
     Invariant("E1", "emails sent again without a reason", _resent_without_a_reason),
-    Invariant("E1", "facts that one person was emailed about twice", _told_twice, _told_twice),
-    Invariant("E2", "emails without their fact", _tell_no_fact, _tell_no_fact),
+    Invariant("E1", "facts that one person was emailed about twice", _sent_twice, _sent_twice),
+    Invariant("E2", "emails without their fact", _without_a_fact, _without_a_fact),
     Invariant("E2", "emails older than their fact", _older_than_their_fact, _older_than_their_fact),
-    Invariant("E2", "emails with another amount than their fact", _tell_another_amount, _tell_another_amount),
-    Invariant("E3", "facts that no one was emailed about", _untold_facts, _untold_facts),
+    Invariant("E2", "emails with another amount than their fact", _with_another_amount, _with_another_amount),
+    Invariant("E3", "facts that no one was emailed about", _unsent_facts, _unsent_facts),
     Invariant("E7", "emails to a member of another family", _of_another_family, _of_another_family),
     Invariant(
         "E7", "emails to an address that is not the recipient's", _to_another_address, _to_another_address

@@ -44,8 +44,8 @@ class Migration(migrations.Migration):
                 ('todo', models.TextField(blank=True, verbose_name='what to do')),
                 ('began_at', models.DateTimeField(db_default=csf.clock.Now(), editable=False)),
                 ('ended_at', models.DateTimeField(blank=True, null=True)),
-                ('began_told_at', models.DateTimeField(blank=True, null=True)),
-                ('ended_told_at', models.DateTimeField(blank=True, null=True)),
+                ('began_reported_at', models.DateTimeField(blank=True, null=True)),
+                ('ended_reported_at', models.DateTimeField(blank=True, null=True)),
                 ('emailed_at', models.DateTimeField(blank=True, help_text='When STAFF_ALERT_EMAILS were sent it.', null=True)),
             ],
             options={
@@ -104,7 +104,7 @@ class Migration(migrations.Migration):
                 ('delivered_at', models.DateTimeField(blank=True, help_text="When the recipient's server accepted it, according to the provider.", null=True)),
                 ('recipient', models.ForeignKey(blank=True, help_text='Empty when the address has no account.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='emails', to=settings.AUTH_USER_MODEL)),
                 ('resend_of', models.ForeignKey(blank=True, help_text='The email that staff sent again as this one.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='resends', to='notifications.emailmessage')),
-                ('told_by', models.ForeignKey(blank=True, help_text='The email that also says this, so that this one is not sent.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='parts', to='notifications.emailmessage')),
+                ('sent_as', models.ForeignKey(blank=True, help_text='The email that also says this, so that this one is not sent.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='parts', to='notifications.emailmessage')),
             ],
             options={
                 'verbose_name': 'email',

@@ -56,7 +56,7 @@ FINAL = {
 UNFINISHED = {EmailStatus.QUEUED, EmailStatus.SENDING}
 
 # The provider's word about a post; a late one also settles a row that was queued again or kept back since.
-_TOLD: set[str] = {
+_REPORTED: set[str] = {
     EmailStatus.SENT,
     EmailStatus.DELIVERED,
     EmailStatus.DROPPED,
@@ -69,7 +69,7 @@ EMAIL_EDGES = edges(
             EmailStatus.SENDING,
             EmailStatus.EXPIRED,
             EmailStatus.WITHHELD,
-            *_TOLD,
+            *_REPORTED,
         },
         EmailStatus.SENDING: {
             EmailStatus.QUEUED,
@@ -78,17 +78,17 @@ EMAIL_EDGES = edges(
             EmailStatus.EXPIRED,
             EmailStatus.SUPPRESSED,
             EmailStatus.WITHHELD,
-            *_TOLD,
+            *_REPORTED,
         },
         EmailStatus.UNKNOWN: {
             EmailStatus.QUEUED,
             EmailStatus.EXPIRED,
             EmailStatus.WITHHELD,
-            *_TOLD,
+            *_REPORTED,
         },
-        EmailStatus.WITHHELD: {EmailStatus.QUEUED, *_TOLD},
-        EmailStatus.SUPPRESSED: {EmailStatus.QUEUED, *_TOLD},
-        EmailStatus.SENT: _TOLD - {EmailStatus.SENT},
+        EmailStatus.WITHHELD: {EmailStatus.QUEUED, *_REPORTED},
+        EmailStatus.SUPPRESSED: {EmailStatus.QUEUED, *_REPORTED},
+        EmailStatus.SENT: _REPORTED - {EmailStatus.SENT},
         EmailStatus.DELIVERED: {EmailStatus.DROPPED, EmailStatus.BOUNCED, EmailStatus.COMPLAINED},
         EmailStatus.DROPPED: {EmailStatus.COMPLAINED},
         EmailStatus.BOUNCED: {EmailStatus.COMPLAINED},
@@ -192,7 +192,7 @@ class EmailMessage(models.Model):
         related_name="resends",
         help_text="The email that staff sent again as this one.",
     )
-    told_by = models.ForeignKey(
+    sent_as = models.ForeignKey(
         "self",
         null=True,
         blank=True,
@@ -268,7 +268,7 @@ class EmailMessage(models.Model):
         return facts | {"calendars": []} if self.is_without_files else facts
 
     @classmethod
-    def tell_failed(cls, kind: str, error: str) -> None:
+    def report_failed(cls, kind: str, error: str) -> None:
         """One open task a kind, however many of its emails fail: a broken template would open thousands."""
         filters = {"kind__exact": kind, "status__exact": EmailStatus.FAILED.value}
         detail = f"{title_of(kind)}: {error}"

@@ -92,22 +92,22 @@ class DrainSignal(models.Model):
         cls.objects.filter(pk=1).update(closed_until=Greatest(Coalesce("closed_until", until), until))
 
     @classmethod
-    def tell_blocked(cls, detail: str) -> None:
+    def report_blocked(cls, detail: str) -> None:
         """The key is revoked or the account suspended: so staff know why emails wait."""
         StaffTask.open(EmailTask.EMAIL_SENDER_BLOCKED, cls(pk=1), detail)
 
 
 class AlertQuerySet(models.QuerySet["Alert"]):
     def unsent(self) -> Self:
-        """What the webhook still has to hear. What ended more than TELL_FOR ago is no news."""
-        is_open = Q(ended_at=None, began_told_at=None)
-        return self.filter(is_open | Q(ended_at__gte=Now() - Alert.TELL_FOR, ended_told_at=None))
+        """What the webhook still has to hear. What ended more than REPORT_FOR ago is no news."""
+        is_open = Q(ended_at=None, began_reported_at=None)
+        return self.filter(is_open | Q(ended_at__gte=Now() - Alert.REPORT_FOR, ended_reported_at=None))
 
 
 class Alert(models.Model):
     """Something that staff should know, from when it began until it ended. Each is reported once."""
 
-    TELL_FOR = timedelta(days=1)
+    REPORT_FOR = timedelta(days=1)
 
     class Level(models.TextChoices):
         WARNING = "warning", "look into it today"
@@ -120,8 +120,8 @@ class Alert(models.Model):
     todo = models.TextField(blank=True, verbose_name="what to do")
     began_at = models.DateTimeField(db_default=Now(), editable=False)
     ended_at = models.DateTimeField(null=True, blank=True)
-    began_told_at = models.DateTimeField(null=True, blank=True)
-    ended_told_at = models.DateTimeField(null=True, blank=True)
+    began_reported_at = models.DateTimeField(null=True, blank=True)
+    ended_reported_at = models.DateTimeField(null=True, blank=True)
     emailed_at = models.DateTimeField(
         null=True, blank=True, help_text="When STAFF_ALERT_EMAILS were sent it."
     )

@@ -43,8 +43,8 @@ def render(kind: str, facts: Mapping[str, Any]) -> Rendered:
 
 
 def _render(email: Email, facts: Mapping[str, Any]) -> Rendered:
-    told = {name: value for name, value in facts.items() if name not in FILES}
-    values = FOOTER | {name: facts.get(name) for name in FILES} | ready(told)
+    named = {name: value for name, value in facts.items() if name not in FILES}
+    values = FOOTER | {name: facts.get(name) for name in FILES} | ready(named)
     values["facts"] = values  # for the components that show many of them
     subject = _subject(_filled("subject", email.kind, values))
     text = _text(_filled("txt", email.kind, values))

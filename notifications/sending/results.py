@@ -110,7 +110,7 @@ def settle(results: list[Settled]) -> None:
             if status == EmailStatus.FAILED
         }
         for kind, error in failed.items():
-            EmailMessage.tell_failed(kind, error)
+            EmailMessage.report_failed(kind, error)
         without_files = {
             attempt.message.kind: result.error
             for attempt, result in results
@@ -130,7 +130,7 @@ def _watch_gate(results: list[Result]) -> bool:
         logger.warning("the provider takes no mail: HTTP %s", held_back[0].http_status)
     blocked = next((result for result in held_back if result.http_status in {401, 403}), None)
     if blocked:
-        DrainSignal.tell_blocked(f"HTTP {blocked.http_status}: {blocked.error}")
+        DrainSignal.report_blocked(f"HTTP {blocked.http_status}: {blocked.error}")
     if any(result.outcome in {Outcome.SENT, Outcome.REFUSED, Outcome.FILE_REFUSED} for result in posted):
         DrainSignal.answered()
         return False
@@ -240,4 +240,4 @@ def fail(message: EmailMessage, error: str) -> None:
     with transaction.atomic():
         row = EmailMessage.objects.filter(pk=message.pk)
         move_rows(row, EmailStatus.FAILED, error=error, leased_until=None, secret="")
-        EmailMessage.tell_failed(message.kind, error)
+        EmailMessage.report_failed(message.kind, error)

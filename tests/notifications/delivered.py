@@ -50,8 +50,8 @@ def lost(books):
     waited for a code asks for another."""
     asked = {task.subject for task in StaffTask.objects.open().filter(kind=EmailTask.EMAIL_UNKNOWN)}
     for row in EmailMessage.objects.exclude(public_id__in=books.keys()).defer("html", "text"):
-        is_told = row.status == "withheld" and f"notifications.emailmessage:{row.pk}" in asked
-        if not is_told and (row.status, row.kind) != ("expired", CODE):
+        is_asked = row.status == "withheld" and f"notifications.emailmessage:{row.pk}" in asked
+        if not is_asked and (row.status, row.kind) != ("expired", CODE):
             yield row.pk, row.kind, row.status
 
 

@@ -59,8 +59,8 @@ ANSWERS = [
     *["cutbefore", "garbage", "status502", "status200"],
     *["status429", "status503", "status503", "status500", "status400", "status401"],
 ]
-TOLD_SENT = {"sent", "delivered", "bounced", "dropped", "complained"}
-NOT_TOLD_DELIVERED = ["queued", "sending", "sent", "unknown", "withheld", "suppressed"]
+REPORTED_SENT = {"sent", "delivered", "bounced", "dropped", "complained"}
+NOT_DELIVERED = ["queued", "sending", "sent", "unknown", "withheld", "suppressed"]
 EVENTS = ["processed", "deferred", "delivered", "delivered", "bounce", "dropped", "spamreport", "open"]
 WAITS_S = [61, 130, 130, 16 * 60, 3 * 3600]
 picks = st.integers(0, 99)
@@ -117,7 +117,7 @@ class Outbox(RuleBasedStateMachine):
 
     @precondition(lambda self: self.facts)
     @rule(pick=picks)
-    def a_fact_is_told_again(self, pick):
+    def a_fact_is_sent_again(self, pick):
         kind, fact = self.facts[pick % len(self.facts)]
         before = EmailMessage.objects.count()
         notify(kind, [fact])
@@ -125,10 +125,10 @@ class Outbox(RuleBasedStateMachine):
 
     # --- Senders --------------------------------------------------------------------------------------------
 
-    @rule(acts=acts, answers=answers, is_told_early=st.booleans())
-    def a_sender_works(self, acts, answers, is_told_early):
+    @rule(acts=acts, answers=answers, is_reported_early=st.booleans())
+    def a_sender_works(self, acts, answers, is_reported_early):
         self._families_act(acts)
-        self._drain(answers, self._fate(is_told_early=is_told_early))
+        self._drain(answers, self._fate(is_reported_early=is_reported_early))
 
     @rule(
         acts=acts,
@@ -149,23 +149,25 @@ class Outbox(RuleBasedStateMachine):
         transaction.set_rollback(False)
         self.mail_server.control(next=[])
 
-    def _fate(self, *, is_told_early=False, dies_at=None, is_before_posts=False):
-        told = before = len(self.books)
-        statements, is_telling = 0, False
+    def _fate(self, *, is_reported_early=False, dies_at=None, is_before_posts=False):
+        reported = before = len(self.books)
+        statements, is_reporting = 0, False
 
         def wrapper(execute, sql, *arguments):
-            nonlocal told, statements, is_telling
-            if is_telling or "SAVEPOINT" in sql:
+            nonlocal reported, statements, is_reporting
+            if is_reporting or "SAVEPOINT" in sql:
                 return execute(sql, *arguments)
             posted = self.mail_server.requests()
             is_claimed = is_before_posts and "FOR UPDATE SKIP LOCKED" in sql.upper()
             statements += bool(statements or is_claimed or len(posted) > before)
             if dies_at and statements >= dies_at:
                 raise Killed
-            if is_told_early and sql.lstrip().startswith("UPDATE"):
-                is_telling = True
-                self._tell([_event(request, "delivered") for request in posted[told:] if request["accepted"]])
-                told, is_telling = len(posted), False
+            if is_reported_early and sql.lstrip().startswith("UPDATE"):
+                is_reporting = True
+                self._report(
+                    [_event(request, "delivered") for request in posted[reported:] if request["accepted"]]
+                )
+                reported, is_reporting = len(posted), False
             return execute(sql, *arguments)
 
         return wrapper
@@ -195,9 +197,9 @@ class Outbox(RuleBasedStateMachine):
         """Of any email that was ever accepted, in any order, again and again; or never."""
         if accepted := self.accepted():
             request = accepted[pick % len(accepted)]
-            self._tell([_event(request, name) for name in names], is_folded=is_folded)
+            self._report([_event(request, name) for name in names], is_folded=is_folded)
 
-    def _tell(self, events, *, is_folded=True):
+    def _report(self, events, *, is_folded=True):
         if not events:
             return
         body = json.dumps(events).encode()
@@ -257,17 +259,17 @@ class Outbox(RuleBasedStateMachine):
             assert accepted <= 1 + unknown, f"{about}: a copy that nobody knows of"
             assert accepted <= 2 + acts[row.pk, "released"], f"{about}: too many copies"
             assert row.tries <= min(MOST_TRIES + unknown, attempts[row.pk]), f"{about}, {row.tries} tries"
-            if row.status in TOLD_SENT:
+            if row.status in REPORTED_SENT:
                 assert accepted or is_marked, f"{about}: it was never taken"
             else:
                 assert accepted <= in_doubt, f"{about}: it was taken"
             assert not (row.status in FINAL and row.secret), f"{about}: its secret is kept"
 
     @invariant()
-    def what_an_event_told_is_not_forgotten(self):
+    def what_an_event_reported_is_not_forgotten(self):
         """Also if the answer to the post was settled later."""
-        told = EmailEvent.objects.filter(folded_at__isnull=False, name="delivered").values("outbox_id")
-        forgotten = EmailMessage.objects.filter(public_id__in=told, status__in=NOT_TOLD_DELIVERED)
+        reported = EmailEvent.objects.filter(folded_at__isnull=False, name="delivered").values("outbox_id")
+        forgotten = EmailMessage.objects.filter(public_id__in=reported, status__in=NOT_DELIVERED)
         assert list(forgotten.values("kind", "status", "tries")) == []
 
     @invariant()

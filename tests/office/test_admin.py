@@ -637,7 +637,7 @@ def test_closing_a_task_stamps_who_and_when_once(staff):
 
 def test_task_about_many_rows_leads_to_their_list(staff):
     for _ in range(3):
-        EmailMessage.tell_failed("payment_success", "TemplateDoesNotExist")
+        EmailMessage.report_failed("payment_success", "TemplateDoesNotExist")
 
     html = staff.get(page_of(StaffTask, "changelist")).content.decode()
 

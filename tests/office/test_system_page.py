@@ -19,7 +19,7 @@ from csf.jobs.schedules import paused
 from csf.models import Cluster, Instance, JobRun, ProofRun
 from csf.staff.roles import Role, make_roles
 from enrollments.models import User
-from notifications.alerts.tell import watch
+from notifications.alerts.report import watch
 from notifications.models import Alert
 from office.system import rhythm
 from tests.factories import create_cluster, schedule_all_jobs

@@ -60,7 +60,7 @@ def resent_without_a_reason():
     EmailAct.objects.create(message=original, act="resent", by=create_staff())
 
 
-def told_twice():
+def sent_twice():
     copy_of(email("payment_success"))
 
 
@@ -73,35 +73,35 @@ def email_older_than_its_fact():
 
 
 def email_with_another_amount():
-    told = email("payment_success")
-    change(told, context=told.context | {"amount_cents": 1})
+    sent = email("payment_success")
+    change(sent, context=sent.context | {"amount_cents": 1})
 
 
-def untold(kind, name):
+def unsent(kind, name):
     def plant():
-        told = EmailMessage.objects.filter(kind=kind, recipient=guardian(name))
-        EmailAttempt.objects.filter(message__in=told).delete()
-        assert told.delete()[0]
+        sent = EmailMessage.objects.filter(kind=kind, recipient=guardian(name))
+        EmailAttempt.objects.filter(message__in=sent).delete()
+        assert sent.delete()[0]
 
-    plant.__name__ = f"untold_{kind}"
+    plant.__name__ = f"unsent_{kind}"
     return plant
 
 
-def untold_offer():
+def unsent_offer():
     offer(0, reason="a twin is enrolled")
     assert EmailMessage.objects.filter(kind="waitlist_offer").delete()[0]
 
 
-def told_to_another_family():
+def sent_to_another_family():
     other = guardian("Promo")
     change(email("payment_success"), recipient=other, to=other.email)
 
 
-def told_at_another_address():
+def sent_to_another_address():
     change(email("payment_success"), to="somebody@example.net")
 
 
-def told_to_an_account_without_a_family():
+def sent_to_an_account_without_a_family():
     staff = create_staff()
     change(email("waitlist_joined", "First"), recipient=staff, to=staff.email)
 
@@ -142,10 +142,10 @@ def failed_in_silence():
 
 
 def failed_after_the_task_was_closed():
-    told = email("payment_success")
-    EmailMessage.tell_failed(told.kind, "a broken template")
+    sent = email("payment_success")
+    EmailMessage.report_failed(sent.kind, "a broken template")
     StaffTask.objects.filter(kind="email_failed").update(closed_at=Now() - DAY)
-    change(told, status="failed")
+    change(sent, status="failed")
 
 
 def bounced_in_silence():
@@ -161,10 +161,10 @@ def event_not_taken_in():
 
 
 def posted(kind, *outcomes):
-    told = email(kind)
-    told.attempts.update(outcome=outcomes[0])
+    sent = email(kind)
+    sent.attempts.update(outcome=outcomes[0])
     for outcome in outcomes[1:]:
-        EmailAttempt.objects.create(message=told, outcome=outcome)
+        EmailAttempt.objects.create(message=sent, outcome=outcome)
 
 
 def posted_while_open():
@@ -194,14 +194,14 @@ def posted_too_late():
 def reminded_of_what_was_paid():
     second = part("Paid", 2)
     without_trigger(InstallmentTransition.objects.filter(installment=second), created_at=Now() - HOUR)
-    told = copy_of(email("order_confirmation"), kind="installment_reminder", fact_id=second.pk, status="sent")
-    EmailAttempt.objects.create(message=told, outcome="sent")
+    sent = copy_of(email("order_confirmation"), kind="installment_reminder", fact_id=second.pk, status="sent")
+    EmailAttempt.objects.create(message=sent, outcome="sent")
 
 
 def suppressed(scope, kind="payment_success"):
-    told = email(kind)
-    Suppression.objects.create(address=told.to.lower(), scope=scope, cause="staff", began_at=Now() - HOUR)
-    return told
+    sent = email(kind)
+    Suppression.objects.create(address=sent.to.lower(), scope=scope, cause="staff", began_at=Now() - HOUR)
+    return sent
 
 
 def posted_to_who_takes_none():
@@ -209,15 +209,15 @@ def posted_to_who_takes_none():
 
 
 def reminded_who_complained():
-    told = copy_of(email("order_confirmation"), kind="installment_reminder", fact_id=0, status="sent")
-    EmailAttempt.objects.create(message=told, outcome="sent")
+    sent = copy_of(email("order_confirmation"), kind="installment_reminder", fact_id=0, status="sent")
+    EmailAttempt.objects.create(message=sent, outcome="sent")
     suppressed("non_essential")
 
 
 def posted_what_was_switched_off():
-    told = copy_of(email("order_confirmation"), kind="installment_reminder", status="sent", fact_id=0)
-    EmailAttempt.objects.create(message=told, outcome="sent")
-    EmailPreference.objects.create(user=told.recipient, choice=told.kind, is_on=False)
+    sent = copy_of(email("order_confirmation"), kind="installment_reminder", status="sent", fact_id=0)
+    EmailAttempt.objects.create(message=sent, outcome="sent")
+    EmailPreference.objects.create(user=sent.recipient, choice=sent.kind, is_on=False)
     EmailPreference.objects.update(changed_at=timezone.now() - HOUR)
 
 
@@ -370,20 +370,20 @@ def job_without_a_schedule():
 
 PLANTS = {
     "E1 emails sent again without a reason": [resent_without_a_reason],
-    "E1 facts that one person was emailed about twice": [told_twice],
+    "E1 facts that one person was emailed about twice": [sent_twice],
     "E2 emails without their fact": [email_without_a_fact],
     "E2 emails older than their fact": [email_older_than_its_fact],
     "E2 emails with another amount than their fact": [email_with_another_amount],
     "E3 facts that no one was emailed about": [
-        untold("order_confirmation", "Unpaid"),
-        untold("order_expired", "Late"),
-        untold("enrollment_confirmation", "Paid"),
-        untold("payment_success", "Paid"),
-        untold("payment_failed", "Dunned"),
-        untold("cancellation_confirmation", "Given"),
-        untold("refund_issued", "Given"),
-        untold("credit_added", "Paid"),
-        untold_offer,
+        unsent("order_confirmation", "Unpaid"),
+        unsent("order_expired", "Late"),
+        unsent("enrollment_confirmation", "Paid"),
+        unsent("payment_success", "Paid"),
+        unsent("payment_failed", "Dunned"),
+        unsent("cancellation_confirmation", "Given"),
+        unsent("refund_issued", "Given"),
+        unsent("credit_added", "Paid"),
+        unsent_offer,
     ],
     "E4 emails that are stuck": [late_in_the_queue, lost_lease, sending_without_a_lease, undecided],
     "E4 failed emails without a staff task": [failed_in_silence, failed_after_the_task_was_closed],
@@ -397,10 +397,10 @@ PLANTS = {
     "E5 emails that count as sent without a post": [sent_without_a_post],
     "E6 emails posted after they had expired": [posted_too_late],
     "E6 reminders of paid installments": [reminded_of_what_was_paid],
-    "E7 emails to a member of another family": [told_to_another_family],
-    "E7 emails to an address that is not the recipient's": [told_at_another_address],
+    "E7 emails to a member of another family": [sent_to_another_family],
+    "E7 emails to an address that is not the recipient's": [sent_to_another_address],
     "E7 emails to an account that is not among their recipients": [
-        told_to_an_account_without_a_family,
+        sent_to_an_account_without_a_family,
         staff_email_to_a_family,
     ],
     "E8 emails sent to suppressed or unsubscribed addresses": [

@@ -47,7 +47,7 @@ def given_up(**columns):
     return Cancellation.objects.create(order=order_of("Paid"), enrollment=place, **values | columns)
 
 
-def told_another_refund():
+def states_another_refund():
     change(cancellation(), refund_cents=cancellation().refund_cents - 1)
 
 
@@ -248,7 +248,7 @@ def spent_and_given_back_twice():
 
 
 PLANTS = {
-    "M3 cancellations whose figures differ from what they did": [told_another_refund],
+    "M3 cancellations whose figures differ from what they did": [states_another_refund],
     "M3 cancellations and moves of another order than their place": [cancellation_of_another_order],
     "M7 refunds that share a key": [refunds_with_one_key],
     "M8 orders paid above what is owed, without a refund or a staff task": [kept_what_is_not_owed],

@@ -37,11 +37,11 @@ class Command(BaseCommand):
         found = violations(options["since"])
         if not options["since"]:
             record(found, began_at=began_at)
-        self._tell(found, as_json=options["json"])
+        self._report(found, as_json=options["json"])
         if found:
             raise CommandError(f"{len(found)} invariants do not hold")
 
-    def _tell(self, found: list[Violation], *, as_json: bool) -> None:
+    def _report(self, found: list[Violation], *, as_json: bool) -> None:
         for violation in found:
             self.stdout.write(json.dumps(asdict(violation)) if as_json else str(violation))
         if not found:

@@ -164,7 +164,7 @@ def samples() -> Samples:
 
 
 def _checkout(**changes: Any) -> Snapshot:
-    told = {
+    facts = {
         "first_name": "Maria",
         "amount_cents": 53_700,
         "failed_at": "2026-08-29T21:07:41+00:00",
@@ -173,27 +173,27 @@ def _checkout(**changes: Any) -> Snapshot:
         "reason": "There was not enough money on the card.",
         "held_until": "2026-08-29T21:35:12+00:00",
     }
-    return ORDER | NO_PLAN | told | changes
+    return ORDER | NO_PLAN | facts | changes
 
 
 def _saved_card(**changes: Any) -> Snapshot:
-    told = {
+    facts = {
         "failed_at": "2026-09-28T14:00:41+00:00",
         "reason": "There was not enough money on the card.",
         "stage": 1,
         "next_try_on": "2026-10-01",
     }
-    return installment() | NO_PLAN | told | changes
+    return installment() | NO_PLAN | facts | changes
 
 
 def _invoice_page(**changes: Any) -> Snapshot:
-    told = {
+    facts = {
         "failed_at": "2026-09-28T14:00:41+00:00",
         "reason": "There was not enough money on the card.",
         "on_page": True,
         "charge_on": "2026-10-01",
     }
-    return installment() | NO_PLAN | told | changes
+    return installment() | NO_PLAN | facts | changes
 
 
 EMAIL = Email(

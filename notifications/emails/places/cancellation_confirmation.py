@@ -118,7 +118,7 @@ def samples() -> Samples:
 
 
 def _sample(course: Snapshot, **changes: Any) -> Snapshot:
-    told = {
+    facts = {
         "cancelled_at": "2026-09-10T14:03:00+00:00",
         "by_family": True,
         "closed_because": "",
@@ -135,7 +135,7 @@ def _sample(course: Snapshot, **changes: Any) -> Snapshot:
             {"due_on": "2026-10-28", "amount_cents": 8_900},
         ],
     }
-    return enrollment(course) | told | changes
+    return enrollment(course) | facts | changes
 
 
 def _refund(

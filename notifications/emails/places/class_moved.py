@@ -125,7 +125,7 @@ def _dates(
 
 
 def _move(course: Snapshot = SWIMMING, was: Snapshot | None = None, **changes: object) -> Snapshot:
-    told = {
+    facts = {
         "first_name": "Maria",
         "children": ["Noah Lopez"],
         "was": {name: course[name] for name in PLAN} | (was or {}),
@@ -138,7 +138,7 @@ def _move(course: Snapshot = SWIMMING, was: Snapshot | None = None, **changes: o
         "reason": "The pool is being repaired until June.",
         "calendars": [calendar(course)],
     }
-    return course | told | changes
+    return course | facts | changes
 
 
 ELSEWHERE: Snapshot = {"location": "Old Mill", "address": "1 Mill Lane, Springfield"}

@@ -85,7 +85,7 @@ def samples() -> Samples:
 
 
 def _sample(course: Snapshot = SWIMMING, **changes: object) -> Snapshot:
-    told = {
+    facts = {
         "first_name": "Maria",
         "child": "Noah Lopez",
         "child_first_name": "Noah",
@@ -95,7 +95,7 @@ def _sample(course: Snapshot = SWIMMING, **changes: object) -> Snapshot:
         "bring": ["A swimsuit and a towel", "Goggles, if you have some"],
         "calendars": [calendar(course)],
     }
-    return course | told | changes
+    return course | facts | changes
 
 
 EMAIL = Email(

@@ -3,7 +3,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from notifications.alerts.health import problems
-from notifications.alerts.tell import watch
+from notifications.alerts.report import watch
 
 STANDS_STILL = 3
 

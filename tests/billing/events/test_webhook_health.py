@@ -37,19 +37,19 @@ def created(now, age):
 def test_only_what_should_have_been_told_by_now_is_looked_for_and_counted(monkeypatch, settings):
     settings.STRIPE_SECRET_KEY = "sk_test_x"
     now = clock.now()
-    told = event_body(id="evt_told", created=created(now, 3 * MINUTE))
+    pushed = event_body(id="evt_pushed", created=created(now, 3 * MINUTE))
     silent = event_body(id="evt_silent", created=created(now, 3 * MINUTE))
     young = event_body(id="evt_young", created=created(now, MINUTE))
-    windows = at_stripe(monkeypatch, told, silent, young)
+    windows = at_stripe(monkeypatch, pushed, silent, young)
     Instance.begin()
     Breaker.objects.create(name=breaker.NAME, failures=1)
-    StripeEvent.objects.create(stripe_id="evt_told", type="x", livemode=False, body="{}")
+    StripeEvent.objects.create(stripe_id="evt_pushed", type="x", livemode=False, body="{}")
 
     for _ in range(2):
         webhook_health.look(now=now)
 
     assert set(windows) == {(now - WEBHOOK_TAKES - 3 * MINUTE, now - WEBHOOK_TAKES)}
-    assert [row.stripe_id for row in webhook_health.not_told(since=now - MINUTE)] == ["evt_silent"]
+    assert [row.stripe_id for row in webhook_health.without_webhook(since=now - MINUTE)] == ["evt_silent"]
     assert StripeEvent.objects.count() == 2
     assert Breaker.objects.get(name=breaker.NAME).failures == 0
 

@@ -335,7 +335,7 @@ def test_workers_share_what_is_due_and_a_third_ends_at_once(shop, committed_db, 
             go.wait(PATIENCE_S)
         return ids
 
-    def pace_and_tell(per_second):
+    def pace_and_record(per_second):
         paces.append(per_second)
         return pace(per_second)
 
@@ -346,7 +346,7 @@ def test_workers_share_what_is_due_and_a_third_ends_at_once(shop, committed_db, 
             connection.close()
 
     monkeypatch.setattr(charging, "_share", share_together)
-    monkeypatch.setattr(charging, "Pace", pace_and_tell)
+    monkeypatch.setattr(charging, "Pace", pace_and_record)
     threads = [threading.Thread(target=work) for _ in range(2)]
     for thread in threads:
         thread.start()

@@ -158,15 +158,15 @@ def test_a_parameter_that_stripe_refuses_is_refused_once(shop, monkeypatch):
 
 # --- Told by events -----------------------------------------------------------------------------------------
 
-TOLD = {"void": "invoice.voided", "uncollectible": "invoice.marked_uncollectible"}
+EVENTS = {"void": "invoice.voided", "uncollectible": "invoice.marked_uncollectible"}
 
 
-@pytest.mark.parametrize("how", TOLD)
+@pytest.mark.parametrize("how", EVENTS)
 def test_an_invoice_that_is_said_to_be_ended_is_held_and_a_person_decides(shop, how):
     installment = end(shop, how)
 
     for _ in range(2):
-        hear(shop, *TOLD.values())
+        hear(shop, *EVENTS.values())
     run_days(installment)
 
     held = {"installment": "scheduled", "attempts": [], "paid": 0, "tasks": ["invoice_ended"]}
@@ -175,7 +175,7 @@ def test_an_invoice_that_is_said_to_be_ended_is_held_and_a_person_decides(shop, 
 
     staff_actions.release_hold(installment=fresh(installment), by=create_staff(), reason="by mistake")
     assert close_settled() == 1
-    for event in shop.events(*TOLD.values()):
+    for event in shop.events(*EVENTS.values()):
         deliver({**event, "id": "evt_late"})
     work_off_inbox()
     run_days(installment, days=1)

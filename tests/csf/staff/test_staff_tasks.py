@@ -241,7 +241,7 @@ def test_every_kind_says_when_it_is_over():
 
 
 def test_a_task_about_many_rows_closes_with_the_last_of_them():
-    EmailMessage.tell_failed("order_confirmation", "TemplateDoesNotExist")
+    EmailMessage.report_failed("order_confirmation", "TemplateDoesNotExist")
     rows = [email(), email()]
 
     closed = []
@@ -268,7 +268,7 @@ def test_the_list_names_what_a_task_is_about_in_one_statement_a_model(client, dj
     gone = event()
     StaffTask.open(MoneyTask.EVENT_PARKED, gone)
     gone.delete()
-    EmailMessage.tell_failed("payment_success", "TemplateDoesNotExist")
+    EmailMessage.report_failed("payment_success", "TemplateDoesNotExist")
     tasks = list(StaffTask.objects.order_by("pk"))
 
     with django_assert_num_queries(3):

@@ -62,10 +62,10 @@ def test_sessions_are_compared_by_day_and_time(has, wants, told):
 
 
 @pytest.mark.parametrize(
-    ("status", "is_told"),
+    ("status", "is_found"),
     [("held", True), ("active", True), ("offered", True), ("waitlisted", False), ("cancelled", False)],
 )
-def test_only_a_seat_counts(status, is_told):
+def test_only_a_seat_counts(status, is_found):
     child = create_household().children.get()
     other = course_at((0, FOUR, FIVE), title="Chess")
     seat = {"seat_number": 1} if status in {"held", "active", "offered"} else {}
@@ -75,7 +75,7 @@ def test_only_a_seat_counts(status, is_told):
     )
     Enrollment.objects.create(child=child, course=other, status=status, **seat, **ends, **line)
 
-    assert bool(found(child, course_at((0, FOUR, FIVE)))) == is_told
+    assert bool(found(child, course_at((0, FOUR, FIVE)))) == is_found
 
 
 def test_cancelled_moved_and_past_sessions_count_as_they_really_are():

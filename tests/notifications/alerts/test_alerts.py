@@ -17,9 +17,9 @@ from csf.clock import Now
 from csf.jobs.declared import jobs
 from csf.jobs.schedules import set_paused
 from csf.models import Cluster, Instance, JobRun, StaffTask
-from notifications.alerts import tell
+from notifications.alerts import report
+from notifications.alerts.report import watch
 from notifications.alerts.rules import signs
-from notifications.alerts.tell import watch
 from notifications.models import Alert, DrainSignal, EmailAttempt, EmailEvent, EmailMessage
 from notifications.task_kinds import EmailTask
 from tests.factories import create_cluster, schedule_all_jobs
@@ -86,7 +86,7 @@ def email(age=0 * MINUTE, *, posted=None, **fields):
     return message
 
 
-def told(message, name, age=0 * MINUTE):
+def reported(message, name, age=0 * MINUTE):
     EmailEvent.objects.create(
         key=uuid.uuid4().hex,
         outbox_id=message.public_id,
@@ -101,7 +101,7 @@ def sent(total, *, event=None, bad=0, **fields):
     for number in range(total):
         message = email(posted=MINUTE, **(fields if number < bad else {}))
         if event and number < bad:
-            told(message, event)
+            reported(message, event)
 
 
 def stripe_event(age, status=StripeEventStatus.RECEIVED):
@@ -159,17 +159,17 @@ CASES = {
         lambda: email(posted=121 * MINUTE),
         [("email_events_silent", PAGE), ("email_events_silent", WARN)],
     ),
-    "an event after it": (lambda: told(email(posted=121 * MINUTE), "delivered", 120 * MINUTE), []),
+    "an event after it": (lambda: reported(email(posted=121 * MINUTE), "delivered", 120 * MINUTE), []),
     "an event before it": (
-        lambda: told(email(posted=121 * MINUTE), "delivered", 122 * MINUTE),
+        lambda: reported(email(posted=121 * MINUTE), "delivered", 122 * MINUTE),
         [("email_events_silent", PAGE), ("email_events_silent", WARN)],
     ),
     "parked": (lambda: stripe_event(MINUTE, StripeEventStatus.PARKED), [("events_parked", WARN)]),
     "stripe 14 min": (lambda: stripe_event(14 * MINUTE), []),
     "stripe 16 min": (lambda: stripe_event(16 * MINUTE), [("events_late", WARN)]),
     "stripe 61 min": (lambda: stripe_event(61 * MINUTE), [("events_late", PAGE), ("events_late", WARN)]),
-    "blocked": (lambda: DrainSignal.tell_blocked("HTTP 401"), [("email_sender_blocked", PAGE)]),
-    "a kind fails": (lambda: EmailMessage.tell_failed("welcome", "no template"), [("email_failed", WARN)]),
+    "blocked": (lambda: DrainSignal.report_blocked("HTTP 401"), [("email_sender_blocked", PAGE)]),
+    "a kind fails": (lambda: EmailMessage.report_failed("welcome", "no template"), [("email_failed", WARN)]),
     "provider down": (lambda: DrainSignal.not_answered(10), [("provider_down", PAGE)]),
     "no cluster": (lambda: Cluster.objects.update(stopped_at=Now()), [("cluster", PAGE)]),
     "a second cluster was stopped": (
@@ -258,7 +258,7 @@ def test_an_alert_is_told_once_when_it_begins_and_once_when_it_ends(webhook, cap
     assert (ended["id"], ended["state"]) == (f"local:{alert.pk}:ended", "ended")
     assert ended["ended_at"] == alert.ended_at.isoformat()
     assert [
-        record.getMessage() for record in caplog.records if record.name == "notifications.alerts.tell"
+        record.getMessage() for record in caplog.records if record.name == "notifications.alerts.report"
     ] == [
         f"alert began: emails_late (warning): {says}",
         "alert ended: emails_late (warning)",
@@ -287,7 +287,7 @@ def test_what_gets_worse_is_told_again_and_what_comes_back_is_a_new_alert(webhoo
 
 @pytest.mark.parametrize("fault", [500, 404, 302, 5.0])
 def test_a_webhook_that_is_down_hears_everything_later_and_in_order(webhook, monkeypatch, caplog, fault):
-    monkeypatch.setattr(tell, "POST_TIMEOUT_S", (PATIENCE_S, 1.5 if fault == 5.0 else PATIENCE_S))
+    monkeypatch.setattr(report, "POST_TIMEOUT_S", (PATIENCE_S, 1.5 if fault == 5.0 else PATIENCE_S))
     Instance.begin()
     webhook.answers = [fault] * 3
     late = email(6 * MINUTE)
@@ -318,7 +318,7 @@ def test_nobody_listens_and_nothing_breaks(settings, caplog):
 
     watch()
 
-    assert Alert.objects.get().began_told_at is None
+    assert Alert.objects.get().began_reported_at is None
     assert "ConnectionError" in caplog.text
     assert "s3cret" not in caplog.text
 
@@ -358,7 +358,7 @@ def test_no_run_posts_more_than_fits_into_a_task(webhook):
     watch()
     watch()
 
-    assert first == tell.AT_ONCE
+    assert first == report.AT_ONCE
     assert len({got["id"] for got in webhook.got}) == len(webhook.got) == 20
 
 
@@ -374,7 +374,7 @@ def test_two_at_once_tell_once(webhook, committed_db):
         try:
             watch()
         finally:
-            tell.connection.close()
+            report.connection.close()
 
     threads = [threading.Thread(target=run) for _ in range(3)]
     for thread in threads:

@@ -18,8 +18,8 @@ from csf.jobs.declared import daily_jobs, jobs
 from csf.jobs.schedules import set_paused
 from csf.models import Breaker, Cluster, Instance, JobRun, ProofRun, StaffTask
 from notifications.alerts import disks
+from notifications.alerts.report import watch
 from notifications.alerts.rules import signs
-from notifications.alerts.tell import watch
 from notifications.models import Alert, DrainSignal
 from tests.factories import create_cluster, schedule_all_jobs
 from tests.stripe_events import create_endpoint, deliver, event_body, signature
@@ -130,7 +130,7 @@ CASES = {
         close_tasks,
     ),
     "SendGrid's key is revoked": (
-        lambda _: DrainSignal.tell_blocked("HTTP 401"),
+        lambda _: DrainSignal.report_blocked("HTTP 401"),
         [("email_sender_blocked", "", "page")],
         ["SendGrid refuses our emails", "SENDGRID_API_KEY"],
         close_tasks,

@@ -14,7 +14,7 @@ from csf.jobs.declared import jobs
 from csf.models import Instance, StaffTask
 from csf.startup.checks import configuration
 from notifications import tasks
-from notifications.alerts.tell import watch
+from notifications.alerts.report import watch
 from notifications.delivery.events import fold_events
 from notifications.models import Alert, DrainSignal, EmailAttempt, EmailEvent, EmailMessage, Suppression
 from notifications.rendering.render import render
@@ -234,7 +234,7 @@ def test_a_digest_that_does_not_arrive_leads_to_no_other(what, mail_server):
 
 
 def test_without_the_guard_each_bounce_would_lead_to_the_next(monkeypatch):
-    monkeypatch.setattr("notifications.alerts.tell.about_these_emails", lambda tasks: set())
+    monkeypatch.setattr("notifications.alerts.report.about_these_emails", lambda tasks: set())
     task()
     for _ in range(5):
         watch()
@@ -258,7 +258,7 @@ def test_trouble_with_a_familys_email_is_told():
         context={},
     )
     StaffTask.open(EmailTask.EMAIL_BOUNCED, mail)
-    EmailMessage.tell_failed("welcome", "no template")
+    EmailMessage.report_failed("welcome", "no template")
 
     watch()
 

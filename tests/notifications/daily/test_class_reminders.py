@@ -44,7 +44,7 @@ def mails():
     return EmailMessage.objects.filter(kind="class_starts_soon")
 
 
-def told_on(*days):
+def reminders_on(*days):
     """How many reminders are owed after the job of each of these days."""
     counts = []
     for day in days:
@@ -64,7 +64,7 @@ def test_a_reminder_goes_once_five_days_ahead_and_says_all(settings):
     first_on = course.starts_on
     user = child.household.guardians.get()
 
-    assert told_on(*days_before(first_on, 7, 6, 5, 5, 4, 1, 0, -1)) == [0, 0, 1, 1, 1, 1, 1, 1]
+    assert reminders_on(*days_before(first_on, 7, 6, 5, 5, 4, 1, 0, -1)) == [0, 0, 1, 1, 1, 1, 1, 1]
 
     mail = mails().get()
     starts_at = start_of_day(first_on) + timedelta(hours=16, minutes=30)
@@ -102,7 +102,7 @@ def test_a_reminder_goes_once_five_days_ahead_and_says_all(settings):
 def test_missed_days_are_made_up_until_the_day_before(first_run, owed):
     enrollment = place()
 
-    assert told_on(enrollment.course.starts_on - first_run * DAY) == [owed]
+    assert reminders_on(enrollment.course.starts_on - first_run * DAY) == [owed]
 
 
 def test_the_first_session_that_takes_place_counts_and_a_moved_one_is_told_again():
@@ -110,10 +110,10 @@ def test_the_first_session_that_takes_place_counts_and_a_moved_one_is_told_again
     first, second, third = enrollment.course.sessions.all()[:3]
     CourseSession.objects.filter(pk=first.pk).update(cancelled_at=timezone.now())
 
-    assert told_on(*days_before(first.held_on, 5, 1)) == [0, 0]
-    assert told_on(*days_before(second.held_on, 5, 4)) == [1, 1]
+    assert reminders_on(*days_before(first.held_on, 5, 1)) == [0, 0]
+    assert reminders_on(*days_before(second.held_on, 5, 4)) == [1, 1]
     CourseSession.objects.filter(pk=second.pk).update(held_on=second.held_on + DAY, start_time="09:00")
-    assert told_on(*days_before(second.held_on, 3, 2)) == [2, 2]
+    assert reminders_on(*days_before(second.held_on, 3, 2)) == [2, 2]
 
     context = mails().latest("pk").context
     assert context["starts_on"] == (second.held_on + DAY).isoformat()
@@ -124,13 +124,13 @@ def test_the_first_session_that_takes_place_counts_and_a_moved_one_is_told_again
 def test_a_class_without_dated_sessions_starts_on_its_first_day():
     enrollment = place(sessions=0)
 
-    assert told_on(*days_before(enrollment.course.starts_on, 6, 5)) == [0, 1]
+    assert reminders_on(*days_before(enrollment.course.starts_on, 6, 5)) == [0, 1]
     mail = mails().get()
     assert (mail.context["session_start"], mail.context["calendars"]) == ("16:30:00", [])
 
 
-@pytest.mark.parametrize(("days", "is_told"), [(4, False), (5, False), (6, True)])
-def test_who_has_just_enrolled_has_just_been_told(days, is_told):
+@pytest.mark.parametrize(("days", "is_sent"), [(4, False), (5, False), (6, True)])
+def test_who_has_just_enrolled_has_just_been_told(days, is_sent):
     """The days count from the payment, not from when the place was waited for."""
     today = local_date(timezone.now())
     first_on = today + days * DAY
@@ -139,7 +139,7 @@ def test_who_has_just_enrolled_has_just_been_told(days, is_told):
 
     report = send_class_reminders(on=first_on - 3 * DAY)
 
-    assert (report.done, list(report.reasons)) == ((1, []) if is_told else (0, [LATE]))
+    assert (report.done, list(report.reasons)) == ((1, []) if is_sent else (0, [LATE]))
 
 
 def test_who_comes_in_the_middle_is_not_told_of_the_second_session():
@@ -200,7 +200,7 @@ def test_a_child_that_was_moved_is_reminded_of_the_new_class():
         enrollment=enrollment, course=other, by=create_staff(), reason="asked", now=timezone.now()
     ).joined
 
-    assert told_on(*days_before(other.starts_on, 5, 4)) == [1, 1]
+    assert reminders_on(*days_before(other.starts_on, 5, 4)) == [1, 1]
     assert mails().get().fact_id == new.pk
 
 
@@ -224,7 +224,7 @@ def test_0_days_switch_it_off(settings):
     settings.CLASS_REMINDER_DAYS = 0
     enrollment = place()
 
-    assert told_on(*days_before(enrollment.course.starts_on, 5, 1, 0)) == [0, 0, 0]
+    assert reminders_on(*days_before(enrollment.course.starts_on, 5, 1, 0)) == [0, 0, 0]
 
 
 def test_a_dry_run_and_the_page_list_what_the_job_does(client, capsys):

@@ -130,7 +130,7 @@ def test_the_order_of_events_does_not_matter(names):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    ("told", "expected", "task"),
+    ("fields", "expected", "task"),
     [
         ({"event": "processed"}, "sent", False),
         ({"event": "deferred", "response": "try later"}, "unknown", False),
@@ -146,10 +146,10 @@ def test_the_order_of_events_does_not_matter(names):
         ({"event": "delivered", "outbox_id": "of somebody else"}, "unknown", False),
     ],
 )
-def test_what_each_event_tells(told, expected, task):
+def test_what_each_event_tells(fields, expected, task):
     message = sent_message(status="unknown")
 
-    deliver([event(message, "", **told)])
+    deliver([event(message, "", **fields)])
     fold_events()
 
     assert status(message) == expected
@@ -209,8 +209,10 @@ def test_the_whole_way_through_the_stand_in(committed_db, mail_server):
 
     [accepted] = mail_server.messages()
     message = EmailMessage.objects.get()
-    told = [event(message, name, sg_message_id=accepted["message_id"]) for name in ("delivered", "processed")]
-    for each in told:
+    fields = [
+        event(message, name, sg_message_id=accepted["message_id"]) for name in ("delivered", "processed")
+    ]
+    for each in fields:
         deliver([each])
     fold_events()
 

@@ -50,7 +50,7 @@ def list_of(*fields):
     return list(Suppression.objects.order_by("address", "scope").values_list(*fields or ("address", "scope")))
 
 
-def tell(message, name, **changes):
+def report(message, name, **changes):
     assert deliver([event(message, name, **changes)]) == 200
     fold_events()
 
@@ -64,7 +64,7 @@ def stop(address, scope="all", **fields):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    ("name", "told", "scope"),
+    ("name", "event_fields", "scope"),
     [
         ("bounce", HARD, "all"),
         ("bounce", {"type": "blocked", "reason": "550 blocked"}, None),
@@ -87,14 +87,14 @@ def stop(address, scope="all", **fields):
         ("delivered", {}, None),
     ],
 )
-def test_what_each_event_does_to_the_address_that_the_email_went_to(name, told, scope):
+def test_what_each_event_does_to_the_address_that_the_email_went_to(name, event_fields, scope):
     [message] = owe(1, local="Pat", status="sent")
 
-    told.pop("email", None)
-    tell(message, name, **told, email="somebody@else.example")
+    event_fields.pop("email", None)
+    report(message, name, **event_fields, email="somebody@else.example")
 
     assert list_of("address", "scope", "detail") == (
-        [("pat+0@example.org", scope, told.get("reason", ""))] if scope else []
+        [("pat+0@example.org", scope, event_fields.get("reason", ""))] if scope else []
     )
     is_complaint = scope == "non_essential"
     assert StaffTask.objects.filter(kind="email_complained").count() == is_complaint
@@ -118,17 +118,17 @@ def test_what_each_event_does_to_the_address_that_the_email_went_to(name, told, 
 def test_an_event_of_nobody_s_email_does_nothing(changes):
     [message] = owe(1, status="sent", sent_at=datetime.fromtimestamp(AT, UTC))
 
-    tell(message, "bounce", **HARD | changes)
+    report(message, "bounce", **HARD | changes)
 
     assert (list_of(), EmailMessage.objects.get().status) == ([], "sent")
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    ("name", "told", "scope", "status"),
+    ("name", "event_fields", "scope", "status"),
     [("bounce", HARD, "all", "bounced"), ("spamreport", {}, "non_essential", "complained")],
 )
-def test_what_comes_late_and_without_our_ids_is_matched_by_its_address(name, told, scope, status):
+def test_what_comes_late_and_without_our_ids_is_matched_by_its_address(name, event_fields, scope, status):
     first, newest, later, other = owe(4, status="delivered")
     for row, at in ((first, AT - 60), (newest, AT - 30), (later, AT + 3600), (other, AT - 10)):
         EmailMessage.objects.filter(pk=row.pk).update(
@@ -136,7 +136,7 @@ def test_what_comes_late_and_without_our_ids_is_matched_by_its_address(name, tol
         )
     EmailMessage.objects.filter(pk=other.pk).update(to="pat@example.org.uk")
 
-    tell(newest, name, **told, email="pat@EXAMPLE.org", outbox_id=None, sg_message_id=None)
+    report(newest, name, **event_fields, email="pat@EXAMPLE.org", outbox_id=None, sg_message_id=None)
 
     assert list_of() == [("pat@example.org", scope)]
     states = dict(EmailMessage.objects.values_list("pk", "status"))
@@ -154,7 +154,7 @@ def test_a_family_whose_mailbox_is_full_still_gets_its_sign_in_code(mail_server)
     """As the provider's list is not ours to clear, the next email is at least tried."""
     [message] = owe(1, local="mailboxfull", status="sent")
     reason = "552 5.2.2 The email account that you tried to reach is over quota."
-    tell(message, "bounce", type="bounce", reason=reason, status="5.2.2")
+    report(message, "bounce", type="bounce", reason=reason, status="5.2.2")
     owe(1, kind="account_login_code", to=message.to)
 
     drain()
@@ -168,7 +168,7 @@ def test_a_late_event_stops_the_address_that_it_is_about_not_the_family_s_new_on
     User.objects.filter(pk=old.recipient_id).update(email="new@example.org")
     EmailMessage.objects.filter(pk=new.pk).update(to="new@example.org", status="queued")
 
-    tell(old, "bounce", **HARD)
+    report(old, "bounce", **HARD)
     drain()
 
     assert list_of() == [("pat+0@example.org", "all")]
@@ -186,7 +186,7 @@ def test_order_copies_and_batches_of_events_do_not_matter(order, copies, sizes):
     for model in (EmailEvent, EmailMessage, Suppression, StaffTask):
         model.objects.all().delete()
     first, second = owe(2, local="late", status="sent")
-    told = [
+    event_fields = [
         event(first, "delivered", timestamp=AT),
         event(first, "bounce", **HARD, timestamp=AT + 1),
         event(first, "spamreport", timestamp=AT + 2),
@@ -194,7 +194,7 @@ def test_order_copies_and_batches_of_events_do_not_matter(order, copies, sizes):
         event(second, "deferred", response="450", timestamp=AT + 4),
         event(second, "bounce", **HARD, timestamp=AT + 5),
     ]
-    pending = [told[number] for number in [*order, *copies]]
+    pending = [event_fields[number] for number in [*order, *copies]]
 
     for size in [*sizes, len(pending)]:
         batch, pending = pending[:size], pending[size:]
@@ -212,8 +212,8 @@ def test_order_copies_and_batches_of_events_do_not_matter(order, copies, sizes):
 def test_two_folds_at_once_make_one_row_an_address(committed_db):
     emails = owe(30, status="sent")
     for name, rows in (("bounce", emails), ("dropped", emails[::-1])):
-        told = HARD if name == "bounce" else {"reason": "Bounced Address"}
-        deliver([event(row, name, **told) for row in rows])
+        event_fields = HARD if name == "bounce" else {"reason": "Bounced Address"}
+        deliver([event(row, name, **event_fields) for row in rows])
     barrier = threading.Barrier(4)
 
     def one(_):
@@ -233,14 +233,14 @@ def test_two_folds_at_once_make_one_row_an_address(committed_db):
 @pytest.mark.django_db
 def test_what_happened_before_it_was_lifted_is_no_news():
     [message] = owe(1, status="sent")
-    tell(message, "bounce", **HARD)
+    report(message, "bounce", **HARD)
     Suppression.objects.all().lift(reason="the mailbox was full")
     lifted_at = int(Suppression.objects.get().lifted_at.timestamp())
 
-    tell(message, "dropped", reason="Bounced Address", timestamp=lifted_at - 60)
+    report(message, "dropped", reason="Bounced Address", timestamp=lifted_at - 60)
     assert not Suppression.objects.in_force().exists()
 
-    tell(message, "dropped", reason="Bounced Address", timestamp=lifted_at + 1)
+    report(message, "dropped", reason="Bounced Address", timestamp=lifted_at + 1)
     assert Suppression.objects.in_force().count() == 1
 
 
@@ -256,8 +256,8 @@ def test_one_in_force_for_an_address_and_scope():
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("told", list(itertools.permutations([0, 1, 2])))
-def test_who_unsubscribes_at_the_provider_gets_only_what_is_essential_until_they_come_back(told):
+@pytest.mark.parametrize("event_fields", list(itertools.permutations([0, 1, 2])))
+def test_who_unsubscribes_at_the_provider_gets_only_what_is_essential_until_they_come_back(event_fields):
     [message] = owe(1, status="sent")
     user = message.recipient
     before = choices_of(user)
@@ -267,13 +267,13 @@ def test_who_unsubscribes_at_the_provider_gets_only_what_is_essential_until_they
         event(message, "group_unsubscribe", timestamp=AT + 2),
     ]
 
-    for number in told:
+    for number in event_fields:
         deliver([events[number]])
         fold_events()
     assert not any(choices_of(user).values())
     assert EmailMessage.objects.get().status == "sent"
 
-    tell(message, "group_resubscribe", timestamp=AT + 3)
+    report(message, "group_resubscribe", timestamp=AT + 3)
     assert choices_of(user) == before
 
 
@@ -282,10 +282,10 @@ def test_what_a_parent_chose_later_on_our_page_stays():
     [message] = owe(1, status="sent")
     EmailPreference.objects.create(user=message.recipient, choice="newsletter", is_on=True, origin="page")
 
-    tell(message, "unsubscribe", timestamp=int(time.time()) - 3600)
+    report(message, "unsubscribe", timestamp=int(time.time()) - 3600)
     assert choices_of(message.recipient)["newsletter"]
 
-    tell(message, "unsubscribe", timestamp=int(time.time()) + 5)
+    report(message, "unsubscribe", timestamp=int(time.time()) + 5)
     assert not choices_of(message.recipient)["newsletter"]
 
 
@@ -400,7 +400,7 @@ def _stopped_in_the_middle(mail_server, settings):
 def test_a_late_event_of_the_first_try_settles_a_suppressed_email():
     [message] = owe(1, status="suppressed")
 
-    tell(message, "delivered")
+    report(message, "delivered")
 
     assert states("status") == [("delivered",)]
 

@@ -66,9 +66,9 @@ def test_receipt_and_confirmations_of_an_order_are_one_email_where_the_school_wa
             continue
         assert sent_kinds(mail_server, reader.email) == ["order_confirmation", "order_paid"]
         bundle = EmailMessage.objects.get(kind="order_paid", recipient=reader)
-        parts = rows(told_by=bundle)
-        told = "expired"
-        assert parts == [("payment_success", told), *[("enrollment_confirmation", told)] * 2]
+        parts = rows(sent_as=bundle)
+        expired = "expired"
+        assert parts == [("payment_success", expired), *[("enrollment_confirmation", expired)] * 2]
         [mail] = [mail for mail in mail_server.messages(to=reader.email) if mail["kind"] == "order_paid"]
         assert [file["filename"] for file in mail["attachments"]] == ["class.ics", "class-2.ics"]
         for child in household.children.all():
@@ -89,7 +89,7 @@ def test_a_later_installment_has_a_receipt_of_its_own(shop, mail_server, setting
         "enrollment_confirmation",
         "order_confirmation",
     ]
-    assert not EmailMessage.objects.exclude(told_by=None).exists()
+    assert not EmailMessage.objects.exclude(sent_as=None).exists()
 
 
 def test_the_family_is_told_when_its_places_are_no_longer_held(shop, mail_server):

@@ -14,7 +14,7 @@ from csf.clock import Now
 from csf.database.advisory_locks import free_slot
 from csf.jobs.time_budget import within
 from csf.models import Instance, StaffTask
-from notifications.alerts.digest import TOLD_BY_TASKS, about_these_emails
+from notifications.alerts.digest import COVERED_BY_TASKS, about_these_emails
 from notifications.alerts.rule import Sign
 from notifications.alerts.rules import signs
 from notifications.emails.messages.staff_alert import WINDOW, digests
@@ -24,19 +24,19 @@ from notifications.outbox import notify
 logger = logging.getLogger(__name__)
 
 POST_TIMEOUT_S = (3.05, 5.0)  # to connect, to answer
-LOCK_CLASS = 20_253  # one process tells, the others have nothing to add
+LOCK_CLASS = 20_253  # one process reports, the others have nothing to add
 AT_ONCE = 8  # posts of one run, if they are not slow
 LOG_LEVELS = {Alert.Level.WARNING.value: logging.WARNING, Alert.Level.PAGE.value: logging.ERROR}
 
 
 def watch() -> None:
-    """Open and end alerts, and tell the webhook and the staff what they have not heard. In quarantine nothing
+    """Open and end alerts, and report to the webhook and the staff what is new to them. In quarantine nothing
     is reported: a copy must not call production's people."""
     if Instance.why_quarantined():
         return
     _record({(sign.name, sign.about, sign.level.value): sign for sign in signs()})
     if settings.ALERT_WEBHOOK_URL:
-        _tell()
+        _post_news()
     if settings.STAFF_ALERT_EMAILS:
         _email()
 
@@ -71,28 +71,28 @@ def _email() -> None:
     tasks = list(StaffTask.objects.open().filter(emailed_at=None))
     alerts = list(Alert.objects.filter(ended_at=None, emailed_at=None))
     ours = about_these_emails(tasks)
-    told = digests(
+    news = digests(
         [task for task in tasks if task.pk not in ours],
-        [alert for alert in alerts if alert.name not in TOLD_BY_TASKS],
+        [alert for alert in alerts if alert.name not in COVERED_BY_TASKS],
     )
     StaffTask.objects.filter(pk__in=[task.pk for task in tasks]).update(emailed_at=Now())
     Alert.objects.filter(pk__in=[alert.pk for alert in alerts]).update(emailed_at=Now())
-    if told:
-        notify("staff_alert", told)
+    if news:
+        notify("staff_alert", news)
 
 
-def _tell() -> None:
-    """In order, up to the first that the webhook does not take; the next run goes on there."""
+def _post_news() -> None:
+    """In order, up to the first that the webhook does not take; the next run continues there."""
     with free_slot(LOCK_CLASS, of=1) as slot:
         for alert, state in within(islice(_unsent(), 0 if slot is None else AT_ONCE)):
             if not _post(_message(alert, state)):
                 return
-            Alert.objects.filter(pk=alert.pk).update(**{f"{state}_told_at": Now()})
+            Alert.objects.filter(pk=alert.pk).update(**{f"{state}_reported_at": Now()})
 
 
 def _unsent() -> Iterator[tuple[Alert, str]]:
     for alert in Alert.objects.unsent().order_by("pk"):
-        if not alert.began_told_at:
+        if not alert.began_reported_at:
             yield alert, "began"
         if alert.ended_at:
             yield alert, "ended"
