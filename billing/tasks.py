@@ -3,7 +3,7 @@ from datetime import timedelta
 
 from billing.changes.cancellation import settle_waiting_cancellations
 from billing.changes.class_closure import work_off_closures
-from billing.changes.seat_release import sell_lent_seats
+from billing.changes.seat_release import sell_offered_seats
 from billing.changes.waitlist import serve_priority
 from billing.checkout.holds import expire_holds
 from billing.events import stripe_books, webhook_health
@@ -73,7 +73,7 @@ def sweep_waitlist() -> None:
     now = clock.now()
     waitlist.sweep(now=now)
     serve_priority(now=now)
-    sell_lent_seats(now=now)
+    sell_offered_seats(now=now)
 
 
 @scheduled("7 * * * *", name="reconcile_stripe", title="Fetch Stripe's events")

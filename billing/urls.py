@@ -32,6 +32,6 @@ urlpatterns = [
     path("account/orders/<uuid:public_id>/pay/", orders.pay, name="pay"),
     path("account/orders/<uuid:public_id>/cancel/", orders.cancel_order, name="cancel_order"),
     path("account/enrollments/<uuid:public_id>/cancel/", orders.cancel_enrollment, name="cancel_enrollment"),
-    path("account/enrollments/<uuid:public_id>/release/", orders.release_place, name="release_place"),
+    path("account/enrollments/<uuid:public_id>/offer/", orders.offer_place, name="offer_place"),
     path("account/enrollments/<uuid:public_id>/keep/", orders.keep_place, name="keep_place"),
 ]

@@ -29,7 +29,7 @@ NOT_YET = [
     EnrollmentStatus.LAPSED,
     EnrollmentStatus.DECLINED,
 ]
-HAS_PLACE = [EnrollmentStatus.ACTIVE, EnrollmentStatus.LENDING]
+HAS_PLACE = [EnrollmentStatus.ACTIVE, EnrollmentStatus.ON_OFFER]
 
 
 def _wrong_net() -> Any:

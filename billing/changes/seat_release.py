@@ -22,9 +22,9 @@ logger = logging.getLogger(__name__)
 TAKEN_OVER = "a family from the waitlist has taken the place"
 
 
-def can_be_released(enrollment: Enrollment, *, now: datetime.datetime) -> bool:
+def can_be_offered(enrollment: Enrollment, *, now: datetime.datetime) -> bool:
     """Before that it can be given up for its full price; after the start nobody is offered a seat."""
-    is_active = enrollment.status == EnrollmentStatus.ACTIVE and enrollment.up_for_release_at is None
+    is_active = enrollment.status == EnrollmentStatus.ACTIVE and enrollment.offered_to_waitlist_at is None
     order = enrollment.order_item.order
     is_late = local_date(now) > refund_until(order)
     return is_active and is_late and offers_end_at(enrollment.course, now=now) is not None
@@ -32,13 +32,13 @@ def can_be_released(enrollment: Enrollment, *, now: datetime.datetime) -> bool:
 
 @again_after_deadlock
 @transaction.atomic
-def put_up(enrollment: Enrollment, *, by: User, now: datetime.datetime) -> None:
+def offer_to_waitlist(enrollment: Enrollment, *, by: User, now: datetime.datetime) -> None:
     """Let someone on the waitlist take the place over, now or later. Raises Stale if it cannot be."""
     course = lock_course(enrollment.course_id)
     enrollment.refresh_from_db()
-    if not can_be_released(enrollment, now=now):
+    if not can_be_offered(enrollment, now=now):
         raise Stale("this place cannot be offered")
-    enrollment.put_up(at=now, by=by)
+    enrollment.offer_to_waitlist(at=now, by=by)
     fill(course, now=now)
 
 
@@ -51,7 +51,7 @@ def keep(enrollment: Enrollment, *, by: User) -> None:
     enrollment.keep(by=by)
 
 
-def sell_lent_seats(*, now: datetime.datetime) -> None:
+def sell_offered_seats(*, now: datetime.datetime) -> None:
     """Each minute: a child whose offered seat has been paid for leaves the class."""
 
     def sell(enrollment: Enrollment) -> None:
@@ -62,12 +62,12 @@ def sell_lent_seats(*, now: datetime.datetime) -> None:
         except Stale as lost:  # another worker was first
             logger.info("enrollment %s: %s", enrollment.pk, lost)
 
-    for_each(_taken_over(), sell, doing="selling a lent seat")
+    for_each(_taken_over(), sell, doing="selling an offered seat")
 
 
 def _taken_over() -> Iterator[Enrollment]:
-    lending = Enrollment.objects.filter(status=EnrollmentStatus.LENDING)
-    for course_id in lending.order_by().values_list("course", flat=True).distinct():
+    on_offer = Enrollment.objects.filter(status=EnrollmentStatus.ON_OFFER)
+    for course_id in on_offer.order_by().values_list("course", flat=True).distinct():
         with transaction.atomic():
             over = taken_over(lock_course(course_id))
         yield from over

@@ -58,7 +58,7 @@ def paid_children(household_id: int, *, on: datetime.date) -> list[int]:
     values: dict[str, Any] = {
         "household": household_id,
         "on": on,
-        "in_class": [EnrollmentStatus.ACTIVE.value, EnrollmentStatus.LENDING.value],
+        "in_class": [EnrollmentStatus.ACTIVE.value, EnrollmentStatus.ON_OFFER.value],
         "refunded": [status.value for status in COUNTED],
         "as_credit": [cause.value for cause in (CreditCause.SPENT, CreditCause.RETURNED, *CREDITED)],
     }

@@ -259,15 +259,15 @@ def _give_up(request: HttpRequest, enrollment: Enrollment, *, reason: str) -> bo
     return True
 
 
-def release_place(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+def offer_place(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """Offer a paid place to the waitlist, after saying what that means."""
     found, now = _own_place(request, public_id), clock.now()
-    if not seat_release.can_be_released(found, now=now):
+    if not seat_release.can_be_offered(found, now=now):
         messages.info(request, f"The place in {found.course} cannot be offered to the waitlist now.")
         return redirect(found.order_item.order)
     if request.method == "POST":
         try:
-            seat_release.put_up(found, by=_user(request), now=now)
+            seat_release.offer_to_waitlist(found, by=_user(request), now=now)
         except Stale:
             messages.warning(request, "This place changed a moment ago. Please check the order again.")
         else:
@@ -278,7 +278,7 @@ def release_place(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         "outcome": cancellation.outcome_of(enrollment=found, now=now, terms=Terms.PRORATED_REFUND),
         "waiting": found.course.enrollments.waitlisted().count(),
     }
-    return render(request, "billing/release_place.html", context)
+    return render(request, "billing/offer_place.html", context)
 
 
 @button_of("account")

@@ -29,7 +29,7 @@ def with_people_waiting(on: datetime.date) -> CourseQuerySet:
 
 def with_places_to_complete(on: datetime.date) -> CourseQuerySet:
     """Classes that ended COMPLETE_AFTER ago and took place to the end."""
-    enrolled = Enrollment.objects.filter(status__in=[EnrollmentStatus.ACTIVE, EnrollmentStatus.LENDING])
+    enrolled = Enrollment.objects.filter(status__in=[EnrollmentStatus.ACTIVE, EnrollmentStatus.ON_OFFER])
     ended = Course.objects.ended(on - COMPLETE_AFTER).filter(cancelled_at=None)
     return ended.filter(pk__in=enrolled.values("course")).order_by("pk")
 

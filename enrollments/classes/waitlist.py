@@ -49,6 +49,7 @@ priority_offered = Signal()
 
 IN_ORDER = "a seat is free"
 LEFT_BY_FAMILY = "the family left the waitlist"
+OFFER_ORDER = ("offered_to_waitlist_at", "pk")  # of families that offer their place
 OFFERS_ENDED = "the class has started"
 
 
@@ -83,37 +84,41 @@ def fill(course: Course, *, now: datetime.datetime, by: User | None = None) -> l
     if ends_at is not None:
         numbers = free_seat_numbers(course)
         waiting = list(course.enrollments.waitlisted())
-        numbers += _lent(course, len(waiting) - len(numbers))
+        numbers += _offered_seats(course, len(waiting) - len(numbers))
         for enrollment, number in zip(waiting, numbers, strict=False):
             enrollment.offer(seat_number=number, until=ends_at, by=by, reason=IN_ORDER)
             offers.append(enrollment)
     elif _last_offers_end_at(course) <= now and course.is_published and not course.cancelled_at:
         for enrollment in course.enrollments.waitlisted().filter(offers_ended_at=None):
             enrollment.end_offers(at=now, reason=OFFERS_ENDED)
-    _give_back_lent(course)
+    _give_seats_back(course)
     _wake(offers)
     return offers
 
 
-def _lent(course: Course, wanted: int) -> list[int]:
+def _offered_seats(course: Course, wanted: int) -> list[int]:
     """Seats of families that offer theirs to the waitlist, the first offer first."""
-    up = course.enrollments.filter(status=EnrollmentStatus.ACTIVE, up_for_release_at__isnull=False)
-    return [lender.lend() for lender in up.order_by("up_for_release_at", "pk")[: max(wanted, 0)]]
+    offering = course.enrollments.filter(status=EnrollmentStatus.ACTIVE, offered_to_waitlist_at__isnull=False)
+    return [place.hand_over_seat() for place in offering.order_by(*OFFER_ORDER)[: max(wanted, 0)]]
 
 
-def _give_back_lent(course: Course) -> None:
+def _give_seats_back(course: Course) -> None:
     """Seats that no one on the waitlist wants return to the families that offered theirs."""
-    lending = course.enrollments.filter(status=EnrollmentStatus.LENDING).order_by("up_for_release_at", "pk")
-    for lender, number in zip(lending, free_seat_numbers(course), strict=False):
-        lender.take_back(number)
+    on_offer = course.enrollments.filter(status=EnrollmentStatus.ON_OFFER).order_by(
+        "offered_to_waitlist_at", "pk"
+    )
+    for place, number in zip(on_offer, free_seat_numbers(course), strict=False):
+        place.take_seat_back(number)
 
 
 def taken_over(course: Course) -> list[Enrollment]:
     """Places whose offered seat cannot come back: someone on the waitlist has paid for it. Needs the row lock
     of the class."""
-    lending = course.enrollments.filter(status=EnrollmentStatus.LENDING).order_by("up_for_release_at", "pk")
+    on_offer = course.enrollments.filter(status=EnrollmentStatus.ON_OFFER).order_by(
+        "offered_to_waitlist_at", "pk"
+    )
     undecided = course.enrollments.filter(status__in=HOLDING).count()
-    return list(lending)[: max(lending.count() - undecided - len(free_seat_numbers(course)), 0)]
+    return list(on_offer)[: max(on_offer.count() - undecided - len(free_seat_numbers(course)), 0)]
 
 
 def _wake(offers: list[Enrollment]) -> None:
@@ -167,7 +172,7 @@ def close_waitlist(course: Course, *, by: User | None, reason: str) -> int:
     waiting = list(course.enrollments.filter(status__in=WAITING).order_by("pk"))
     for enrollment in waiting:
         enrollment.decline(by=by, reason=reason)
-    _give_back_lent(course)
+    _give_seats_back(course)
     return len(waiting)
 
 
@@ -209,22 +214,24 @@ def sweep(*, now: datetime.datetime) -> None:
 
 def _to_serve(now: datetime.datetime) -> CourseQuerySet:
     """Classes with places that wait, are offered or offer their seat: past seasons have none."""
-    in_line = Enrollment.objects.filter(status__in=[*WAITING, EnrollmentStatus.LENDING])
+    in_line = Enrollment.objects.filter(status__in=[*WAITING, EnrollmentStatus.ON_OFFER])
     over = in_line.filter(status=EnrollmentStatus.OFFERED, expires_at__lte=now)
-    lent = in_line.filter(status=EnrollmentStatus.LENDING)
+    on_offer = in_line.filter(status=EnrollmentStatus.ON_OFFER)
     waiting = in_line.filter(status=EnrollmentStatus.WAITLISTED)
-    put_up = Enrollment.objects.filter(
-        status=EnrollmentStatus.ACTIVE, up_for_release_at__isnull=False, course__in=waiting.values("course")
+    offering = Enrollment.objects.filter(
+        status=EnrollmentStatus.ACTIVE,
+        offered_to_waitlist_at__isnull=False,
+        course__in=waiting.values("course"),
     )
     goes_on = Q(starts_on__gt=local_date(now)) | Q(offers_after_start=True, registration_closes_at__gt=now)
     has_free = Q(taken__lt=F("capacity"))
-    to_offer = _with(waiting) & goes_on & (has_free | _with(put_up))
+    to_offer = _with(waiting) & goes_on & (has_free | _with(offering))
     to_end = _with(waiting.filter(offers_ended_at=None)) & ~goes_on
     shown = Q(is_published=True, cancelled_at=None)
     found = (
         Course.objects.filter(_with(in_line))
         .with_places()
-        .filter(_with(over) | _with(lent) & has_free | shown & (to_offer | to_end))
+        .filter(_with(over) | _with(on_offer) & has_free | shown & (to_offer | to_end))
     )
     return found.order_by("pk")
 

@@ -157,14 +157,14 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('status', models.CharField(choices=[('waitlisted', 'on the waitlist'), ('offered', 'place offered'), ('held', 'held'), ('active', 'enrolled'), ('lending', 'enrolled, place on offer'), ('released', 'released'), ('lapsed', 'offer expired'), ('declined', 'left the waitlist'), ('cancelled', 'cancelled'), ('transferred', 'moved to another class'), ('completed', 'completed')], editable=False, max_length=20)),
+                ('status', models.CharField(choices=[('waitlisted', 'on the waitlist'), ('offered', 'place offered'), ('held', 'held'), ('active', 'enrolled'), ('on_offer', 'enrolled, place on offer'), ('released', 'released'), ('lapsed', 'offer expired'), ('declined', 'left the waitlist'), ('cancelled', 'cancelled'), ('transferred', 'moved to another class'), ('completed', 'completed')], editable=False, max_length=20)),
                 ('seat_number', models.PositiveSmallIntegerField(blank=True, editable=False, null=True)),
                 ('expires_at', models.DateTimeField(blank=True, editable=False, help_text='When the hold or the offer ends.', null=True)),
                 ('tier', models.CharField(blank=True, choices=[('priority', 'priority: the saved card is charged at once'), ('regular', 'regular: asked by email')], editable=False, help_text='For places that came from the waitlist.', max_length=20)),
                 ('joined_at', models.DateTimeField(blank=True, editable=False, help_text='On the waitlist since then.', null=True)),
                 ('priority_at', models.DateTimeField(blank=True, editable=False, help_text='In the priority tier since then.', null=True)),
                 ('offers_ended_at', models.DateTimeField(blank=True, editable=False, help_text='Since then the waitlist is not offered places, because the class has started.', null=True)),
-                ('up_for_release_at', models.DateTimeField(blank=True, editable=False, help_text='Offered to the waitlist since then.', null=True)),
+                ('offered_to_waitlist_at', models.DateTimeField(blank=True, editable=False, help_text='Offered to the waitlist since then.', null=True)),
                 ('created_at', models.DateTimeField(db_default=csf.clock.Now(), editable=False)),
                 ('child', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='enrollments', to='enrollments.child')),
                 ('course', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='enrollments', to='enrollments.course')),
@@ -242,11 +242,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='enrollment',
-            index=models.Index(condition=models.Q(('status__in', ['waitlisted', 'offered', 'lending'])), fields=['course'], name='enrollments_enrollment_in_line'),
+            index=models.Index(condition=models.Q(('status__in', ['waitlisted', 'offered', 'on_offer'])), fields=['course'], name='enrollments_enrollment_in_line'),
         ),
         migrations.AddConstraint(
             model_name='enrollment',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['waitlisted', 'offered', 'held', 'active', 'lending', 'released', 'lapsed', 'declined', 'cancelled', 'transferred', 'completed'])), name='enrollments_enrollment_status'),
+            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['waitlisted', 'offered', 'held', 'active', 'on_offer', 'released', 'lapsed', 'declined', 'cancelled', 'transferred', 'completed'])), name='enrollments_enrollment_status'),
         ),
         migrations.AddConstraint(
             model_name='enrollment',
@@ -270,7 +270,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='enrollment',
-            constraint=models.UniqueConstraint(condition=models.Q(('status__in', ['waitlisted', 'offered', 'held', 'active', 'lending'])), fields=('child', 'course'), name='enrollments_enrollment_child_once_in_course'),
+            constraint=models.UniqueConstraint(condition=models.Q(('status__in', ['waitlisted', 'offered', 'held', 'active', 'on_offer'])), fields=('child', 'course'), name='enrollments_enrollment_child_once_in_course'),
         ),
         migrations.AddConstraint(
             model_name='guardianinvitation',

@@ -19,7 +19,7 @@ class EnrollmentStatus(models.TextChoices):
     OFFERED = "offered", "place offered"
     HELD = "held", "held"
     ACTIVE = "active", "enrolled"
-    LENDING = "lending", "enrolled, place on offer"
+    ON_OFFER = "on_offer", "enrolled, place on offer"
     RELEASED = "released", "released"
     LAPSED = "lapsed", "offer expired"
     DECLINED = "declined", "left the waitlist"
@@ -29,12 +29,12 @@ class EnrollmentStatus(models.TextChoices):
 
 
 # Lists, not sets: they stand in constraints, and a migration must not see them in another order each time.
-ENROLLED = [EnrollmentStatus.HELD, EnrollmentStatus.ACTIVE, EnrollmentStatus.LENDING]
+ENROLLED = [EnrollmentStatus.HELD, EnrollmentStatus.ACTIVE, EnrollmentStatus.ON_OFFER]
 WAITING = [EnrollmentStatus.WAITLISTED, EnrollmentStatus.OFFERED]
 HOLDING = [EnrollmentStatus.OFFERED, EnrollmentStatus.HELD]  # until `expires_at`
 OCCUPYING = [EnrollmentStatus.OFFERED, EnrollmentStatus.HELD, EnrollmentStatus.ACTIVE]
 # A family that offers its seat keeps it until someone else pays.
-HAS_SEAT = [*OCCUPYING, EnrollmentStatus.LENDING]
+HAS_SEAT = [*OCCUPYING, EnrollmentStatus.ON_OFFER]
 LIVE = [*WAITING, *ENROLLED]
 
 
@@ -100,13 +100,13 @@ class Enrollment(StatefulModel):
             EnrollmentStatus.RELEASED: {EnrollmentStatus.ACTIVE},  # money that came late, if a seat is free
             EnrollmentStatus.ACTIVE: {
                 EnrollmentStatus.ACTIVE,  # has offered the place to the waitlist, or keeps it after all
-                EnrollmentStatus.LENDING,
+                EnrollmentStatus.ON_OFFER,
                 EnrollmentStatus.CANCELLED,
                 EnrollmentStatus.TRANSFERRED,
                 EnrollmentStatus.COMPLETED,
             },
             # Its seat is offered to someone on the waitlist, who takes it or returns it.
-            EnrollmentStatus.LENDING: {EnrollmentStatus.ACTIVE, EnrollmentStatus.CANCELLED},
+            EnrollmentStatus.ON_OFFER: {EnrollmentStatus.ACTIVE, EnrollmentStatus.CANCELLED},
             EnrollmentStatus.COMPLETED: {EnrollmentStatus.ACTIVE},  # its class is extended
         }
     )
@@ -138,7 +138,7 @@ class Enrollment(StatefulModel):
         editable=False,
         help_text="Since then the waitlist is not offered places, because the class has started.",
     )
-    up_for_release_at = models.DateTimeField(
+    offered_to_waitlist_at = models.DateTimeField(
         null=True,
         blank=True,
         editable=False,
@@ -187,10 +187,10 @@ class Enrollment(StatefulModel):
             ),
         ]
         indexes = [
-            # Each minute the sweep asks in which classes someone waits, is asked, or has lent a seat.
+            # Each minute the sweep asks in which classes someone waits, is asked, or offers a seat.
             models.Index(
                 fields=["course"],
-                condition=Q(status__in=[*WAITING, EnrollmentStatus.LENDING]),
+                condition=Q(status__in=[*WAITING, EnrollmentStatus.ON_OFFER]),
                 name="enrollments_enrollment_in_line",
             ),
         ]
@@ -224,29 +224,29 @@ class Enrollment(StatefulModel):
         """The class of a completed place is extended; it takes a seat again. Raises Stale."""
         transition(self, EnrollmentStatus.ACTIVE, by=by, reason=reason, seat_number=seat_number)
 
-    def put_up(self, *, at: datetime.datetime, by: User) -> None:
-        """Someone of the waitlist may take the place over. Raises Stale unless it is active."""
+    def offer_to_waitlist(self, *, at: datetime.datetime, by: User) -> None:
+        """Let someone on the waitlist take the place over. Raises Stale unless it is active."""
         reason = "offered to the waitlist"
-        transition(self, EnrollmentStatus.ACTIVE, by=by, reason=reason, up_for_release_at=at)
+        transition(self, EnrollmentStatus.ACTIVE, by=by, reason=reason, offered_to_waitlist_at=at)
 
     def keep(self, *, by: User) -> None:
         """It is not to be taken over any more. Raises Stale, also while someone decides about it."""
         if self.status != EnrollmentStatus.ACTIVE:
             raise Stale("a family on the waitlist is deciding whether to take it")
         reason = "no longer offered to the waitlist"
-        transition(self, EnrollmentStatus.ACTIVE, by=by, reason=reason, up_for_release_at=None)
+        transition(self, EnrollmentStatus.ACTIVE, by=by, reason=reason, offered_to_waitlist_at=None)
 
-    def lend(self) -> int:
-        """Give the seat to an offer for someone on the waitlist; returns its number. Raises Stale."""
+    def hand_over_seat(self) -> int:
+        """Pass the seat to an offer for someone on the waitlist, and return its number. Raises Stale."""
         number = self.seat_number
         assert number
         transition(
-            self, EnrollmentStatus.LENDING, reason="its place is offered to the waitlist", seat_number=None
+            self, EnrollmentStatus.ON_OFFER, reason="its place is offered to the waitlist", seat_number=None
         )
         return number
 
-    def take_back(self, seat_number: int) -> None:
-        """Nobody of the waitlist took the seat. Raises Stale."""
+    def take_seat_back(self, seat_number: int) -> None:
+        """Nobody on the waitlist took the seat. Raises Stale."""
         reason = "nobody took the place"
         transition(self, EnrollmentStatus.ACTIVE, reason=reason, seat_number=seat_number)
 
@@ -319,7 +319,7 @@ def seat_numbers_for_sale(course: Course) -> list[int]:
     in_line = Q(status=EnrollmentStatus.WAITLISTED, offers_ended_at=None)
     places = course.enrollments.filter(in_line | Q(status__in=HAS_SEAT))
     numbers = list(places.values_list("seat_number", flat=True))
-    spoken_for = numbers.count(None)  # places on the waitlist, and seats that are lent, have no number
+    spoken_for = numbers.count(None)  # places on the waitlist, and places on offer, have no number
     return _free_numbers(course, numbers)[spoken_for:]
 
 

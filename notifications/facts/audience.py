@@ -30,7 +30,7 @@ def seats(audience: Mapping[str, Any]) -> QuerySet[Enrollment]:
 
 def _having(seats: Seats) -> Q:
     today = clock.today()
-    has_place = Q(status__in=[EnrollmentStatus.ACTIVE, EnrollmentStatus.LENDING])
+    has_place = Q(status__in=[EnrollmentStatus.ACTIVE, EnrollmentStatus.ON_OFFER])
     match seats:
         case Seats.ACTIVE:
             return has_place & Q(course__in=Course.objects.current(today))

@@ -36,7 +36,7 @@ Facts = dict[str, Any]
 PUBLISH, CANCEL = "PUBLISH", "CANCEL"
 NAMES = {PUBLISH: "class.ics", CANCEL: "cancelled.ics"}
 WEEK = datetime.timedelta(weeks=1)
-STAYS_IN = [EnrollmentStatus.ACTIVE, EnrollmentStatus.LENDING, EnrollmentStatus.COMPLETED]
+STAYS_IN = [EnrollmentStatus.ACTIVE, EnrollmentStatus.ON_OFFER, EnrollmentStatus.COMPLETED]
 
 
 # --- What they say ------------------------------------------------------------------------------------------

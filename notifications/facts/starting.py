@@ -20,7 +20,7 @@ from enrollments.models import (
 from notifications.facts.calendar import PlaceState, entered_at
 from notifications.facts.readers import readers
 
-ENROLLED = [EnrollmentStatus.ACTIVE, EnrollmentStatus.LENDING]
+ENROLLED = [EnrollmentStatus.ACTIVE, EnrollmentStatus.ON_OFFER]
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def starting(*, after: datetime.date, until: datetime.date) -> QuerySet[Enrollme
 
 def why_not(start: ClassStart) -> str:
     """Why nobody is reminded, if so."""
-    if start.place.status == EnrollmentStatus.LENDING:
+    if start.place.status == EnrollmentStatus.ON_OFFER:
         return "somebody of the waitlist may take the place over"
     # A second email with the same words, days after the first, is a nuisance.
     if (start.on - start.place.enrolled_on).days <= settings.CLASS_REMINDER_DAYS:

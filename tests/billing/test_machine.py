@@ -208,11 +208,11 @@ class School(RuleBasedStateMachine):
     @exists(Enrollment, status="active")
     @rule(pick=picks, offers=st.booleans())
     def offer_the_place(self, pick, offers):
-        enrollment = some(Enrollment.objects.filter(status__in=["active", "lending"]), pick)
+        enrollment = some(Enrollment.objects.filter(status__in=["active", "on_offer"]), pick)
         with contextlib.suppress(*REFUSALS):
             by = self._guardian(enrollment.child.household)
             if offers:
-                seat_release.put_up(enrollment, by=by, now=self.now)
+                seat_release.offer_to_waitlist(enrollment, by=by, now=self.now)
             else:
                 seat_release.keep(enrollment, by=by)
 
@@ -312,7 +312,7 @@ class School(RuleBasedStateMachine):
         expire_credits(on=self.today)
         waitlist.sweep(now=self.now)
         serve_priority(now=self.now)
-        seat_release.sell_lent_seats(now=self.now)
+        seat_release.sell_offered_seats(now=self.now)
         for attempt in ChargeAttempt.objects.on_saved_cards().waiting().order_by("pk"):
             run_attempt(attempt.pk)
         settle_waiting_cancellations()

@@ -23,7 +23,7 @@ from notifications.spec import Email, Samples, Snapshot, Trigger
 from orders.models import Order
 
 SLOT = ("weekday", "start_time", "end_time")
-IN_CALENDAR = {EnrollmentStatus.ACTIVE, EnrollmentStatus.LENDING}  # the others have no file yet
+IN_CALENDAR = {EnrollmentStatus.ACTIVE, EnrollmentStatus.ON_OFFER}  # the others have no file yet
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from django.utils import timezone
 from billing.changes.cancellation import cancel_enrollment
 from billing.changes.class_closure import close_class, preview_class, work_off_closures
 from billing.changes.class_end import complete_ended_classes, reopen_class
-from billing.changes.seat_release import put_up
+from billing.changes.seat_release import offer_to_waitlist
 from billing.changes.transfer import move_of, transfer
 from billing.ledger.refunds import approve, ask_for_refund
 from billing.models import InstallmentStatus, Payment, Refund, Terms, Transfer
@@ -176,10 +176,10 @@ def test_whoever_waits_for_a_class_that_has_ended_is_told_once_and_a_place_on_of
     enrolled = course.enrollments.get()
     by = enrolled.child.household.guardians.get()
     late = timezone.now() + timedelta(days=16)
-    put_up(enrolled, by=by, now=late)
+    offer_to_waitlist(enrolled, by=by, now=late)
     waiting = join(household := family(), course)
     enrolled.refresh_from_db()
-    assert (enrolled.status, place_of(household, course).status) == ("lending", "offered")
+    assert (enrolled.status, place_of(household, course).status) == ("on_offer", "offered")
     ended(course, days=1)
     EmailMessage.objects.all().delete()
     assert (complete(), complete()) == (1, 0)

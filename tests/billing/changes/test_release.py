@@ -46,20 +46,20 @@ def states(course):
 
 
 def test_when_somebody_has_paid_the_money_follows_by_itself(shop, place):
-    page = parent_of(place.child.household).get(reverse("release_place", args=[place.public_id]))
+    page = parent_of(place.child.household).get(reverse("offer_place", args=[place.public_id]))
     assert "your order is reduced by $144.00" in page.text
     assert "Nobody is on the waitlist" in page.text
-    answer = press(place, "release_place")
+    answer = press(place, "offer_place")
     assert "The place is on offer." in answer.text
     assert states(place.course) == ["active"]
 
     waiting = family("Lopez")
     joined = join(waiting, place.course)
     minute()
-    assert states(place.course) == ["lending", "offered"]
+    assert states(place.course) == ["offered", "on_offer"]
     assert violations() == []
     accept(waiting, joined)
-    assert states(place.course) == ["held", "lending"]
+    assert states(place.course) == ["held", "on_offer"]
     shop.pay(open_page(order_of(joined)))
     hear(shop, "payment_intent.succeeded")
     minute()
@@ -75,11 +75,11 @@ def test_when_somebody_has_paid_the_money_follows_by_itself(shop, place):
 
 
 def test_nobody_takes_it_and_the_place_comes_back(place):
-    press(place, "release_place")
+    press(place, "offer_place")
     joined = join(family("Lopez"), place.course)
     minute()
     place.refresh_from_db()
-    assert (place.status, place.seat_number) == ("lending", None)
+    assert (place.status, place.seat_number) == ("on_offer", None)
     assert "deciding whether" in press(place, "keep_place").text.replace("\n", " ")
 
     end_offer(joined)
@@ -96,7 +96,7 @@ def test_nobody_takes_it_and_the_place_comes_back(place):
 
 
 def test_the_seat_goes_on_to_the_next_and_is_never_for_sale(place):
-    press(place, "release_place")
+    press(place, "offer_place")
     first, second = (join(family(name), place.course) for name in ("Lopez", "Kim"))
     minute()
     end_offer(first)
@@ -104,7 +104,7 @@ def test_the_seat_goes_on_to_the_next_and_is_never_for_sale(place):
 
     second.refresh_from_db()
     place.refresh_from_db()
-    assert (second.status, place.status) == ("offered", "lending")
+    assert (second.status, place.status) == ("offered", "on_offer")
     Course.objects.filter(pk=place.course_id).update(capacity=2)
     assert seat_numbers_for_sale(Course.objects.get(pk=place.course_id)) == []
     minute()
@@ -122,6 +122,6 @@ def test_it_is_refused_when_it_makes_no_sense(place, change):
     else:
         place.cancel(by=None, reason="moved away")
 
-    assert "cannot be offered" in press(place, "release_place").text
-    assert not Enrollment.objects.filter(up_for_release_at__isnull=False).exists()
+    assert "cannot be offered" in press(place, "offer_place").text
+    assert not Enrollment.objects.filter(offered_to_waitlist_at__isnull=False).exists()
     assert not Cancellation.objects.exists()

@@ -327,7 +327,7 @@ def test_one_email_to_a_family_for_all_its_children_and_a_file_for_each_who_is_e
     household = create_household(children=3)
     first = enrolled(course, household)
     second, third = household.children.order_by("pk")[1:]
-    lent = Enrollment.objects.create(child=second, course=course, status="lending")
+    on_offer = Enrollment.objects.create(child=second, course=course, status="on_offer")
     offered = Enrollment.objects.create(
         child=third,
         course=course,
@@ -342,11 +342,11 @@ def test_one_email_to_a_family_for_all_its_children_and_a_file_for_each_who_is_e
     move(course, create_staff())
 
     mail, other = mails()
-    assert mail.context["children"] == [str(row.child) for row in (first, lent, offered)]
+    assert mail.context["children"] == [str(row.child) for row in (first, on_offer, offered)]
     files = attachments(mail.context)
     assert [file.name for file in files] == ["class.ics", "class-2.ics"]
     texts = [file.content.replace("\r\n ", "") for file in files]
-    assert all(str(row.public_id) in text for row, text in zip((first, lent), texts, strict=True))
+    assert all(str(row.public_id) in text for row, text in zip((first, on_offer), texts, strict=True))
     assert (other.to, attachments(other.context)) == (held.household.guardians.get().email, [])
 
 

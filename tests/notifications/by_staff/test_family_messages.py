@@ -80,7 +80,7 @@ def everybody():
         starts_on=local_date(timezone.now()) - timedelta(days=90),
         ends_on=local_date(timezone.now()) - timedelta(days=1),
     )
-    for status in ["active", "lending", "waitlisted", "offered", "completed", *GIVEN_UP]:
+    for status in ["active", "on_offer", "waitlisted", "offered", "completed", *GIVEN_UP]:
         enroll(course, status=status, name=status)
     enroll(over, name="over")
     enroll(other, name="other")
@@ -90,10 +90,10 @@ def everybody():
 @pytest.mark.parametrize(
     ("seats", "families"),
     [
-        (["active"], ["active", "lending"]),
+        (["active"], ["active", "on_offer"]),
         (["waiting"], ["offered", "waitlisted"]),
         (["ended"], ["completed", "over"]),
-        (list(Seats), ["active", "completed", "lending", "offered", "over", "waitlisted"]),
+        (list(Seats), ["active", "completed", "offered", "on_offer", "over", "waitlisted"]),
     ],
 )
 def test_reaches_the_families_of_the_chosen_seats_and_never_those_of_held_or_given_up_ones(
@@ -124,7 +124,7 @@ def test_a_program_adds_its_classes_and_a_newsletter_without_classes_goes_to_all
     send_now(both)
     send_now(news)
 
-    assert told(both) == ["active family", "lending family", "other family"]
+    assert told(both) == ["active family", "on_offer family", "other family"]
     assert told(news) == ["other family"]
     line = news.lines.get(household__name="active family")
     assert line.skipped == "Pat active: never asked for"
@@ -200,7 +200,7 @@ def test_a_thousand_families_take_as_few_statements_as_one(django_assert_max_num
         for _ in range(2)
     )
     Enrollment.objects.bulk_create(
-        Enrollment(child=child, course=course, status="lending") for child in children
+        Enrollment(child=child, course=course, status="on_offer") for child in children
     )
     message = message_to(course)
     message.change(body="A line of some words, and another one.\n\n" * 40)

@@ -154,7 +154,9 @@ def test_who_comes_in_the_middle_is_not_told_of_the_second_session():
     assert [list(report.reasons) for report in reports[:4]] == [[LATE]] * 4
 
 
-@pytest.mark.parametrize("what", ["held", "cancelled", "transferred", "class cancelled", "lending", "nobody"])
+@pytest.mark.parametrize(
+    "what", ["held", "cancelled", "transferred", "class cancelled", "on_offer", "nobody"]
+)
 def test_who_is_not_reminded(what):
     enrollment = place()
     first_on = enrollment.course.starts_on
@@ -168,8 +170,8 @@ def test_who_is_not_reminded(what):
         case "nobody":
             User.objects.filter(household=enrollment.child.household).update(household=None)
             reasons = ["the family has no address to write to"]
-        case "lending":
-            rows.update(status="lending", seat_number=None)
+        case "on_offer":
+            rows.update(status="on_offer", seat_number=None)
             reasons = ["somebody of the waitlist may take the place over"]
         case status:
             rows.update(status=status, seat_number=None)
