@@ -109,7 +109,7 @@ class ProofRunAdmin(ReadOnlyAdmin):
 
 @admin.register(Instance)
 class InstanceAdmin(ReadOnlyAdmin):
-    list_display = fields = ["id", "created_at", "quarantined_at", "released_at", "predecessor_until"]
+    list_display = fields = ["id", "created_at", "quarantined_at", "lifted_at", "predecessor_until"]
 
 
 @admin.register(Cluster)

@@ -11,7 +11,7 @@ from notifications.models import UNFINISHED, EmailMessage, EmailStatus
 
 
 @transaction.atomic
-def release_quarantine() -> int:
+def lift_quarantine() -> int:
     """Take the configured name and let emails and charges go; says how many emails were withheld.
 
     What was owed before the quarantine began may have been sent by the original, so no copy of it goes out. A
@@ -30,5 +30,5 @@ def release_quarantine() -> int:
         leave_live_mode_alone()
     if withheld:
         EmailMessage.report_withheld()
-    Instance.release()
+    Instance.lift_quarantine()
     return withheld

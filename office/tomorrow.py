@@ -15,7 +15,7 @@ from django.db.models import Count, OuterRef, Prefetch, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
-from billing.installments.staff_actions import hold, release_hold
+from billing.installments.staff_actions import hold, unhold
 from billing.models import Card, CardAgreement, Installment
 from billing.models.installments import CHARGEABLE
 from csf import clock
@@ -238,7 +238,7 @@ def recent_runs() -> list[PastRun]:
 )
 def tomorrow(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
-        return _hold_or_release(request)
+        return _hold_or_unhold(request)
     today = clock.today()
     form = DayForm(request.GET, today=today)
     context = admin.site.each_context(request) | {
@@ -270,7 +270,7 @@ def _shown(request: HttpRequest, asked: dict[str, Any], *, today: datetime.date)
     }
 
 
-def _hold_or_release(request: HttpRequest) -> HttpResponse:
+def _hold_or_unhold(request: HttpRequest) -> HttpResponse:
     if not request.user.has_perm(MAY_HOLD):
         raise PermissionDenied
     form = HoldForm(request.POST)
@@ -283,7 +283,7 @@ def _hold_or_release(request: HttpRequest) -> HttpResponse:
 
 def _change(request: HttpRequest, *, act: str, installment: Installment, reason: str) -> None:
     assert isinstance(request.user, User)
-    change, done = (hold, "is on hold") if act == "hold" else (release_hold, "is no longer on hold")
+    change, done = (hold, "is on hold") if act == "hold" else (unhold, "is no longer on hold")
     try:
         change(installment=installment, by=request.user, reason=reason)
     except NotPossible as refused:

@@ -199,10 +199,10 @@ ACTIONS = [
         done="It is on hold.",
     ),
     _action(
-        name="release",
+        name="unhold",
         title="Release the hold",
         permission="hold",
-        act=staff_actions.release_hold,
+        act=staff_actions.unhold,
         is_possible=is_held,
         confirm="Release {amount}: charge it when it is due",
         meaning="Charges and reminders resume. If it is already due, it is charged on the next day of tries.",

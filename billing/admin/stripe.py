@@ -56,10 +56,10 @@ class StripeEventAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Try again", permissions=["try_again"])
     def try_again(self, request: HttpRequest, queryset: Any) -> None:
-        released = queryset.unpark()
-        for stripe_id in released:
+        unparked = queryset.unpark()
+        for stripe_id in unparked:
             enqueue("billing.tasks.process_event", stripe_id)
-        messages.success(request, f"Parked events to try again: {len(released)}.")
+        messages.success(request, f"Parked events to try again: {len(unparked)}.")
 
 
 # --- dj-stripe's copies of Stripe's objects -----------------------------------------------------------------

@@ -20,7 +20,7 @@ from enrollments.locks import lock_household
 from enrollments.models import User
 from orders.locks import lock_courses_of, lock_order
 from orders.models import Order, OrderStatus
-from orders.release import release_order
+from orders.unpaid import end_unpaid
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ def end_unpaid_order(*, order: Order, to: OrderStatus, by: User | None = None, r
         for installment in Installment.objects.open().filter(order=order):
             installment.cancel(by=by, reason=reason)
         give_back(order)
-        release_order(order=order, to=to, by=by, reason=reason)
+        end_unpaid(order=order, to=to, by=by, reason=reason)
 
 
 def _close_invoices(order: Order) -> None:

@@ -62,7 +62,7 @@ def _made(installment: Installment, customer: StripeCustomer, *, is_first: bool)
         return retrieve(installment.stripe_invoice_id)
     asked = installment.attempts.on_saved_cards().exclude(status=ChargeStatus.CREATED)
     # A restored database has forgotten what was charged after its backup, and Stripe has forgotten the keys.
-    may_exist = (not is_first and asked.count() > 1) or Instance.was_released_since(installment.created_at)
+    may_exist = (not is_first and asked.count() > 1) or Instance.was_lifted_since(installment.created_at)
     # The answer to its making may have been lost long ago, when the key had not been used up yet.
     invoice = (_lost(installment) if may_exist else None) or gateway.create_invoice(
         customer=customer.stripe_id,
@@ -79,7 +79,7 @@ def has_open_invoice(installment: Installment) -> bool:
     that this database may have forgotten."""
     if installment.stripe_invoice_id and not installment.invoice_closed_at:
         return True
-    return Instance.was_released_since(installment.created_at) and has_invoice(installment)
+    return Instance.was_lifted_since(installment.created_at) and has_invoice(installment)
 
 
 def has_invoice(installment: Installment) -> bool:

@@ -65,7 +65,7 @@ def hold(*, installment: Installment, by: User, reason: str) -> None:
         Installment.objects.filter(pk=locked.pk).update(held_at=clock.now())
 
 
-def release_hold(*, installment: Installment, by: User, reason: str) -> None:
+def unhold(*, installment: Installment, by: User, reason: str) -> None:
     with _unlocked_by_charges(installment, by, f"no longer held: {_given(reason)}") as locked:
         if not locked.held_at:
             raise NotPossible("It is not on hold.")

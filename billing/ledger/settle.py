@@ -43,7 +43,7 @@ from enrollments.models import Household
 from orders.locks import lock_courses_of
 from orders.models import OrderStatus
 from orders.prices.promos import redeem_again
-from orders.release import seats_again
+from orders.unpaid import seats_again
 
 StripeObject = Mapping[str, Any]
 

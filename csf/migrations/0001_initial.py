@@ -65,7 +65,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.TextField(primary_key=True, serialize=False)),
                 ('quarantined_at', models.DateTimeField(blank=True, help_text='Empty while it may send and charge.', null=True)),
-                ('released_at', models.DateTimeField(blank=True, null=True)),
+                ('lifted_at', models.DateTimeField(blank=True, null=True)),
                 ('predecessor_until', models.DateTimeField(blank=True, help_text='Until then, the installation that this one replaces may have sent emails. Anything that happened earlier is not emailed automatically.', null=True)),
                 ('created_at', models.DateTimeField(db_default=csf.clock.Now(), editable=False)),
             ],

@@ -19,7 +19,7 @@ class Instance(models.Model):
     quarantined_at = models.DateTimeField(
         null=True, blank=True, help_text="Empty while it may send and charge."
     )
-    released_at = models.DateTimeField(null=True, blank=True)
+    lifted_at = models.DateTimeField(null=True, blank=True)
     predecessor_until = models.DateTimeField(
         null=True,
         blank=True,
@@ -56,15 +56,15 @@ class Instance(models.Model):
         )
 
     @classmethod
-    def was_released_since(cls, moment: datetime.datetime) -> bool:
+    def was_lifted_since(cls, moment: datetime.datetime) -> bool:
         """Whether this database may lack what the installation did outside after that moment."""
         instance = cls._current()
-        return bool(instance and instance.released_at and instance.released_at > moment)
+        return bool(instance and instance.lifted_at and instance.lifted_at > moment)
 
     @classmethod
     def may_be_known_until(cls) -> datetime.datetime | None:
         """What happened before may have been emailed by another installation; None if there was none. A
-        quarantine is taken for the begin of a new one before it is released."""
+        quarantine counts as the beginning of a new one until it is lifted."""
         instance = cls._current()
         return (instance.quarantined_at or instance.predecessor_until) if instance else None
 
@@ -80,12 +80,12 @@ class Instance(models.Model):
         cls.objects.filter(quarantined_at=None).update(quarantined_at=Now())
 
     @classmethod
-    def release(cls) -> None:
+    def lift_quarantine(cls) -> None:
         """Take the configured name and act again."""
         cls.begin()
         cls.objects.update(
             id=settings.INSTANCE_ID,
             predecessor_until=Coalesce(F("quarantined_at"), Now()),
             quarantined_at=None,
-            released_at=Now(),
+            lifted_at=Now(),
         )

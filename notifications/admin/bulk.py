@@ -36,10 +36,10 @@ ACTS = {
         ask="are queued, and would not be sent until someone releases them",
         done="Emails withheld",
     ),
-    "release_selected": BulkAct(
+    "requeue_selected": BulkAct(
         title="Release emails",
-        act=staff_acts.release_all,
-        can_be=staff_acts.can_be_released,
+        act=staff_acts.requeue_all,
+        can_be=staff_acts.can_be_requeued,
         ask="are withheld and still worth sending, and would be queued again",
         done="Emails released",
         warns=True,

@@ -23,7 +23,7 @@ class EmailFacts:
     copies: int
     why_no_resend: str
     can_be_withheld: bool
-    can_be_released: bool
+    can_be_requeued: bool
     may_have_gone: bool
     gate: Gate
 
@@ -37,7 +37,7 @@ class EmailFacts:
             copies=original.resends.count(),
             why_no_resend=staff_acts.why_no_resend(original),
             can_be_withheld=staff_acts.can_be_withheld(ours).exists(),
-            can_be_released=staff_acts.can_be_released(ours).exists(),
+            can_be_requeued=staff_acts.can_be_requeued(ours).exists(),
             may_have_gone=staff_acts.may_have_gone(ours).exists(),
             gate=Gate.now(),
         )
@@ -52,7 +52,7 @@ class EmailFacts:
 
     @property
     def words(self) -> dict[str, Any]:
-        return {"release": "Send it, perhaps twice" if self.may_have_gone else "Send it"}
+        return {"requeue": "Send it, perhaps twice" if self.may_have_gone else "Send it"}
 
     def panel(self) -> Panel:
         email = self.row
@@ -108,12 +108,12 @@ ACTIONS = [
         done="The email is withheld.",
     ),
     _action(
-        name="release",
+        name="requeue",
         title="Release",
-        permission="release",
-        act=staff_acts.release,
-        is_possible=lambda facts: facts.can_be_released,
-        confirm="{release}",
+        permission="requeue",
+        act=staff_acts.requeue,
+        is_possible=lambda facts: facts.can_be_requeued,
+        confirm="{requeue}",
         meaning="It goes back to the queue. It is not sent if its content is no longer true.",
         done="The email is queued again.",
     ),

@@ -38,7 +38,7 @@ CONTENTS = [
 class EmailMessageAdmin(ReadOnlyAdmin):
     """A sensitive email's secret is no field of this page; the tokens of links are shown as dots."""
 
-    actions = ["withhold_selected", "release_selected"]
+    actions = ["withhold_selected", "requeue_selected"]
     list_display = ["created_at", "kind", "to", "shown_subject", "short_status", "tries", "sent_at"]
     list_filter = ["status", "kind", "is_test", "is_without_files", "created_at"]
     list_defer = ["html", "text", "context", "secret"]
@@ -122,8 +122,8 @@ class EmailMessageAdmin(ReadOnlyAdmin):
     def has_withhold_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("notifications.withhold_emailmessage")
 
-    def has_release_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("notifications.release_emailmessage")
+    def has_requeue_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("notifications.requeue_emailmessage")
 
     @admin.action(description="Withhold", permissions=["withhold"])
     def withhold_selected(
@@ -131,9 +131,9 @@ class EmailMessageAdmin(ReadOnlyAdmin):
     ) -> HttpResponse | None:
         return ask_and_do(request, queryset, "withhold_selected")
 
-    @admin.action(description="Release", permissions=["release"])
-    def release_selected(self, request: HttpRequest, queryset: QuerySet[EmailMessage]) -> HttpResponse | None:
-        return ask_and_do(request, queryset, "release_selected")
+    @admin.action(description="Release", permissions=["requeue"])
+    def requeue_selected(self, request: HttpRequest, queryset: QuerySet[EmailMessage]) -> HttpResponse | None:
+        return ask_and_do(request, queryset, "requeue_selected")
 
 
 @row_buttons(EmailMessage)

@@ -48,7 +48,7 @@ def can_be_withheld(emails: QuerySet[EmailMessage]) -> QuerySet[EmailMessage]:
     return emails.filter(status=EmailStatus.QUEUED).exclude(kind__in=SENSITIVE)
 
 
-def can_be_released(emails: QuerySet[EmailMessage]) -> QuerySet[EmailMessage]:
+def can_be_requeued(emails: QuerySet[EmailMessage]) -> QuerySet[EmailMessage]:
     in_time = Q(expires_at=None) | Q(expires_at__gt=Now())
     return emails.filter(in_time, status=EmailStatus.WITHHELD).exclude(kind__in=SENSITIVE).exclude(context={})
 
@@ -60,7 +60,7 @@ def may_have_gone(emails: QuerySet[EmailMessage]) -> QuerySet[EmailMessage]:
         message=OuterRef("pk"), outcome__in=[EmailAttempt.Outcome.OPEN, EmailAttempt.Outcome.UNKNOWN]
     )
     acts = EmailAct.objects.filter(
-        message=OuterRef("pk"), act__in=[EmailAct.Act.WITHHELD, EmailAct.Act.RELEASED]
+        message=OuterRef("pk"), act__in=[EmailAct.Act.WITHHELD, EmailAct.Act.REQUEUED]
     )
     first = Coalesce(Subquery(acts.order_by("pk").values("act")[:1]), Value(""))
     not_by_staff = ~Q(first_act=EmailAct.Act.WITHHELD)
@@ -75,12 +75,12 @@ def withhold_all(*, emails: QuerySet[EmailMessage], by: User, reason: str) -> in
         return _move(can_be_withheld(_again(emails)), EmailStatus.WITHHELD, act, error=f"withheld: {reason}")
 
 
-def release_all(*, emails: QuerySet[EmailMessage], by: User, reason: str) -> int:
+def requeue_all(*, emails: QuerySet[EmailMessage], by: User, reason: str) -> int:
     """Give withheld ones that are still worth sending back to the queue; says how many."""
-    act = _Act(EmailAct.Act.RELEASED, by, reason)
+    act = _Act(EmailAct.Act.REQUEUED, by, reason)
     afresh: dict[str, Any] = {"next_attempt_at": Now(), "posting_at": None, "claims": 0, "error": ""}
     with transaction.atomic():
-        count = _move(can_be_released(_again(emails)), EmailStatus.QUEUED, act, **afresh)
+        count = _move(can_be_requeued(_again(emails)), EmailStatus.QUEUED, act, **afresh)
         transaction.on_commit(kick_drain, robust=True)
     return count
 
@@ -90,8 +90,8 @@ def withhold(*, email: EmailMessage, by: User, reason: str) -> None:
         raise NotPossible("It is no longer queued: it may already be on its way.")
 
 
-def release(*, email: EmailMessage, by: User, reason: str) -> None:
-    if not release_all(emails=EmailMessage.objects.filter(pk=email.pk), by=by, reason=reason):
+def requeue(*, email: EmailMessage, by: User, reason: str) -> None:
+    if not requeue_all(emails=EmailMessage.objects.filter(pk=email.pk), by=by, reason=reason):
         raise NotPossible("It is no longer withheld, or no longer worth sending.")
 
 
@@ -157,7 +157,7 @@ def why_no_resend(original: EmailMessage) -> str:
     family = EmailMessage.objects.filter(Q(pk=original.pk) | Q(resend_of=original))
     if family.filter(status__in=ON_ITS_WAY).exists():
         return "It may still be on its way."
-    if can_be_released(family).exists():
+    if can_be_requeued(family).exists():
         return "It is withheld: release it instead."
     if set(original.context) <= KEPT_FOREVER:
         return "Its content is no longer stored."

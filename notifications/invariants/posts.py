@@ -85,14 +85,14 @@ def _posted_again_blindly(since: datetime | None = None) -> Any:
 
 def _copied_too_often(since: datetime | None = None) -> Any:
     """After a post without an answer one copy is sent where it does no harm; each other is for a person."""
-    released = EmailAct.objects.filter(message=OuterRef("pk"), act=EmailAct.Act.RELEASED)
+    requeued = EmailAct.objects.filter(message=OuterRef("pk"), act=EmailAct.Act.REQUEUED)
     copies = _followed(message=OuterRef("pk"), outcome=Outcome.UNKNOWN)
     harmless = Case(When(kind__in=HARMLESS, then=Value(1)), default=Value(0))
     unanswered = _followed(since, outcome=Outcome.UNKNOWN).values("message")
     counted = EmailMessage.objects.filter(pk__in=unanswered).annotate(
-        copies=_count(copies, "message"), releases=_count(released, "message")
+        copies=_count(copies, "message"), requeues=_count(requeued, "message")
     )
-    return pks(counted.filter(copies__gt=harmless + F("releases")))
+    return pks(counted.filter(copies__gt=harmless + F("requeues")))
 
 
 def _count(rows: QuerySet[Any], by: str) -> Coalesce:

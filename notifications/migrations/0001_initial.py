@@ -110,7 +110,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'email',
                 'verbose_name_plural': 'emails',
                 'ordering': ['-pk'],
-                'permissions': [('read_emailmessage', 'Can read what emails say'), ('download_emailmessage', 'Can download an email as it was sent'), ('resend_emailmessage', 'Can send an email again'), ('withhold_emailmessage', 'Can withhold an email that is queued'), ('release_emailmessage', 'Can release an email that is withheld'), ('mark_sent_emailmessage', 'Can mark a withheld email as sent'), ('test_emailmessage', 'Can send test emails to themselves')],
+                'permissions': [('read_emailmessage', 'Can read what emails say'), ('download_emailmessage', 'Can download an email as it was sent'), ('resend_emailmessage', 'Can send an email again'), ('withhold_emailmessage', 'Can withhold an email that is queued'), ('requeue_emailmessage', 'Can release an email that is withheld'), ('mark_sent_emailmessage', 'Can mark a withheld email as sent'), ('test_emailmessage', 'Can send test emails to themselves')],
             },
         ),
         migrations.CreateModel(
@@ -134,7 +134,7 @@ class Migration(migrations.Migration):
             name='EmailAct',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('act', models.CharField(choices=[('resent', 'sent again'), ('withheld', 'withheld'), ('released', 'released to be sent'), ('marked_sent', 'marked as sent'), ('sent_test', 'sent as a test'), ('downloaded', 'downloaded'), ('read', 'read')], max_length=20)),
+                ('act', models.CharField(choices=[('resent', 'sent again'), ('withheld', 'withheld'), ('requeued', 'released to be sent'), ('marked_sent', 'marked as sent'), ('sent_test', 'sent as a test'), ('downloaded', 'downloaded'), ('read', 'read')], max_length=20)),
                 ('reason', models.CharField(blank=True, max_length=300)),
                 ('created_at', models.DateTimeField(db_default=csf.clock.Now(), editable=False)),
                 ('by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),

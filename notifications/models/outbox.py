@@ -229,7 +229,7 @@ class EmailMessage(models.Model):
             ("download_emailmessage", "Can download an email as it was sent"),
             ("resend_emailmessage", "Can send an email again"),
             ("withhold_emailmessage", "Can withhold an email that is queued"),
-            ("release_emailmessage", "Can release an email that is withheld"),
+            ("requeue_emailmessage", "Can release an email that is withheld"),
             ("mark_sent_emailmessage", "Can mark a withheld email as sent"),
             ("test_emailmessage", "Can send test emails to themselves"),
         ]
@@ -329,7 +329,7 @@ class EmailAct(models.Model):
     class Act(models.TextChoices):
         RESENT = "resent", "sent again"
         WITHHELD = "withheld", "withheld"
-        RELEASED = "released", "released to be sent"
+        REQUEUED = "requeued", "released to be sent"
         MARKED_SENT = "marked_sent", "marked as sent"
         SENT_TEST = "sent_test", "sent as a test"
         DOWNLOADED = "downloaded", "downloaded"

@@ -213,7 +213,7 @@ class Outbox(RuleBasedStateMachine):
 
     # --- Staff ----------------------------------------------------------------------------------------------
 
-    @rule(pick=picks, act=st.sampled_from(["withhold", "release", "mark_sent"]))
+    @rule(pick=picks, act=st.sampled_from(["withhold", "requeue", "mark_sent"]))
     def staff_decide(self, pick, act):
         status = "queued" if act == "withhold" else "withheld"
         emails = list(EmailMessage.objects.filter(status=status).order_by("pk"))
@@ -257,7 +257,7 @@ class Outbox(RuleBasedStateMachine):
             about = f"{row.kind} is {row.status}, posted {posts}, accepted {accepted}, {unknown} unknown"
             assert posts <= attempts[row.pk], f"{about}: a post that was not written down before"
             assert accepted <= 1 + unknown, f"{about}: a copy that nobody knows of"
-            assert accepted <= 2 + acts[row.pk, "released"], f"{about}: too many copies"
+            assert accepted <= 2 + acts[row.pk, "requeued"], f"{about}: too many copies"
             assert row.tries <= min(MOST_TRIES + unknown, attempts[row.pk]), f"{about}, {row.tries} tries"
             if row.status in REPORTED_SENT:
                 assert accepted or is_marked, f"{about}: it was never taken"

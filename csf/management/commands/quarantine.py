@@ -8,7 +8,7 @@ from csf.models import Instance
 class Command(BaseCommand):
     help = (
         "Stop everything that leaves this installation: no emails, no changes at Stripe, no events "
-        "processed. Work waits in the database until `release_quarantine`. Safe to repeat."
+        "processed. Work waits in the database until `lift_quarantine`. Safe to repeat."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:

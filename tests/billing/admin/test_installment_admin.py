@@ -103,7 +103,7 @@ def test_buttons_when_it_waits_for_the_next_try(shop, finance):
 @pytest.mark.parametrize(
     ("change", "shown"),
     [
-        ("held", ["offline", "move", "split", "release", "waive", "cancel"]),
+        ("held", ["offline", "move", "split", "unhold", "waive", "cancel"]),
         ("no card", ALL[1:]),
         ("order cancelled", ALL[1:]),
         ("one cent", [name for name in ALL if name != "split"]),
@@ -178,8 +178,8 @@ def test_hold_and_release(shop, finance):
     )
     part.refresh_from_db()
     was_held = part.held_at is not None
-    assert buttons_of(finance, part) == ["offline", "move", "split", "release", "waive", "cancel"]
-    press(finance, part, "release", reason="promise broken")
+    assert buttons_of(finance, part) == ["offline", "move", "split", "unhold", "waive", "cancel"]
+    press(finance, part, "unhold", reason="promise broken")
     part.refresh_from_db()
 
     assert "It is on hold." in held.content.decode()
@@ -253,7 +253,7 @@ TODAY = "today"
         *[
             (action.name, {"reason": " "}, "reason", "Give a reason")
             for action in ACTIONS
-            if action.name not in {"release", "charged", "not_charged"}
+            if action.name not in {"unhold", "charged", "not_charged"}
         ],
         ("waive", {"reason": "x" * 201}, "reason", "at most 200"),
         ("hold", {"reason": "\0"}, "reason", "Null characters"),
@@ -312,7 +312,7 @@ OF_AN_OPEN_PART = [action.name for action in ACTIONS if action.is_possible is no
 @pytest.mark.parametrize("name", OF_AN_OPEN_PART)
 def test_pressed_twice_it_is_done_once(shop, finance, name):
     part = order_with_plan(shop)
-    if name == "release":
+    if name == "unhold":
         staff_actions.hold(installment=part, by=finance.user, reason="x")
     if name == "charge":  # not before its day
         part.due_on = local_date(timezone.now())
@@ -376,7 +376,7 @@ def test_only_what_is_allowed_is_shown_and_answered(shop, client, rights, allowe
 
     assert buttons_of(staff, part) == allowed
     for action in ACTIONS:
-        right = {"release": "hold", "charged": "retry", "not_charged": "retry"}.get(action.name)
+        right = {"unhold": "hold", "charged": "retry", "not_charged": "retry"}.get(action.name)
         is_allowed = action.name in allowed or right in rights
         assert staff.post(act_on(part, action.name)).status_code == (200 if is_allowed else 403), action.name
         assert staff.get(act_on(part, action.name)).status_code in ({200, 302} if is_allowed else {403})

@@ -131,7 +131,7 @@ def test_each_cent_that_the_backup_does_not_know_reaches_a_person(shop, settings
     shop.server.control("POST", "/_refunds", {"payment_intent": intent_of(shop, orders[0]), "amount": 900})
     forget_rows()
     Instance.quarantine()
-    Instance.release()
+    Instance.lift_quarantine()
 
     look()
     look()

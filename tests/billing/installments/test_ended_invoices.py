@@ -173,7 +173,7 @@ def test_an_invoice_that_is_said_to_be_ended_is_held_and_a_person_decides(shop, 
     assert (story(installment), payable(shop, installment)) == (held, [])
     assert f"{installment.stripe_invoice_id} was made {how}" in StaffTask.objects.get().detail
 
-    staff_actions.release_hold(installment=fresh(installment), by=create_staff(), reason="by mistake")
+    staff_actions.unhold(installment=fresh(installment), by=create_staff(), reason="by mistake")
     assert close_settled() == 1
     for event in shop.events(*EVENTS.values()):
         deliver({**event, "id": "evt_late"})

@@ -139,7 +139,7 @@ def test_a_restored_backup_charges_nobody_again_for_what_it_forgot(shop):
     Instance.quarantine()
     start_charges(DUE, on=installment.due_on)
     assert charge_waiting() is False
-    Instance.release()
+    Instance.lift_quarantine()
 
     charge_in_this_thread()
 
@@ -168,7 +168,7 @@ def test_after_a_restore_nobody_pays_again_what_the_backup_forgot(shop, pay):
     installment = order_with_plan(shop)
     invoice = invoice_made_elsewhere(installment)
     gateway.pay_invoice(invoice["id"], card=card_of(installment).stripe_payment_method_id, key="old:pay")
-    Instance.release()
+    Instance.lift_quarantine()
 
     pay(Installment.objects.get(pk=installment.pk))
 

@@ -82,7 +82,7 @@ def test_held_and_released(shop, staff):
     assert start_charges(DUE, on=installment.due_on).done == 0
     with pytest.raises(NotPossible, match="is on hold"):
         staff_actions.retry_now(installment=installment, by=staff, reason="x", on=timezone.localdate())
-    staff_actions.release_hold(installment=installment, by=staff, reason="promise broken")
+    staff_actions.unhold(installment=installment, by=staff, reason="promise broken")
 
     assert start_charges(DUE, on=installment.due_on).done == 1
 

@@ -280,7 +280,7 @@ def test_a_refund_that_was_made_after_the_backup_is_not_made_again(shop):
     made = {"payment_intent": payment.stripe_payment_intent_id, "amount": 5000}
     shop.server.control("POST", "/_refunds", made | {"metadata": {"refund": str(refund.public_id)}})
     Instance.quarantine()
-    Instance.release()
+    Instance.lift_quarantine()
 
     refund_waiting()
     hear(shop, *EVENTS)

@@ -116,7 +116,7 @@ def test_a_standby_leaves_empty_books_until_it_is_released(mail_server, stripe_s
     email_tasks.drain()
     assert (moved_at(stripe_server), mail_server.requests()) == (empty, [])
 
-    call_command("release_quarantine", "--yes")
+    call_command("lift_quarantine", "--yes")
 
     assert open_page(order).startswith(stripe_server.url)
     assert Instance.objects.get().id == "local"
@@ -170,8 +170,8 @@ def test_release_withholds_what_was_owed_before_and_sends_what_came_after(mail_s
     create_order()
 
     with pytest.raises(CommandError, match="--yes"):
-        call_command("release_quarantine")
-    call_command("release_quarantine", "--yes")
+        call_command("lift_quarantine")
+    call_command("lift_quarantine", "--yes")
 
     assert "emails withheld=1" in capsys.readouterr().out
     assert list(EmailMessage.objects.order_by("pk").values_list("status", flat=True)) == [
@@ -181,7 +181,7 @@ def test_release_withholds_what_was_owed_before_and_sends_what_came_after(mail_s
     email_tasks.drain()
     assert len(mail_server.requests()) == 1
     with pytest.raises(CommandError, match="no quarantine"):
-        call_command("release_quarantine", "--yes")
+        call_command("lift_quarantine", "--yes")
 
 
 def test_releasing_a_copy_takes_the_configured_name_and_withholds_all_that_is_owed(settings, committed_db):
@@ -189,11 +189,11 @@ def test_releasing_a_copy_takes_the_configured_name_and_withholds_all_that_is_ow
     create_order()
     settings.INSTANCE_ID = "standby"
 
-    call_command("release_quarantine", "--yes")
+    call_command("lift_quarantine", "--yes")
 
     instance = Instance.objects.get()
     assert (instance.id, instance.quarantined_at, Instance.why_quarantined()) == ("standby", None, "")
-    assert instance.released_at
+    assert instance.lifted_at
     assert statuses() == {"withheld"}
 
 
@@ -207,7 +207,7 @@ def test_after_a_release_only_what_happened_since_the_restore_is_emailed(shop):
     Instance.objects.update(quarantined_at=timezone.now() + timedelta(seconds=30))
     shop.pay(page)
 
-    call_command("release_quarantine", "--yes")
+    call_command("lift_quarantine", "--yes")
     hear(shop, "payment_intent.succeeded")
 
     told = EmailMessage.objects.exclude(kind="order_confirmation")
@@ -227,7 +227,7 @@ def test_a_reminder_that_the_lost_installation_had_time_for_is_withheld(shop, du
     Installment.objects.update(due_on=today + timedelta(days=due_in_days), created_at=timezone.now() - WEEK)
     Instance.quarantine()
     Instance.objects.update(quarantined_at=start_of_day(today))
-    Instance.release()
+    Instance.lift_quarantine()
 
     send_installment_reminders(on=today)
 

@@ -37,7 +37,7 @@ def copy(shop, settings):
     StripeCustomer.objects.update(livemode=True)
     shop.server.control("POST", "/_reset")  # the test account knows nothing of all this
     settings.INSTANCE_ID, settings.STAGING_EMAILS_TO = "staging", TESTER
-    call_command("release_quarantine", "--yes")
+    call_command("lift_quarantine", "--yes")
     return due
 
 

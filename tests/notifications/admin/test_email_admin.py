@@ -22,7 +22,7 @@ from tests.notifications.sending.test_drain import owe
 
 pytestmark = pytest.mark.django_db
 
-ALL = ["read", "download", "resend", "withhold", "release", "mark_sent", "test"]
+ALL = ["read", "download", "resend", "withhold", "requeue", "mark_sent", "test"]
 HOSTILE = "<script>alert(1)</script> & \u202eevil"
 
 
@@ -205,7 +205,7 @@ def test_what_is_hostile_is_shown_as_text(office):
     [
         ({"status": "queued"}, ["withhold"]),
         ({"status": "sending"}, []),
-        ({"status": "withheld"}, ["release", "mark-sent"]),
+        ({"status": "withheld"}, ["requeue", "mark-sent"]),
         ({"status": "sent", "html": "x", "text": "x"}, ["resend", "eml"]),
         ({"status": "sent", "kind": "account_login_code", "html": "x", "text": "x"}, []),
         ({"status": "failed"}, ["resend"]),
@@ -217,10 +217,10 @@ def test_buttons_are_those_that_are_possible(office, fields, names):
     assert buttons_of(shown(office, row), row) == names
 
 
-@pytest.mark.parametrize("right", ["resend", "withhold", "release", "mark_sent", "download"])
+@pytest.mark.parametrize("right", ["resend", "withhold", "requeue", "mark_sent", "download"])
 def test_each_act_needs_its_own_right(client, right):
     rights = [name for name in ALL if name != right]
-    status = {"withhold": "queued", "release": "withheld", "mark_sent": "withheld"}.get(right, "sent")
+    status = {"withhold": "queued", "requeue": "withheld", "mark_sent": "withheld"}.get(right, "sent")
     row = one(status=status, html="x", text="x")
     name = right.replace("_", "-")
     staff = staff_with(client, rights)
@@ -248,14 +248,14 @@ def test_the_form_says_where_it_goes_and_that_it_may_come_twice(office):
     unknown = one(status="withheld", error="the connection was cut")
 
     resend = unescape(office.get(act_on(row, "resend")).content.decode())
-    release = unescape(office.get(act_on(unknown, "release")).content.decode())
+    requeue = unescape(office.get(act_on(unknown, "requeue")).content.decode())
 
     assert "The address has changed since then: it will be sent again to new@example.org." in resend
-    assert "the family may get it twice" in release
-    assert "Send it, perhaps twice" in release
+    assert "the family may get it twice" in requeue
+    assert "Send it, perhaps twice" in requeue
 
 
-@pytest.mark.parametrize("name", ["resend", "withhold", "release", "mark-sent"])
+@pytest.mark.parametrize("name", ["resend", "withhold", "requeue", "mark-sent"])
 def test_pressed_twice_it_is_done_once(office, name):
     status = {"withhold": "queued", "resend": "sent"}.get(name, "withheld")
     row = one(status=status)
@@ -331,11 +331,11 @@ def test_selected_ones_are_withheld_and_released_with_one_reason(office):
     before = [state_of(row) for row in rows]
     done = office.post(LIST, chosen(rows, "withhold_selected", newest=sent.pk, reason=WHY), follow=True)
     withheld = [state_of(row) for row in rows]
-    staff_acts.release(email=queued[0], by=office.user, reason=WHY)
+    staff_acts.requeue(email=queued[0], by=office.user, reason=WHY)
     staff_acts.withhold(email=queued[0], by=office.user, reason=WHY)
     EmailAttempt.objects.create(message=queued[1], outcome="unknown")
-    warned = office.post(LIST, chosen(rows, "release_selected"))
-    office.post(LIST, chosen(rows, "release_selected", newest=sent.pk, reason="now"))
+    warned = office.post(LIST, chosen(rows, "requeue_selected"))
+    office.post(LIST, chosen(rows, "requeue_selected", newest=sent.pk, reason="now"))
 
     assert (asked.context["selected"], asked.context["movable"]) == (4, 3)
     assert "Give a reason" in unreasoned.content.decode()
@@ -345,7 +345,7 @@ def test_selected_ones_are_withheld_and_released_with_one_reason(office):
     assert warned.context["twice"] == 1
     assert "may get them twice" in warned.content.decode()
     assert [state_of(row) for row in rows] == ["queued", "queued", "queued", "sent"]
-    assert acts_of(queued[2]) == [("withheld", "Olga", WHY), ("released", "Olga", "now")]
+    assert acts_of(queued[2]) == [("withheld", "Olga", WHY), ("requeued", "Olga", "now")]
 
 
 def test_all_of_the_list_are_those_that_were_seen(office):
@@ -370,7 +370,7 @@ def test_a_forged_bound_does_no_harm(office, newest):
     assert response.status_code in {200, 302}
 
 
-@pytest.mark.parametrize("name", ["withhold", "release"])
+@pytest.mark.parametrize("name", ["withhold", "requeue"])
 def test_many_at_once_needs_the_right_too(client, name):
     staff = staff_with(client, [right for right in ALL if right != name])
     row = one(status="queued" if name == "withhold" else "withheld")

@@ -21,7 +21,7 @@ def test_everything_that_happened_stands_in_one_story(mail_server, committed_db,
     office = staff_with(client, ALL)
     row = one()
     press(office, row, "withhold")
-    press(office, row, "release", reason="a mistake")
+    press(office, row, "requeue", reason="a mistake")
     drain()
     row.refresh_from_db()
     EmailEvent.objects.create(

@@ -152,7 +152,7 @@ def test_off_without_addresses_and_in_a_copy_of_production(settings):
     watch()
     assert digests().count() == 0
 
-    Instance.release()
+    Instance.lift_quarantine()
     watch()
     assert digests().count() == 1
 

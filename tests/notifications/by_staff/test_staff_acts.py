@@ -14,7 +14,7 @@ from csf.refusal import NotPossible
 from enrollments.models import User
 from notifications.by_staff import staff_acts
 from notifications.models import EmailAttempt, EmailMessage
-from notifications.quarantine import release_quarantine
+from notifications.quarantine import lift_quarantine
 from notifications.sending.drain import drain
 from notifications.sending.results import resolve_unknown
 from notifications.task_kinds import EmailTask
@@ -67,12 +67,12 @@ def test_withheld_it_is_not_sent_and_released_it_is(mail_server, office):
     staff_acts.withhold(email=row, by=office, reason=WHY)
     drain()
     withheld = state_of(row), row.error, len(mail_server.requests())
-    staff_acts.release(email=row, by=office, reason="a mistake")
+    staff_acts.requeue(email=row, by=office, reason="a mistake")
     drain()
 
     assert withheld == ("withheld", f"withheld: {WHY}", 0)
     assert (state_of(row), row.error, len(mail_server.requests())) == ("sent", "", 1)
-    assert acts_of(row) == [("withheld", "Olga", WHY), ("released", "Olga", "a mistake")]
+    assert acts_of(row) == [("withheld", "Olga", WHY), ("requeued", "Olga", "a mistake")]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_withheld_it_is_not_sent_and_released_it_is(mail_server, office):
         ({"status": "queued", "kind": "account_login_code"}, set()),
         ({"status": "sending"}, set()),
         ({"status": "unknown"}, set()),
-        ({"status": "withheld"}, {"release", "mark sent"}),
+        ({"status": "withheld"}, {"requeue", "mark sent"}),
         ({"status": "withheld", "expires_at": "past"}, {"mark sent", "resend"}),
         ({"status": "withheld", "kind": "account_login_code"}, {"mark sent"}),
         ({"status": "withheld", "context": {}}, {"mark sent"}),
@@ -103,7 +103,7 @@ def test_each_act_is_possible_where_it_makes_sense_and_else_changes_nothing(offi
         fields = fields | {"expires_at": timezone.now() - timedelta(hours=1)}
     acts = {
         "withhold": lambda row: staff_acts.withhold(email=row, by=office, reason=WHY),
-        "release": lambda row: staff_acts.release(email=row, by=office, reason=WHY),
+        "requeue": lambda row: staff_acts.requeue(email=row, by=office, reason=WHY),
         "mark sent": lambda row: staff_acts.mark_sent(email=row, by=office, reason=WHY),
         "resend": lambda row: staff_acts.resend(email=row, number=1, by=office, reason=WHY),
     }
@@ -131,10 +131,10 @@ def test_many_at_once_moves_those_that_still_stand_there(mail_server, office):
 
     withheld = staff_acts.withhold_all(emails=everything, by=office, reason=WHY)
     EmailMessage.objects.filter(pk=rows[0].pk).update(expires_at=timezone.now() - timedelta(hours=1))
-    released = staff_acts.release_all(emails=everything, by=office, reason=WHY)
+    requeued = staff_acts.requeue_all(emails=everything, by=office, reason=WHY)
     drain()
 
-    assert (withheld, released) == (3, 2)
+    assert (withheld, requeued) == (3, 2)
     assert [state_of(row) for row in rows] == ["withheld", "sent", "sent"]
     assert not sent.acts.exists()
     assert len(mail_server.requests()) == 2
@@ -145,7 +145,7 @@ def test_released_after_unknown_the_family_may_get_it_twice_and_the_task_is_done
     assert (row.status, tasks_for_staff()) == ("withheld", {"email_unknown": 1})
     assert staff_acts.may_have_gone(EmailMessage.objects.all()).get() == row
 
-    staff_acts.release(email=row, by=office, reason=WHY)
+    staff_acts.requeue(email=row, by=office, reason=WHY)
     drain()
 
     assert (state_of(row), row.tries, tasks_for_staff()) == ("sent", 2, {})
@@ -172,8 +172,8 @@ def test_who_withheld_it_says_whether_the_family_may_have_it(mail_server, office
     """Staff stopped the first before any post; the second was owed when a backup was restored."""
     ours, restored = one(), one()
     staff_acts.withhold(email=ours, by=office, reason=WHY)
-    release_quarantine()
-    staff_acts.release(email=restored, by=office, reason=WHY)
+    lift_quarantine()
+    staff_acts.requeue(email=restored, by=office, reason=WHY)
     staff_acts.withhold(email=restored, by=office, reason="better not")
 
     assert list(staff_acts.may_have_gone(EmailMessage.objects.all())) == [restored]

@@ -475,7 +475,7 @@ def test_staff_lift_it_with_a_reason_and_send_what_is_still_worth_it(mail_server
         ("suppressed", "pat+1@example.org", row.reason),
     ]
     acts = EmailAct.objects.order_by("message").values_list("message", "act", "by", "reason")
-    assert [act[:3] for act in acts] == [(e.pk, "released", client.user.pk) for e in (good, fixed)]
+    assert [act[:3] for act in acts] == [(e.pk, "requeued", client.user.pk) for e in (good, fixed)]
     make_due()
     drain()
     assert posted(mail_server)[str(good.public_id)] == 1

@@ -43,7 +43,7 @@ def test_what_is_allowed_is_no_violation(told):
     post_again(told["order_confirmation"], "unknown", "sent")
     post_again(told["payment_success"], "unknown", "sent")
     EmailAct.objects.create(
-        message=told["payment_success"], act="released", by=create_staff(), reason="they called"
+        message=told["payment_success"], act="requeued", by=create_staff(), reason="they called"
     )
     assert violations() == []
 

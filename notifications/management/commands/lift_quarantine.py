@@ -4,7 +4,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from csf.models import Instance
-from notifications.quarantine import release_quarantine
+from notifications.quarantine import lift_quarantine
 
 
 class Command(BaseCommand):
@@ -23,8 +23,8 @@ class Command(BaseCommand):
         if not why:
             raise CommandError("There is no quarantine to end.")
         if not options["yes"]:
-            raise CommandError(f"Nothing is sent or charged: {why}. Once released, {_what_follows()}")
-        self.stdout.write(f"released {settings.INSTANCE_ID}, emails withheld={release_quarantine()}")
+            raise CommandError(f"Nothing is sent or charged: {why}. Once it is lifted, {_what_follows()}")
+        self.stdout.write(f"lifted for {settings.INSTANCE_ID}, emails withheld={lift_quarantine()}")
 
 
 def _what_follows() -> str:

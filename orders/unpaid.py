@@ -12,7 +12,7 @@ from orders.models import Order, OrderStatus
 from orders.prices.promos import give_back
 
 
-def release_order(*, order: Order, to: OrderStatus, by: User | None = None, reason: str) -> None:
+def end_unpaid(*, order: Order, to: OrderStatus, by: User | None = None, reason: str) -> None:
     """End an order that nobody paid: its seats and its promo code are free again.
 
     Places waiting for a seat in its classes are offered one. Runs in the caller's transaction, under the
