@@ -17,7 +17,7 @@ from orders.locks import lock_order
 from orders.models import Order, OrderItem, OrderOrigin, OrderStatus
 from orders.prices.promos import redeem
 from orders.prices.quotes import Quote, quote
-from orders.refusal import Refused
+from orders.refusal import OrderRefused
 
 MOST_UNPAID_HOLDS = 3
 UNPAID_HOLDS_COUNT_FOR = timedelta(hours=24)
@@ -33,7 +33,7 @@ def hold_lines(
 ) -> int:
     """Hold a seat for each line, freeze its price, and return the total in cents.
 
-    Runs in the caller's transaction and takes the locks: household, courses by id, order. Raises Refused
+    Runs in the caller's transaction and takes the locks: household, courses by id, order. Raises OrderRefused
     (nothing written) if the cart is empty or gone, if a line can no longer be bought, or if the total is not
     the one that the parent saw.
     """
@@ -44,9 +44,9 @@ def hold_lines(
     order.refresh_from_db()
     order.household = household
     if order.status != OrderStatus.DRAFT:
-        raise Refused("This order has already been placed.")
+        raise OrderRefused("This order has already been placed.")
     if not items:
-        raise Refused("Your cart is empty.")
+        raise OrderRefused("Your cart is empty.")
     if order.origin == OrderOrigin.WAITLIST:
         _check_offers(items, now)
     else:
@@ -55,7 +55,7 @@ def hold_lines(
         _check_unpaid_holds(items, household, now)
     prices = quote(order, items, now=now, paid_children=paid_children)
     if expected_cents not in {None, prices.total_cents}:
-        raise Refused("The price has changed since you saw it. Please check the new total.")
+        raise OrderRefused("The price has changed since you saw it. Please check the new total.")
     if order.origin == OrderOrigin.WAITLIST:
         _take_offers(items, order, held_until)
     else:
@@ -88,7 +88,7 @@ def _check_unpaid_holds(items: list[OrderItem], household: Household, now: datet
     orders = Counter(course for course, _ in unpaid.values_list("course", "order").distinct().order_by())
     for item in items:
         if orders[item.course_id] >= MOST_UNPAID_HOLDS:
-            raise Refused(
+            raise OrderRefused(
                 f"You have ordered {item.course} {orders[item.course_id]} times today without paying. "
                 "Please try again tomorrow, or call us."
             )
@@ -101,7 +101,7 @@ def _hold_seats(items: list[OrderItem], held_until: datetime.datetime) -> None:
     for course, wanted in lines.items():
         numbers = seat_numbers_for_sale(course)
         if len(numbers) < len(wanted):
-            raise Refused(
+            raise OrderRefused(
                 f"Places left in {course}: {len(numbers)}."
                 if numbers
                 else f"{course} is full. You can join the waitlist on the class page."
@@ -124,7 +124,7 @@ def _check_offers(items: list[OrderItem], now: datetime.datetime) -> None:
         assert offered is not None
         offered.refresh_from_db()
         if offered.status != EnrollmentStatus.OFFERED or offered.is_over(now):
-            raise Refused(f"The offer of a place in {item.course} has ended.")
+            raise OrderRefused(f"The offer of a place in {item.course} has ended.")
 
 
 def _take_offers(items: list[OrderItem], order: Order, held_until: datetime.datetime) -> None:

@@ -1,4 +1,4 @@
-class Refused(Exception):
+class OrderRefused(Exception):
     """What a parent asked for cannot be, in words for the parent."""
 
     def __init__(self, message: str) -> None:

@@ -20,7 +20,7 @@ from orders.catalog.sharing import description_of, structured_data
 from orders.catalog.similar import similar_classes
 from orders.forms import CatalogForm, LineForm
 from orders.models import OrderItem
-from orders.refusal import Refused
+from orders.refusal import OrderRefused
 
 CLASSES_ON_A_PAGE = 60
 
@@ -53,7 +53,7 @@ def course(request: HttpRequest, slug: str) -> HttpResponse:
                 course=found,
                 now=clock.now(),
             )
-        except Refused as refusal:
+        except OrderRefused as refusal:
             form.add_error("child", refusal.message)
         else:
             messages.success(

@@ -173,4 +173,4 @@ def at_stripe(shop, method, path, **data):
 
 def refused(message, param=None, code="resource_missing"):
     """Stripe's no to a request of ours."""
-    return gateway.Refused(stripe.InvalidRequestError(message, param, code=code))
+    return gateway.StripeRefused(stripe.InvalidRequestError(message, param, code=code))

@@ -15,7 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from billing.changes.transfer import Move, move_of, transfer
+from billing.changes.transfer import TransferQuote, quote_transfer, transfer
 from billing.models import Transfer
 from csf import clock
 from csf.money import money_text
@@ -41,17 +41,17 @@ class TransferForm(ReasonForm):
     )
     field_order = ["reason", "consent"]
 
-    def __init__(self, *args: Any, move: Move, **options: Any) -> None:
+    def __init__(self, *args: Any, quote: TransferQuote, **options: Any) -> None:
         super().__init__(*args, **options)
-        if move.difference_cents <= 0:
+        if quote.difference_cents <= 0:
             del self.fields["consent"]
             return
-        amount = money_text(move.difference_cents)
+        amount = money_text(quote.difference_cents)
         self.fields["consent"].help_text = (
-            f"Such as “on the phone on May 3, with the mother”. If you fill this in, {move.card} is "
+            f"Such as “on the phone on May 3, with the mother”. If you fill this in, {quote.card} is "
             f"charged {amount} right away. If not, nothing is charged, and the family pays from its account "
             "or its email."
-            if move.card
+            if quote.card
             else f"The family has no saved card: it pays the {amount} from its account or its email."
         )
 
@@ -60,32 +60,32 @@ class TransferForm(ReasonForm):
 class Facts:
     """What a move would mean, for the page that asks."""
 
-    move: Move
+    quote: TransferQuote
 
     @property
     def fingerprint(self) -> str:
-        return self.move.fingerprint
+        return self.quote.fingerprint
 
     def panel(self) -> Panel:
-        move, item = self.move, self.move.item
+        quote, item = self.quote, self.quote.item
         rows = [
-            ("Class", link(item.course), link(move.course)),
-            ("When", _when(item.course), _when(move.course)),
-            ("Where", item.course.location.name, move.course.location.name),
-            ("Price", _old_price(item), _new_price(move)),
-            ("Worth today", money_text(move.left_cents), money_text(move.price_cents)),
-            ("Difference", "", _difference(move.difference_cents)),
+            ("Class", link(item.course), link(quote.course)),
+            ("When", _when(item.course), _when(quote.course)),
+            ("Where", item.course.location.name, quote.course.location.name),
+            ("Price", _old_price(item), _new_price(quote)),
+            ("Worth today", money_text(quote.left_cents), money_text(quote.price_cents)),
+            ("Difference", "", _difference(quote.difference_cents)),
             *(
                 (
                     f"Installment of {day(cut.installment.due_on)}",
                     money_text(cut.installment.amount_cents),
                     money_text(cut.left_cents) if cut.left_cents else "not charged",
                 )
-                for cut in move.reduction.cuts
+                for cut in quote.reduction.cuts
             ),
         ]
-        if move.reduction.credit_cents:
-            rows.append(("Credit", "", money_text(move.reduction.credit_cents)))
+        if quote.reduction.credit_cents:
+            rows.append(("Credit", "", money_text(quote.reduction.credit_cents)))
         return Panel("", [str(item.child), "Now", "After the move"], rows)
 
 
@@ -101,13 +101,13 @@ def _old_price(item: OrderItem) -> str:
     return f"{money_text(list_cents)} less discounts: {money_text(net_cents)}"
 
 
-def _new_price(move: Move) -> str:
-    text = money_text(move.course.price_cents)
-    if move.sessions_left != move.sessions:
-        share = f"{move.sessions_left} of {move.sessions} sessions left"
-        text = f"{text}, {share}: {money_text(move.list_cents)}"
-    if move.list_cents != move.price_cents:
-        text = f"{text} less the same discounts: {money_text(move.price_cents)}"
+def _new_price(quote: TransferQuote) -> str:
+    text = money_text(quote.course.price_cents)
+    if quote.sessions_left != quote.sessions:
+        share = f"{quote.sessions_left} of {quote.sessions} sessions left"
+        text = f"{text}, {share}: {money_text(quote.list_cents)}"
+    if quote.list_cents != quote.price_cents:
+        text = f"{text} less the same discounts: {money_text(quote.price_cents)}"
     return text
 
 
@@ -206,16 +206,16 @@ def confirm_move(request: HttpRequest, pk: int, course_pk: int) -> HttpResponse:
     enrollment = _enrollment(request, pk)
     course = get_object_or_404(Course.objects.select_related("location"), pk=course_pk)
     try:
-        move = move_of(enrollment=enrollment, course=course, now=clock.now())
+        quote = quote_transfer(enrollment=enrollment, course=course, now=clock.now())
     except NotPossible as refusal:
         messages.error(request, refusal.message)
         return redirect("admin:billing_transfer_choose", pk)
-    form = TransferForm(request.POST if request.method == "POST" else None, move=move)
+    form = TransferForm(request.POST if request.method == "POST" else None, quote=quote)
     if form.is_valid():
-        if why_not := _move(request, move, form):
+        if why_not := _move(request, quote, form):
             form.add_error(None, why_not)
             try:
-                move = move_of(enrollment=enrollment, course=course, now=clock.now())
+                quote = quote_transfer(enrollment=enrollment, course=course, now=clock.now())
             except NotPossible as refusal:
                 messages.error(request, refusal.message)
                 return redirect("admin:billing_transfer_choose", pk)
@@ -225,9 +225,9 @@ def confirm_move(request: HttpRequest, pk: int, course_pk: int) -> HttpResponse:
     context = _context(request, enrollment) | {
         "title": title,
         "action": {"title": title},
-        "meaning": _meaning(move),
-        "notified": _notified(move),
-        "facts": Facts(move),
+        "meaning": _meaning(quote),
+        "notified": _notified(quote),
+        "facts": Facts(quote),
         "form": form,
         "confirm": f"Move {enrollment.child} now",
         "back": reverse("admin:billing_transfer_choose", args=[pk]),
@@ -235,24 +235,24 @@ def confirm_move(request: HttpRequest, pk: int, course_pk: int) -> HttpResponse:
     return TemplateResponse(request, "admin/action.html", context)
 
 
-def _meaning(move: Move) -> str:
+def _meaning(quote: TransferQuote) -> str:
     text = "The child gets the new place. The old one is free right away and goes to the waitlist. "
-    return f"{text}The difference is due today." if move.difference_cents > 0 else text
+    return f"{text}The difference is due today." if quote.difference_cents > 0 else text
 
 
-def _notified(move: Move) -> str:
+def _notified(quote: TransferQuote) -> str:
     email = "The family gets an email that says what happens to its money."
-    return who_is_notified(move.item.child.household, email=email)
+    return who_is_notified(quote.item.child.household, email=email)
 
 
-def _move(request: HttpRequest, move: Move, form: TransferForm) -> str:
+def _move(request: HttpRequest, quote: TransferQuote, form: TransferForm) -> str:
     """Why it was not done; empty if it was."""
     assert isinstance(request.user, User)
-    assert move.item.enrollment
+    assert quote.item.enrollment
     try:
         done = transfer(
-            enrollment=move.item.enrollment,
-            course=move.course,
+            enrollment=quote.item.enrollment,
+            course=quote.course,
             by=request.user,
             now=clock.now(),
             fingerprint=request.POST.get("fingerprint", ""),
@@ -262,7 +262,7 @@ def _move(request: HttpRequest, move: Move, form: TransferForm) -> str:
         return refusal.message
     charged = done.installment and done.installment.attempts.exists()
     money_ = " The charge is being made. Its outcome appears on the order in a moment." if charged else ""
-    text = f"{done.joined.child} is now in {done.joined.course}.{money_} {_notified(move)}"
+    text = f"{done.joined.child} is now in {done.joined.course}.{money_} {_notified(quote)}"
     messages.success(request, text)
     return ""
 

@@ -170,7 +170,7 @@ def cancel_enrollment(
     try:
         ask_again(cancellation.order)
         settle_cancellation(cancellation)
-    except (gateway.OutcomeUnknown, gateway.Refused, Stale) as error:
+    except (gateway.OutcomeUnknown, gateway.StripeRefused, Stale) as error:
         logger.info("cancellation %s is not settled yet: %r", cancellation.pk, error)
     cancellation.refresh_from_db()
     return cancellation
@@ -235,7 +235,7 @@ def _settle_if_possible(cancellation: Cancellation) -> bool:
     try:
         with happened(at=cancellation.created_at):
             is_settled = settle_cancellation(cancellation)
-    except (gateway.OutcomeUnknown, gateway.Refused, Stale) as error:
+    except (gateway.OutcomeUnknown, gateway.StripeRefused, Stale) as error:
         logger.info("cancellation %s is not settled yet: %r", cancellation.pk, error)
         _report_if_late(cancellation, repr(error))
         return False

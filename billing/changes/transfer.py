@@ -46,7 +46,7 @@ from orders.models import Order, OrderItem
 
 
 @dataclass(frozen=True)
-class Move:
+class TransferQuote:
     """What a transfer would mean for the family's money."""
 
     item: OrderItem
@@ -76,7 +76,7 @@ class Move:
         return f"{self.course.pk}: {money} card {self.card and self.card.pk}"
 
 
-def move_of(*, enrollment: Enrollment, course: Course, now: datetime.datetime) -> Move:
+def quote_transfer(*, enrollment: Enrollment, course: Course, now: datetime.datetime) -> TransferQuote:
     """What it would mean to move this child there; changes nothing. Raises NotPossible."""
     item = OrderItem.objects.select_related("order", "child", "course", "enrollment").get(
         enrollment=enrollment
@@ -92,7 +92,7 @@ def move_of(*, enrollment: Enrollment, course: Course, now: datetime.datetime) -
     left_cents = value_left_cents(item, Terms.PRORATED, now=now)
     if 0 < price_cents - left_cents < settings.MINIMUM_CHARGE_CENTS:  # Stripe cannot charge so little
         price_cents = left_cents
-    return Move(
+    return TransferQuote(
         item=item,
         course=course,
         list_cents=list_cents,
@@ -132,17 +132,17 @@ def transfer(
     fingerprint: str | None = None,
     consent: str = "",
 ) -> Transfer:
-    """Move a child. `fingerprint` is the `Move.fingerprint` of the page that was confirmed.
+    """Move a child. `fingerprint` is the `TransferQuote.fingerprint` of the page that was confirmed.
 
     With `consent`, the words in which the family agreed, a difference is charged to its saved card at once;
     without, the family pays it on its own. Raises NotPossible; then nothing has changed.
     """
     if not reason.strip():
         raise NotPossible("Give a reason: it stays in the history.")
-    move = move_of(enrollment=enrollment, course=course, now=now)
-    ask_again(move.item.order)
-    _check_money(move, fingerprint)
-    payable = [cut.installment for cut in move.reduction.cuts if cut.installment.stripe_invoice_id]
+    quote = quote_transfer(enrollment=enrollment, course=course, now=now)
+    ask_again(quote.item.order)
+    _check_money(quote, fingerprint)
+    payable = [cut.installment for cut in quote.reduction.cuts if cut.installment.stripe_invoice_id]
     try:
         closed = {void(installment) for installment in payable}
         return _transfer(
@@ -155,17 +155,17 @@ def transfer(
             consent=consent.strip(),
             closed=closed,
         )
-    except (gateway.OutcomeUnknown, gateway.Refused) as error:
+    except (gateway.OutcomeUnknown, gateway.StripeRefused) as error:
         raise NotPossible("Stripe did not answer, so nothing was changed. Please try again.") from error
     except Stale as error:
         raise NotPossible("This order changed a moment ago. Please check it again.") from error
 
 
-def _check_money(move: Move, fingerprint: str | None) -> None:
-    order = move.item.order
-    if fingerprint is not None and move.fingerprint != fingerprint:
+def _check_money(quote: TransferQuote, fingerprint: str | None) -> None:
+    order = quote.item.order
+    if fingerprint is not None and quote.fingerprint != fingerprint:
         raise NotPossible("Something has changed since you saw these figures. Please check the new ones.")
-    if move.reduction.credit_cents and Dispute.objects.undecided().filter(payment__order=order).exists():
+    if quote.reduction.credit_cents and Dispute.objects.undecided().filter(payment__order=order).exists():
         raise NotPossible(
             "The bank disputes a payment of this order, so no credit is given until it has decided."
         )
@@ -189,23 +189,23 @@ def _transfer(
     order = _lock(enrollment, course)
     enrollment.refresh_from_db()
     course.refresh_from_db()
-    move = move_of(enrollment=enrollment, course=course, now=now)
-    _check_money(move, fingerprint)
-    wanted = {cut.installment.stripe_invoice_id for cut in move.reduction.cuts}
+    quote = quote_transfer(enrollment=enrollment, course=course, now=now)
+    _check_money(quote, fingerprint)
+    wanted = {cut.installment.stripe_invoice_id for cut in quote.reduction.cuts}
     if wanted - closed - {None}:
         raise NotPossible("The family has just opened the payment page. Please try again.")
-    joined = _new_place(move, order)
+    joined = _new_place(quote, order)
     enrollment.leave_for(joined, by=by, reason=reason)
     fill(enrollment.course, now=now)
-    apply_reduction(order, move.reduction, by=by, reason=reason)
+    apply_reduction(order, quote.reduction, by=by, reason=reason)
     done = Transfer(
         order=order,
         left=enrollment,
         joined=joined,
-        difference_cents=move.difference_cents,
-        stopped_cents=move.reduction.stopped_cents,
-        credit_cents=move.reduction.credit_cents,
-        installment=_charge(move, order, by=by, consent=consent, at=now),
+        difference_cents=quote.difference_cents,
+        stopped_cents=quote.reduction.stopped_cents,
+        credit_cents=quote.reduction.credit_cents,
+        installment=_charge(quote, order, by=by, consent=consent, at=now),
         consent=consent,
         by=by,
         reason=reason,
@@ -230,36 +230,38 @@ def _lock(enrollment: Enrollment, course: Course) -> Order:
     return lock_order_of(enrollment.pk)
 
 
-def _new_place(move: Move, order: Order) -> Enrollment:
+def _new_place(quote: TransferQuote, order: Order) -> Enrollment:
     joined = Enrollment.objects.create(
-        child=move.item.child,
-        course=move.course,
+        child=quote.item.child,
+        course=quote.course,
         status=EnrollmentStatus.ACTIVE,
-        seat_number=seat_numbers_for_sale(move.course)[0],
+        seat_number=seat_numbers_for_sale(quote.course)[0],
     )
     OrderItem.objects.create(
         order=order,
-        child=move.item.child,
-        course=move.course,
+        child=quote.item.child,
+        course=quote.course,
         enrollment=joined,
-        moved_from=move.item,
-        list_cents=move.list_cents,
-        sibling_cents=move.list_cents - move.price_cents,
-        net_cents=move.price_cents,
-        explanation=_explanation(move),
+        moved_from=quote.item,
+        list_cents=quote.list_cents,
+        sibling_cents=quote.list_cents - quote.price_cents,
+        net_cents=quote.price_cents,
+        explanation=_explanation(quote),
     )
     return joined
 
 
-def _explanation(move: Move) -> list[dict[str, str | int]]:
-    cents = move.list_cents - move.price_cents
-    label = gettext("The discounts of %(course)s, in proportion") % {"course": move.item.course}
+def _explanation(quote: TransferQuote) -> list[dict[str, str | int]]:
+    cents = quote.list_cents - quote.price_cents
+    label = gettext("The discounts of %(course)s, in proportion") % {"course": quote.item.course}
     return [{"label": label, "cents": cents}] if cents else []
 
 
-def _charge(move: Move, order: Order, *, by: User, consent: str, at: datetime.datetime) -> Installment | None:
+def _charge(
+    quote: TransferQuote, order: Order, *, by: User, consent: str, at: datetime.datetime
+) -> Installment | None:
     """An installment for what the new class costs more, charged at once if the family has agreed to it."""
-    if move.difference_cents <= 0:
+    if quote.difference_cents <= 0:
         return None
     last = order.installments.order_by("-number").values_list("number", flat=True).first() or 0
     on = local_date(at)
@@ -267,10 +269,10 @@ def _charge(move: Move, order: Order, *, by: User, consent: str, at: datetime.da
         order=order,
         number=last + 1,
         due_on=on,
-        amount_cents=move.difference_cents,
+        amount_cents=quote.difference_cents,
         consent=record_move_consent(text=consent, by=by, at=at) if consent else None,
     )
-    if consent and move.card:
-        start_attempt(installment, card=move.card, kind=ChargeKind.STAFF, on=on)
+    if consent and quote.card:
+        start_attempt(installment, card=quote.card, kind=ChargeKind.STAFF, on=on)
         enqueue("billing.tasks.charge")
     return installment

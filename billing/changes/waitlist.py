@@ -28,7 +28,7 @@ from enrollments.models import Child, Course, Enrollment, EnrollmentStatus, User
 from orders.cart import check_line
 from orders.models import Order, OrderItem
 from orders.prices.quotes import Quote
-from orders.refusal import Refused
+from orders.refusal import OrderRefused
 from orders.waitlist import quote_of, waitlist_line, write_line
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def join_waitlist(
     address: str | None = None,
     card: Card | None = None,
 ) -> Enrollment:
-    """Let a child wait for a seat. Raises Refused, in words for the parent.
+    """Let a child wait for a seat. Raises OrderRefused, in words for the parent.
 
     With `at_most_cents` the parent consents to be charged at once, from `address`, up to today's price, which
     must be this one, to `card`. Until a card is saved for it the child waits in the regular tier.
@@ -65,12 +65,12 @@ def join_waitlist(
     course = lock_course(course.pk)
     check_line(child=child, course=course, now=now)
     if not is_waitlist_open(course, now=now):
-        raise Refused(f"{course} has places left: you can register {child.first_name} right away.")
+        raise OrderRefused(f"{course} has places left: you can register {child.first_name} right away.")
     today = local_date(now)
     tier = WaitlistTier.REGULAR
     if at_most_cents is not None:
         if at_most_cents != price_cents(child, course, now=now):
-            raise Refused("The price has changed since you saw it. Please check it again.")
+            raise OrderRefused("The price has changed since you saw it. Please check it again.")
         if card and not card.why_not_charged(today):
             tier = WaitlistTier.PRIORITY
     enrollment = join(child=child, course=course)
@@ -97,7 +97,7 @@ def join_waitlist(
 def accept_offer(*, enrollment: Enrollment, by: User, now: datetime.datetime, **how: Any) -> Order:
     """Order the seat that is offered, and nothing else; it is held for the payment like any other.
 
-    `how` it is paid is for `place_order`. Raises Refused if the offer is over, and for what that refuses.
+    `how` it is paid is for `place_order`. Raises OrderRefused if the offer is over, and whatever that raises.
     """
     order = write_line(waitlist_line(child=enrollment.child, course=enrollment.course, enrollment=enrollment))
     place_order(order=order, by=by, now=now, **how)

@@ -27,7 +27,7 @@ def installment_page(installment: Installment, *, by: User | None, now: datetime
     """The address of the page where this installment can be paid; the open page again if there is one.
 
     `by` is None for someone who came by the link in an email. Raises NotPayable, StripeUnavailable or
-    StripeRefused."""
+    PageRefused."""
     attempt = installment.attempts.payable().order_by("-number").first()
     if attempt is None:
         ask_again(installment.order)

@@ -19,7 +19,7 @@ from billing.models import (
 )
 from billing.models.charges import OPEN_CHARGE
 from billing.stripe import gateway
-from billing.stripe.page_calls import StripeRefused, StripeUnavailable, asking_stripe
+from billing.stripe.page_calls import PageRefused, StripeUnavailable, asking_stripe
 from billing.task_kinds import MoneyTask
 from csf import clock
 from csf.database.retry import again_after_deadlock
@@ -73,7 +73,7 @@ def is_still_open(attempt: ChargeAttempt) -> bool:
         return bool(gateway.retrieve_checkout_session(attempt.stripe_session_id)["status"] == "open")
     except gateway.OutcomeUnknown:
         return True
-    except gateway.Refused as error:
+    except gateway.StripeRefused as error:
         return not error.is_missing
 
 
@@ -123,7 +123,7 @@ def _longest_hold(order: Order) -> timedelta:
 
 def open_page(attempt: ChargeAttempt) -> str:
     """The address of the attempt's page at Stripe, made on first use. Raises StripeUnavailable or
-    StripeRefused."""
+    PageRefused."""
     household = attempt.installment.order.household
     with asking_stripe(household):
         ensure_customer(household)
@@ -133,9 +133,9 @@ def open_page(attempt: ChargeAttempt) -> str:
         session = with_customer(household, lambda customer: _made_page(attempt, customer))
     except gateway.KeyReused:
         session = _page_made_before(attempt, is_answered=True)
-    except gateway.Refused as error:
+    except gateway.StripeRefused as error:
         _page_refused(attempt, error, is_repeat=is_repeat)
-        raise StripeRefused from error
+        raise PageRefused from error
     except gateway.OutcomeUnknown as error:
         _try_to_move(attempt, ChargeStatus.UNKNOWN, reason="no answer", error=str(error))
         if not is_repeat:
@@ -216,7 +216,7 @@ def _line(attempt: ChargeAttempt, order: Order) -> dict[str, Any]:
     return {"price_data": price, "quantity": 1}
 
 
-def _page_refused(attempt: ChargeAttempt, error: gateway.Refused, *, is_repeat: bool) -> None:
+def _page_refused(attempt: ChargeAttempt, error: gateway.StripeRefused, *, is_repeat: bool) -> None:
     """No page was made, and staff hear why. A refused `expires_at` only means that an attempt came to Stripe
     too late; if it is fresh, the database's clock is slow."""
     late = error.param == "expires_at"
@@ -275,7 +275,7 @@ def _closed_session(attempt: ChargeAttempt) -> gateway.Object:
     session_id = str(attempt.stripe_session_id)
     try:
         session = gateway.retrieve_checkout_session(session_id)
-    except gateway.Refused as error:
+    except gateway.StripeRefused as error:
         if not error.is_missing:
             raise
         # Made in the other mode, or in an account that we no longer use.
@@ -288,6 +288,6 @@ def _closed_session(attempt: ChargeAttempt) -> gateway.Object:
 def _try_to_move(attempt: ChargeAttempt, to: ChargeStatus, **columns: Any) -> None:
     """A double click sends the same request twice and gets the same answer; whoever is first writes it."""
     try:
-        attempt.move(to, **columns)
+        attempt.transition_to(to, **columns)
     except Stale:
         attempt.refresh_from_db()

@@ -21,7 +21,7 @@ from csf.dates import local_date
 from enrollments.models import Course, User
 from orders.checkout import hold_lines
 from orders.models import Order, OrderItem
-from orders.refusal import Refused
+from orders.refusal import OrderRefused
 
 
 @again_after_deadlock
@@ -45,8 +45,8 @@ def place_order(
     `expected_cents` is the total that the parent agreed to. With `use_credit` the family's credit pays as
     much of it as it can; what is left to pay must be `expected_due_cents`. With a plan, placing is the
     consent to its later charges, given from `address`, and its card is to pay the family's `other_orders` as
-    well. `waitlist_consent` is one that was given before. All or nothing: raises `orders.refusal.Refused` in
-    words for the parent. An order that costs nothing is confirmed at once. The seats are held for
+    well. `waitlist_consent` is one that was given before. All or nothing: raises OrderRefused in words for
+    the parent. An order that costs nothing is confirmed at once. The seats are held for
     SEAT_HOLD_MINUTES, or until `held_until`.
     """
     held_until = held_until or now + timedelta(minutes=settings.SEAT_HOLD_MINUTES)
@@ -62,7 +62,7 @@ def place_order(
     if use_credit:
         due_cents -= spend(order=order, total_cents=total_cents, on=today)
     if expected_due_cents not in {None, due_cents}:
-        raise Refused("Your credit has changed since you saw it. Please check the new amount.")
+        raise OrderRefused("Your credit has changed since you saw it. Please check the new amount.")
     if plan is not None and due_cents:
         _write_plan(
             plan,
@@ -137,4 +137,4 @@ def _parts_of(plan: PaymentPlan, *, order: Order, total_cents: int, on: datetime
     for offered, parts in plans_for(items, total_cents=total_cents, on=on):
         if offered == plan:
             return parts
-    raise Refused("These installments are no longer available for this order. Please choose again.")
+    raise OrderRefused("These installments are no longer available for this order. Please choose again.")

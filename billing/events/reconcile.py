@@ -47,8 +47,8 @@ def pull_events(
 ) -> Pulled:
     """Put Stripe's events since then into the inbox, of each part newest first, until the time is up.
 
-    They go the way of a webhook from there. Raises `gateway.OutcomeUnknown` or `gateway.Refused`; each page
-    is stored before the next is asked for, and what was stored stays.
+    From there they take the way of a webhook. Raises `gateway.OutcomeUnknown` or `gateway.StripeRefused`;
+    each page is stored before the next is asked for, and what was stored stays.
     """
     new, deadline = 0, ends_at(seconds)
     for number, types in enumerate(PARTS[part:], start=part):

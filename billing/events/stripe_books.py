@@ -50,7 +50,7 @@ EVERYTHING_ON = 6  # on Sundays
 JUST_NOW_S = 3600
 BUDGET_S = 35.0  # the queue ends a task after 60 s
 GIVEN_BACK = {*GONE_BACK, RefundStatus.SENDING, RefundStatus.UNKNOWN}
-UNANSWERED = (gateway.OutcomeUnknown, gateway.Refused, NotYet)
+UNANSWERED = (gateway.OutcomeUnknown, gateway.StripeRefused, NotYet)
 
 
 class _OutOfTime(Exception):
@@ -263,7 +263,7 @@ def _read(read: Callable[[Any], Any], stripe_id: Any, text: Callable[[Any], str]
         return ""
     try:
         return text(read(stripe_id))
-    except gateway.Refused as refusal:
+    except gateway.StripeRefused as refusal:
         if refusal.is_missing:
             return ""
         raise

@@ -32,7 +32,7 @@ def look(*, now: datetime) -> None:
         for types in PARTS:
             # The newest hundred are enough to see it; the hourly pull brings the rest.
             store(next(gateway.list_events(since=until - LOOK_AT, until=until, types=types)))
-    except (gateway.OutcomeUnknown, gateway.Refused) as error:
+    except (gateway.OutcomeUnknown, gateway.StripeRefused) as error:
         logger.warning("Stripe cannot be asked: %s", error)  # the breaker counts it
     else:
         secret_key.accepted()

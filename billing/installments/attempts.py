@@ -65,7 +65,7 @@ def _claim(attempt_id: int) -> ChargeAttempt | None:
         if attempt is None:
             return None
         leased_until = attempt.lease  # type: ignore[attr-defined] # annotated
-        attempt.move(ChargeStatus.SENDING, leased_until=leased_until, tries=attempt.tries + 1)
+        attempt.transition_to(ChargeStatus.SENDING, leased_until=leased_until, tries=attempt.tries + 1)
     return attempt
 
 
@@ -83,7 +83,7 @@ def _outcome(attempt: ChargeAttempt, ask: Callable[[ChargeAttempt], Outcome]) ->
         return Declined(decline_of(declined.error))
     except gateway.OutcomeUnknown as error:
         return Unknown(str(error))
-    except gateway.Refused as error:
+    except gateway.StripeRefused as error:
         gone = Decline(code=CARD_GONE_CODE)
         return Declined(gone) if _has_lost_its_card(attempt) else Rejected(str(error))
 
@@ -150,7 +150,7 @@ def _invoice(attempt: ChargeAttempt) -> gateway.Object | None:
         return ensure_invoice(
             attempt.installment, customer=customer, is_first=is_first, may_replace=may_replace
         )
-    except gateway.Refused as error:
+    except gateway.StripeRefused as error:
         if not error.is_no_such_customer:
             raise
         forget_customer(customer.stripe_id)
@@ -172,11 +172,13 @@ def _pay(attempt: ChargeAttempt, invoice_id: str) -> Outcome:
     card_id, key = attempt.card.stripe_payment_method_id, f"pay:{attempt.public_id}"
     try:
         return Paid(gateway.pay_invoice(invoice_id, card=card_id, key=key))
-    except gateway.Refused:
+    except gateway.StripeRefused:
         invoice = gateway.retrieve_invoice(invoice_id)
         if invoice["status"] != "paid":
             raise
-    attempt.move(ChargeStatus.NOT_EXECUTED, reason="paid another way in the meantime", leased_until=None)
+    attempt.transition_to(
+        ChargeStatus.NOT_EXECUTED, reason="paid another way in the meantime", leased_until=None
+    )
     return Paid(invoice)
 
 
@@ -208,7 +210,7 @@ def _has_lost_its_card(attempt: ChargeAttempt) -> bool:
     assert attempt.card is not None
     try:
         look_at_card(attempt.card.stripe_payment_method_id)
-    except (gateway.OutcomeUnknown, gateway.Refused) as error:
+    except (gateway.OutcomeUnknown, gateway.StripeRefused) as error:
         logger.info("card %s could not be looked at: %s", attempt.card.pk, error)
     attempt.card.refresh_from_db()
     return attempt.card.gone_at is not None

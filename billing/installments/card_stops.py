@@ -78,7 +78,7 @@ def _ahead(stopped: QuerySet[Installment]) -> list[Installment]:
 
 def _ask_for_another(waiting: list[Installment], *, reason: str) -> None:
     for installment in waiting:
-        installment.move(InstallmentStatus.NEEDS_CARD, reason=reason)
+        installment.transition_to(InstallmentStatus.NEEDS_CARD, reason=reason)
 
 
 def _record(

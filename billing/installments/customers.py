@@ -36,7 +36,7 @@ def with_customer(household: Household, act: Callable[[StripeCustomer], Made]) -
     customer = ensure_customer(household)
     try:
         return act(customer)
-    except gateway.Refused as error:
+    except gateway.StripeRefused as error:
         if not error.is_no_such_customer:
             raise
     forget_customer(customer.stripe_id)

@@ -229,4 +229,4 @@ def _leave_to_people(candidate: Candidate) -> None:
     if step.reason == TOO_LATE:
         StaffTask.open(MoneyTask.INSTALLMENT_LATE, installment, TOO_LATE)
     if step.card_problem and step.reason in {step.card_problem, TOO_LATE}:
-        installment.move(InstallmentStatus.NEEDS_CARD, reason=step.reason)
+        installment.transition_to(InstallmentStatus.NEEDS_CARD, reason=step.reason)

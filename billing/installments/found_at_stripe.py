@@ -43,7 +43,7 @@ def record_not_charged(*, installment: Installment, by: User, reason: str) -> No
         raise NotPossible("Stripe says that it is paid, so the payment has been recorded.")
     try:
         with transaction.atomic():
-            attempt.move(
+            attempt.transition_to(
                 ChargeStatus.NOT_EXECUTED, by=by, reason=reason, leased_until=None, next_look_at=None
             )
             after_nothing(installment, reason="staff checked at Stripe: nothing was charged")
@@ -77,7 +77,7 @@ def _answering() -> Iterator[None]:
         yield
     except gateway.OutcomeUnknown as error:
         raise NotPossible("Stripe did not answer, so nothing was changed. Please try again.") from error
-    except gateway.Refused as error:
+    except gateway.StripeRefused as error:
         raise NotPossible(f"Stripe says: {error}") from error
 
 

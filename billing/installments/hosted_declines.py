@@ -88,7 +88,7 @@ def add_declined(invoice: StripeObject, error: StripeObject) -> ChargeAttempt | 
         card_brand=card["brand"],
         card_last4=card["last4"],
     )
-    attempt.move(ChargeStatus.DECLINED, reason=decline.reason)
+    attempt.transition_to(ChargeStatus.DECLINED, reason=decline.reason)
     return attempt
 
 

@@ -137,7 +137,7 @@ def retrieve(invoice_id: str) -> gateway.Object:
     """The invoice as Stripe has it; a draft that someone deleted has the status DELETED."""
     try:
         return gateway.retrieve_invoice(invoice_id)
-    except gateway.Refused as error:
+    except gateway.StripeRefused as error:
         if not error.is_missing:
             raise
         return {"id": invoice_id, "status": DELETED}

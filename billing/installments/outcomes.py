@@ -94,7 +94,7 @@ def after_decline(attempt: ChargeAttempt, decline: Decline) -> None:
     _decide(attempt, decline)
     is_known = ChargeAttempt.objects.filter(stripe_charge_id=decline.charge_id).exists()
     to = ChargeStatus.NEEDS_AUTH if decline.kind == DeclineClass.AUTHENTICATION else ChargeStatus.DECLINED
-    attempt.move(
+    attempt.transition_to(
         to,
         reason=decline.reason,
         decline_code=decline.reason,
@@ -119,7 +119,7 @@ def _decide(attempt: ChargeAttempt, decline: Decline) -> None:
         return
     match decline.kind:
         case DeclineClass.AUTHENTICATION:
-            installment.move(InstallmentStatus.NEEDS_AUTH, reason=reason)
+            installment.transition_to(InstallmentStatus.NEEDS_AUTH, reason=reason)
         case DeclineClass.HARD:
             _ask_for_another_card(attempt, reason=reason)
             StaffTask.open(
@@ -149,7 +149,7 @@ def _ask_for_another_card(attempt: ChargeAttempt, *, reason: str) -> None:
     if card and card.pk != attempt.card_id and not card.why_not_charged(on):
         installment.wait_until(on + timedelta(days=1), reason="another card was saved in the meantime")
     else:
-        installment.move(InstallmentStatus.NEEDS_CARD, reason=reason)
+        installment.transition_to(InstallmentStatus.NEEDS_CARD, reason=reason)
 
 
 def _try_again(attempt: ChargeAttempt, decline: Decline) -> None:
@@ -165,7 +165,7 @@ def _try_again(attempt: ChargeAttempt, decline: Decline) -> None:
     if decline.kind in {DeclineClass.UNLISTED, DeclineClass.LOOK}:
         StaffTask.open(MoneyTask.DECLINE_TO_LOOK_AT, attempt, f"Stripe's code is {decline.reason!r}.")
     if again_on is None or executed >= most:
-        installment.move(InstallmentStatus.EXHAUSTED, reason="the last try failed")
+        installment.transition_to(InstallmentStatus.EXHAUSTED, reason="the last try failed")
         StaffTask.open(
             MoneyTask.INSTALLMENT_EXHAUSTED, installment, "Move the date, split it, waive it or cancel it."
         )
@@ -184,7 +184,7 @@ def after_nothing(installment: Installment, *, reason: str) -> None:
 def after_rejection(installment: Installment, *, reason: str) -> None:
     """Stripe refused what we asked for, and would again: no more tries until staff or the parent act."""
     if _is_still_charging(installment, reason=reason):
-        installment.move(InstallmentStatus.EXHAUSTED, reason=reason[:300])
+        installment.transition_to(InstallmentStatus.EXHAUSTED, reason=reason[:300])
         StaffTask.open(MoneyTask.CHARGE_REJECTED, installment, reason)
 
 
@@ -218,11 +218,11 @@ def look_later(attempt: ChargeAttempt, error: str) -> None:
         same.update(next_look_at=later, error=error)
         return
     with transaction.atomic():
-        attempt.move(
+        attempt.transition_to(
             ChargeStatus.UNKNOWN, reason="no answer", error=error, leased_until=None, next_look_at=later
         )
         if old:
-            attempt.move(ChargeStatus.PARKED, reason="unknown after three days")
+            attempt.transition_to(ChargeStatus.PARKED, reason="unknown after three days")
         if old or (attempt.tries > len(breaker.WAITS) and not breaker.is_away()):
             StaffTask.open(MoneyTask.CHARGE_UNKNOWN, attempt, error)
 
@@ -239,13 +239,15 @@ def _leave_to_parent(installment: Installment) -> None:
     if installment.order.status == OrderStatus.PLACED and installment.stripe_invoice_id:
         try:
             void(installment)
-        except (gateway.OutcomeUnknown, gateway.Refused) as error:
+        except (gateway.OutcomeUnknown, gateway.StripeRefused) as error:
             logger.info("the invoice of installment %s is not void yet: %s", installment.pk, error)
 
 
 def _end(attempt: ChargeAttempt, reason: str) -> None:
     with transaction.atomic():
-        attempt.move(ChargeStatus.NOT_EXECUTED, reason=reason[:300], leased_until=None, next_look_at=None)
+        attempt.transition_to(
+            ChargeStatus.NOT_EXECUTED, reason=reason[:300], leased_until=None, next_look_at=None
+        )
         after_nothing(attempt.installment, reason=reason)
 
 
@@ -253,7 +255,9 @@ def _reject(attempt: ChargeAttempt, outcome: Rejected) -> None:
     """Nobody is mailed and no try is counted. Staff look, and until then it is not tried again."""
     reason = outcome.reason
     with transaction.atomic():
-        attempt.move(ChargeStatus.REJECTED, reason=reason[:300], leased_until=None, next_look_at=None)
+        attempt.transition_to(
+            ChargeStatus.REJECTED, reason=reason[:300], leased_until=None, next_look_at=None
+        )
         after_rejection(attempt.installment, reason=reason)
     if outcome.is_mismatch:
         _close_ended(attempt.installment)
@@ -263,5 +267,5 @@ def _close_ended(installment: Installment) -> None:
     """So that the next charge, by staff or the parent, gets a new invoice."""
     try:
         closed_invoice(installment)
-    except (gateway.OutcomeUnknown, gateway.Refused) as error:
+    except (gateway.OutcomeUnknown, gateway.StripeRefused) as error:
         logger.info("the invoice of installment %s is not closed yet: %s", installment.pk, error)

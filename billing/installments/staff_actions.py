@@ -87,9 +87,9 @@ def move_date(
             raise NotPossible(_too_early(locked.agreed_on))
         Installment.objects.filter(pk=locked.pk).update(due_on=to)
         if locked.status == InstallmentStatus.RETRY_WAIT:
-            locked.move(InstallmentStatus.EXHAUSTED, by=by, reason=note[:300])
+            locked.transition_to(InstallmentStatus.EXHAUSTED, by=by, reason=note[:300])
         if locked.status != InstallmentStatus.SCHEDULED:
-            locked.move(InstallmentStatus.SCHEDULED, by=by, reason=note[:300])
+            locked.transition_to(InstallmentStatus.SCHEDULED, by=by, reason=note[:300])
 
 
 def split(
@@ -107,7 +107,7 @@ def split(
         raise NotPossible("The second part must be due after the first.")
     note = f"split, {money_text(second_cents)} of it due on {day(second_on)}: {_given(reason)}"
     with _ended(installment, by, note) as (locked, held_at):
-        locked.move(InstallmentStatus.CANCELLED, by=by, reason=note[:300])
+        locked.transition_to(InstallmentStatus.CANCELLED, by=by, reason=note[:300])
         parts = [(locked.due_on, first_cents), (second_on, second_cents)]
         first, second = _in_parts(locked, parts, held_at=held_at)
     return first, second
@@ -145,10 +145,10 @@ def record_offline(
     note = f"{part}paid by {how}: {_given(reason)}"
     with _ended(installment, by, note) as (locked, held_at):
         if rest_cents:
-            locked.move(InstallmentStatus.CANCELLED, by=by, reason=note[:300])
+            locked.transition_to(InstallmentStatus.CANCELLED, by=by, reason=note[:300])
             parts = [(locked.due_on, cents), (locked.due_on, rest_cents)]
             locked, _ = _in_parts(locked, parts, held_at=held_at)
-        locked.move(InstallmentStatus.PAID, by=by, reason=note[:300])
+        locked.transition_to(InstallmentStatus.PAID, by=by, reason=note[:300])
         return Payment.objects.create(
             order=locked.order,
             installment=locked,
@@ -181,7 +181,7 @@ def _in_parts(
 
 def _finish(installment: Installment, by: User, note: str, to: InstallmentStatus) -> None:
     with _ended(installment, by, note) as (locked, _):
-        locked.move(to, by=by, reason=note[:300])
+        locked.transition_to(to, by=by, reason=note[:300])
 
 
 def _too_early(agreed_on: datetime.date) -> str:
@@ -248,7 +248,7 @@ def _void(installment: Installment) -> None:
         if not has_open_invoice(installment):
             return
         invoice = closed_invoice(installment)
-    except (gateway.Refused, gateway.OutcomeUnknown) as error:
+    except (gateway.StripeRefused, gateway.OutcomeUnknown) as error:
         raise NotPossible("Stripe did not answer, so nothing was changed. Please try again.") from error
     if invoice["status"] == "paid" and not Installment.objects.open().filter(pk=installment.pk).exists():
         raise NotPossible("It was just paid at Stripe, and the payment is recorded.")

@@ -28,6 +28,6 @@ def leave_live_mode_alone() -> int:
 def _end(attempt: ChargeAttempt) -> None:
     ChargeAttempt.objects.filter(pk=attempt.pk, session_closed_at=None).update(session_closed_at=Now())
     if attempt.status in OPEN_CHARGE:
-        attempt.move(ChargeStatus.NOT_EXECUTED, reason=REASON, leased_until=None, next_look_at=None)
+        attempt.transition_to(ChargeStatus.NOT_EXECUTED, reason=REASON, leased_until=None, next_look_at=None)
     if attempt.installment.status == InstallmentStatus.CHARGING:
         attempt.give_back(reason=REASON)

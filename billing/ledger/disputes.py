@@ -169,7 +169,7 @@ def _has_moved(dispute: Dispute, found: Mapping[str, Any]) -> bool:
 def _book_loss(dispute: Dispute, cents: int) -> None:
     payment = dispute.payment
     for refund in payment.refunds.filter(status__in=[RefundStatus.REQUESTED, RefundStatus.APPROVED]):
-        refund.move(RefundStatus.REJECTED, reason="the bank has given the money back")
+        refund.transition_to(RefundStatus.REJECTED, reason="the bank has given the money back")
         StaffTask.objects.about(refund).open().update(closed_at=Now())
     Refund.objects.create(
         order=payment.order,
@@ -186,7 +186,7 @@ def _book_loss(dispute: Dispute, cents: int) -> None:
 def _undo_loss(dispute: Dispute) -> None:
     """The bank has decided again, or given a part back."""
     for refund in _losses(dispute):
-        refund.move(RefundStatus.FAILED, reason="the bank has decided again")
+        refund.transition_to(RefundStatus.FAILED, reason="the bank has decided again")
 
 
 def _losses(dispute: Dispute) -> QuerySet[Refund]:

@@ -125,7 +125,7 @@ def refund_unmatched(payment: Payment) -> None:
 
 def approve_by_system(refund: Refund, *, reason: str) -> None:
     """Nobody has to agree; staff are told. Runs in the caller's transaction."""
-    refund.move(RefundStatus.APPROVED, reason=reason[:300])
+    refund.transition_to(RefundStatus.APPROVED, reason=reason[:300])
     StaffTask.objects.about(refund).open().update(closed_at=Now())
     StaffTask.open(MoneyTask.REFUND_BY_SYSTEM, refund, f"{money_text(refund.amount_cents)}: {reason}")
     enqueue("billing.tasks.refund")
@@ -182,7 +182,7 @@ def _give_as_credit(refund: Refund, *, by: User) -> None:
         by=by,
         order=refund.order,
     )
-    refund.move(RefundStatus.SUCCEEDED, by=by, reason="given as credit")
+    refund.transition_to(RefundStatus.SUCCEEDED, by=by, reason="given as credit")
     give_code_back(refund.order)
 
 
@@ -208,7 +208,7 @@ def _decide(refund: Refund, to: RefundStatus, *, by: User, reason: str, **column
     if refund.status != RefundStatus.REQUESTED:
         raise NotPossible("It has already been decided.")
     try:
-        refund.move(to, by=by, reason=reason[:300], **columns)
+        refund.transition_to(to, by=by, reason=reason[:300], **columns)
     except Stale as lost:
         raise NotPossible("It has already been decided.") from lost
     StaffTask.objects.about(refund).filter(kind=MoneyTask.REFUND_TO_APPROVE).close(by=by)
@@ -223,7 +223,7 @@ def record_handed_over(*, refund: Refund, by: User, reason: str = "") -> None:
     _refuse_own_family(refund, by)
     _refuse_while_disputed(refund)
     try:
-        refund.move(RefundStatus.SUCCEEDED, by=by, reason=f"handed over {reason}".strip()[:300])
+        refund.transition_to(RefundStatus.SUCCEEDED, by=by, reason=f"handed over {reason}".strip()[:300])
         give_code_back(refund.order)
     except Stale as lost:
         raise NotPossible("It is not approved, or has already been handed over.") from lost

@@ -196,7 +196,9 @@ class ChargeAttempt(StatefulModel):
     def __str__(self) -> str:
         return f"{self.installment}, try {self.number}"
 
-    def move(self, to: ChargeStatus, *, by: User | None = None, reason: str = "", **columns: Any) -> None:
+    def transition_to(
+        self, to: ChargeStatus, *, by: User | None = None, reason: str = "", **columns: Any
+    ) -> None:
         """Raises Stale if the attempt has moved meanwhile."""
         transition(self, to, by=by, reason=reason, **columns)
 

@@ -187,13 +187,13 @@ class Installment(StatefulModel):
         """A soft decline: the same card again on that local date. Raises Stale."""
         transition(self, InstallmentStatus.RETRY_WAIT, by=by, reason=reason, next_try_on=day)
 
-    def move(self, to: InstallmentStatus, *, by: User | None = None, reason: str) -> None:
+    def transition_to(self, to: InstallmentStatus, *, by: User | None = None, reason: str) -> None:
         """Any other move; a date for the next try goes with the status that had it. Raises Stale."""
         transition(self, to, by=by, reason=reason, next_try_on=None)
 
     def cancel(self, *, by: User | None = None, reason: str) -> None:
         """It is no longer owed. Raises Stale, also while a payment page for it is open."""
-        self.move(InstallmentStatus.CANCELLED, by=by, reason=reason)
+        self.transition_to(InstallmentStatus.CANCELLED, by=by, reason=reason)
 
     def stop_charging(self, *, reason: str) -> None:
         """The payment page closed without money; it may be tried again. Raises Stale."""

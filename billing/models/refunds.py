@@ -177,7 +177,9 @@ class Refund(StatefulModel):
                 return gettext("as credit on your account")
         return self.payment.way_back
 
-    def move(self, to: RefundStatus, *, by: User | None = None, reason: str = "", **columns: Any) -> None:
+    def transition_to(
+        self, to: RefundStatus, *, by: User | None = None, reason: str = "", **columns: Any
+    ) -> None:
         """Raises Stale if the refund has moved meanwhile."""
         transition(self, to, by=by, reason=reason, **columns)
 

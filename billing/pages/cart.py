@@ -17,7 +17,7 @@ from orders.cart import apply_promo, drop_promo
 from orders.forms import PromoForm
 from orders.models import OrderItem, PromoCode, cart_of
 from orders.prices.quotes import lines_in_cart, overlaps_of, quote
-from orders.refusal import Refused
+from orders.refusal import OrderRefused
 
 
 def cart(request: HttpRequest) -> HttpResponse:
@@ -62,6 +62,6 @@ def _take_promo(request: HttpRequest, form: PromoForm, *, on: datetime.date) -> 
         return None
     try:
         return apply_promo(cart=cart_of(household_of(request)), text=form.cleaned_data["code"], on=on)
-    except Refused as refusal:
+    except OrderRefused as refusal:
         form.add_error("code", refusal.message)
         return None

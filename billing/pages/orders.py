@@ -24,7 +24,7 @@ from billing.models import Installment, PaymentPlan, Terms
 from billing.pages.family_orders import confirming, note_return
 from billing.pages.forms import CancelForm
 from billing.pages.order_changes import cancelled_text, changes_of
-from billing.stripe.page_calls import StripeRefused, StripeUnavailable
+from billing.stripe.page_calls import PageRefused, StripeUnavailable
 from csf import clock
 from csf.dates import local_date
 from csf.state import Stale
@@ -33,7 +33,7 @@ from enrollments.families.signed_in import address_of, household_of, verified_em
 from enrollments.models import Enrollment, User
 from orders.models import Order, OrderItem, OrderStatus
 from orders.prices.quotes import Quote, lines_in_cart, overlaps_of, quote
-from orders.refusal import Refused
+from orders.refusal import OrderRefused
 
 NO_AMOUNT = -1  # no price is
 
@@ -86,7 +86,7 @@ def _place(request: HttpRequest, order: Order | None) -> HttpResponse:
     now = clock.now()
     try:
         place_order(order=order, by=_user(request), now=now, **chosen(request))
-    except Refused as refusal:
+    except OrderRefused as refusal:
         order.refresh_from_db()
         if order.status != OrderStatus.DRAFT:
             return redirect(order)
@@ -96,7 +96,7 @@ def _place(request: HttpRequest, order: Order | None) -> HttpResponse:
 
 
 def chosen(request: HttpRequest) -> dict[str, Any]:
-    """How the parent wants to pay, as `place_order` takes it. Raises Refused."""
+    """How the parent wants to pay, as `place_order` takes it. Raises OrderRefused."""
     return {
         "expected_cents": _cents(request, "total"),
         "use_credit": request.POST.get("credit") == "yes",
@@ -126,7 +126,7 @@ def to_payment(request: HttpRequest, order: Order, *, now: datetime.datetime) ->
         if order.status == OrderStatus.PLACED:
             messages.warning(request, "These places can no longer be held; please order again.")
         return redirect(order)
-    except StripeRefused as refused:
+    except PageRefused as refused:
         messages.error(request, str(refused.words))
         return redirect(order)
     except StripeUnavailable:
@@ -308,23 +308,23 @@ def _user(request: HttpRequest) -> User:
 
 
 def _chosen_plan(request: HttpRequest) -> PaymentPlan | None:
-    """None is "pay in full". Raises Refused for a plan that is not offered."""
+    """None is "pay in full". Raises OrderRefused for a plan that is not offered."""
     chosen = request.POST.get("plan", "")
     if not chosen:
         return None
     plans = {str(plan.pk): plan for plan in PaymentPlan.objects.filter(is_active=True)}
     if chosen not in plans:
-        raise Refused("This payment plan is no longer available. Please choose again.")
+        raise OrderRefused("This payment plan is no longer available. Please choose again.")
     return plans[chosen]
 
 
 def _ticked_orders(request: HttpRequest) -> list[Order]:
-    """Other orders that the card of this one is to pay as well. Raises Refused for one that is not open."""
+    """Other orders that this one's card is to pay as well. Raises OrderRefused for one that is not open."""
     if not (ticked := request.POST.getlist("other_order")):
         return []
     offered = {str(order.public_id): order for order, *_ in other_orders(household_of(request))}
     if any(public_id not in offered for public_id in ticked):
-        raise Refused("The amounts left on your other orders have changed. Please choose again.")
+        raise OrderRefused("The amounts left on your other orders have changed. Please choose again.")
     return [offered[public_id] for public_id in dict.fromkeys(ticked)]
 
 

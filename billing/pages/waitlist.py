@@ -27,7 +27,7 @@ from enrollments.classes.waitlist import LEFT_BY_FAMILY, leave
 from enrollments.families.signed_in import address_of, guardian, household_of, verified_email_to_post
 from enrollments.models import Child, Course, Enrollment, EnrollmentStatus, User, WaitlistTier
 from enrollments.models.seats import WAITING
-from orders.refusal import Refused
+from orders.refusal import OrderRefused
 from orders.waitlist import waitlist_line
 
 
@@ -102,7 +102,7 @@ def _join(
             address=address_of(request),
             card=card,
         )
-    except Refused as refusal:
+    except OrderRefused as refusal:
         messages.error(request, refusal.message)
         return redirect(course)
     messages.success(request, f"{child.first_name} is on the waitlist for {course}.")
@@ -160,7 +160,7 @@ def accept(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     if request.method == "POST":
         try:
             order = accept_offer(enrollment=place, by=user, now=now, **chosen(request))
-        except Refused as refusal:
+        except OrderRefused as refusal:
             messages.error(request, refusal.message)
             return redirect("accept_offer", public_id)
         return to_payment(request, order, now=now)

@@ -1,7 +1,7 @@
 """Every call to Stripe that this project makes itself. Nothing else talks to Stripe but dj-stripe's own sync.
 
-An answer is yes (the returned object as a plain dict), no (`Refused`) or unknown (`OutcomeUnknown`). Each
-write has an idempotency key made from a row that was committed before the call, so repeating it is safe.
+An answer is yes (the returned object as a plain dict), no (`StripeRefused`) or unknown (`OutcomeUnknown`).
+Each write has an idempotency key made from a row that was committed before the call, so repeating it is safe.
 """
 
 import datetime
@@ -34,10 +34,8 @@ CONNECT_SHARE = 0.3  # of the time for one call
 _wait_until: ContextVar[float | None] = ContextVar("_wait_until", default=None)
 
 
-class Refused(Exception):
+class StripeRefused(Exception):
     """Stripe said no, and nothing happened there."""
-
-    names_nobody = True
 
     def __init__(self, error: stripe.StripeError) -> None:
         super().__init__(error.user_message or str(error))
@@ -54,7 +52,7 @@ class Refused(Exception):
         return self.is_missing and self.param == "customer"
 
 
-class KeyReused(Refused):
+class KeyReused(StripeRefused):
     """An earlier request had the same key and other parameters, and was carried out or not. What it made can
     be looked for."""
 
@@ -167,7 +165,7 @@ def _ask(method: str, path: str, params: Mapping[str, Any], *, key: str | None =
     return found
 
 
-def _meaning(error: stripe.StripeError) -> Declined | Refused | OutcomeUnknown:
+def _meaning(error: stripe.StripeError) -> Declined | StripeRefused | OutcomeUnknown:
     match error:
         case stripe.CardError():
             body: Any = error.json_body or {}
@@ -175,7 +173,7 @@ def _meaning(error: stripe.StripeError) -> Declined | Refused | OutcomeUnknown:
         case stripe.IdempotencyError():
             return KeyReused(error)
         case stripe.InvalidRequestError():
-            return Refused(error)
+            return StripeRefused(error)
     return OutcomeUnknown(str(error))  # no answer, 5xx, 429, 409, a revoked key
 
 
@@ -199,7 +197,7 @@ def find_customer(customer_id: str) -> Object | None:
     """None for one that was deleted, or never was."""
     try:
         found = _get(f"/v1/customers/{customer_id}")
-    except Refused as error:
+    except StripeRefused as error:
         if error.is_missing:
             return None
         raise
@@ -322,7 +320,7 @@ def find_payment_method(method_id: str) -> Object | None:
     from its customer, or whose customer was deleted, the `customer` is empty."""
     try:
         return _get(f"/v1/payment_methods/{method_id}")
-    except Refused as refused:
+    except StripeRefused as refused:
         if refused.code == "resource_missing":
             return None
         raise

@@ -20,7 +20,7 @@ class StripeUnavailable(Exception):
     )
 
 
-class StripeRefused(StripeUnavailable):
+class PageRefused(StripeUnavailable):
     """Stripe said no, and would again; staff have a task with the reason."""
 
     words: Promise = _(
@@ -30,12 +30,12 @@ class StripeRefused(StripeUnavailable):
 
 @contextmanager
 def asking_stripe(about: models.Model) -> Iterator[None]:
-    """Turns Stripe's silence into StripeUnavailable, and its no into StripeRefused and one task about the
+    """Turns Stripe's silence into StripeUnavailable, and its no into PageRefused and one task about the
     row."""
     try:
         yield
     except gateway.OutcomeUnknown as error:
         raise StripeUnavailable from error
-    except gateway.Refused as error:
+    except gateway.StripeRefused as error:
         StaffTask.open(MoneyTask.CHARGE_REJECTED, about, str(error))
-        raise StripeRefused from error
+        raise PageRefused from error

@@ -34,7 +34,7 @@ def register_endpoint(*, identity: uuid.UUID, remote: bool) -> Registered:
 
     With `remote` the endpoint at Stripe is created, or gets the event types that it lacks. One whose secret
     is not known here, or that sends another API version, is replaced: Stripe shows no secret twice, and
-    changes no version. Safe to repeat. Raises `gateway.Refused` or `gateway.OutcomeUnknown`.
+    changes no version. Safe to repeat. Raises `gateway.StripeRefused` or `gateway.OutcomeUnknown`.
     """
     url = settings.SITE_URL + reverse("djstripe:djstripe_webhook_by_uuid", args=[identity])
     known = WebhookEndpoint.objects.filter(djstripe_uuid=identity).first()

@@ -29,8 +29,8 @@ _CUTS_OF_OTHERS = [
     (re.compile(r"(?<![\w:/.])/[^\s]+"), "[path]"),
     (re.compile(r"\b(?!127\.)\d{1,3}(?:\.\d{1,3}){3}\b"), "[address]"),
 ]
-# Errors that speak to a family or to staff, and so may name a child, unless they set `names_nobody`.
-_SPOKEN = {"ValidationError", "NotPossible", "NotEnoughCredit", "Refused"}
+# Errors that speak to a family or to staff, and so may name a child.
+_SPOKEN = {"ValidationError", "NotPossible", "NotEnoughCredit", "OrderRefused"}
 _ABOUT_VALUES = (ValueError, LookupError, AssertionError, UnicodeError)
 _ABOUT_CODE = (AttributeError, TypeError, NameError, ImportError)
 _TRACEBACK = "Traceback (most recent call last):"
@@ -85,8 +85,7 @@ def error_text(error: BaseException) -> str:
     if diagnosis is not None and diagnosis.sqlstate:
         where = (diagnosis.table_name, diagnosis.column_name, diagnosis.constraint_name)
         return " ".join([f"{kind}: {diagnosis.sqlstate}", *filter(None, where)])
-    is_spoken = kind in _SPOKEN and not getattr(error, "names_nobody", False)
-    if is_spoken or isinstance(error, _ABOUT_VALUES):
+    if kind in _SPOKEN or isinstance(error, _ABOUT_VALUES):
         return kind
     cut = own_words if isinstance(error, _ABOUT_CODE) else words_of_others
     said = cut(str(error)).partition("\n")[0]

@@ -102,7 +102,7 @@ WAITLIST_ACTIONS = Actions(
 
 @panel(Course, permission="enrollments.view_enrollment")
 def course_waitlist(course: Course) -> Panel:
-    demand = Demand.of(course)
+    demand = Demand.for_course(course)
     places = course.enrollments.filter(status__in=WAITING).with_position().select_related("child__household")
     rows = sorted(places, key=lambda row: (row.status == EnrollmentStatus.WAITLISTED, row.position))
     return Panel(

@@ -27,7 +27,7 @@ places_reopened = Signal()  # sent within the transaction, for the orders of the
 
 
 @dataclass(frozen=True)
-class Move:
+class ScheduleChange:
     """A class as its families knew it, and as it would be."""
 
     before: Plan
@@ -53,9 +53,9 @@ class Move:
 class NotConfirmed(Exception):
     """Families would get an email, so staff have to confirm the move and give a reason first."""
 
-    def __init__(self, move: Move) -> None:
-        super().__init__(f"{move.families} families would get an email")
-        self.move = move
+    def __init__(self, change: ScheduleChange) -> None:
+        super().__init__(f"{change.families} families would get an email")
+        self.change = change
 
 
 @transaction.atomic
@@ -84,13 +84,13 @@ def change_course(
     if had_ended and not edited.has_ended(on):
         places = reopen_places(edited, by=by, reason=f"the class continues until {day(edited.ends_on)}")
         places_reopened.send(CourseChange, places=places, by=by, reason="its class was extended")
-    move = Move(before, plan_of(edited, now=now), _locked_families(edited))
-    if not _is_news(move, edited, on=on):
+    change = ScheduleChange(before, plan_of(edited, now=now), _locked_families(edited))
+    if not _is_news(change, edited, on=on):
         return None
-    if not reason.strip() or fingerprint != move.fingerprint:
-        raise NotConfirmed(move)
+    if not reason.strip() or fingerprint != change.fingerprint:
+        raise NotConfirmed(change)
     return CourseChange.objects.create(
-        course=edited, before=move.before, after=move.after, by=by, reason=" ".join(reason.split())[:300]
+        course=edited, before=change.before, after=change.after, by=by, reason=" ".join(reason.split())[:300]
     )
 
 
@@ -129,11 +129,11 @@ def _locked_families(course: Course) -> frozenset[int]:
     return frozenset(seat.child.household_id for seat in seats.order_by("pk"))
 
 
-def _is_news(move: Move, course: Course, *, on: datetime.date) -> bool:
-    if move.before == move.after or not move.families or course.cancelled_at:
+def _is_news(change: ScheduleChange, course: Course, *, on: datetime.date) -> bool:
+    if change.before == change.after or not change.families or course.cancelled_at:
         return False
-    to_come = move.before["sessions"] or move.after["sessions"]
-    return bool(to_come) or max(move.before["last_on"], move.after["last_on"]) >= on.isoformat()
+    to_come = change.before["sessions"] or change.after["sessions"]
+    return bool(to_come) or max(change.before["last_on"], change.after["last_on"]) >= on.isoformat()
 
 
 def _take_sessions_along(was: Course, course: Course, *, now: datetime.datetime) -> None:

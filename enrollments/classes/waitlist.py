@@ -268,7 +268,7 @@ class Demand:
         )
 
     @classmethod
-    def of(cls, course: Course) -> "Demand":
+    def for_course(cls, course: Course) -> "Demand":
         came = list(course.enrollments.exclude(tier="").values_list("status", "tier"))
         count = [status for status, _ in came].count
         waiting = count(EnrollmentStatus.WAITLISTED)

@@ -226,6 +226,6 @@ def send_kept_back(*, suppression: Suppression, by: User, reason: str) -> None:
         to=Case(When(kind__in=FIXED_ADDRESS, then=F("to")), default=Coalesce(Subquery(owner), F("to"))),
     )
     EmailAct.objects.bulk_create(
-        EmailAct(message=row, act=EmailAct.Act.RELEASED, by=by, reason=reason) for row in rows
+        EmailAct(message=row, act=EmailAct.Act.REQUEUED, by=by, reason=reason) for row in rows
     )
     transaction.on_commit(kick_drain, robust=True)

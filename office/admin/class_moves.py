@@ -16,7 +16,7 @@ from csf.staff.model_admin import ReadOnlyAdmin
 from csf.staff.panels import Panel, panel
 from csf.staff.reason_form import reason_field
 from csf.templatetags.csf_format import moment
-from enrollments.classes.changes import Move, NotConfirmed, change_course, differences
+from enrollments.classes.changes import NotConfirmed, ScheduleChange, change_course, differences
 from enrollments.classes.dates import DateChoice, DateQuestion, DatesNotChosen
 from enrollments.classes.waitlist import NoSeat
 from enrollments.families.who_is_notified import not_notified
@@ -27,7 +27,7 @@ DATES = "dates"  # of those that the question about its sessions adds
 FINGERPRINT = f"{PREFIX}-fingerprint"
 
 
-class MoveForm(forms.Form):
+class ScheduleChangeForm(forms.Form):
     prefix = PREFIX
 
     reason = reason_field(
@@ -38,7 +38,7 @@ class MoveForm(forms.Form):
     )
 
 
-class CourseMoves:
+class CourseChanges:
     """For the admin of classes: an edit that moves one is made once a person has confirmed it."""
 
     admin_site: Any
@@ -50,7 +50,7 @@ class CourseMoves:
         try:
             page: HttpResponse = super().changeform_view(request, object_id, *args, **kwargs)  # type: ignore[misc]
         except NotConfirmed as asked:
-            return self._ask(request, asked.move)
+            return self._ask(request, asked.change)
         except DatesNotChosen as asked:
             return self._ask_dates(request, asked.course, asked.question)
         except NoSeat as refused:
@@ -69,10 +69,10 @@ class CourseMoves:
             return
 
         def save() -> None:
-            super(CourseMoves, self).save_model(request, form.instance, form, change)  # type: ignore[misc]
-            super(CourseMoves, self).save_related(request, form, formsets, change)  # type: ignore[misc]
+            super(CourseChanges, self).save_model(request, form.instance, form, change)  # type: ignore[misc]
+            super(CourseChanges, self).save_related(request, form, formsets, change)  # type: ignore[misc]
 
-        asked = MoveForm(request.POST)
+        asked = ScheduleChangeForm(request.POST)
         change_course(
             course=form.instance,
             edit=save,
@@ -94,7 +94,7 @@ class CourseMoves:
         }
         return TemplateResponse(request, "admin/enrollments/course_dates.html", context)
 
-    def _ask(self, request: HttpRequest, move: Move) -> HttpResponse:
+    def _ask(self, request: HttpRequest, change: ScheduleChange) -> HttpResponse:
         """Brings all that was typed back, hidden, together with the answer."""
         fingerprint = request.POST.get(FINGERPRINT)
         typed = _typed(request, without=f"{PREFIX}-")
@@ -102,12 +102,12 @@ class CourseMoves:
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": "Tell the families?",
-            "move": move,
+            "schedule_change": change,
             "typed": typed,
             "back": request.path,
-            "form": MoveForm(request.POST if fingerprint else None),
-            "not_notified": not_notified(Household.objects.filter(pk__in=move.household_ids)),
-            "is_outdated": fingerprint is not None and fingerprint != move.fingerprint,
+            "form": ScheduleChangeForm(request.POST if fingerprint else None),
+            "not_notified": not_notified(Household.objects.filter(pk__in=change.household_ids)),
+            "is_outdated": fingerprint is not None and fingerprint != change.fingerprint,
         }
         return TemplateResponse(request, "admin/enrollments/course_move.html", context)
 

@@ -23,7 +23,7 @@ from enrollments.classes.publishing import archive_course
 from enrollments.classes.waitlist import fill
 from enrollments.locks import lock_course
 from enrollments.models import Course, CourseSession, User
-from office.admin.class_moves import CourseMoves
+from office.admin.class_moves import CourseChanges
 from office.admin.publishing import CoursePublishing
 
 LONGEST = timedelta(days=3 * 366)  # a class
@@ -105,7 +105,7 @@ class SessionInline(TabularInline):
 
 
 @admin.register(Course)
-class CourseAdmin(CourseMoves, CoursePublishing, ArchiveAdmin):
+class CourseAdmin(CourseChanges, CoursePublishing, ArchiveAdmin):
     form = CourseForm
     inlines = [SessionInline]
     list_display = [

@@ -9,18 +9,18 @@ from django.db import IntegrityError, transaction
 from enrollments.models import Household
 from orders.models import Order, OrderItem, PromoCode, PromoRedemption, PromoUse
 from orders.prices.pricing import Promo
-from orders.refusal import Refused
+from orders.refusal import OrderRefused
 
 NOT_VALID = "This code is not valid."
 
 
 def find_code(text: str, *, on: datetime.date) -> PromoCode:
-    """The code as typed, in any case. Raises Refused."""
+    """The code as typed, in any case. Raises OrderRefused."""
     found = PromoCode.objects.filter(code=text.strip().upper()).first()
     if found is None or not found.is_valid_on(on):
-        raise Refused(NOT_VALID)
+        raise OrderRefused(NOT_VALID)
     if _free_number(found) is None:
-        raise Refused("This code has reached its limit.")
+        raise OrderRefused("This code has reached its limit.")
     return found
 
 
@@ -43,7 +43,7 @@ def promo_for(order: Order, items: Iterable[OrderItem], *, on: datetime.date) ->
 
 
 def redeem(*, order: Order, items: Iterable[OrderItem], household: Household) -> None:
-    """Take the uses of the order's code for the lines that it reduced. Raises Refused when it is used up.
+    """Take the uses of the order's code for the lines that it reduced. Raises OrderRefused if it is used up.
 
     Runs in the transaction that places the order. The code's row lock makes the number certain; if it were
     not there, the unique indexes would refuse a second one.
@@ -54,7 +54,7 @@ def redeem(*, order: Order, items: Iterable[OrderItem], household: Household) ->
     code = PromoCode.objects.select_for_update(no_key=True).get(pk=order.promo_code_id)
     number = _free_number(code)
     if number is None:
-        raise Refused("The promo code has reached its limit. Remove it to continue.")
+        raise OrderRefused("The promo code has reached its limit. Remove it to continue.")
     redemption = PromoRedemption.objects.create(
         promo_code=code, order=order, number=number, limit=code.max_orders
     )
@@ -73,7 +73,7 @@ def redeem_again(order: Order) -> bool:
     try:
         with transaction.atomic():
             redeem(order=order, items=items, household=order.household)
-    except (Refused, IntegrityError):  # used up, or used by the family for one of these classes since
+    except (OrderRefused, IntegrityError):  # used up, or used by the family for one of these classes since
         return False
     return True
 

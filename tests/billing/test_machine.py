@@ -55,7 +55,7 @@ from enrollments.locks import lock_course
 from enrollments.models import Course, CourseSession, Enrollment
 from orders.cart import add_to_cart
 from orders.models import Order, cart_of
-from orders.refusal import Refused
+from orders.refusal import OrderRefused
 from tests import lock_order
 from tests.bank import Bank
 from tests.factories import create_course, create_household, create_staff
@@ -64,7 +64,7 @@ from tests.hosted_page import invoice_page
 FAMILIES, CLASSES, SEATS = 5, 3, 2
 ANSWERS = ["ok", "ok", "ok", "insufficient_funds", "lost_card", "expired_card", "authentication_required"]
 families, classes, picks = st.integers(0, FAMILIES - 1), st.integers(0, CLASSES - 1), st.integers(0, 99)
-REFUSALS = (Refused, Stale, NothingToPay, NotPayable, NotPossible, waitlist.NoSeat)
+REFUSALS = (OrderRefused, Stale, NothingToPay, NotPayable, NotPossible, waitlist.NoSeat)
 
 
 def exists(model, **lookups):

@@ -14,7 +14,7 @@ from billing.models import Card, ChargeAttempt, Consent, PaymentPlan
 from billing.plan_schedule import due_dates, schedule, split_cents
 from csf.dates import local_date
 from orders.prices.quotes import lines_in_cart
-from orders.refusal import Refused
+from orders.refusal import OrderRefused
 from tests.factories import create_cart, create_course
 from tests.shop import hear, open_page, outcome
 
@@ -197,7 +197,7 @@ def test_a_plan_that_is_not_possible_refuses_the_order_and_loses_nothing():
     plan = PaymentPlan.objects.create(name="In 12 parts", parts=12)
     order = create_cart()
 
-    with pytest.raises(Refused, match="choose again"):
+    with pytest.raises(OrderRefused, match="choose again"):
         place_with(plan, order)
 
     order.refresh_from_db()

@@ -145,8 +145,8 @@ def create_paid_order(*, household=None):
             session_expires_at=now + timedelta(hours=1),
             error=HOSTILE,
         )
-        attempt.move(ChargeStatus.SENDING, reason=HOSTILE)
-        attempt.move(ChargeStatus.SUCCEEDED)
+        attempt.transition_to(ChargeStatus.SENDING, reason=HOSTILE)
+        attempt.transition_to(ChargeStatus.SUCCEEDED)
         part.start_charging()
         part.pay(reason=HOSTILE)
         payment = Payment.objects.create(

@@ -29,7 +29,7 @@ class Command(BaseCommand):
             raise CommandError("Set STRIPE_WEBHOOK_SECRET (shown by Stripe), or pass --remote.")
         try:
             registered = register_endpoint(identity=identity, remote=options["remote"])
-        except gateway.Refused as error:
+        except gateway.StripeRefused as error:
             raise CommandError(f"Stripe refused: {error}") from error
         except gateway.OutcomeUnknown as error:
             raise CommandError(f"Stripe did not answer: {error}") from error

@@ -33,7 +33,7 @@ class Command(BaseCommand):
         try:
             since = now - timedelta(hours=options["hours"])
             events = pull_events(since=since, seconds=NO_END_S).new
-        except (gateway.Refused, gateway.OutcomeUnknown) as error:
+        except (gateway.StripeRefused, gateway.OutcomeUnknown) as error:
             raise CommandError(f"Could not fetch events from Stripe: {error}") from error
         self.stdout.write(f"events={events} pages={settle_finished_pages(now=now)}")
         if options["books"]:

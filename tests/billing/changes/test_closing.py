@@ -43,7 +43,7 @@ from enrollments.models import Child, Course, Enrollment, Household, User
 from notifications.models import DrainSignal, EmailMessage
 from orders.cart import add_to_cart
 from orders.models import Order, OrderItem
-from orders.refusal import Refused
+from orders.refusal import OrderRefused
 from tests.billing.installments.test_crash_points import Killed, Steps
 from tests.factories import create_course, create_household, create_order, create_staff
 
@@ -339,7 +339,7 @@ def test_who_was_just_paying_gets_everything_back_when_the_money_comes():
     work()
     assert (closure.lines.count(), Closure.objects.get().status) == (0, "done")
 
-    with pytest.raises(Refused, match="is cancelled"):
+    with pytest.raises(OrderRefused, match="is cancelled"):
         add_to_cart(
             household=unpaid.household,
             child=create_household().children.get(),

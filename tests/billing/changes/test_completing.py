@@ -11,7 +11,7 @@ from billing.changes.cancellation import cancel_enrollment
 from billing.changes.class_closure import close_class, preview_class, work_off_closures
 from billing.changes.class_end import complete_ended_classes, reopen_class
 from billing.changes.seat_release import offer_to_waitlist
-from billing.changes.transfer import move_of, transfer
+from billing.changes.transfer import quote_transfer, transfer
 from billing.ledger.refunds import approve, ask_for_refund
 from billing.models import InstallmentStatus, Payment, Refund, Terms, Transfer
 from csf.proofs.invariants import violations
@@ -21,7 +21,7 @@ from enrollments.classes.waitlist import NoSeat
 from enrollments.models import Course, Enrollment
 from notifications.models import EmailMessage
 from orders.cart import add_to_cart
-from orders.refusal import Refused
+from orders.refusal import OrderRefused
 from tests.factories import create_course, create_household, create_order, create_staff, ended, shift
 from tests.pages import parent_of
 from tests.shop import hear, open_page, order_with_plan
@@ -82,7 +82,7 @@ def test_a_class_that_has_ended_is_not_sold_moved_to_or_cancelled_but_by_the_off
     other = create_household()
     elsewhere = Enrollment.objects.get(order_item__order=paid_order(shop, create_course(sessions=4)))
     ended(course)
-    with pytest.raises(Refused):
+    with pytest.raises(OrderRefused):
         add_to_cart(household=other, child=other.children.get(), course=course, now=timezone.now())
     page = parent_of(order.household).get(reverse("cancel_enrollment", args=[place.public_id]))
     assert (page.status_code, page.headers["Location"]) == (302, order.get_absolute_url())
@@ -91,7 +91,7 @@ def test_a_class_that_has_ended_is_not_sold_moved_to_or_cancelled_but_by_the_off
     of_office = reverse("admin:enrollments_enrollment_act", args=[place.pk, "cancel"])
     assert "the remaining sessions" in client.get(of_office).text
     with pytest.raises(NotPossible):
-        move_of(enrollment=elsewhere, course=Course.objects.get(pk=course.pk), now=timezone.now())
+        quote_transfer(enrollment=elsewhere, course=Course.objects.get(pk=course.pk), now=timezone.now())
 
 
 def test_places_and_orders_are_completed_two_weeks_after_the_end(shop, capsys):
@@ -123,7 +123,7 @@ def test_a_family_that_owes_stays_in_dunning_until_it_has_paid(shop):
     ended(order.items.get().course, days=15)
     assert (complete(), states(order)) == (1, ("confirmed", ["completed"]))
     assert order.installments.overdue(TODAY() + timedelta(days=60)).exists()
-    part.move(InstallmentStatus.WAIVED, reason="x")
+    part.transition_to(InstallmentStatus.WAIVED, reason="x")
     assert (complete(), states(order)) == (1, ("completed", ["completed"]))
 
 

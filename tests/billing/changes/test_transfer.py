@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from billing.changes import transfer as moving
 from billing.changes.cancellation import cancel_enrollment, outcome_of
-from billing.changes.transfer import move_of, transfer
+from billing.changes.transfer import quote_transfer, transfer
 from billing.checkout.place_order import place_order
 from billing.installments.attempts import run_attempt
 from billing.installments.dunning import start_charges
@@ -232,7 +232,7 @@ def test_of_a_class_that_has_begun_only_the_sessions_that_are_left_count(shop):
     new = to(10000)
     begin(new)  # 6 of 10 are left
 
-    found = move_of(enrollment=old, course=new, now=timezone.now())
+    found = quote_transfer(enrollment=old, course=new, now=timezone.now())
     done = move(old, new)
 
     assert (found.sessions_left, found.sessions, found.list_cents) == (6, 10, 6000)

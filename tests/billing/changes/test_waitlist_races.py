@@ -18,7 +18,7 @@ from enrollments.locks import lock_course
 from enrollments.models import Course, Enrollment
 from enrollments.models.seats import free_seat_numbers
 from orders import checkout
-from orders.refusal import Refused
+from orders.refusal import OrderRefused
 from tests.factories import create_cart
 from tests.rivals import at_once
 from tests.waitlist import end_offer, family, free, full_class, join
@@ -74,12 +74,12 @@ def _offer_ends_while_all_want_it(left):
         lambda: sweep(now=timezone.now()),
         lambda: add_seat(course),
         lambda: buy(cart),
-        lost=(Refused,),
+        lost=(OrderRefused,),
     )
     sweep(now=timezone.now() + timedelta(seconds=1))
 
     assert statuses(places) in {("held", "offered", "waitlisted"), ("lapsed", "offered", "offered")}
-    assert isinstance(came_to[3], Refused)
+    assert isinstance(came_to[3], OrderRefused)
 
 
 def test_control_without_the_rule_the_public_buys_past_the_line(monkeypatch):
@@ -87,7 +87,7 @@ def test_control_without_the_rule_the_public_buys_past_the_line(monkeypatch):
     place = join(family(), course)
     cart = create_cart(courses=[course])
     Course.objects.filter(pk=course.pk).update(capacity=2)
-    with pytest.raises(Refused):
+    with pytest.raises(OrderRefused):
         buy(cart)
 
     monkeypatch.setattr(checkout, "seat_numbers_for_sale", free_seat_numbers)
@@ -105,10 +105,10 @@ def test_a_seat_is_freed_while_somebody_joins(rounds):
 
 
 def _freed_while_joined(course, household):
-    came_to = at_once(lambda: wait_for(course, household), lambda: free(course), lost=(Refused,))
+    came_to = at_once(lambda: wait_for(course, household), lambda: free(course), lost=(OrderRefused,))
 
     assert not course.enrollments.filter(status="waitlisted").exists()
-    if isinstance(came_to[0], Refused):  # the seat was free before
+    if isinstance(came_to[0], OrderRefused):  # the seat was free before
         assert not course.enrollments.filter(status="offered").exists()
     else:
         assert statuses([came_to[0]]) == ("offered",)

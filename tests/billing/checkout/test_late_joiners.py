@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing.changes.cancellation import cancel_enrollment, outcome_of
-from billing.changes.transfer import move_of
+from billing.changes.transfer import quote_transfer
 from billing.checkout.place_order import place_order
 from billing.models import Cancellation, Terms
 from csf.proofs.invariants import violations
@@ -16,7 +16,7 @@ from enrollments.models import Course, Enrollment
 from notifications.models import EmailMessage
 from orders.cart import add_to_cart
 from orders.models import OrderItem, PromoCode, cart_of
-from orders.refusal import Refused
+from orders.refusal import OrderRefused
 from tests.factories import create_cart, create_course, create_household, create_order, shift
 from tests.pages import parent_of, words
 from tests.shop import hear, open_page
@@ -71,7 +71,7 @@ def test_nothing_is_sold_of_a_class_whose_last_session_has_begun():
     course.sessions.filter(held_on__gt=timezone.localdate()).update(
         held_on=timezone.localdate(), start_time=datetime.time(0, 0)
     )
-    with pytest.raises(Refused, match="no sessions left"):
+    with pytest.raises(OrderRefused, match="no sessions left"):
         create_cart(courses=[Course.objects.get(pk=course.pk)])
 
 
@@ -101,7 +101,7 @@ def test_what_a_late_joiner_gets_back_is_a_share_of_what_was_paid(shop):
     early = outcome_of(enrollment=place, now=timezone.now() + timedelta(days=1), terms=Terms.PRORATED)
     assert (early.sessions_left, early.sessions, early.value_cents) == (4, 4, 4000)
     other = create_course(sessions=10, price_cents=10000)
-    move = move_of(enrollment=place, course=other, now=timezone.now())
+    move = quote_transfer(enrollment=place, course=other, now=timezone.now())
     assert (move.list_cents, move.price_cents, move.left_cents) == (10000, 10000, 4000)
     cancel_enrollment(enrollment=place, by=None, reason="x", now=late, terms=Terms.PRORATED)
     assert (Cancellation.objects.get().credit_cents, violations()) == (1000, [])

@@ -21,7 +21,7 @@ from csf.proofs.invariants import violations
 from enrollments.models import Enrollment
 from orders.cart import add_to_cart, apply_promo
 from orders.models import Order, PromoCode, PromoRedemption, PromoUse, cart_of
-from orders.refusal import Refused
+from orders.refusal import OrderRefused
 from tests.factories import create_course, create_household, create_staff
 from tests.pages import parent_of, words
 from tests.shop import hear, open_page
@@ -94,7 +94,7 @@ def refunded_by_the_office(shop, order):
 def given_as_credit(shop, order):
     """The card did not take it back."""
     refunded_by_the_office(shop, order)
-    Refund.objects.get().move(RefundStatus.FAILED)
+    Refund.objects.get().transition_to(RefundStatus.FAILED)
     PromoRedemption.objects.create(promo_code=order.promo_code, order=order, number=1)
     payment = Payment.objects.get()
     refund = ask_for_refund(payment=payment, cents=7200, reason="x", by=create_staff(), method="credit")
@@ -136,7 +136,7 @@ def test_the_use_of_a_code_returns_when_its_price_does(shop, end, returns):
     if returns:
         assert ordered(create_household(), course, code="once").total_cents == 7200
     else:
-        with pytest.raises(Refused):
+        with pytest.raises(OrderRefused):
             ordered(create_household(), course, code="once")
     assert PromoRedemption.objects.count() == 1
 
@@ -260,7 +260,7 @@ def test_a_family_cannot_keep_a_seat_by_ordering_again_and_again():
     household, course = create_household(), create_course(capacity=1)
     for end in (let_go, let_go, lambda order: cancelled_unpaid(None, order)):
         end(ordered(household, course))
-    with pytest.raises(Refused, match="without paying"):
+    with pytest.raises(OrderRefused, match="without paying"):
         ordered(household, course)
     assert ordered(create_household(), course).status == "placed"  # the seat is for others
     other = create_course()

@@ -20,7 +20,7 @@ from csf.proofs.invariants import violations
 from enrollments.models import Child, Course, Enrollment
 from notifications.models import EmailMessage
 from orders import checkout
-from orders.cart import Refused, add_to_cart
+from orders.cart import OrderRefused, add_to_cart
 from orders.models import Order, OrderItem, cart_of
 from tests.factories import create_cart, create_child, create_course, create_household, create_order
 from tests.rivals import all_past, at_once
@@ -115,7 +115,7 @@ def test_what_changed_since_the_cart_was_filled_refuses_the_order_and_loses_noth
     meanwhile(course=course, order=order)
     lines, emails = order.items.count(), EmailMessage.objects.count()
 
-    with pytest.raises(Refused, match=words):
+    with pytest.raises(OrderRefused, match=words):
         place(order)
 
     order.refresh_from_db()
@@ -137,7 +137,7 @@ def test_one_order_may_take_several_seats_of_a_class_but_not_more_than_are_left(
     rival = create_household(children=2)
     for child in rival.children.all():
         add_to_cart(household=rival, child=child, course=course, now=timezone.now())
-    with pytest.raises(Refused, match="is full"):
+    with pytest.raises(OrderRefused, match="is full"):
         place(cart_of(rival))
 
 
@@ -145,7 +145,7 @@ def test_one_order_may_take_several_seats_of_a_class_but_not_more_than_are_left(
 def test_placing_twice_is_refused():
     order = create_order()
 
-    with pytest.raises(Refused, match="already been placed"):
+    with pytest.raises(OrderRefused, match="already been placed"):
         place(order)
 
     assert order.transitions.count() == 1
@@ -204,7 +204,7 @@ def race_for_the_last_seat():
     """32 families with a line in their cart, one seat left; how many orders were placed."""
     course = create_course(capacity=1)
     orders = [create_cart(courses=[course]) for _ in range(RIVALS)]
-    came_to = at_once(*(partial(place, order) for order in orders), lost=(Refused,))
+    came_to = at_once(*(partial(place, order) for order in orders), lost=(OrderRefused,))
     return course, came_to.count(None)
 
 

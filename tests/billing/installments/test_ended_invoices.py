@@ -264,7 +264,7 @@ def test_an_amount_that_was_paid_on_stripes_page_and_not_agreed_ends_the_charge(
     installment = invoiced(shop)
     start_charges(DUE, on=installment.due_on)
     attempt = installment.attempts.get()
-    attempt.move("sending")
+    attempt.transition_to("sending")
     Installment.objects.filter(pk=installment.pk).update(amount_cents=installment.amount_cents - 100)
     card = card_of(installment).stripe_payment_method_id
 

@@ -12,7 +12,7 @@ from billing.checkout.place_order import place_order
 from billing.installments.customers import forget_other_mode
 from billing.models import Card, ChargeAttempt, Installment, StripeCustomer
 from billing.stripe import gateway
-from billing.stripe.page_calls import StripeRefused, StripeUnavailable
+from billing.stripe.page_calls import PageRefused, StripeUnavailable
 from csf.models import StaffTask
 from enrollments.models import Child
 from tests.billing.installments.test_charging import PAID, story
@@ -160,7 +160,7 @@ def test_a_family_whom_stripe_takes_for_no_customer_is_told_to_somebody(shop, mo
     refuse(monkeypatch, step)
 
     for _ in range(3):
-        with pytest.raises(StripeRefused):
+        with pytest.raises(PageRefused):
             open_page(order)
 
     assert [task.detail for task in StaffTask.objects.open()] == ["Invalid email address: x"]
@@ -187,7 +187,7 @@ def test_a_page_that_stripe_refuses_is_one_task_and_a_clear_sentence(shop, monke
         "invoice": lambda: invoice_page(fresh(installment)),
     }
     for _ in range(3):
-        with pytest.raises(StripeRefused) as told:
+        with pytest.raises(PageRefused) as told:
             pages[page]()
 
     assert "We have been notified" in str(told.value.words)
@@ -201,7 +201,7 @@ def test_a_clock_that_is_some_minutes_slow_is_told_to_somebody(shop):
     shop.server.control("POST", "/_clock", {"advance": 3 * 60})
 
     for n, order in enumerate([*orders, *orders]):
-        with pytest.raises(StripeRefused):
+        with pytest.raises(PageRefused):
             payment_page(order=order, by=order.household.guardians.get(), now=now + timedelta(seconds=n))
 
     assert set(ChargeAttempt.objects.values_list("status", flat=True)) == {"not_executed"}

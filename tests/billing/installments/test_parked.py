@@ -40,7 +40,7 @@ def park(attempt):
     ChargeAttempt.objects.filter(pk=attempt.pk).update(created_at=timezone.now() - timedelta(days=4))
     attempt = ChargeAttempt.objects.select_related("installment").get(pk=attempt.pk)
     if attempt.status == ChargeStatus.CREATED:
-        attempt.move(ChargeStatus.SENDING, tries=9)
+        attempt.transition_to(ChargeStatus.SENDING, tries=9)
     look_later(attempt, "the key was revoked over a long weekend")
     attempt.refresh_from_db()
     assert attempt.status == "parked"

@@ -122,7 +122,7 @@ def test_one_answer_between_failures_keeps_it_closed(second_order, hangs):
 def test_a_refusal_is_an_answer(second_order, monkeypatch):
     monkeypatch.setattr(breaker, "OPEN_AFTER", 2)
     breaker.not_answered()
-    with pytest.raises(gateway.Refused):
+    with pytest.raises(gateway.StripeRefused):
         gateway.retrieve_invoice("in_nothing")
     breaker.not_answered()
 
@@ -163,7 +163,7 @@ def test_errors_of_stripe_and_too_many_calls_open_it_too(shop, monkeypatch, kind
 
     shop.server.control("DELETE", "/_faults")
     breaker._Here.next_probe_at = 1.0
-    with pytest.raises(gateway.Refused):
+    with pytest.raises(gateway.StripeRefused):
         gateway.retrieve_invoice("in_nothing")
     assert not breaker.must_not_ask()
 

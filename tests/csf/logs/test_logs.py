@@ -20,7 +20,7 @@ from csf.logs.redaction import error_text, own_words, words_of_others
 from csf.web import health
 from csf.web import request_ids as numbers
 from enrollments.models import Child, User
-from orders.cart import Refused
+from orders.cart import OrderRefused
 from tests.conftest import ROOT
 from tests.factories import create_child, create_guardian, create_household
 
@@ -109,9 +109,10 @@ def test_our_own_words_keep_numbers_and_lose_secrets(said, cut):
         (
             "Failed 'billing.tasks.charge' (abc) - Okafor\n : Traceback (most recent call last):\n"
             '  File "billing/tasks.py", line 3, in charge\n    run(attempt)\n'
-            "billing.x.Refused: Okafor has a place\nDETAIL:  Okafor\nValueError: Okafor\n",
+            "billing.x.OrderRefused: Okafor has a place\nDETAIL:  Okafor\nValueError: Okafor\n",
             "Failed 'billing.tasks.charge' [values]\nTraceback (most recent call last):\n"
-            '  File "billing/tasks.py", line 3, in charge\n    run(attempt)\nbilling.x.Refused\nValueError',
+            '  File "billing/tasks.py", line 3, in charge\n    run(attempt)\n'
+            "billing.x.OrderRefused\nValueError",
         ),
     ],
 )
@@ -127,10 +128,10 @@ def test_words_of_libraries_lose_all_values(said, cut):
         (KeyError(NAME), "KeyError"),
         (ValueError(f"{NAME} is odd"), "ValueError"),
         (ValidationError(f"{NAME} is odd"), "ValidationError"),
-        (Refused(f"{NAME} already has a place"), "Refused"),
+        (OrderRefused(f"{NAME} already has a place"), "OrderRefused"),
         (
-            gateway.Refused(stripe.InvalidRequestError("No such price: 'price_1'", None)),
-            "Refused: No such price: 'price_1'",
+            gateway.StripeRefused(stripe.InvalidRequestError("No such price: 'price_1'", None)),
+            "StripeRefused: No such price: 'price_1'",
         ),
         (requests.ConnectionError(f"url: /x/{TOKEN} (Caused by {NAME!r})"), "ConnectionError: url: [path]"),
     ],

@@ -137,7 +137,7 @@ def test_no_write_leaves_in_quarantine_and_reading_does(stripe_server, write):
     with pytest.raises(gateway.Quarantined):
         write()
 
-    with pytest.raises(gateway.Refused):
+    with pytest.raises(gateway.StripeRefused):
         gateway.retrieve_invoice("in_1")
 
 

@@ -15,7 +15,7 @@ from enrollments.classes import waitlist
 from enrollments.classes.waitlist import sweep
 from enrollments.models import Child, Course, Enrollment, Location, Program
 from notifications.models import EmailMessage
-from orders.refusal import Refused
+from orders.refusal import OrderRefused
 from tests.factories import create_cart, create_household, create_order, shift
 from tests.pages import parent_of, words
 from tests.waitlist import family, full_class, join, place_of
@@ -71,7 +71,7 @@ def test_a_seat_on_offer_when_the_class_starts_is_for_everybody_afterwards():
     sweep(now=timezone.now())
     assert Enrollment.objects.get(pk=offered.pk).status == "offered"
     course = start(course)
-    with pytest.raises(Refused):
+    with pytest.raises(OrderRefused):
         create_order(courses=[course])  # until the offer ends
     sweep(now=timezone.now() + timedelta(hours=13))
     assert Enrollment.objects.get(pk=offered.pk).status == "lapsed"
@@ -86,7 +86,7 @@ def test_a_class_whose_waitlist_goes_on_offers_its_seats_after_the_start():
     sweep(now=timezone.now())
     waiting.refresh_from_db()
     assert (waiting.status, emails()[told:]) == ("offered", ["waitlist_offer"])
-    with pytest.raises(Refused):
+    with pytest.raises(OrderRefused):
         create_order(courses=[course])
 
 
@@ -124,7 +124,7 @@ def test_nobody_joins_a_waitlist_that_offers_nothing():
     )
     assert answer.status_code == 302
     assert not Enrollment.objects.filter(child__household=household).exists()
-    with pytest.raises(Refused):
+    with pytest.raises(OrderRefused):
         place_order(
             order=create_cart(household=household, courses=[course]),
             by=household.guardians.get(),

@@ -129,7 +129,7 @@ def test_another_place_is_asked_about_and_told_once_with_old_and_new(staff):
 
     assert asked.status_code == 200
     assert "1 family is told about the change by email" in re.sub(r"<[^>]+>", "", asked.text)
-    assert asked.context["move"].differences == [
+    assert asked.context["schedule_change"].differences == [
         ("Place", "Harbour Pool, 3 Quay Road", "Old Mill, 1 Mill Lane")
     ]
     course.refresh_from_db()
@@ -318,7 +318,7 @@ def move(course, by, location=None):
     options = {"course": course, "edit": save, "by": by, "now": timezone.now()}
     with pytest.raises(NotConfirmed) as asked:
         change_course(**options, reason="", fingerprint="")
-    return change_course(**options, reason=REASON, fingerprint=asked.value.move.fingerprint)
+    return change_course(**options, reason=REASON, fingerprint=asked.value.change.fingerprint)
 
 
 @pytest.mark.django_db

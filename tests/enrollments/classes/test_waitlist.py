@@ -12,7 +12,7 @@ from enrollments.admin.waitlist import Place
 from enrollments.classes.waitlist import IN_ORDER, close_waitlist, sweep
 from enrollments.models import Course, Enrollment, EnrollmentTransition
 from notifications.models import EmailMessage
-from orders.refusal import Refused
+from orders.refusal import OrderRefused
 from tests.factories import create_cart, create_child, create_course, create_order, create_staff
 from tests.pages import parent_of, queries, words
 from tests.waitlist import ask_to_join, end_offer, family, free, full_class, join, place_of
@@ -28,7 +28,7 @@ def buy(household, course):
     """By the cart, as the public does. Says why not."""
     try:
         create_order(household=household, courses=[course])
-    except Refused as refusal:
+    except OrderRefused as refusal:
         return refusal.message
     return "bought"
 

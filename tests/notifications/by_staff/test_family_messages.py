@@ -173,7 +173,7 @@ def test_who_switched_off_or_takes_no_mail_or_is_nobody_is_counted_and_gets_no_e
     reach = reach_of(message)
     send_now(message)
 
-    assert (len(reach.told), reach.people, reach.not_reached) == (2, 2, 2)
+    assert (len(reach.reached), reach.people, reach.not_reached) == (2, 2, 2)
     assert dict(reach.reasons) == {broadcast.UNWANTED: 1, broadcast.SUPPRESSED: 1, broadcast.NOBODY: 1}
     assert told(message) == ["gets family", "off family"]
     assert EmailMessage.objects.filter(recipient=second).exists()

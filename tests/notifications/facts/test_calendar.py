@@ -379,7 +379,7 @@ def change(course, edit, by):
             change_course(**asked, reason="", fingerprint="")
     except NotConfirmed as question:
         with transaction.atomic():
-            change_course(**asked, reason="the hall is closed", fingerprint=question.move.fingerprint)
+            change_course(**asked, reason="the hall is closed", fingerprint=question.change.fingerprint)
     course.refresh_from_db()
 
 

@@ -17,7 +17,7 @@ from enrollments.models import Program
 from orders.cart import add_to_cart, apply_promo
 from orders.models import OrderStatus, PromoCode, PromoRedemption, PromoUse, cart_of
 from orders.prices import promos
-from orders.refusal import Refused
+from orders.refusal import OrderRefused
 from tests.factories import create_cart, create_child, create_course, create_household
 from tests.pages import parent_of, words
 from tests.rivals import all_past, at_once
@@ -239,8 +239,8 @@ def carts_with_the_same_code():
 
 def placed_at_once(orders):
     """What the orders cost, or how they were refused."""
-    came_to = at_once(*(partial(place, order) for order in orders), lost=(Refused,))
-    return Counter("refused" if isinstance(row, Refused) else row.total_cents for row in came_to)
+    came_to = at_once(*(partial(place, order) for order in orders), lost=(OrderRefused,))
+    return Counter("refused" if isinstance(row, OrderRefused) else row.total_cents for row in came_to)
 
 
 @pytest.mark.xdist_group("races")
