@@ -13,6 +13,8 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from demo.standins.sendgrid.app import create_app
+from demo.standins.sendgrid.books import Received
+from demo.standins.sendgrid.standin import STANDIN
 
 
 class MailServer:
@@ -91,6 +93,11 @@ class MailServer:
     def public_key(self) -> str:
         """For anymail's SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY."""
         return str(self._call("GET", "/_control")["public_key"])
+
+    def received_since(self, number: int) -> list[Received]:
+        """What came after the first so many requests. Read-only: only the server's own thread may change
+        it."""
+        return self._app[STANDIN].books.requests[number:]
 
     def control(self, **switches: Any) -> dict[str, Any]:
         """Set switches; returns all of them."""
