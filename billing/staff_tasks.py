@@ -24,7 +24,7 @@ from billing.models.installments import OPEN_INSTALLMENT
 from billing.models.refunds import COUNTED
 from billing.stripe import secret_key
 from billing.task_kinds import MoneyTask
-from csf.staff.tasks import a_person_closes, open_while
+from csf.staff.tasks import closed_by_hand, open_while
 from orders.models import Order, OrderStatus
 
 
@@ -95,6 +95,6 @@ open_while(MoneyTask.WAITLIST_CHARGE, lambda: Order.objects.filter(status=OrderS
 open_while(MoneyTask.CLOSURE_LINE, lambda: ClosureLine.objects.filter(status=ClosureLineStatus.FAILED))
 open_while(MoneyTask.STRIPE_KEY_REFUSED, secret_key.refusals)
 open_while(MoneyTask.BOOKS_DIFFER, lambda: BookDifference.objects.open())
-a_person_closes(MoneyTask.REFUND_BY_SYSTEM, "Nobody has looked at the refund yet.")
-a_person_closes(MoneyTask.REFUND_EXTERNAL, "Only a person knows why it was made.")
-a_person_closes(MoneyTask.DISPUTE_DECIDED, "Staff decide about the class and the other charges.")
+closed_by_hand(MoneyTask.REFUND_BY_SYSTEM, "Nobody has looked at the refund yet.")
+closed_by_hand(MoneyTask.REFUND_EXTERNAL, "Only a person knows why it was made.")
+closed_by_hand(MoneyTask.DISPUTE_DECIDED, "Staff decide about the class and the other charges.")

@@ -2,7 +2,7 @@ import datetime
 from datetime import timedelta
 
 from billing.changes.cancellation import settle_waiting_cancellations
-from billing.changes.class_closure import work_off_closures
+from billing.changes.class_closure import process_closures
 from billing.changes.seat_release import sell_offered_seats
 from billing.changes.waitlist import serve_priority
 from billing.checkout.holds import expire_holds
@@ -58,7 +58,7 @@ def sweep_refunds() -> None:
 
 
 def close_classes() -> None:
-    if work_off_closures(now=clock.now()):
+    if process_closures(now=clock.now()):
         enqueue_once("billing.tasks.close_classes")
 
 

@@ -1,7 +1,7 @@
 from csf import clock
 from csf.jobs.declared import EVERY_MINUTE, scheduled
 from csf.jobs.queue import enqueue
-from csf.jobs.runs import take_up
+from csf.jobs.runs import queue_unfinished
 from csf.models import Cluster
 from csf.proofs import nightly
 from csf.staff.tasks import close_settled
@@ -24,5 +24,5 @@ def prove() -> None:
 
 
 @scheduled("*/5 * * * *")
-def take_up_jobs() -> None:
-    take_up(now=clock.now())
+def queue_unfinished_jobs() -> None:
+    queue_unfinished(now=clock.now())

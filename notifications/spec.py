@@ -113,14 +113,14 @@ class Email:
         """None if nothing has happened to the order that this email is about."""
         if self.of_order:
             return self.of_order(order)
-        if not self.hangs_on_orders:
+        if not self.is_about_orders:
             return None
         assert self.trigger
         rows = self.trigger.row._default_manager.filter(**{self.trigger.order: order}).order_by("-pk")
         return next((row for row in rows if self.trigger.owes(row)), None)
 
     @property
-    def hangs_on_orders(self) -> bool:
+    def is_about_orders(self) -> bool:
         return bool(self.of_order or (self.trigger and self.trigger.order))
 
 

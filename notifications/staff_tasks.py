@@ -3,7 +3,7 @@
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Lower
 
-from csf.staff.tasks import a_person_closes, open_while
+from csf.staff.tasks import closed_by_hand, open_while
 from enrollments.models import Household, User
 from notifications.models import EmailMessage, EmailStatus, Suppression
 from notifications.task_kinds import EmailTask
@@ -43,6 +43,6 @@ open_while(
 )
 open_while(EmailTask.EMAIL_SUPPRESSED, _suppressed)
 open_while(EmailTask.NOBODY_TO_NOTIFY, _without_guardian)
-a_person_closes(EmailTask.EMAIL_SENDER_BLOCKED, "Nothing is sent to find out.")
-a_person_closes(EmailTask.EMAILS_WITHHELD, "What nobody needs any more may stay withheld.")
-a_person_closes(EmailTask.EMAIL_WITHOUT_FILE, "A person sees that the family gets the file.")
+closed_by_hand(EmailTask.EMAIL_SENDER_BLOCKED, "Nothing is sent to find out.")
+closed_by_hand(EmailTask.EMAILS_WITHHELD, "What nobody needs any more may stay withheld.")
+closed_by_hand(EmailTask.EMAIL_WITHOUT_FILE, "A person sees that the family gets the file.")

@@ -25,8 +25,8 @@ from csf.models import Cluster, JobRun, ProofRun
 from csf.staff.pages import staff_page
 from csf.templatetags.csf_format import time_of_day
 from notifications.alerts.disks import database_folder, disks
-from notifications.alerts.rule import Sign
-from notifications.alerts.rules import signs
+from notifications.alerts.rule import Symptom
+from notifications.alerts.rules import symptoms
 from notifications.models import Alert
 
 SEES, ACTS = "csf.view_cluster", "csf.change_cluster"
@@ -54,28 +54,28 @@ PAUSED, RESUMED = "Paused: ", "Resumed: "
 
 @dataclass(frozen=True)
 class Trouble:
-    sign: Sign
+    symptom: Symptom
     since: datetime.datetime | None
     """None if no alert has reported it yet."""
 
     @property
     def is_urgent(self) -> bool:
-        return self.sign.level == Alert.Level.PAGE
+        return self.symptom.level == Alert.Level.PAGE
 
 
 def troubles() -> list[Trouble]:
-    """The signs of this moment, the urgent ones first. What is worth a call comes as a warning too: once is
-    enough here."""
+    """What is wrong now, the urgent first. What is worth a call is also found as a warning: once is enough
+    here."""
     began = {
         (alert.name, alert.about): alert.began_at
         for alert in Alert.objects.filter(ended_at=None).order_by("-began_at")
     }
-    worst: dict[tuple[str, str], Sign] = {}
-    for sign in signs():
-        key = (sign.name, sign.about)
-        if key not in worst or sign.level == Alert.Level.PAGE:
-            worst[key] = sign
-    found = [Trouble(sign, began.get(key)) for key, sign in worst.items()]
+    worst: dict[tuple[str, str], Symptom] = {}
+    for symptom in symptoms():
+        key = (symptom.name, symptom.about)
+        if key not in worst or symptom.level == Alert.Level.PAGE:
+            worst[key] = symptom
+    found = [Trouble(symptom, began.get(key)) for key, symptom in worst.items()]
     return sorted(found, key=lambda trouble: not trouble.is_urgent)
 
 

@@ -29,7 +29,7 @@ def check_line(*, child: Child, course: Course, now: datetime.datetime) -> None:
             f"{course} is for ages {course.age_min} to {course.age_max}; "
             f"{child.first_name} will be {age} when it starts."
         )
-    if child.enrollments.hindering().filter(course=course).exists():
+    if child.enrollments.blocking().filter(course=course).exists():
         raise OrderRefused(f"{child.first_name} already has a place in {course}.")
     if not child.emergency_contacts.exists():
         raise OrderRefused(

@@ -127,7 +127,7 @@ def _children_for(household: Household, course: Course) -> QuerySet[Child]:
     here = Enrollment.objects.filter(child=OuterRef("pk"), course=course)
     contacts = EmergencyContact.objects.filter(child=OuterRef("pk"))
     return household.children.annotate(
-        has_place=Exists(here.hindering()),
+        has_place=Exists(here.blocking()),
         is_waiting=Exists(here.filter(status__in=WAITING)),
         has_contact=Exists(contacts),
     )

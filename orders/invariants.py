@@ -89,8 +89,8 @@ def _order_without_its_places() -> Any:
 
 
 def _completed_too_early() -> Any:
-    going_on = Enrollment.objects.filter(order_item__order=OuterRef("pk"), status__in=HAS_PLACE)
-    return pks(Order.objects.filter(Exists(going_on), status=OrderStatus.COMPLETED))
+    ongoing = Enrollment.objects.filter(order_item__order=OuterRef("pk"), status__in=HAS_PLACE)
+    return pks(Order.objects.filter(Exists(ongoing), status=OrderStatus.COMPLETED))
 
 
 def _other_places() -> Any:

@@ -27,7 +27,7 @@ def end_unpaid(*, order: Order, to: OrderStatus, by: User | None = None, reason:
         fill(course, now=clock.now())
 
 
-def seats_again(order: Order) -> dict[int, int] | None:
+def seats_to_retake(order: Order) -> dict[int, int] | None:
     """A free seat number for each released enrollment of an expired order, by its id; None if one has no
     seat, or if its class is over or does not take place by now.
 

@@ -268,7 +268,7 @@ def try_again(line: ClosureLine, *, by: User) -> None:
 # --- The work -----------------------------------------------------------------------------------------------
 
 
-def work_off_closures(*, now: datetime.datetime) -> bool:
+def process_closures(*, now: datetime.datetime) -> bool:
     """Handle the families that wait, one after the other, in one worker at a time; True if the time was up
     before their turn. One that fails waits for the next minute."""
     if Instance.why_quarantined():

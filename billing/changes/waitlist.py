@@ -14,7 +14,7 @@ from django.db import transaction
 from billing.checkout.place_order import place_order
 from billing.checkout.siblings import paid_children
 from billing.installments.dunning import start_attempt
-from billing.ledger.cards import let_pay
+from billing.ledger.cards import use_card
 from billing.ledger.consent import WAITLIST_TEXT_VERSION, waitlist_consent_text
 from billing.models import Card, CardAgreement, ChargeKind, WaitlistConsent
 from csf import clock
@@ -85,7 +85,7 @@ def join_waitlist(
             given_at=now,
         )
         if card:
-            let_pay(card, places=[consent], by=by, at=now)
+            use_card(card, places=[consent], by=by, at=now)
     enrollment.enter_line(tier, at=clock.now(), by=by, reason="joined the waitlist")
     fill(course, now=now)  # a family may have put its seat up
     enrollment.refresh_from_db()
@@ -157,7 +157,7 @@ def _take_up(enrollment: Enrollment, *, now: datetime.datetime) -> None:
         held_until=enrollment.expires_at,
         waitlist_consent=consent,
     )
-    let_pay(card, orders=[order], by=by, at=now)
+    use_card(card, orders=[order], by=by, at=now)
     for installment in order.installments.all():  # none if it costs nothing
         start_attempt(installment, card=card, kind=ChargeKind.AUTO, on=today)
         enqueue("billing.tasks.charge")

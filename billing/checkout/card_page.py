@@ -4,7 +4,7 @@ from django.conf import settings
 from django.urls import reverse
 
 from billing.installments.customers import with_customer
-from billing.ledger.cards import Use, uses_of, without_a_good_card
+from billing.ledger.cards import Use, uses_of, without_valid_card
 from billing.models import CardUpdate
 from billing.stripe import gateway
 from billing.stripe.page_calls import asking_stripe
@@ -18,7 +18,7 @@ def card_page(*, household: Household, by: User, charge_now: bool, use: Use | No
     """The address of Stripe's page where another card is saved, to pay what `use` lists from then on: by
     itself all that no card will pay as things stand. Raises StripeUnavailable or PageRefused."""
     now = clock.now()
-    use = use or without_a_good_card(uses_of(household), on=local_date(now))
+    use = use or without_valid_card(uses_of(household), on=local_date(now))
     update = CardUpdate.objects.create(
         household=household, requested_by=by, charge_now=charge_now, created_at=now
     )

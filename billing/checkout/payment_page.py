@@ -246,12 +246,12 @@ def close_payment_page(order: Order) -> None:
     """
     for attempt in ChargeAttempt.objects.payable().filter(installment__order=order):
         if not attempt.stripe_session_id:
-            learn_page(attempt)
+            recover_page(attempt)
         if attempt.stripe_session_id:
             close_page(attempt)
 
 
-def learn_page(attempt: ChargeAttempt) -> None:
+def recover_page(attempt: ChargeAttempt) -> None:
     """Whether Stripe made a page for an attempt that got no answer: the same request again tells."""
     try:
         open_page(attempt)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from django.db import transaction
 from django.db.models import Q
 
-from billing.checkout.payment_page import close_page, learn_page
+from billing.checkout.payment_page import close_page, recover_page
 from billing.models import ChargeAttempt, ChargeKind, StripeEvent
 from billing.stripe import gateway, secret_key
 from billing.stripe.breaker import while_it_answers
@@ -97,7 +97,7 @@ def settle_finished_pages(*, now: datetime.datetime) -> int:
     def settle(attempt: ChargeAttempt) -> None:
         try:
             if not attempt.stripe_session_id:
-                learn_page(attempt)
+                recover_page(attempt)
             if attempt.stripe_session_id:
                 close_page(attempt)
             settled.append(attempt.pk)

@@ -9,7 +9,7 @@ from typing import Any
 from django.db import transaction
 
 from billing.installments.dunning import start_attempt
-from billing.ledger.cards import let_pay_as_asked, save_card
+from billing.ledger.cards import save_card, use_card_as_requested
 from billing.ledger.settle import StripeObject
 from billing.models import Card, CardUpdate, ChargeKind, Installment, InstallmentStatus
 from billing.models.installments import CHARGEABLE
@@ -45,7 +45,7 @@ def settle_setup_intent(intent: StripeObject) -> Card | None:
     update = _update_to_finish(card, uuid_in(intent, "card_update"))
     if update is None:
         return card
-    orders = let_pay_as_asked(card, update=update)
+    orders = use_card_as_requested(card, update=update)
     if not card.why_not_charged(clock.today()):
         enqueue("billing.tasks.sweep_waitlist")  # whose place waits for a card moves up
         try_again_with(card, [InstallmentStatus.NEEDS_CARD, InstallmentStatus.EXHAUSTED])

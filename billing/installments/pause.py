@@ -9,7 +9,7 @@ from csf.refusal import NotPossible
 from enrollments.models import User
 from orders.models import Order
 
-GO_ON = "charges of the order resumed"
+RESUMED = "charges of the order resumed"
 
 
 @transaction.atomic
@@ -27,7 +27,7 @@ def resume_charges(*, order: Order, by: User, reason: str) -> None:
     """Charge again, from the next run of the jobs on. Raises NotPossible."""
     if not Order.objects.filter(pk=order.pk).exclude(charges_paused_at=None).update(charges_paused_at=None):
         raise NotPossible("The charges of this order are not paused.")
-    _note(order, by, GO_ON, reason)
+    _note(order, by, RESUMED, reason)
 
 
 def _note(order: Order, by: User, what: str, reason: str) -> None:

@@ -29,7 +29,7 @@ NOT_COMPLETED = timedelta(days=30)
 
 def _plans_that_do_not_add_up(since: datetime | None = None) -> Any:
     """Too much is never right; too little is, where staff have cancelled a part."""
-    owed = F("total_cents") - F("spent_cents") - F("stopped_cents") + F("dearer_cents")
+    owed = F("total_cents") - F("spent_cents") - F("stopped_cents") + F("added_cents")
     cut = Installment.objects.filter(order=OuterRef("pk"), status=InstallmentStatus.CANCELLED)
     untouched = Q(~Exists(cut), status__in=ALIVE)
     wrong = Q(planned_cents__gt=owed) | (untouched & Q(planned_cents__lt=owed))

@@ -6,7 +6,7 @@ from typing import Any
 from django.db.models import Exists, F, OuterRef, Q, Subquery, Sum
 from django.db.models.functions import Coalesce
 
-from billing.installments.pause import GO_ON
+from billing.installments.pause import RESUMED
 from billing.ledger.refund_sending import LEASE
 from billing.models import (
     Cancellation,
@@ -103,7 +103,7 @@ def _disputed_and_charging() -> Any:
     """Unless staff have resumed the charges since."""
     let_go_on = InstallmentNote.objects.filter(
         installment__order=OuterRef("payment__order"),
-        text__startswith=GO_ON,
+        text__startswith=RESUMED,
         created_at__gt=OuterRef("opened_at"),
     )
     disputed = Dispute.objects.undecided().filter(payment__order__charges_paused_at=None)

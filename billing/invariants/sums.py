@@ -75,6 +75,6 @@ def settled_orders(since: datetime | None) -> Any:
             stopped_cents=of_order(Cancellation.objects.all(), "stopped_cents")
             + of_order(Transfer.objects.all(), "stopped_cents"),
             moved_cents=of_order(Transfer.objects.all(), "difference_cents"),
-            dearer_cents=of_order(Transfer.objects.filter(difference_cents__gt=0), "difference_cents"),
+            added_cents=of_order(Transfer.objects.filter(difference_cents__gt=0), "difference_cents"),
         )
     )

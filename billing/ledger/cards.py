@@ -90,7 +90,7 @@ def _use(uses: dict[str | int | None, Use], agreements: Iterable[CardAgreement])
     return uses.setdefault((card.fingerprint or card.pk) if card else None, Use(card))
 
 
-def without_a_good_card(uses: Iterable[Use], *, on: datetime.date) -> Use:
+def without_valid_card(uses: Iterable[Use], *, on: datetime.date) -> Use:
     """What no card will pay as things stand."""
     lacking = [use for use in uses if use.why_not_charged(on)]
     return Use(
@@ -149,7 +149,7 @@ def save_card(*, household: Household, method: Mapping[str, Any]) -> Card:
     )
 
 
-def let_pay(
+def use_card(
     card: Card,
     *,
     orders: Iterable[Order] = (),
@@ -180,17 +180,17 @@ def _agree(card: Card, *, by: User, at: datetime.datetime, **paid: Any) -> bool:
     return True
 
 
-def let_pay_as_agreed(card: Card, *, consent: Consent) -> None:
+def use_card_as_agreed(card: Card, *, consent: Consent) -> None:
     """A card that paid at checkout: for its own order, and for the others that the parent ticked there."""
     others = consent.other_orders.filter(household=card.household_id)
     orders = [consent.order, *others] if consent.order else []
-    let_pay(card, orders=orders, by=consent.given_by, at=consent.given_at)
+    use_card(card, orders=orders, by=consent.given_by, at=consent.given_at)
 
 
-def let_pay_as_asked(card: Card, *, update: CardUpdate) -> list[Order]:
+def use_card_as_requested(card: Card, *, update: CardUpdate) -> list[Order]:
     """A card that was saved on its own: for what the page listed."""
     orders, places = update.orders.all(), update.places.all()
-    return let_pay(card, orders=orders, places=places, by=update.requested_by, at=update.created_at)
+    return use_card(card, orders=orders, places=places, by=update.requested_by, at=update.created_at)
 
 
 def refuse_card(card: Card) -> None:

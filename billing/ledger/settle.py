@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import transaction
 
-from billing.ledger.cards import let_pay_as_agreed, save_card
+from billing.ledger.cards import save_card, use_card_as_agreed
 from billing.ledger.consent import plan_consent
 from billing.ledger.differences import amount_text, report_unknown
 from billing.ledger.locks import lock_installment
@@ -43,7 +43,7 @@ from enrollments.models import Household
 from orders.locks import lock_courses_of
 from orders.models import OrderStatus
 from orders.prices.promos import redeem_again
-from orders.unpaid import seats_again
+from orders.unpaid import seats_to_retake
 
 StripeObject = Mapping[str, Any]
 
@@ -249,7 +249,7 @@ def _record_payment(attempt: ChargeAttempt, intent: StripeObject, *, courses_are
             raise _CoursesNeeded
         # Credit that went back may be spent: the order is no longer paid by this money alone.
         has_credit_back = order.credits.filter(cause=CreditCause.RETURNED).exists()
-        seats = None if has_credit_back else seats_again(order)
+        seats = None if has_credit_back else seats_to_retake(order)
         if seats is not None and not redeem_again(order):  # nor by its promo code, which is used up
             seats = None
         fits = seats is not None
@@ -276,7 +276,7 @@ def _record_payment(attempt: ChargeAttempt, intent: StripeObject, *, courses_are
     # The page of one installment does not ask to keep the card.
     consent = plan_consent(order) if attempt.kind == ChargeKind.CHECKOUT else None
     if isinstance(method, Mapping) and consent:
-        let_pay_as_agreed(save_card(household=order.household, method=method), consent=consent)
+        use_card_as_agreed(save_card(household=order.household, method=method), consent=consent)
     if not fits and as_agreed:
         refund_unmatched(payment)
     elif not fits:

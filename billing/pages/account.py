@@ -18,7 +18,7 @@ from billing.checkout.payable import NotPayable
 from billing.installments.card_stops import withdraw
 from billing.installments.next_step import charge_day_of_new_card
 from billing.installments.statement import card_line, lines_of, statement_of
-from billing.ledger.cards import Use, uses_by_card, uses_of, without_a_good_card
+from billing.ledger.cards import Use, uses_by_card, uses_of, without_valid_card
 from billing.ledger.credits import credit_account
 from billing.ledger.order_figures import with_figures
 from billing.ledger.signed_links import installment_of
@@ -174,7 +174,7 @@ def _use_to_change(uses: list[Use], card_id: str, *, on: date) -> Use | None:
     named = [use for use in uses if use.card and str(use.card.public_id) == card_id]
     if named:
         return named[0]
-    lacking = without_a_good_card(uses, on=on)
+    lacking = without_valid_card(uses, on=on)
     if lacking.installments or lacking.places:
         return lacking
     return uses[0] if len(uses) == 1 else None if uses else lacking

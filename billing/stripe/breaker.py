@@ -79,7 +79,7 @@ def may_begin() -> bool:
     """Whether a worker may begin something that needs Stripe. While it is away that is one of all workers,
     each time the rest is over."""
     away = is_away()
-    if away and not Breaker.has_rested(NAME):
+    if away and not Breaker.may_probe(NAME):
         return False
     with _Here.lock:
         _Here.next_probe_at = 0.0  # it is away no more, or this is the try

@@ -59,7 +59,7 @@ class Broker(Queue):
 
 
 @receiver(post_execute)
-def hear_canary(task: dict[str, Any], **_: Any) -> None:
+def receive_canary(task: dict[str, Any], **_: Any) -> None:
     """In the process that takes the results, which an error would end."""
     if task["func"] == CANARY and task["success"]:
         try:

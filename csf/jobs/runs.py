@@ -49,7 +49,7 @@ def run_job(name: str, work: Callable[[], Report], *, on: datetime.date) -> tupl
     return run, True
 
 
-def take_up(*, now: datetime.datetime) -> list[str]:
+def queue_unfinished(*, now: datetime.datetime) -> list[str]:
     """Start the daily jobs again that should have run by now on this local date and did not come to their
     end: a worker was killed, the work failed, or the task was lost. Returns their names.
 

@@ -30,7 +30,7 @@ _CUTS_OF_OTHERS = [
     (re.compile(r"\b(?!127\.)\d{1,3}(?:\.\d{1,3}){3}\b"), "[address]"),
 ]
 # Errors that speak to a family or to staff, and so may name a child.
-_SPOKEN = {"ValidationError", "NotPossible", "NotEnoughCredit", "OrderRefused"}
+_FOR_PEOPLE = {"ValidationError", "NotPossible", "NotEnoughCredit", "OrderRefused"}
 _ABOUT_VALUES = (ValueError, LookupError, AssertionError, UnicodeError)
 _ABOUT_CODE = (AttributeError, TypeError, NameError, ImportError)
 _TRACEBACK = "Traceback (most recent call last):"
@@ -38,7 +38,7 @@ _TRACEBACK = "Traceback (most recent call last):"
 _ROWS = re.compile(r"^(?:DETAIL|CONTEXT|QUERY|STATEMENT|HINT|LINE \d+): .*|^\s*\^\s*$")
 
 
-def own_words(text: str) -> str:
+def redact_ours(text: str) -> str:
     """A message of ours names rows by id; what it repeats of someone else is cut."""
     for pattern, instead in _CUTS:
         text = pattern.sub(instead, text)
@@ -53,7 +53,7 @@ def _is_token(word: str) -> bool:
     )
 
 
-def words_of_others(text: str) -> str:
+def redact_foreign(text: str) -> str:
     """A message of a library may hold anything. Of a traceback in it stay the places in code and the class of
     the error."""
     head, found, trace = text.partition(_TRACEBACK)
@@ -63,7 +63,7 @@ def words_of_others(text: str) -> str:
 
 
 def _cut(line: str) -> str:
-    line = own_words(line[:LONGEST])
+    line = redact_ours(line[:LONGEST])
     for pattern, instead in _CUTS_OF_OTHERS:
         line = pattern.sub(instead, line)
     return line
@@ -85,9 +85,9 @@ def error_text(error: BaseException) -> str:
     if diagnosis is not None and diagnosis.sqlstate:
         where = (diagnosis.table_name, diagnosis.column_name, diagnosis.constraint_name)
         return " ".join([f"{kind}: {diagnosis.sqlstate}", *filter(None, where)])
-    if kind in _SPOKEN or isinstance(error, _ABOUT_VALUES):
+    if kind in _FOR_PEOPLE or isinstance(error, _ABOUT_VALUES):
         return kind
-    cut = own_words if isinstance(error, _ABOUT_CODE) else words_of_others
+    cut = redact_ours if isinstance(error, _ABOUT_CODE) else redact_foreign
     said = cut(str(error)).partition("\n")[0]
     return f"{kind}: {said}" if said else kind
 
@@ -109,7 +109,7 @@ def chain(error: BaseException) -> list[BaseException]:
     return found
 
 
-class Said:
+class Redacted:
     """An error as an argument of a message."""
 
     def __init__(self, error: BaseException) -> None:

@@ -24,8 +24,8 @@ class Breaker(models.Model):
         return cls.objects.filter(name=name, failures__gte=after).exists()
 
     @classmethod
-    def has_rested(cls, name: str) -> bool:
-        """Whether its rest is over; true for one caller, after whom a new rest begins."""
+    def may_probe(cls, name: str) -> bool:
+        """Whether its rest is over; true for one caller, then a new rest begins."""
         rested = cls.objects.filter(name=name, open_until__lte=Now())
         return bool(rested.update(open_until=Now() + cls.REST))
 

@@ -25,7 +25,7 @@ def open_while(kind: str, rows: Rows) -> None:
     _still_open[kind, rows().model._meta.label_lower] = rows
 
 
-def a_person_closes(kind: str, why: str) -> None:
+def closed_by_hand(kind: str, why: str) -> None:
     BY_A_PERSON[kind] = why
 
 
@@ -78,4 +78,4 @@ def _any_left(label: str, filters: str) -> bool:
     return bool(apps.get_model(label)._default_manager.filter(**dict(parse_qsl(filters))).exists())
 
 
-a_person_closes(OperationTask.JOB_SILENT, "Someone has to find out why the job did not run.")
+closed_by_hand(OperationTask.JOB_SILENT, "Someone has to find out why the job did not run.")

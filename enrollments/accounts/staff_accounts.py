@@ -31,12 +31,12 @@ def may_change(by: User, user: User) -> bool:
     return by.has_perm(MANAGE) and not is_above
 
 
-def may_give_rights(by: User, user: User | None) -> bool:
+def may_grant_rights(by: User, user: User | None) -> bool:
     """Nobody changes the rights of their own account."""
     return by.has_perm(MANAGE) and (user is None or (by.pk != user.pk and may_change(by, user)))
 
 
-def permissions_to_give(by: User) -> QuerySet[Permission]:
+def grantable_permissions(by: User) -> QuerySet[Permission]:
     """What `by` has."""
     if by.is_superuser:
         return Permission.objects.all()
@@ -45,11 +45,11 @@ def permissions_to_give(by: User) -> QuerySet[Permission]:
     return rows.filter(pk__in=[row.pk for row in rows if _name(row) in held])
 
 
-def groups_to_give(by: User) -> QuerySet[Group]:
+def grantable_groups(by: User) -> QuerySet[Group]:
     """Those that hold nothing beyond what `by` has."""
     if by.is_superuser:
         return Group.objects.all()
-    beyond = Permission.objects.exclude(pk__in=permissions_to_give(by))
+    beyond = Permission.objects.exclude(pk__in=grantable_permissions(by))
     return Group.objects.exclude(permissions__in=beyond)
 
 

@@ -25,11 +25,11 @@ from csf.staff.roles import with_meaning
 from enrollments.accounts.addresses import change_address, is_taken
 from enrollments.accounts.staff_accounts import (
     MANAGE,
-    groups_to_give,
+    grantable_groups,
+    grantable_permissions,
     is_to_be_invited,
     may_change,
-    may_give_rights,
-    permissions_to_give,
+    may_grant_rights,
 )
 from enrollments.models import Household, User
 
@@ -165,7 +165,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg] # 
         by = request.user
         assert isinstance(by, User)
         fields = list(self.readonly_fields)
-        if not may_give_rights(by, obj):
+        if not may_grant_rights(by, obj):
             fields += RIGHTS
         # Their own address is changed on their account page; nobody puts themselves into a family.
         return [*fields, "email", "household", "is_active"] if obj == by else fields
@@ -177,7 +177,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg] # 
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "groups":
-            kwargs["queryset"] = groups_to_give(request.user)  # type: ignore[arg-type]
+            kwargs["queryset"] = grantable_groups(request.user)  # type: ignore[arg-type]
             kwargs |= {"form_class": GroupsField, "widget": UnfoldAdminCheckboxSelectMultipleWidget}
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
@@ -210,7 +210,7 @@ class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc] # Unfold b
     def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
         assert isinstance(request.user, User)
         allowed: bool = super().has_change_permission(request, obj)
-        is_within = obj is None or groups_to_give(request.user).filter(pk=obj.pk).exists()
+        is_within = obj is None or grantable_groups(request.user).filter(pk=obj.pk).exists()
         return allowed and request.user.has_perm(MANAGE) and is_within
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -223,7 +223,7 @@ class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc] # Unfold b
         self, db_field: Any, request: HttpRequest | None = None, **kwargs: Any
     ) -> Any:
         if db_field.name == "permissions":
-            kwargs["queryset"] = permissions_to_give(request.user).select_related(  # type: ignore[union-attr, arg-type]
+            kwargs["queryset"] = grantable_permissions(request.user).select_related(  # type: ignore[union-attr, arg-type]
                 "content_type"
             )
         return super().formfield_for_manytomany(db_field, request, **kwargs)

@@ -223,10 +223,10 @@ def _to_serve(now: datetime.datetime) -> CourseQuerySet:
         offered_to_waitlist_at__isnull=False,
         course__in=waiting.values("course"),
     )
-    goes_on = Q(starts_on__gt=local_date(now)) | Q(offers_after_start=True, registration_closes_at__gt=now)
+    continues = Q(starts_on__gt=local_date(now)) | Q(offers_after_start=True, registration_closes_at__gt=now)
     has_free = Q(taken__lt=F("capacity"))
-    to_offer = _with(waiting) & goes_on & (has_free | _with(offering))
-    to_end = _with(waiting.filter(offers_ended_at=None)) & ~goes_on
+    to_offer = _with(waiting) & continues & (has_free | _with(offering))
+    to_end = _with(waiting.filter(offers_ended_at=None)) & ~continues
     shown = Q(is_published=True, cancelled_at=None)
     found = (
         Course.objects.filter(_with(in_line))

@@ -10,7 +10,7 @@ ANY_EMAIL = "The family is notified by email."
 _ask: list[Unreached] = []
 
 
-def says_whom_no_email_reaches(unreached: Unreached) -> Unreached:
+def register_unreached(unreached: Unreached) -> Unreached:
     """Registers a function that returns, of these households, those that no email reaches, with the
     reason."""
     _ask.append(unreached)

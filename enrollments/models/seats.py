@@ -53,7 +53,7 @@ class EnrollmentQuerySet(models.QuerySet["Enrollment"]):
         """What a child can have once in a class: a place, or a place on the waitlist."""
         return self.filter(status__in=LIVE)
 
-    def hindering(self) -> Self:
+    def blocking(self) -> Self:
         """What keeps a child from buying a place in the class. A child whose waitlist has ended may buy
         one."""
         return self.live().exclude(status=EnrollmentStatus.WAITLISTED, offers_ended_at__isnull=False)

@@ -20,7 +20,7 @@ from notifications.admin.bulk import ask_and_do
 from notifications.admin.email_actions import EMAIL_ACTIONS
 from notifications.admin.frames import frame
 from notifications.by_staff import staff_acts
-from notifications.by_staff.redact_links import veiled, veiled_facts
+from notifications.by_staff.redact_links import redacted, redacted_facts
 from notifications.by_staff.why_not import Gate, why_not
 from notifications.models import EmailAct, EmailAttempt, EmailMessage
 from notifications.registry import SENSITIVE
@@ -111,11 +111,11 @@ class EmailMessageAdmin(ReadOnlyAdmin):
     def sent_text(self, email: EmailMessage) -> SafeString | str | None:
         if email.kind in SENSITIVE:
             return "Not kept, because the text gives access to an account."
-        return preformatted(veiled(email.text)) if email.text else None
+        return preformatted(redacted(email.text)) if email.text else None
 
     @admin.display(description="context")
     def facts_sent(self, email: EmailMessage) -> SafeString:
-        return pretty(veiled_facts(email.context))
+        return pretty(redacted_facts(email.context))
 
     # --- Many at once ---
 

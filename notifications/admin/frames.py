@@ -6,7 +6,7 @@ from typing import Literal
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from notifications.by_staff.redact_links import veiled
+from notifications.by_staff.redact_links import redacted
 
 # Stands before all that the email brings, so nothing in it can run, load or be followed from a script.
 PREVIEW_HEAD = (
@@ -21,7 +21,7 @@ _ANSWERS = {"light": "@media not all", "dark": "@media all"}
 def frame(html: str, *, colours: Colours = "light", width_px: int | None = None) -> SafeString:
     """As a mail program in these colours shows it, whatever the browser prefers, as wide as the page or so
     many pixels."""
-    shown = _ASKS_FOR_DARK.sub(_ANSWERS[colours], veiled(html))
+    shown = _ASKS_FOR_DARK.sub(_ANSWERS[colours], redacted(html))
     shown = shown.replace('content="light dark"', f'content="{colours}"')
     shown = shown.replace("color-scheme: light dark", f"color-scheme: {colours}")
     return format_html(

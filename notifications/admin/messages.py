@@ -23,7 +23,7 @@ from enrollments.models import Course, Enrollment, Household, Program, User
 from notifications.admin.frames import frame
 from notifications.admin.message_forms import ConfirmForm, MessageForm, blank, initial_of
 from notifications.by_staff.broadcast import AlreadySent, Changed, Reach, reach_of, send
-from notifications.by_staff.redact_links import veiled
+from notifications.by_staff.redact_links import redacted
 from notifications.facts.audience import left_out
 from notifications.facts.family_messages import message_facts
 from notifications.models import UNFINISHED, EmailMessage, EmailStatus, FamilyMessage, FamilyMessageLine
@@ -231,7 +231,7 @@ def _preview(message: FamilyMessage, reach: Reach) -> dict[str, Any]:
         "more_names": max(len(reach.reached) - NAMES_SHOWN, 0),
         "subject": mail.subject,
         "frame": frame(mail.html),
-        "text": preformatted(veiled(mail.text)),
+        "text": preformatted(redacted(mail.text)),
         "change": _form_address(message),
         "needs_words": not message.subject or not message.body,
     }

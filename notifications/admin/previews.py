@@ -24,7 +24,7 @@ from csf.staff.pages import staff_page
 from csf.web.fast_reverse import path_to
 from enrollments.models import User
 from notifications.admin.frames import frame
-from notifications.by_staff.redact_links import DOTS, veiled, veiled_facts
+from notifications.by_staff.redact_links import DOTS, redacted, redacted_facts
 from notifications.by_staff.staff_acts import send_test
 from notifications.models import EmailMessage
 from notifications.preferences.rules import CHOICES, footer_links
@@ -162,7 +162,7 @@ def email_previews(request: HttpRequest) -> HttpResponse:
 
 def _from_order(asked: Asked) -> Source:
     """From the order's newest fact of this kind, as things stand now."""
-    if not EMAILS[asked.kind].hangs_on_orders:
+    if not EMAILS[asked.kind].is_about_orders:
         return Source(why_not="This kind is not about an order, so it is only shown from samples.")
     order = Order.objects.filter(number=asked.order).first()
     if order is None:
@@ -196,7 +196,7 @@ def _preview(asked: Asked, source: Source) -> Preview:
         parts = render_email(asked.kind, links | source.facts)
         row.subject, row.html, row.text = parts.subject, parts.html, parts.text
         message = outgoing(row)
-        headers = [(name, veiled(_words(value))) for name, value in message.message().items()]
+        headers = [(name, redacted(_words(value))) for name, value in message.message().items()]
     except Exception as error:
         logger.exception("cannot show %s", asked.kind)
         return Preview(why_not=f"It cannot be rendered: {type(error).__name__}: {error}")
@@ -205,7 +205,7 @@ def _preview(asked: Asked, source: Source) -> Preview:
         headers=[(name, value) for name, value in headers if name not in {"Content-Type", "MIME-Version"}],
         files=[str(file[0]) for file in message.attachments],
         frame=frame(parts.html, colours=asked.colours, width_px=WIDTHS[asked.width]),
-        text=preformatted(veiled(parts.text)),
+        text=preformatted(redacted(parts.text)),
     )
 
 
@@ -233,7 +233,7 @@ def _send_test(request: HttpRequest, asked: Asked, source: Source) -> HttpRespon
         key = uuid.UUID(request.POST.get("key", ""))
         if source.why_not:
             raise NotPossible(source.why_not)
-        send_test(kind=asked.kind, facts=veiled_facts(source.facts), by=request.user, key=key)
+        send_test(kind=asked.kind, facts=redacted_facts(source.facts), by=request.user, key=key)
     except ValueError:
         messages.error(request, "Please press the button again.")
     except NotPossible as refusal:

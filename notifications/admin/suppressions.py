@@ -202,7 +202,7 @@ class SuppressionAdmin(ReadOnlyAdmin):
 
 
 @panel(Suppression, permission="notifications.view_emailmessage")
-def what_it_kept_back(row: Suppression) -> Panel:
+def emails_it_stopped(row: Suppression) -> Panel:
     emails = kept_back(row).defer("html", "text", "context", "secret")[:PANEL_ROWS]
     return Panel(
         "Emails it blocked",

@@ -10,7 +10,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connection
 
-from notifications.alerts.rule import Sign
+from notifications.alerts.rule import Symptom
 from notifications.models import Alert
 
 GB = 10**9
@@ -32,11 +32,11 @@ class Disk:
         return f"{self.free / GB:.1f} of {self.total / GB:.1f} GB are free on the disk with {self.holds}"
 
 
-def disk_signs() -> Iterator[Sign]:
+def disk_symptoms() -> Iterator[Symptom]:
     for disk in disks():
         for level, share, amount in LIMITS:
             if disk.free < share * disk.total and disk.free < amount:
-                yield Sign("disk_full", level, disk.words, WHAT_TO_DO, str(disk.folder))
+                yield Symptom("disk_full", level, disk.words, WHAT_TO_DO, str(disk.folder))
 
 
 def disks() -> list[Disk]:

@@ -36,7 +36,7 @@ class Problem:
     text: str
     todo: str = ""
     cluster: str = ""
-    is_mended_by_restart: bool = False
+    restart_helps: bool = False
     """Of the worker on this host."""
 
 
@@ -59,7 +59,7 @@ def _quarantine() -> Iterator[Problem]:
 def cluster_problems() -> Iterator[Problem]:
     """Each cluster that is dead or stuck, by name."""
     if not Cluster.objects.for_all_work().expected().exists():
-        yield Problem("no cluster of workers is running", START, is_mended_by_restart=True)
+        yield Problem("no cluster of workers is running", START, restart_helps=True)
     for cluster in Cluster.objects.silent():
         # A process that is gone is restarted by the program that started it.
         hangs = is_here(cluster) and is_running(cluster)

@@ -12,20 +12,20 @@ from csf.jobs.declared import daily_jobs, job_title
 from csf.jobs.schedules import paused, unscheduled
 from csf.models import Instance, JobRun
 from csf.templatetags.csf_format import day
-from notifications.alerts.rule import Sign
+from notifications.alerts.rule import Symptom
 from notifications.models import Alert
 
 JOB_MAX_LATE = timedelta(hours=1)
 MISSED_TODO = "Press Run now on the System page. If that does not help, find its error in the worker's log."
 
 
-def job_signs(now: datetime) -> Iterator[Sign]:
+def job_symptoms(now: datetime) -> Iterator[Symptom]:
     idle = paused()
     for job in sorted(idle):
         text = f"{job_title(job)} is paused"
-        yield Sign("job_paused", Alert.Level.WARNING, text, "Resume it on the System page.", job)
+        yield Symptom("job_paused", Alert.Level.WARNING, text, "Resume it on the System page.", job)
     if missing := sorted(unscheduled()):
-        yield Sign(
+        yield Symptom(
             "schedule_missing",
             Alert.Level.PAGE,
             f"no schedule runs {', '.join(job_title(job) for job in missing)}",
@@ -33,7 +33,7 @@ def job_signs(now: datetime) -> Iterator[Sign]:
         )
     for job, due_on, done_on in _missed(now):
         if job not in idle:
-            yield Sign("job_missed", Alert.Level.PAGE, _words(job, due_on, done_on), MISSED_TODO, job)
+            yield Symptom("job_missed", Alert.Level.PAGE, _words(job, due_on, done_on), MISSED_TODO, job)
 
 
 def _words(job: str, due_on: date, done_on: date | None) -> str:

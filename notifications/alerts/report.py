@@ -15,8 +15,8 @@ from csf.database.advisory_locks import free_slot
 from csf.jobs.time_budget import within
 from csf.models import Instance, StaffTask
 from notifications.alerts.digest import COVERED_BY_TASKS, about_these_emails
-from notifications.alerts.rule import Sign
-from notifications.alerts.rules import signs
+from notifications.alerts.rule import Symptom
+from notifications.alerts.rules import symptoms
 from notifications.emails.messages.staff_alert import WINDOW, digests
 from notifications.models import Alert, EmailMessage
 from notifications.outbox import notify
@@ -34,7 +34,7 @@ def watch() -> None:
     is reported: a copy must not call production's people."""
     if Instance.why_quarantined():
         return
-    _record({(sign.name, sign.about, sign.level.value): sign for sign in signs()})
+    _record({(symptom.name, symptom.about, symptom.level.value): symptom for symptom in symptoms()})
     if settings.ALERT_WEBHOOK_URL:
         _post_news()
     if settings.STAFF_ALERT_EMAILS:
@@ -42,15 +42,17 @@ def watch() -> None:
 
 
 @transaction.atomic
-def _record(found: dict[tuple[str, str, str], Sign]) -> None:
+def _record(found: dict[tuple[str, str, str], Symptom]) -> None:
     _wait_for_others()  # or two begin and log the same
     known = {(alert.name, alert.about, alert.level): alert for alert in Alert.objects.filter(ended_at=None)}
     for key in sorted(found.keys() - known.keys()):
-        sign = found[key]
+        symptom = found[key]
         alert = Alert.objects.create(
-            name=sign.name, about=sign.about, level=sign.level, text=sign.text, todo=sign.todo
+            name=symptom.name, about=symptom.about, level=symptom.level, text=symptom.text, todo=symptom.todo
         )
-        logger.log(LOG_LEVELS[sign.level], "alert began: %s (%s): %s", alert.title, sign.level, alert.words)
+        logger.log(
+            LOG_LEVELS[symptom.level], "alert began: %s (%s): %s", alert.title, symptom.level, alert.words
+        )
     for key in sorted(known.keys() - found.keys()):
         Alert.objects.filter(pk=known[key].pk).update(ended_at=Now())
         logger.info("alert ended: %s (%s)", known[key].title, known[key].level)

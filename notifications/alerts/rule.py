@@ -4,7 +4,7 @@ from notifications.models import Alert
 
 
 @dataclass(frozen=True)
-class Sign:
+class Symptom:
     """Something that is wrong right now. Words and counts only: no names, no addresses."""
 
     name: str

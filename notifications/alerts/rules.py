@@ -15,12 +15,12 @@ from csf.clock import Now
 from csf.jobs.queue import waiting_since
 from csf.models import StaffTask
 from csf.proofs.nightly import troubles
-from notifications.alerts.clock_rules import clock_signs
-from notifications.alerts.disks import disk_signs
+from notifications.alerts.clock_rules import clock_symptoms
+from notifications.alerts.disks import disk_symptoms
 from notifications.alerts.health import cluster_problems, schedule_problems
-from notifications.alerts.job_rules import job_signs
-from notifications.alerts.rule import Sign
-from notifications.alerts.stripe_rules import stripe_signs
+from notifications.alerts.job_rules import job_symptoms
+from notifications.alerts.rule import Symptom
+from notifications.alerts.stripe_rules import stripe_symptoms
 from notifications.models import Alert, DrainSignal, EmailAttempt, EmailEvent, EmailMessage, EmailStatus
 from notifications.sending import failover
 from notifications.task_kinds import EmailTask
@@ -91,7 +91,7 @@ class Rate:
     todo: str
 
 
-def signs() -> Iterator[Sign]:
+def symptoms() -> Iterator[Symptom]:
     """All that is wrong; what is worth a call at night comes as a warning as well."""
     now = clock.now()
     yield from _work_stands_still()
@@ -100,31 +100,31 @@ def signs() -> Iterator[Sign]:
     for rate in RATES:
         yield from _too_many(rate, now)
     yield from _provider()
-    yield from stripe_signs(now)
-    yield from disk_signs()
-    yield from clock_signs()
-    yield from job_signs(now)
+    yield from stripe_symptoms(now)
+    yield from disk_symptoms()
+    yield from clock_symptoms()
+    yield from job_symptoms(now)
     if parked := StripeEvent.objects.filter(status=StripeEventStatus.PARKED).count():
-        yield Sign("events_parked", WARNING, f"{parked} Stripe events could not be handled", PARKED_TODO)
+        yield Symptom("events_parked", WARNING, f"{parked} Stripe events could not be handled", PARKED_TODO)
     for name, text in troubles(now=now):
-        yield Sign(name, WARNING, text, PROOF_TODO)
+        yield Symptom(name, WARNING, text, PROOF_TODO)
 
 
-def _work_stands_still() -> Iterator[Sign]:
+def _work_stands_still() -> Iterator[Symptom]:
     for problem in cluster_problems():
-        yield Sign("cluster", PAGE, problem.text, problem.todo, problem.cluster)
+        yield Symptom("cluster", PAGE, problem.text, problem.todo, problem.cluster)
     for problem in schedule_problems():
-        yield Sign("schedules", PAGE, problem.text, problem.todo)
+        yield Symptom("schedules", PAGE, problem.text, problem.todo)
 
 
-def _too_old(age: Age, now: datetime) -> Iterator[Sign]:
+def _too_old(age: Age, now: datetime) -> Iterator[Symptom]:
     since = age.oldest()
     for level, limit in ((WARNING, age.warn_after), (PAGE, age.page_after)):
         if since and now - since > limit:
-            yield Sign(age.name, level, f"{age.text} for more than {limit}", age.todo)
+            yield Symptom(age.name, level, f"{age.text} for more than {limit}", age.todo)
 
 
-def _too_many(rate: Rate, now: datetime) -> Iterator[Sign]:
+def _too_many(rate: Rate, now: datetime) -> Iterator[Symptom]:
     since = now - rate.window
     count = rate.count(since)
     if count < rate.at_least:
@@ -132,13 +132,13 @@ def _too_many(rate: Rate, now: datetime) -> Iterator[Sign]:
     of = EmailAttempt.objects.filter(posted_at__gte=since).values("message").distinct().count()
     for level, share in ((WARNING, rate.warn_share), (PAGE, rate.page_share)):
         if count > of * share:
-            yield Sign(rate.name, level, f"{count} of {of} emails {rate.text} in {rate.window}", rate.todo)
+            yield Symptom(rate.name, level, f"{count} of {of} emails {rate.text} in {rate.window}", rate.todo)
 
 
-def _provider() -> Iterator[Sign]:
+def _provider() -> Iterator[Symptom]:
     _, is_down = DrainSignal.gate()
     if is_down:
-        yield Sign(
+        yield Symptom(
             "provider_down",
             PAGE,
             f"SendGrid accepted none of the last {DrainSignal.DOWN_AFTER} posts",
@@ -146,17 +146,17 @@ def _provider() -> Iterator[Sign]:
         )
     for kind, (level, text, todo) in ASKED.items():
         if asked := StaffTask.objects.open().filter(kind=kind).count():
-            yield Sign(kind.value, level, f"{text} ({asked} staff tasks)", todo)
+            yield Symptom(kind.value, level, f"{text} ({asked} staff tasks)", todo)
     if failover.is_on():
         yield from _second_route()
 
 
-def _second_route() -> Iterator[Sign]:
+def _second_route() -> Iterator[Symptom]:
     lately = EmailAttempt.objects.filter(
         route=EmailAttempt.Route.FAILOVER, posted_at__gte=Now() - 15 * MINUTE
     ).exclude(outcome=EmailAttempt.Outcome.OPEN)
     if used := lately.filter(outcome=EmailAttempt.Outcome.SENT).count():
-        yield Sign(
+        yield Symptom(
             "second_route_used",
             WARNING,
             f"{used} emails of the last 15 minutes went through the second provider",
@@ -164,7 +164,9 @@ def _second_route() -> Iterator[Sign]:
         )
     last = lately.order_by("-pk").first()
     if last and last.outcome in {EmailAttempt.Outcome.NOT_SENT, EmailAttempt.Outcome.UNKNOWN}:
-        yield Sign("second_route_down", PAGE, "the second email provider accepts none either", NO_ROUTE_TODO)
+        yield Symptom(
+            "second_route_down", PAGE, "the second email provider accepts none either", NO_ROUTE_TODO
+        )
 
 
 def _oldest(rows: QuerySet[Any], field: str) -> datetime | None:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from billing.events import webhook_health
 from billing.stripe import breaker, secret_key
 from csf.templatetags.csf_format import until
-from notifications.alerts.rule import Sign
+from notifications.alerts.rule import Symptom
 from notifications.models import Alert
 
 SILENT_FOR = timedelta(minutes=15)
@@ -26,12 +26,12 @@ SILENT_TODO = (
 )
 
 
-def stripe_signs(now: datetime) -> Iterator[Sign]:
+def stripe_symptoms(now: datetime) -> Iterator[Symptom]:
     if breaker.is_away() and not secret_key.refusals().exists():
-        yield Sign("stripe_away", Alert.Level.PAGE, "Stripe is not responding", AWAY_TODO)
+        yield Symptom("stripe_away", Alert.Level.PAGE, "Stripe is not responding", AWAY_TODO)
     if at := webhook_health.refused_at():
         text = f"a Stripe webhook was refused at {until(at)}: its signature does not match our secret"
-        yield Sign("webhook_refused", Alert.Level.PAGE, text.replace("\u00a0", " "), REFUSED_TODO)
+        yield Symptom("webhook_refused", Alert.Level.PAGE, text.replace("\u00a0", " "), REFUSED_TODO)
     if missed := webhook_health.without_webhook(since=now - SILENT_FOR).count():
         text = f"no webhook reported {missed} Stripe events in the last 15 minutes"
-        yield Sign("webhook_silent", Alert.Level.WARNING, text, SILENT_TODO)
+        yield Symptom("webhook_silent", Alert.Level.WARNING, text, SILENT_TODO)

@@ -9,14 +9,14 @@ DOTS = "•••••"
 _TOKEN = re.compile(r"[\w.=-]+(?:(?::|%3A)[0-9A-Za-z]{6})?(?::|%3A)[\w-]{43}(?![\w-])")
 
 
-def veiled(text: str) -> str:
+def redacted(text: str) -> str:
     return _TOKEN.sub(DOTS, text)
 
 
-def veiled_facts(value: Any) -> Any:
+def redacted_facts(value: Any) -> Any:
     """The same in each text of a snapshot."""
     if isinstance(value, str):
-        return veiled(value)
+        return redacted(value)
     if isinstance(value, dict):
-        return {key: veiled_facts(part) for key, part in value.items()}
-    return [veiled_facts(part) for part in value] if isinstance(value, list) else value
+        return {key: redacted_facts(part) for key, part in value.items()}
+    return [redacted_facts(part) for part in value] if isinstance(value, list) else value

@@ -20,7 +20,7 @@ from csf.models import StaffTask
 from csf.refusal import NotPossible
 from csf.state import move_rows
 from enrollments.models import User
-from notifications.by_staff.redact_links import veiled
+from notifications.by_staff.redact_links import redacted
 from notifications.models import EmailAct, EmailAttempt, EmailMessage, EmailStatus
 from notifications.outbox import kick_drain
 from notifications.registry import EMAILS, FIXED_ADDRESS, SENSITIVE
@@ -253,8 +253,8 @@ def eml(*, email: EmailMessage, by: User) -> bytes:
 
 def _as_sent(email: EmailMessage) -> EmailMultiAlternatives:
     row = copy(email)
-    row.html, row.text = veiled(email.html), veiled(email.text)
+    row.html, row.text = redacted(email.html), redacted(email.text)
     message = outgoing(row)
-    headers = {name: veiled(str(value)) for name, value in message.extra_headers.items()}
+    headers = {name: redacted(str(value)) for name, value in message.extra_headers.items()}
     message.extra_headers = headers | {"Date": format_datetime(email.sent_at or email.created_at)}
     return message

@@ -19,7 +19,7 @@ from csf.clock import Now
 from csf.database.retry import again_after_deadlock
 from csf.models import StaffTask
 from csf.state import move_rows
-from notifications.delivery.suppression import CHOOSES, learn, reported_scope
+from notifications.delivery.suppression import CHOOSES, reported_scope, suppress_reported
 from notifications.models import DrainSignal, EmailEvent, EmailMessage, EmailStatus, Suppression
 from notifications.task_kinds import EmailTask
 
@@ -111,7 +111,7 @@ def fold_events() -> int:
         arrived = {"delivered_at": _arrived_at()} if status == EmailStatus.DELIVERED else {}
         sent_at = Coalesce("sent_at", Now())
         move_rows(ours, status, secret="", leased_until=None, sent_at=sent_at, **arrived)
-    learn(about)
+    suppress_reported(about)
     did_not_arrive = by_status[EmailStatus.BOUNCED] | by_status[EmailStatus.DROPPED]
     _ask_staff(email for email in emails.values() if email.pk in did_not_arrive)
     for event in events:

@@ -53,7 +53,7 @@ CONFIRMED = "the family entered a code sent there"
 # --- On the list --------------------------------------------------------------------------------------------
 
 
-def learn(reports: Iterable[Report]) -> None:
+def suppress_reported(reports: Iterable[Report]) -> None:
     """Put addresses on the list by what the provider reports about emails to them, and record who
     unsubscribed there. Safe to repeat. It is the address that the email went to, whatever the family has
     now."""

@@ -3,14 +3,14 @@
 from collections import defaultdict
 from collections.abc import Collection
 
-from enrollments.families.who_is_notified import says_whom_no_email_reaches
+from enrollments.families.who_is_notified import register_unreached
 from notifications.facts.readers import readers
 from notifications.models import Suppression
 
 NO_GUARDIAN = "the family has no guardian with an account. Add one, or call."
 
 
-@says_whom_no_email_reaches
+@register_unreached
 def unreached(household_ids: Collection[int]) -> dict[int, str]:
     addresses: defaultdict[int, list[str]] = defaultdict(list)
     people = readers().filter(household__in=household_ids).values_list("household", "email")

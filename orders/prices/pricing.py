@@ -142,9 +142,9 @@ def _chargeable(prices: dict[int, Price]) -> dict[int, Price]:
 def _with_promo(lines: Iterable[Line], prices: dict[int, Price], promo: Promo) -> dict[int, Price]:
     """One use for a class: of several lines in it the most expensive is reduced. A fixed amount is taken off
     once."""
-    dearest_first = sorted(lines, key=lambda line: (-prices[line.key].net_cents, line.born_on, line.child_id))
+    highest_first = sorted(lines, key=lambda line: (-prices[line.key].net_cents, line.born_on, line.child_id))
     chosen: dict[int, int] = {}
-    for line in dearest_first:
+    for line in highest_first:
         if line.course_id in promo.courses:
             chosen.setdefault(line.course_id, line.key)
     left_cents = promo.amount_cents

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 
 from billing.changes import seat_release, transfer
 from billing.changes.cancellation import cancel_enrollment, settle_waiting_cancellations
-from billing.changes.class_closure import close_session, preview_session, work_off_closures
+from billing.changes.class_closure import close_session, preview_session, process_closures
 from billing.changes.waitlist import accept_offer, join_waitlist, price_cents, serve_priority
 from billing.checkout.holds import expire_holds
 from billing.checkout.payable import NotPayable
@@ -289,7 +289,7 @@ class School(RuleBasedStateMachine):
                     now=self.now,
                     fingerprint=preview_session(session=session).fingerprint,
                 )
-                work_off_closures(now=self.now)
+                process_closures(now=self.now)
 
     # --- Time and workers -----------------------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ HOSTILE = "<script>alert(1)</script>"
 
 @pytest.fixture(autouse=True)
 def installation(monkeypatch):
-    monkeypatch.setattr("notifications.alerts.rules.disk_signs", list)  # of this machine
+    monkeypatch.setattr("notifications.alerts.rules.disk_symptoms", list)  # of this machine
     cache.clear()
     Instance.begin()
     create_cluster("harbour")

@@ -5,7 +5,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from notifications.alerts.health import problems
 from notifications.alerts.report import watch
 
-STANDS_STILL = 3
+RESTART = 3
 
 
 class Command(BaseCommand):
@@ -23,7 +23,7 @@ class Command(BaseCommand):
         if options["alert"]:
             watch()
         if found := problems():
-            stands_still = any(problem.is_mended_by_restart for problem in found)
+            restart_helps = any(problem.restart_helps for problem in found)
             reasons = "\n".join(problem.text for problem in found)
-            raise CommandError(reasons, returncode=STANDS_STILL if stands_still else 1)
+            raise CommandError(reasons, returncode=RESTART if restart_helps else 1)
         self.stdout.write("healthy")

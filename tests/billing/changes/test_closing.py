@@ -20,8 +20,8 @@ from billing.changes.class_closure import (
     close_session,
     preview_class,
     preview_session,
+    process_closures,
     try_again,
-    work_off_closures,
 )
 from billing.models import (
     Cancellation,
@@ -185,7 +185,7 @@ def close_one(session, by=None):
 
 
 def work():
-    return work_off_closures(now=timezone.now())
+    return process_closures(now=timezone.now())
 
 
 def dies(at):

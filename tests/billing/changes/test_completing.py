@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing.changes.cancellation import cancel_enrollment
-from billing.changes.class_closure import close_class, preview_class, work_off_closures
+from billing.changes.class_closure import close_class, preview_class, process_closures
 from billing.changes.class_end import complete_ended_classes, reopen_class
 from billing.changes.seat_release import offer_to_waitlist
 from billing.changes.transfer import quote_transfer, transfer
@@ -201,7 +201,7 @@ def test_whoever_pays_for_a_cancelled_class_gets_everything_back_even_after_its_
     close_class(
         course=course, terms=terms, by=create_staff(), reason="no hall", now=now, fingerprint=fingerprint
     )
-    work_off_closures(now=now)
+    process_closures(now=now)
     ended(course, days=3)
     part = order.installments.get()
     part.pay(reason="found at Stripe")
@@ -215,7 +215,7 @@ def test_whoever_pays_for_a_cancelled_class_gets_everything_back_even_after_its_
     )
     order.confirm(reason="paid")
 
-    work_off_closures(now=now)
+    process_closures(now=now)
 
     assert states(order) == ("cancelled", ["cancelled"])
     assert Refund.objects.get().amount_cents == 14400

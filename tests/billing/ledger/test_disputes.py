@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing.changes.cancellation import cancel_enrollment, settle_waiting_cancellations
-from billing.changes.class_closure import close_session, preview_session, work_off_closures
+from billing.changes.class_closure import close_session, preview_session, process_closures
 from billing.changes.transfer import transfer
 from billing.events.lookups import look_at_dispute
 from billing.ledger.disputes import settle_dispute
@@ -133,7 +133,7 @@ def test_credit_for_a_session_is_given_by_another_try_after_the_dispute(shop, cl
     session = course.plan_sessions()[1]
     fingerprint = preview_session(session=session).fingerprint
     close_session(session=session, by=staff, reason="ill", now=timezone.now(), fingerprint=fingerprint)
-    work_off_closures(now=timezone.now())
+    process_closures(now=timezone.now())
     line = ClosureLine.objects.get()
     assert (line.status, line.result) == (
         "failed",
@@ -150,7 +150,7 @@ def test_credit_for_a_session_is_given_by_another_try_after_the_dispute(shop, cl
     line_page = client.get(reverse("admin:billing_closureline_change", args=[line.pk]))
     assert f'href="{closure_page}"' in line_page.text
     client.post(reverse("admin:billing_closure_again", args=[line.closure_id]), {"line": line.pk})
-    work_off_closures(now=timezone.now())
+    process_closures(now=timezone.now())
 
     line.refresh_from_db()
     assert (line.status, line.result) == ("done", result)

@@ -11,7 +11,7 @@ from billing.task_kinds import MoneyTask
 from csf.http_client import Ambiguous, HttpClient
 from csf.models import StaffTask
 from csf.staff.tasks import close_settled
-from notifications.alerts.rules import signs
+from notifications.alerts.rules import symptoms
 from tests.factories import create_order
 from tests.pages import parent_of
 from tests.shop import open_page
@@ -200,7 +200,7 @@ def test_a_key_that_stripe_refuses_is_one_task_and_an_alert_until_it_is_accepted
     assert task.kind == MoneyTask.STRIPE_KEY_REFUSED
     assert "the key sk_test_...1111 (STRIPE_TEST_SECRET_KEY): Invalid API Key provided" in task.detail
     assert key not in task.detail + task.subject
-    assert ("stripe_key_refused", "page") in [(sign.name, sign.level) for sign in signs()]
+    assert ("stripe_key_refused", "page") in [(sign.name, sign.level) for sign in symptoms()]
     assert close_settled() == 0
 
     settings.STRIPE_SECRET_KEY = "sk_test_" + "2" * 24

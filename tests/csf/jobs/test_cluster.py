@@ -8,7 +8,7 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from csf.jobs import cluster
-from csf.jobs.cluster import Broker, hear_canary, join
+from csf.jobs.cluster import Broker, join, receive_canary
 from csf.jobs.queue import enqueue
 from csf.models import Cluster
 from tests.factories import create_cluster
@@ -64,10 +64,10 @@ def test_a_canary_goes_by_its_own_cluster_only_and_before_all_that_waits(monkeyp
     assert of_first._own() == []  # it looks only now and then
     assert len(of_first.dequeue() or ()) == 1
 
-    hear_canary(task={"func": "csf.tasks.canary", "success": False, "args": ("first",)})
-    hear_canary(task={"func": "billing.tasks.charge", "success": True, "args": ()})
+    receive_canary(task={"func": "csf.tasks.canary", "success": False, "args": ("first",)})
+    receive_canary(task={"func": "billing.tasks.charge", "success": True, "args": ()})
     assert not Cluster.objects.exclude(canary_at=None).exists()
-    hear_canary(task={"func": "csf.tasks.canary", "success": True, "args": ("first",)})
+    receive_canary(task={"func": "csf.tasks.canary", "success": True, "args": ("first",)})
     assert [row.name for row in Cluster.objects.exclude(canary_at=None)] == ["first"]
 
 

@@ -15,7 +15,7 @@ from django.conf import settings
 from csf.jobs.schedules import sync_schedules
 from csf.models import Cluster, Instance
 from notifications.alerts.health import cluster_problems, why_not_ready
-from notifications.alerts.rules import signs
+from notifications.alerts.rules import symptoms
 from notifications.models import EmailMessage
 from tests.conftest import ROOT
 from tests.factories import create_order
@@ -64,7 +64,7 @@ def test_two_clusters_at_work_are_no_alarm_and_the_one_that_is_killed_is_named(c
         began = time.monotonic()
         for number in range(ORDERS):
             create_order()
-            looks += [(why_not_ready(), [sign.name for sign in signs()])] if number % 5 == 0 else []
+            looks += [(why_not_ready(), [sign.name for sign in symptoms()])] if number % 5 == 0 else []
             time.sleep(max(0.0, began + (number + 1) / ORDERS_PER_S - time.monotonic()))
         wait_until(lambda: EmailMessage.objects.filter(status="sent").count() >= ORDERS)
 
@@ -75,7 +75,7 @@ def test_two_clusters_at_work_are_no_alarm_and_the_one_that_is_killed_is_named(c
         wait_until(lambda: problems() == [second.name], patience_s=SEEN_WITHIN_S)
         took_s = time.monotonic() - killed
         # Another test's stand-in for Stripe may know events that no webhook brought to this database.
-        seen = [(sign.name, sign.about) for sign in signs() if sign.name != "webhook_silent"]
+        seen = [(sign.name, sign.about) for sign in symptoms() if sign.name != "webhook_silent"]
         assert seen == [("cluster", second.name)]
         assert why_not_ready() == []  # the first one goes on
         with cluster() as (third, _):  # in its place

@@ -14,7 +14,7 @@ from django_q.models import OrmQ, Schedule
 from csf.clock import Now
 from csf.jobs import runs, time_budget
 from csf.jobs.report import Report
-from csf.jobs.runs import run_job, take_up
+from csf.jobs.runs import queue_unfinished, run_job
 from csf.jobs.schedules import sync_schedules
 from csf.models import JobRun
 from tests.conftest import ROOT
@@ -49,15 +49,15 @@ def test_a_run_that_the_queue_ended_is_started_again_when_its_lease_is_over(yest
 
     with pytest.raises(TimeoutException):
         run_job(JOB, too_long, on=TODAY)
-    assert (take_up(now=AT_SIX), queued()) == ([], [])
+    assert (queue_unfinished(now=AT_SIX), queued()) == ([], [])
 
     end_lease()
-    assert (take_up(now=AT_SIX), take_up(now=AT_SIX)) == ([JOB], [JOB])
+    assert (queue_unfinished(now=AT_SIX), queue_unfinished(now=AT_SIX)) == ([JOB], [JOB])
     assert queued() == [TASK]
 
     run_job(JOB, nothing, on=TODAY)
     OrmQ.objects.all().delete()
-    assert (take_up(now=AT_SIX), queued()) == ([], [])
+    assert (queue_unfinished(now=AT_SIX), queued()) == ([], [])
 
 
 def test_a_run_that_failed_is_started_again_after_a_while(yesterday):
@@ -66,24 +66,24 @@ def test_a_run_that_failed_is_started_again_after_a_while(yesterday):
 
     with pytest.raises(ValueError):  # noqa: PT011
         run_job(JOB, fail, on=TODAY)
-    assert take_up(now=AT_SIX) == []
+    assert queue_unfinished(now=AT_SIX) == []
 
     JobRun.objects.filter(on=TODAY).update(finished_at=Now() - runs.LEASE)
-    assert take_up(now=AT_SIX) == [JOB]
+    assert queue_unfinished(now=AT_SIX) == [JOB]
 
 
 def test_a_job_whose_task_was_lost_is_started_but_not_before_its_time_nor_if_it_is_paused(yesterday):
-    assert take_up(now=AT_SIX) == [JOB]
-    assert take_up(now=AT_SIX - timedelta(minutes=25)) == []  # its own task may still come
+    assert queue_unfinished(now=AT_SIX) == [JOB]
+    assert queue_unfinished(now=AT_SIX - timedelta(minutes=25)) == []  # its own task may still come
 
     sync_schedules()
     Schedule.objects.filter(name=f"csf:{JOB}").update(repeats=0)
-    assert take_up(now=AT_SIX) == []
+    assert queue_unfinished(now=AT_SIX) == []
 
 
 @pytest.mark.django_db
 def test_a_job_that_never_ran_waits_for_its_own_time():
-    assert take_up(now=AT_SIX) == []
+    assert queue_unfinished(now=AT_SIX) == []
 
 
 @pytest.mark.django_db
@@ -124,6 +124,6 @@ def test_a_run_whose_worker_was_killed_is_taken_up(committed_db):
     worker.wait()
     end_lease()
 
-    assert take_up(now=AT_SIX) == [JOB]
+    assert queue_unfinished(now=AT_SIX) == [JOB]
     assert run_job(JOB, nothing, on=TODAY)[1]
     assert JobRun.objects.get(on=TODAY).status == "done"

@@ -16,7 +16,7 @@ from django.test import Client, RequestFactory
 from billing.stripe import gateway
 from csf.logs import json_lines
 from csf.logs.json_lines import JsonFormatter, belongs_to
-from csf.logs.redaction import error_text, own_words, words_of_others
+from csf.logs.redaction import error_text, redact_foreign, redact_ours
 from csf.web import health
 from csf.web import request_ids as numbers
 from enrollments.models import Child, User
@@ -87,7 +87,7 @@ def test_a_record_is_one_json_object_on_one_line(lines):
     ],
 )
 def test_our_own_words_keep_numbers_and_lose_secrets(said, cut):
-    assert own_words(said) == (cut or said)
+    assert redact_ours(said) == (cut or said)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_our_own_words_keep_numbers_and_lose_secrets(said, cut):
     ],
 )
 def test_words_of_libraries_lose_all_values(said, cut):
-    assert words_of_others(said) == (cut or said)
+    assert redact_foreign(said) == (cut or said)
 
 
 @pytest.mark.parametrize(

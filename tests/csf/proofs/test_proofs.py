@@ -13,7 +13,7 @@ from csf.models import Cluster, Instance, ProofRun
 from csf.proofs import invariants, nightly
 from csf.proofs.invariants import Invariant
 from csf.proofs.nightly import prove
-from notifications.alerts.rules import signs
+from notifications.alerts.rules import symptoms
 from tests.factories import create_cluster
 
 pytestmark = pytest.mark.django_db
@@ -53,7 +53,7 @@ def proved(days=0):
 
 
 def told():
-    return {sign.name for sign in signs()} & {"invariants_broken", "proof_late"}
+    return {sign.name for sign in symptoms()} & {"invariants_broken", "proof_late"}
 
 
 def test_a_proof_a_day_narrow_until_something_is_broken_and_in_full_each_week(rules):

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from csf.jobs.queue import URGENT
-from notifications.management.commands.cluster_health import STANDS_STILL
+from notifications.management.commands.cluster_health import RESTART
 from tests.conftest import ROOT
 
 UNITS = ROOT / "deploy" / "systemd"
@@ -59,7 +59,7 @@ def test_the_watchdog_restarts_only_what_a_restart_mends_and_stops_with_the_work
 
     assert watchdog["ExecStart"].endswith("manage.py cluster_health --alert")
     assert watchdog["SuccessExitStatus"] == "1"
-    assert STANDS_STILL not in {0, 1}
+    assert RESTART not in {0, 1}
     assert unit("csf-watchdog.service", "Unit")["OnFailure"] == "csf-cluster-restart.service"
     assert unit("csf-watchdog.timer", "Unit")["PartOf"] == "csf-cluster.service"
     assert "csf-watchdog.timer" in unit("csf-cluster.service", "Unit")["Wants"]
@@ -68,7 +68,7 @@ def test_the_watchdog_restarts_only_what_a_restart_mends_and_stops_with_the_work
 def test_compose_ends_a_worker_that_stands_still_so_that_it_is_started_again():
     compose = (ROOT / "compose.yaml").read_text()
 
-    assert f"cluster_health --alert; code=$$?; [ $$code -ne {STANDS_STILL} ] || kill -KILL -1" in compose
+    assert f"cluster_health --alert; code=$$?; [ $$code -ne {RESTART} ] || kill -KILL -1" in compose
     assert "restart: always" in compose
 
 

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from environs import EnvError
 
 from csf.encryption import parse_keys
-from csf.logs.redaction import own_words
+from csf.logs.redaction import redact_ours
 from csf.startup.environment import HOW, environment
 from csf.startup.process import DO_NOT_TRY_AGAIN
 from enrollments.models import User
@@ -118,7 +118,7 @@ def test_pages_and_worker_log_what_check_refuses_and_end(command, exit_code):
 
     refused = [line for line in checked.stderr.splitlines() if "(csf.E" in line]
     assert "?: (csf.E009) Set SECRET_KEY to at least 50 random characters." in refused
-    assert {own_words(line) for line in refused} <= {
+    assert {redact_ours(line) for line in refused} <= {
         json.loads(line)["message"] for line in ended.stderr.splitlines()
     }
     assert ended.returncode == exit_code

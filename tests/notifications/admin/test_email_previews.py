@@ -162,7 +162,7 @@ def test_the_newest_fact_is_the_one_that_owed_the_email(shop, office):
 
 
 def test_every_kind_of_an_order_has_its_fact_or_is_known_to_have_none():
-    others = {kind for kind, email in EMAILS.items() if not email.hangs_on_orders}
+    others = {kind for kind, email in EMAILS.items() if not email.is_about_orders}
 
     assert others == {kind for kind, email in EMAILS.items() if email.is_sensitive} | {
         "account_notice",

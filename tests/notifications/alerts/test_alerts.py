@@ -19,7 +19,7 @@ from csf.jobs.schedules import set_paused
 from csf.models import Cluster, Instance, JobRun, StaffTask
 from notifications.alerts import report
 from notifications.alerts.report import watch
-from notifications.alerts.rules import signs
+from notifications.alerts.rules import symptoms
 from notifications.models import Alert, DrainSignal, EmailAttempt, EmailEvent, EmailMessage
 from notifications.task_kinds import EmailTask
 from tests.factories import create_cluster, schedule_all_jobs
@@ -30,7 +30,7 @@ MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 @pytest.fixture(autouse=True)
 def running(request, monkeypatch):
-    monkeypatch.setattr("notifications.alerts.rules.disk_signs", list)  # of this machine
+    monkeypatch.setattr("notifications.alerts.rules.disk_symptoms", list)  # of this machine
     if "committed_db" not in request.fixturenames:
         request.getfixturevalue("db")
         create_cluster("ours")
@@ -124,7 +124,7 @@ def scheduled(when, **fields):
 
 
 def found():
-    return sorted((sign.name, sign.level.value) for sign in signs())
+    return sorted((sign.name, sign.level.value) for sign in symptoms())
 
 
 WARN, PAGE = "warning", "page"
@@ -223,7 +223,7 @@ def test_a_daily_job_that_was_not_done_is_missed_an_hour_after_its_time(monkeypa
         JobRun.objects.create(job="charge_due_installments", on=on, status=status)
 
     def names():
-        return [sign.name for sign in signs() if sign.about == "charge_due_installments"]
+        return [sign.name for sign in symptoms() if sign.about == "charge_due_installments"]
 
     assert names() == (["job_missed"] if is_missed else [])
     set_paused("charge_due_installments", True)

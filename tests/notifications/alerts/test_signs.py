@@ -19,7 +19,7 @@ from csf.jobs.schedules import set_paused
 from csf.models import Breaker, Cluster, Instance, JobRun, ProofRun, StaffTask
 from notifications.alerts import disks
 from notifications.alerts.report import watch
-from notifications.alerts.rules import signs
+from notifications.alerts.rules import symptoms
 from notifications.models import Alert, DrainSignal
 from tests.factories import create_cluster, schedule_all_jobs
 from tests.stripe_events import create_endpoint, deliver, event_body, signature
@@ -94,7 +94,7 @@ def fail_calls(count):
 def fail_asking(monkeypatch):
     monkeypatch.setattr(breaker, "OPEN_AFTER", 3)
     fail_calls(2)
-    assert list(signs()) == []  # a call or two may go wrong
+    assert list(symptoms()) == []  # a call or two may go wrong
     fail_calls(3)
 
 
@@ -199,11 +199,11 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_each_is_seen_with_what_to_do_and_ends(case, monkeypatch):
     plant, expected, words, mend = CASES[case]
-    assert list(signs()) == []
+    assert list(symptoms()) == []
 
     plant(monkeypatch)
 
-    found = list(signs())
+    found = list(symptoms())
     assert [(sign.name, sign.level.value) for sign in found] == [(name, level) for name, _, level in expected]
     for sign, (_, about, _) in zip(found, expected, strict=True):
         assert about is None or sign.about == about
@@ -212,7 +212,7 @@ def test_each_is_seen_with_what_to_do_and_ends(case, monkeypatch):
     assert Alert.objects.filter(ended_at=None).count() == len(expected)
 
     mend(monkeypatch)
-    assert list(signs()) == []
+    assert list(symptoms()) == []
     watch()
     assert not Alert.objects.filter(ended_at=None).exists()
 
@@ -222,7 +222,7 @@ def test_after_set_up_no_job_counts_as_missed_before_its_first_time_is_over(hour
     JobRun.objects.all().delete()
     Instance.objects.update(created_at=NOON - timedelta(hours=hours))
 
-    missed = {sign.about for sign in signs()}
+    missed = {sign.about for sign in symptoms()}
 
     assert missed == (set(daily_jobs()) if hours == 24 else set())
 
@@ -234,6 +234,6 @@ def test_every_daily_job_keeps_its_runs_and_every_sign_says_what_to_do(monkeypat
     set_free(monkeypatch, 1)
     refuse_webhook(monkeypatch)
 
-    assert [sign for sign in signs() if not sign.todo] == []
-    missing = next(sign.text for sign in signs() if sign.name == "schedule_missing")
+    assert [sign for sign in symptoms() if not sign.todo] == []
+    missing = next(sign.text for sign in symptoms() if sign.name == "schedule_missing")
     assert missing.count(",") == len(jobs()) - 1

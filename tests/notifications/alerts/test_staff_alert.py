@@ -29,7 +29,7 @@ OFFICE, OWNER = "office@example.org", "owner@example.org"
 
 @pytest.fixture(autouse=True)
 def running(settings, request, monkeypatch):
-    monkeypatch.setattr("notifications.alerts.rules.disk_signs", list)  # of this machine
+    monkeypatch.setattr("notifications.alerts.rules.disk_symptoms", list)  # of this machine
     if "committed_db" not in request.fixturenames:
         request.getfixturevalue("db")
     settings.STAFF_ALERT_EMAILS = [OFFICE]

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from icalendar import Calendar
 
 from billing.changes.cancellation import cancel_enrollment
-from billing.changes.class_closure import close_session, preview_session, work_off_closures
+from billing.changes.class_closure import close_session, preview_session, process_closures
 from billing.changes.transfer import transfer
 from enrollments.classes.changes import NotConfirmed, change_course
 from enrollments.models import Course, CourseChange, CourseSession, Enrollment
@@ -169,7 +169,7 @@ def test_a_place_tells_its_life_in_files_of_growing_sequence():
         now=now,
         fingerprint=preview_session(session=second).fingerprint,
     )
-    work_off_closures(now=now)
+    process_closures(now=now)
     place.refresh_from_db()
     moved = transfer(enrollment=place, course=other, by=staff, reason="asked for", now=now)
     cancel_enrollment(enrollment=moved.joined, by=staff, reason="moved away", now=now)
@@ -397,7 +397,7 @@ def apply(course, by, name, which, days, hours):
         now = timezone.now()
         fingerprint = preview_session(session=session).fingerprint
         close_session(session=session, by=by, reason="ill", now=now, fingerprint=fingerprint)
-        work_off_closures(now=now)
+        process_closures(now=now)
     elif session and name in {"move", "add", "remove"}:
         held_on = session.held_on + datetime.timedelta(days=days - 3)
         if course.sessions.filter(held_on=held_on, start_time=start).exists() and name != "remove":

@@ -9,7 +9,7 @@ import pytest
 
 from csf.clock import Now
 from csf.models import StaffTask
-from notifications.alerts.rules import signs
+from notifications.alerts.rules import symptoms
 from notifications.checks import second_route
 from notifications.models import DrainSignal, EmailAttempt, EmailMessage
 from notifications.sending import drain as drain_module
@@ -404,10 +404,10 @@ def test_silence_about_emails_of_the_second_route_alarms_nobody():
     EmailAttempt.objects.create(message=row, outcome="sent", route="failover")
     EmailAttempt.objects.update(posted_at=Now() - timedelta(hours=3))
 
-    assert not [sign for sign in signs() if sign.name == "email_events_silent"]
+    assert not [sign for sign in symptoms() if sign.name == "email_events_silent"]
 
     EmailAttempt.objects.update(route="main")
-    assert [sign for sign in signs() if sign.name == "email_events_silent"]
+    assert [sign for sign in symptoms() if sign.name == "email_events_silent"]
 
 
 @pytest.mark.django_db
@@ -417,7 +417,7 @@ def test_staff_are_told_when_the_second_route_is_in_use_and_when_it_takes_nothin
     down_for(300)
 
     def told():
-        return {sign.name: sign.level for sign in signs() if sign.name.startswith("second_route")}
+        return {sign.name: sign.level for sign in symptoms() if sign.name.startswith("second_route")}
 
     assert told() == {}
     for row in rows:
