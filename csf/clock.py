@@ -1,8 +1,8 @@
 """What time it is, by the database's clock: all processes share it, and it stamps and compares the rows.
 
-The clock of a worker or of a web host may be a day ahead, and nobody notices for hours. So nothing is decided
-by it. Whoever is called from outside (a task, command, page, webhook) reads the time here, once, and passes
-it on as `now` or `on`.
+The clock of a worker or a web host may be a day ahead without anyone noticing for hours, so it decides
+nothing. Each entry point (a task, command, page, webhook) reads the time here, once, and passes it on as
+`now` or `on`.
 
 Defaults and queries call `csf_now()`, a function of the database. Only a simulation, in a database of its
 own, replaces its body; in production a check refuses any other (`csf.startup.checks`).
@@ -54,7 +54,7 @@ def today() -> datetime.date:
 
 
 def ahead_s() -> float:
-    """By how many seconds the clock of this process is ahead of the database's; below zero: behind."""
+    """How many seconds this process's clock is ahead of the database's; negative if it is behind."""
     return time.time() - _read().at.timestamp()
 
 
@@ -72,7 +72,7 @@ class Now(models.Func):
 
 
 def install_now(sender: Any, using: str, **kwargs: Any) -> None:
-    """Receiver of `pre_migrate`: tables have defaults that call it. A body that is there already stays."""
+    """Receiver of `pre_migrate`: tables have defaults that call it. An existing body is left alone."""
     with connections[using].cursor() as cursor:
         cursor.execute("SELECT FROM pg_proc WHERE proname = 'csf_now'")
         if cursor.fetchone() is None:

@@ -1,11 +1,11 @@
-"""Which currencies the school may charge in. Amounts are whole hundredths everywhere, so only currencies that
-have them."""
+"""Which currencies the school may charge in: only those with two decimals, because amounts are whole
+hundredths everywhere."""
 
 from babel.core import get_global
 from babel.numbers import get_currency_precision
 
-# What Stripe takes at least, in hundredths: https://docs.stripe.com/currencies, "Minimum and maximum charge
-# amounts", as of 2026-11. It is the minimum of an account that settles in the same currency.
+# The smallest amount that Stripe accepts, in hundredths: https://docs.stripe.com/currencies, "Minimum and
+# maximum charge amounts", as of 2026-11. It is the minimum of an account that settles in the same currency.
 STRIPE_MINIMUM_CENTS = {
     "aed": 200,
     "aud": 50,
@@ -35,7 +35,7 @@ DECIMALS = 2
 
 
 def decimals_of(currency: str) -> int:
-    """How many decimals its amounts have, and so how Stripe counts them."""
+    """How many decimals its amounts have, and therefore how Stripe counts them."""
     return get_currency_precision(currency.upper())
 
 
@@ -53,6 +53,6 @@ def why_not_charged(currency: str, *, minimum_cents: int) -> str:
 
 
 def _in_use() -> set[str]:
-    """The codes of what is legal tender somewhere today."""
+    """The codes of currencies that are legal tender somewhere today."""
     histories = get_global("territory_currencies").values()
     return {code for history in histories for code, _, until, is_tender in history if is_tender and not until}

@@ -37,7 +37,7 @@ BATCH = 200
 
 
 class BadKeys(Exception):
-    """FIELD_KEYS cannot be used; says why."""
+    """FIELD_KEYS cannot be used; the message says why."""
 
 
 class Unreadable(Exception):
@@ -46,7 +46,7 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class Sealed:
-    """A value as it is stored. Never shown: its text says nothing."""
+    """A value as it is stored. Its string form reveals nothing."""
 
     token: str
 
@@ -82,7 +82,7 @@ def current_key_id() -> str:
 
 
 def seal(text: str, *, owner: str) -> Sealed:
-    """Encrypt for `owner`, any text that names the value's one place."""
+    """Encrypt for `owner`, a text that identifies the one place of the value."""
     key_id = current_key_id()
     nonce = os.urandom(NONCE_BYTES)
     cipher_text = AESGCM(_keys()[key_id]).encrypt(nonce, text.encode(), owner.encode())
@@ -186,7 +186,8 @@ class EncryptedTextField(TextField):
 
 
 class ReadThrough(DeferredAttribute):
-    """An attribute that is looked at each time it is read: with `__set__` it comes before the row's own."""
+    """An attribute that is evaluated each time it is read: with `__set__` it takes precedence over the row's
+    own."""
 
     field: Any
 
@@ -248,8 +249,8 @@ def rotate(field: EncryptedTextField) -> tuple[int, int]:
     """Encrypt every value of the field with the current key; returns how many were, and how many cannot be
     read.
 
-    Each batch commits by itself and values under the current key are passed over, so a run that was stopped
-    goes on where it was.
+    Each batch commits by itself and values under the current key are skipped, so a run that was stopped
+    continues where it was.
     """
     done, unreadable, last_pk = 0, 0, 0
     while True:

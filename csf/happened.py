@@ -1,7 +1,7 @@
 """When the facts that are being written down really happened.
 
-Usually that is now. But what Stripe reports, or a sweep catches up with, may be older than a restored
-database: then the installation that was lost may have emailed the family about it.
+Usually that is now. But something that Stripe reports, or that a sweep catches up with, may be older than a
+restored database: then the lost installation may already have emailed the family about it.
 """
 
 import datetime
@@ -33,7 +33,7 @@ _current: ContextVar[_Moment | None] = ContextVar("happened", default=None)
 
 @contextmanager
 def happened(*, at: datetime.datetime | None) -> Iterator[None]:
-    """What is written inside happened at that moment; without one, as said outside. The innermost counts."""
+    """Everything written inside happened at that moment; without one, the outer block's moment applies."""
     if at is None:
         yield
         return
@@ -47,8 +47,8 @@ def happened(*, at: datetime.datetime | None) -> Iterator[None]:
 def dated_by(
     moment_of: Callable[[Thing], datetime.datetime | None],
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """For a function that writes down what its first argument, an object of Stripe's, says: it happened when
-    that says."""
+    """For a function that records its first argument, an object of Stripe's: it happened at the time in that
+    object."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @wraps(function)

@@ -1,7 +1,8 @@
-"""One kept-alive HTTP connection that tells apart what never left from what may have arrived.
+"""One persistent HTTP connection that distinguishes requests that never left from those that may have
+arrived.
 
-It costs half the CPU of `requests`, and guesses nothing from exception trees. It follows no redirect and asks
-no proxy.
+It costs half the CPU of `requests`, and does not have to guess from exception trees. It follows no redirect
+and asks no proxy.
 """
 
 import http.client
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 
 from urllib3.util.wait import wait_for_read
 
-# Shorter than any server's keep-alive limit: a connection that the server just closed gives an Ambiguous.
+# Shorter than any server's keep-alive limit: a connection that the server has just closed ends in Ambiguous.
 MAX_IDLE_S = 5
 
 
@@ -25,7 +26,7 @@ class NotSent(Exception):
 
 
 class Ambiguous(Exception):
-    """The request left and no usable answer came: the other side may have taken it."""
+    """The request was sent and no usable answer came: the other side may have accepted it."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def tls(authorities: str | None = None) -> ssl.SSLContext:
 
 
 class HttpClient:
-    """Not for several threads."""
+    """Not thread-safe."""
 
     def __init__(self, *, authorities: str | None = None) -> None:
         self._authorities = authorities
@@ -97,8 +98,8 @@ class HttpClient:
         return fresh
 
     def _is_fresh(self, kept: http.client.HTTPConnection) -> bool:
-        """Neither closed by the last answer, nor idle for long, nor closed by the server meanwhile (then
-        there is an end of file to read)."""
+        """Not closed by the last answer, not idle for too long, and not closed by the server in the meantime
+        (then there is an end of file to read)."""
         return (
             kept.sock is not None
             and time.monotonic() - self._used_at < MAX_IDLE_S

@@ -1,5 +1,5 @@
 class NotPossible(Exception):
-    """Something cannot be done now; why, in words for whoever asked."""
+    """Something cannot be done now; the message says why, for the person who asked."""
 
     @property
     def message(self) -> str:

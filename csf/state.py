@@ -1,7 +1,7 @@
 """State machines: the edges are data beside each model, and only the functions here write a status.
 
-`transition` and `transition_many` leave a row of history for each move. `move_rows` is the door of rows that
-have no history of their own: the outbox, the inbox, runs of jobs.
+`transition` and `transition_many` write a history row for each change. `move_rows` is for rows that have no
+history of their own: the outbox, the inbox, job runs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,8 +24,8 @@ _colours: dict[str, str] = {}
 def colours(
     *, success: str = "", info: str = "", warning: str = "", danger: str = ""
 ) -> Callable[[type[States]], type[States]]:
-    """Decorates an enum of states: in which colour staff see which, by their values. The others are grey, and
-    a word has the same colour wherever it is a state."""
+    """Decorator for an enum of states: the color in which staff see each, by value. The others are gray, and
+    a word has the same color wherever it is a state."""
 
     def declare(states: type[States]) -> type[States]:
         for colour, words in {"success": success, "info": info, "warning": warning, "danger": danger}.items():
@@ -42,11 +42,11 @@ def colour_of(state: str) -> str:
 
 
 class Stale(Exception):
-    """Someone else moved the row first, or the move is not allowed from where it stands."""
+    """Someone else changed the row first, or its status does not allow the change."""
 
 
 class StatefulModel(models.Model):
-    """A model with a `status` whose every change leaves a row in `<Model>Transition`."""
+    """A model with a `status`, each change of which writes a row in `<Model>Transition`."""
 
     EDGES: ClassVar[Edges]
     status: Any  # each model declares the field, with its own choices
@@ -59,7 +59,7 @@ class StatefulModel(models.Model):
 class TransitionRow(models.Model):
     """One change of status, written in the same transaction and never changed afterwards.
 
-    Emails hang on the creation of these rows, so a caller writes the row last, when all that the email tells
+    Creating these rows triggers emails, so a caller writes the row last, when everything that the email shows
     is in place.
     """
 
@@ -85,7 +85,7 @@ class HasEdges(Protocol):
 
 
 def edges(table: Mapping[str, set[str]]) -> Edges:
-    """Freeze a table of allowed moves; statuses that only appear as targets are final."""
+    """Freeze a table of allowed changes; statuses that only appear as targets are final."""
     targets = set().union(*table.values())
     return {status: frozenset(table.get(status, ())) for status in table.keys() | targets}
 
@@ -115,7 +115,7 @@ def transition(
 def _written(obj: StatefulModel, row: TransitionRow, columns: Mapping[str, Any]) -> bool:
     """Move `obj` and write its `row`, in one statement; False if it has moved meanwhile.
 
-    A charge makes three moves; the model's own UPDATE and INSERT would take twice the CPU.
+    A charge makes three changes; the model's own UPDATE and INSERT would take twice the CPU.
     """
     new: dict[models.Field[Any, Any], Any] = {
         obj._meta.get_field(name): value  # type: ignore[misc] # none is a reverse relation
@@ -167,7 +167,7 @@ def transition_many(rows: Sequence[Any], to: str, *, reason: str, **columns: Any
 
 
 def move_rows(rows: models.QuerySet[Any], to: str, /, **columns: Any) -> int:
-    """Move those of the rows that stand where an edge leads to `to`, in one UPDATE; returns how many moved.
+    """Set the status of the rows that have an edge to `to`, in one UPDATE; return how many changed.
 
     The others stay as they are, `columns` included.
     """
@@ -175,5 +175,5 @@ def move_rows(rows: models.QuerySet[Any], to: str, /, **columns: Any) -> int:
 
 
 def statuses_before(model: type[models.Model], to: str) -> list[str]:
-    """From where an edge leads to `to`."""
+    """The statuses with an edge to `to`."""
     return [status for status, targets in cast(HasEdges, model).EDGES.items() if to in targets]

@@ -4,7 +4,7 @@ from django.urls import include, path
 
 from csf.web import health, legal
 
-# The admin's own sign-in knows neither the second factor nor the limits.
+# The admin's own sign-in has neither the second factor nor the limits.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
 urlpatterns = [

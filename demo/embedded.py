@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL of the demo, the tests and the benchmarks. Production brings its own DATABASE_URL.
+"""The embedded PostgreSQL of the demo, the tests and the benchmarks. Production sets its own DATABASE_URL.
 
 `python -m demo.embedded DIRECTORY [--not-durable] -- COMMAND...` runs a command with DATABASE_URL set and
 stops the server when the command ends.
@@ -27,14 +27,14 @@ with warnings.catch_warnings():
 
 CONFIG = "max_connections = 200\nshared_buffers = 256MB\ntimezone = 'UTC'\n"
 BUILTIN_LOCALES = 170000  # from this version of PostgreSQL on
-# For data that is thrown away anyway: a crash of the machine may lose it.
+# For disposable data: a crash of the machine may lose it.
 NOT_DURABLE = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"
 
 
 @contextmanager
 def running(directory: Path, *, durable: bool = True) -> Iterator[str]:
     """Start the server that keeps its data in `directory`, or join another process that has started it; the
-    last one to leave stops it. Give the address to which "/<database>" is added."""
+    last one to leave stops it. Return the address to which "/<database>" is added."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     directory.mkdir(exist_ok=True)
     server = PostgresServer(directory.resolve(), cleanup_mode=None)
@@ -52,7 +52,7 @@ def running(directory: Path, *, durable: bool = True) -> Iterator[str]:
 
 
 def _is_alone(users: IO[str]) -> bool:
-    """Whether nobody else uses the server. Whoever does has a shared lock on the file."""
+    """Whether nobody else uses the server. Every user has a shared lock on the file."""
     try:
         fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

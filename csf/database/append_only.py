@@ -1,5 +1,5 @@
-"""Facts never change: tables of models with IS_APPEND_ONLY refuse UPDATE and DELETE, whoever asks. Only the
-erasure of a family, which sets `csf.erasing` for its transaction, may take words out of them.
+"""Facts never change: tables of models with IS_APPEND_ONLY refuse every UPDATE and DELETE. Only the erasure
+of a family, which sets `csf.erasing` for its transaction, may remove words from them.
 
 The triggers are installed after each `migrate`, so that a database made in any way has them.
 """

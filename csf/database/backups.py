@@ -1,7 +1,8 @@
 """One file that holds the whole database, and a database made from one.
 
-pg_dump, pg_restore and psql do it, those on PATH. A backup counts only after it was read again; a restored
-database is in quarantine from its first moment, for the installation that it comes from has gone on outside.
+pg_dump, pg_restore and psql do it, those on PATH. A backup counts only after it was read again. A restored
+database is in quarantine from its first moment, because the installation that it comes from has continued to
+act outside.
 """
 
 import os
@@ -21,7 +22,7 @@ from csf.refusal import NotPossible
 
 PROOF = "csf_instance"
 """The table whose one row each database in use has."""
-# And the workers of the installation that was lost are missed by nobody.
+# And nobody should be alerted about the missing workers of the lost installation.
 QUARANTINE = (
     "UPDATE public.csf_instance SET quarantined_at = coalesce(quarantined_at, statement_timestamp());"
     "DELETE FROM public.csf_cluster;"
@@ -39,9 +40,9 @@ def database_text() -> str:
 
 
 def back_up(file: Path) -> RowsByTable:
-    """Write the database into a new file that only its owner can read; give the rows that it holds.
+    """Write the database to a new file that only its owner can read, and return the rows that it contains.
 
-    Nothing is left of a file that could not be written whole. Raises NotPossible.
+    A file that could not be written completely is removed. Raises NotPossible.
     """
     unfinished = file.with_name(f"{file.name}.unfinished")
     try:
@@ -76,7 +77,7 @@ def _dump(file: Path) -> RowsByTable:
 def restore(file: Path) -> RowsByTable:
     """Fill the database of the settings, which must be empty, and put it into quarantine: all or nothing.
 
-    Returns the rows that it holds then. Raises NotPossible.
+    Return the rows that it then contains. Raises NotPossible.
     """
     if PROOF not in _tables_in(file):
         raise NotPossible(f"{file} contains no installation.")
@@ -99,7 +100,7 @@ def text_of(rows: RowsByTable) -> str:
 
 
 def only_newest(files: Iterable[Path], *, keep: int) -> int:
-    """Delete all but the newest, by their names; says how many."""
+    """Delete all but the newest, by name, and return how many were deleted."""
     old = sorted(files)[:-keep]
     for file in old:
         file.unlink()
@@ -139,7 +140,7 @@ def _rows_by_table(cursor: CursorWrapper) -> RowsByTable:
 
 
 def _tables_in(file: Path) -> set[str]:
-    """The tables whose rows the file holds. Raises NotPossible for what is no backup."""
+    """The tables whose rows the file contains. Raises NotPossible if it is not a backup."""
     if not os.access(file, os.R_OK):
         raise NotPossible(f"There is no file {file} that this user can read.")
     contents = [line.split() for line in _run("pg_restore", "--list", str(file)).splitlines()]
@@ -165,7 +166,7 @@ def _program(name: str) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """Where to connect, as libpq reads it: a password must not stand in a command line."""
+    """Where to connect, as libpq reads it: a password must not appear in a command line."""
     connection.ensure_connection()
     info = connection.connection.info
     given = info.get_parameters() | {"password": info.password}

@@ -1,4 +1,4 @@
-"""Two transactions that want the same rows: what the database breaks off is run again."""
+"""Two transactions that want the same rows: the one that the database aborts is run again."""
 
 import logging
 import random
@@ -24,10 +24,10 @@ def sqlstate(error: BaseException) -> str:
 
 
 def again_after_deadlock(function: Callable[P, R]) -> Callable[P, R]:
-    """Run the function up to RUNS times if the database breaks its transaction off in favour of another.
+    """Run the function up to RUNS times if the database aborts its transaction in favor of another.
 
-    Goes outside `transaction.atomic`. Inside a caller's transaction nothing is repeated: all of that is lost,
-    so the outermost must decide.
+    Goes outside `transaction.atomic`. Inside a caller's transaction nothing is repeated: all of it is lost,
+    so the outermost caller must decide.
     """
 
     @wraps(function)

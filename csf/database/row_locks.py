@@ -1,4 +1,4 @@
-"""Rows under their locks until the transaction ends, as they are by then: whoever asked checks again.
+"""Rows under their locks until the transaction ends, freshly read: callers check again.
 
 All take them in one order, so that no two wait for each other: household, courses, orders, installments, each
 by id. The `locks` of the apps say how each is found; in tests, locking in another order fails.

@@ -1,4 +1,4 @@
-"""One reading of an email address, for every form, command and import that takes one."""
+"""How every form, command and import reads an email address."""
 
 import unicodedata
 from typing import Any

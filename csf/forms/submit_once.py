@@ -1,4 +1,4 @@
-"""A form does its work once, however often and however fast its button is pressed."""
+"""A form does its work once, no matter how often and how fast its button is pressed."""
 
 import hashlib
 from collections.abc import Iterator
@@ -17,15 +17,16 @@ class PressedAgain(Exception):
 
 
 def new_press() -> str:
-    """For the hidden field `press`: it tells a form that was opened again from one that was sent twice."""
+    """For the hidden field `press`: it distinguishes a form that was opened again from one that was sent
+    twice."""
     return uuid4().hex
 
 
 @contextmanager
 def once(request: HttpRequest) -> Iterator[None]:
-    """Around what a form does. Raises PressedAgain, also while the first press is still at work.
+    """Around what a form does. Raises PressedAgain, also while the first press is still being handled.
 
-    Committed before the work, which may call others; what raises may be tried again.
+    It commits before the work, which may call other services; work that raises may be tried again.
     """
     press, is_first = FormPress.objects.get_or_create(key=_key(request))
     if not is_first:

@@ -1,7 +1,7 @@
 """Django-Q2's queue in a table, by the database's clock.
 
-By its own, a host that is a day ahead would take tasks that others are at work on, and what it queues would
-wait a day for everyone else.
+By its own clock, a host that is a day ahead would take tasks that others are working on, and the tasks that
+it queues would wait a day for everyone else.
 """
 
 import time
@@ -26,7 +26,7 @@ class Queue(ORM):  # type: ignore[misc] # Django-Q2 brings no types
         if not free:
             time.sleep(Conf.POLL)
             return None
-        # The cluster that changes the row has the task; another one that saw it too changes none.
+        # The cluster that changes the row has the task; any other that saw it changes none.
         return [
             (row.pk, row.payload)
             for row in free

@@ -1,7 +1,7 @@
 """A cluster of workers with a name and a canary of its own.
 
 Any cluster takes any task, so a task that ran says nothing about the other clusters, and a cluster that is
-stuck still reports "Idle". So each sends itself a canary every few seconds: by a queue that only its own
+stuck still reports "Idle". So each sends itself a canary every few seconds: through a queue that only its own
 pusher reads, through one of its workers, to the process that takes the results. Wherever that chain breaks (a
 process was killed while it held a lock of the queues), `Cluster.canary_at` grows old.
 """
@@ -38,8 +38,8 @@ FORGOTTEN_AFTER = timedelta(days=1)
 
 
 class Broker(Queue):
-    """The queue that all clusters share, and now and then the cluster's own. What is taken from that one is
-    gone: the next canary is never far."""
+    """The queue that all clusters share, and now and then the cluster's own. A task taken from that one is
+    deleted right away: the next canary comes soon."""
 
     def __init__(self, own_key: str) -> None:
         super().__init__()
@@ -69,10 +69,10 @@ def receive_canary(task: dict[str, Any], **_: Any) -> None:
 
 
 def run() -> bool:
-    """Run the processes of a cluster until they are stopped; False if its guard ended by itself."""
+    """Run the processes of a cluster until they are stopped; False if its guard process ended by itself."""
     here = join()
     broker = Broker(_own_key(here))
-    # A child must not inherit a connection: both would speak on it.
+    # A child process must not inherit a connection: both would use it.
     connections.close_all()
     processes = Processes(broker=broker)
     processes.start()

@@ -31,7 +31,7 @@ _declared: dict[str, "Job"] = {}
 
 @dataclass(frozen=True)
 class Plan:
-    """How the page Tomorrow's run shows what a job is about to do."""
+    """How the page Tomorrow's run shows what a job will do."""
 
     title: str
     does: str
@@ -70,8 +70,8 @@ class DailyJob(Job):
 
 
 def daily_job(*, at: str, title: str = "", plan: Plan | None = None) -> Callable[[Work], Work]:
-    """For a function that takes `on`, the local date, and perhaps `dry_run`, and looks at all that is due by
-    then. `at` is a local time like "09:00"."""
+    """For a function that takes `on`, the local date, and perhaps `dry_run`, and handles everything that is
+    due by then. `at` is a local time like "09:00"."""
     time = datetime.time.fromisoformat(at)
     if time < EARLIEST:
         raise ValueError(f"{at} may come twice in a night, or never: choose {EARLIEST} or later")
@@ -128,7 +128,7 @@ def _place(job: Job) -> tuple[Any, ...]:
 
 
 def _modules_with_jobs() -> Iterator[str]:
-    """Found by their text, so that a new file with a job needs to be named nowhere."""
+    """Files are found by their text, so that a new file with a job does not have to be registered."""
     for app in apps.get_app_configs():
         root = Path(app.path)
         if root.parent == settings.BASE_DIR:

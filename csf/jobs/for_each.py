@@ -25,11 +25,11 @@ class Tally:
 def for_each(
     items: Iterable[Item], act: Callable[[Item], object], *, doing: str, in_time: InTime[Item] = within
 ) -> Tally:
-    """Do it with each, until the time is up; what fails is logged as `doing` with the row's id, and left for
-    another time.
+    """Do it with each row, until the time is up. A failure is logged as `doing` with the row's id, and the
+    row is left for another time.
 
-    `act` commits by itself, so that a failure undoes no other row. If the database is away, nobody's turn
-    can come: that error is raised.
+    `act` commits by itself, so that a failure undoes no other row. If the database is down, no row can be
+    handled: that error is raised.
     """
     tally = Tally()
     for item in in_time(items):
@@ -41,7 +41,7 @@ def for_each(
 
 
 def try_one(act: Callable[[Item], object], item: Item, *, doing: str) -> bool:
-    """One turn of `for_each`; False if it failed."""
+    """One step of `for_each`; False if it failed."""
     try:
         act(item)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""The one seam to the queue: nothing but this folder (and the admin) knows that it is Django-Q2."""
+"""The only door to the queue: nothing but this folder (and the admin) knows that it is Django-Q2."""
 
 from collections.abc import Iterator
 from datetime import date, datetime
@@ -30,10 +30,11 @@ def enqueue(task: str, *args: int | str | UUID | date) -> None:
 
 
 def enqueue_once(task: str, *, urgent: bool = False) -> None:
-    """Ask for a task without arguments, unless one is waiting. One at work may have looked already."""
+    """Ask for a task without arguments, unless one is waiting. One that is running may already have
+    looked."""
     queue = URGENT if urgent else MAIN
     waiting = OrmQ.objects.filter(key=queue, lock__lte=clock.now()).order_by("-pk")
-    # The name is inside the signed payload. A queue longer than that has other troubles than one task more.
+    # The name is inside the signed payload. A queue longer than that has bigger problems than one more task.
     if not any(row.func() == task for row in waiting[:LOOKED_THROUGH]):
         enqueue_to(queue, task)
 
@@ -55,7 +56,7 @@ def waiting() -> int:
 
 
 def failed() -> int:
-    """Tasks that ended with an error and were not forgotten yet."""
+    """Tasks that ended with an error and have not been deleted yet."""
     return int(Failure.objects.count())
 
 
@@ -71,7 +72,7 @@ def _waiting() -> "QuerySet[OrmQ]":
 
 
 def tasks_with_more_than_ids() -> Iterator[int]:
-    """Ids of queued tasks with other arguments than ids and days: names and addresses are no ids."""
+    """Ids of queued tasks with arguments other than ids and days: names and addresses do not belong there."""
     for row in OrmQ.objects.order_by("-pk")[:LOOKED_THROUGH]:
         given = [*(row.args() or ()), *(row.kwargs() or {}).values()]
         if not all(isinstance(value, int | UUID | date) or _is_word(value) for value in given):

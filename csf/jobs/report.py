@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 
 
 class Row(Protocol):
-    """What a line is about; without money its amount is 0."""
+    """What a line is about; the amount is 0 if there is no money in it."""
 
     @property
     def pk(self) -> Any: ...
@@ -22,7 +22,7 @@ class Row(Protocol):
 
 @dataclass(frozen=True)
 class Line:
-    """A row that a job looked at: left alone for that reason, or without one to be dealt with."""
+    """A row that a job looked at: skipped for that reason, or to be handled if there is none."""
 
     subject: str
     row_id: int
@@ -41,7 +41,7 @@ class Report:
     """The time was up before the end; the same job, started again, does the rest."""
 
     def in_time(self, rows: Iterable[Item]) -> Iterator[Item]:
-        """What a job goes through, until the time of its task is up."""
+        """The rows of a job, until the time of its task is up."""
         for row in rows:
             if time_budget.is_over():
                 self.is_cut = True

@@ -1,5 +1,5 @@
-"""Daily jobs: each runs once for a local date, on whatever host and for whatever reason it is started again.
-A run that was killed, failed or ran out of time is taken up again on the same day."""
+"""Daily jobs: each runs once for a local date, no matter on which host or how often it is started. A run that
+was killed, failed or ran out of time is resumed on the same day."""
 
 import datetime
 import logging
@@ -25,7 +25,7 @@ LONG_SILENCE = timedelta(days=7)
 
 
 def run_job(name: str, work: Callable[[], Report], *, on: datetime.date) -> tuple[JobRun, bool]:
-    """Do the work of a job for that local date unless it is done, or being done; says which.
+    """Do the work of a job for that local date unless it is done, or in progress; return which.
 
     The work looks at everything that is due by then, so days on which nothing ran are covered by this run.
     """
@@ -50,10 +50,10 @@ def run_job(name: str, work: Callable[[], Report], *, on: datetime.date) -> tupl
 
 
 def queue_unfinished(*, now: datetime.datetime) -> list[str]:
-    """Start the daily jobs again that should have run by now on this local date and did not come to their
-    end: a worker was killed, the work failed, or the task was lost. Returns their names.
+    """Queue the daily jobs again that should have finished by now on this local date and did not: a worker
+    was killed, the work failed, or the task was lost. Return their names.
 
-    A job that never ran waits for its own time, and one that staff paused stays so.
+    A job that never ran waits for its own time, and one that staff paused stays paused.
     """
     today = local_date(now)
     idle = paused()

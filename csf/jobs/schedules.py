@@ -30,8 +30,8 @@ def next_slot(name: str, after: datetime) -> datetime:
 
 @transaction.atomic
 def queue_due_jobs(queue: str) -> None:
-    """Queue each job whose time has come, once over all clusters that take this queue. A next run that lies
-    beyond the job's next slot was set by a clock that went wrong, and is put right."""
+    """Queue each job whose time has come, once over all clusters that take this queue. A next run beyond the
+    job's next slot was set by a wrong clock, and is corrected."""
     now = clock.now()
     names = [OWN + name for name in jobs() if _queue_of(name) == queue]
     rows = Schedule.objects.select_for_update(skip_locked=True).exclude(repeats=0)
@@ -73,20 +73,20 @@ def schedules() -> list[Scheduled]:
 
 
 def _for_people(name: str, row: Schedule) -> Scheduled:
-    # The queue moves `next_run` to the next slot when it begins one, and keeps nothing else about it.
+    # The queue moves `next_run` to the next slot when it starts one, and stores nothing else about it.
     next_at = row.next_run.astimezone(ZoneInfo(settings.SCHOOL_TIME_ZONE))
     begun_at = croniter(row.cron, next_at).get_prev(datetime) if row.task else None
     return Scheduled(row.pk, name, row.cron, row.next_run, row.repeats == 0, begun_at)
 
 
 def unscheduled() -> set[str]:
-    """Jobs that nothing will begin."""
+    """Jobs that nothing will start."""
     names = Schedule.objects.filter(name__startswith=OWN).values_list("name", flat=True)
     return jobs().keys() - {name.removeprefix(OWN) for name in names}
 
 
 def set_paused(name: str, is_paused: bool) -> Schedule | None:
-    """Returns its row, if there is one. A run that was missed meanwhile is made up for at once."""
+    """Return its row, if there is one. A run that was missed in the meantime is made up at once."""
     row = Schedule.objects.filter(name=OWN + name).first()
     if row:
         row.repeats = 0 if is_paused else -1
@@ -99,7 +99,7 @@ def run_now(name: str) -> None:
 
 
 def overdue(than: timedelta) -> list[str]:
-    """Names of the jobs that should have begun longer ago than that."""
+    """Names of the jobs that should have started longer ago than that."""
     rows = Schedule.objects.filter(name__startswith=OWN, next_run__lt=clock.now() - than)
     return [name.removeprefix(OWN) for name in rows.exclude(repeats=0).values_list("name", flat=True)]
 

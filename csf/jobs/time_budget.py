@@ -23,12 +23,13 @@ def begin_task() -> None:
 
 
 def ends_at(seconds: float) -> float:
-    """The monotonic time at which a task is over that may take so long; outside of a task from now on."""
+    """The monotonic time at which a task that may take this long is over; outside of a task, counted from
+    now."""
     return (time.monotonic() if _Task.began_at is None else _Task.began_at) + seconds
 
 
 def within(rows: Iterable[Row], *, seconds: float = 0) -> Iterator[Row]:
-    """The rows, until the time is up (LOOP_S, unless told); the rest is for the next sweep."""
+    """The rows, until the time is up (LOOP_S by default); the rest is for the next sweep."""
     deadline = ends_at(seconds or LOOP_S)
     for row in rows:
         if time.monotonic() > deadline:
@@ -37,7 +38,7 @@ def within(rows: Iterable[Row], *, seconds: float = 0) -> Iterator[Row]:
 
 
 def is_over() -> bool:
-    """Whether a task should leave the rest to another one. Never in a command, which nobody ends."""
+    """Whether a task should leave the rest to another one. Never in a command, which has no time limit."""
     return _Task.began_at is not None and time.monotonic() > ends_at(LOOP_S)
 
 

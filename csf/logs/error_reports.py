@@ -1,4 +1,4 @@
-"""Sentry, if SENTRY_DSN is set: it hears what the log says at level ERROR and above, in the same words."""
+"""Sentry, if SENTRY_DSN is set: it gets what the log says at level ERROR and above, in the same words."""
 
 import logging
 from typing import TYPE_CHECKING, Any
@@ -61,7 +61,7 @@ def only_what_may_be_said(event: Any, hint: dict[str, Any]) -> Any:
 
 
 def _errors(event: Any, error: BaseException) -> list[dict[str, Any]]:
-    """Sentry lists what came first at first."""
+    """Sentry lists the first error first."""
     known = event.get("exception", {}).get("values", [])
     texts = [error_text(one) for one in chain(error)]
     words = texts if len(texts) == len(known) else [""] * len(known)

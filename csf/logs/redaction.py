@@ -1,15 +1,15 @@
-"""What may be said in a log: what happened and where, never whose data it happened to."""
+"""What a log may contain: what happened and where, never to whom."""
 
 import re
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-# Numbers at Stripe are no secrets, and what an operator searches for.
+# Stripe's ids are not secret, and operators search for them.
 STRIPE_ID = r"(?:acct|ch|cs|cus|dp|du|evt|ii|in|pi|pm|price|prod|py|pyr|re|req|seti|src|txn|we)_\w+"
 _IS_STRIPE_ID = re.compile(STRIPE_ID)
 _TOKEN_CHARACTERS = 16
-LONGEST = 2000  # of a line by others, so that none takes long to search
+LONGEST = 2000  # of a line from a library, so that none takes long to search
 _WORD = re.compile(rf"[\w.:-]{{{_TOKEN_CHARACTERS},}}")
 _CUTS = [
     (
@@ -18,7 +18,7 @@ _CUTS = [
     ),  # an address keeps its host
     (re.compile(r"[^\s@'\"<>(){}\[\],;:=]{1,100}@[^\s@'\"<>(){}\[\],;=]+"), "[email]"),
 ]
-# In words of others a value stands in quotes or brackets, or is a path or an address of the network.
+# In messages of libraries a value is in quotes or brackets, or is a path or a network address.
 OUR_APPS = sorted(file.parent.name for file in Path(__file__).resolve().parents[2].glob("*/apps.py"))
 _OUR_TASK = rf"(?:{'|'.join(OUR_APPS)})\.[\w.]+"
 _NO_VALUE = rf"(?!(?:{STRIPE_ID}|{_OUR_TASK})')"
@@ -39,7 +39,7 @@ _ROWS = re.compile(r"^(?:DETAIL|CONTEXT|QUERY|STATEMENT|HINT|LINE \d+): .*|^\s*\
 
 
 def redact_ours(text: str) -> str:
-    """A message of ours names rows by id; what it repeats of someone else is cut."""
+    """A message of ours names rows by id; values that it quotes from elsewhere are cut."""
     for pattern, instead in _CUTS:
         text = pattern.sub(instead, text)
     return _WORD.sub(lambda word: "[token]" if _is_token(word[0]) else word[0], text)
@@ -54,8 +54,8 @@ def _is_token(word: str) -> bool:
 
 
 def redact_foreign(text: str) -> str:
-    """A message of a library may hold anything. Of a traceback in it stay the places in code and the class of
-    the error."""
+    """A message of a library may contain anything. Of a traceback in it, only the places in code and the
+    class of the error are kept."""
     head, found, trace = text.partition(_TRACEBACK)
     if not found:
         return "\n".join(_cut(line) for line in text.splitlines() if not _ROWS.match(line))
@@ -79,7 +79,7 @@ def _places(trace: str) -> Iterator[str]:
 
 
 def error_text(error: BaseException) -> str:
-    """Class and message in one line. Of an error of the database only what names no row."""
+    """Class and message in one line. For a database error, only the parts that name no row."""
     kind = type(error).__qualname__
     diagnosis = getattr(error, "diag", None) or getattr(error.__cause__, "diag", None)
     if diagnosis is not None and diagnosis.sqlstate:

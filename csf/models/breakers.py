@@ -7,7 +7,7 @@ from csf.clock import Now
 
 
 class Breaker(models.Model):
-    """Whether a service outside answers, as all processes see it: how often in a row it did not."""
+    """Whether an outside service answers, shared by all processes: how often in a row it did not."""
 
     REST = datetime.timedelta(seconds=20)
     FORGOTTEN_AFTER = datetime.timedelta(minutes=10)  # failures so far apart are not "in a row"

@@ -10,7 +10,7 @@ from csf.clock import Now
 
 class ClusterQuerySet(models.QuerySet["Cluster"]):
     def expected(self) -> Self:
-        """Those that said no goodbye."""
+        """Those that did not sign off."""
         return self.filter(stopped_at=None)
 
     def silent(self) -> Self:
@@ -34,7 +34,7 @@ class ClusterQuerySet(models.QuerySet["Cluster"]):
 
 
 class Cluster(models.Model):
-    """A cluster of workers, by name, and its signs of life (`csf/jobs/cluster.py`).
+    """A cluster of workers, by name, and when it was last seen alive (`csf/jobs/cluster.py`).
 
     Its main process writes `seen_at`. `canary_at` proves more: a task of its own went through its queue, one
     of its workers and the process that takes the results.

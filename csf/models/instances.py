@@ -11,8 +11,8 @@ from csf.clock import Now
 class Instance(models.Model):
     """One row: the name of the installation that this database belongs to, and whether it may act outside.
 
-    A copy of production carries production's name, so wherever INSTANCE_ID is another, nothing is mailed,
-    charged or answered to Stripe's events. Without a row only production is held back.
+    A copy of production carries production's name, so wherever INSTANCE_ID differs, nothing is emailed or
+    charged, and Stripe's events are not handled. Without a row only production is held back.
     """
 
     id = models.TextField(primary_key=True)
@@ -38,7 +38,7 @@ class Instance(models.Model):
 
     @classmethod
     def begin(cls) -> None:
-        """Name the database at its first use; a name that it has is never changed."""
+        """Name the database at its first use; an existing name is never changed."""
         Instance.objects.bulk_create([Instance(id=settings.INSTANCE_ID)], ignore_conflicts=True)
 
     @classmethod
@@ -57,7 +57,7 @@ class Instance(models.Model):
 
     @classmethod
     def was_lifted_since(cls, moment: datetime.datetime) -> bool:
-        """Whether this database may lack what the installation did outside after that moment."""
+        """Whether this database may be missing what the installation did outside after that moment."""
         instance = cls._current()
         return bool(instance and instance.lifted_at and instance.lifted_at > moment)
 

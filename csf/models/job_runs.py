@@ -5,7 +5,7 @@ from csf.state import colours, edges
 
 
 class JobRun(models.Model):
-    """One run of a daily job for a local date. That a row is missing is the alarm."""
+    """One run of a daily job for a local date. A missing row raises the alarm."""
 
     @colours(danger="failed")
     class Status(models.TextChoices):

@@ -17,7 +17,7 @@ _titles: dict[str, str] = {}
 
 
 def task_kinds(kinds: type[Kind]) -> type[Kind]:
-    """Decorates the enum of an app's kinds of staff tasks."""
+    """Decorator for the enum of an app's kinds of staff tasks."""
     for kind in kinds:
         if kind.value in _titles:
             raise ValueError(f"two kinds of staff tasks are called {kind.value}")
@@ -100,7 +100,7 @@ class StaffTask(models.Model):
     def open_for_many(
         cls, kind: str, model: type[models.Model], filters: Mapping[str, str], detail: str = ""
     ) -> None:
-        """Ask staff once about all rows with the same trouble; `filters` are those of the model's list."""
+        """Ask staff once about all rows with the same problem; `filters` are those of the model's list."""
         cls._open(kind, f"{model._meta.label_lower}?{urlencode(filters)}", detail)
 
     @classmethod

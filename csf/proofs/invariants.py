@@ -1,7 +1,7 @@
 """What must hold between the rows at any moment; `manage.py check_invariants` says where it does not.
 
 Each app that has such rules lists them in `<app>/invariants` as INVARIANTS. The database's own constraints
-are looked at once more: a rule that nobody checks is a rule that a restore or a repair by hand may break.
+are checked again, because a restore or a repair by hand may have broken them.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -49,8 +49,8 @@ class Violation:
 
 
 def violations(since: datetime | None = None) -> list[Violation]:
-    """Look at everything in one consistent snapshot that cannot write; with `since` at large tables only as
-    far as they were touched from then on."""
+    """Check everything in one consistent, read-only snapshot; with `since`, large tables only as far as they
+    have changed from then on."""
     with transaction.atomic():
         read_one_snapshot()
         looked = [look(invariant, since) for invariant in registered()]
@@ -77,7 +77,7 @@ def registered() -> Iterator[Invariant]:
 
 
 def pks(rows: Any) -> Any:
-    """The ids of these rows, of which none is read."""
+    """The ids of these rows, without reading the rows."""
     return rows.order_by("pk").values_list("pk", flat=True)
 
 
@@ -88,7 +88,7 @@ def with_task(*kinds: str) -> list[int]:
 
 
 def twice(model: Any, *fields: str, since: datetime | None = None) -> Iterator[str]:
-    """Values that several rows of a table have, though one only may. The database refuses them; this sees
+    """Values that several rows of a table have, although only one may. The database refuses them; this sees
     that it still does. With `since` only values of rows that were written from then on."""
     rows = model.objects.exclude(**{f"{fields[0]}__isnull": True}).order_by()
     if since:
@@ -99,7 +99,7 @@ def twice(model: Any, *fields: str, since: datetime | None = None) -> Iterator[s
 
 
 def quarantined_since() -> datetime | None:
-    """Since when nothing may leave; what was under way then had its lease to end."""
+    """Since when nothing may leave; work in progress at that moment had its lease to finish."""
     return Instance.objects.values_list("quarantined_at", flat=True).first()
 
 
@@ -114,8 +114,8 @@ def unguarded_tables() -> list[str]:
 
 
 def last_before(model: type[models.Model], since: datetime | None, *, at: str = "created_at") -> int:
-    """The id after which the rows of a table were written since then. Ids follow time closely enough, for
-    proofs overlap by an hour. Looked for from the end, so it costs as much as was written since."""
+    """The id after which the rows of a table were written since then. Ids follow time closely enough, because
+    proofs overlap by an hour. It searches from the end, so it costs only as much as was written since."""
     if since is None:
         return 0
     older = model._default_manager.filter(**{f"{at}__lt": since}).order_by("-pk")
@@ -133,8 +133,8 @@ def legal(
 def _illegal_states(
     model: type[StatefulModel], born: Collection[str], since: datetime | None = None
 ) -> list[int]:
-    """Rows whose status is not that of their last transition, that made a move which does not exist or does
-    not follow the one before, or that never moved and yet are in a state in which none begins."""
+    """Rows whose status is not that of their last transition, that have a transition which is not allowed or
+    does not follow the one before, or that have none and yet are in a state in which no row begins."""
     history: Any = model.transitions.rel.related_model
     moves = [f"{before}>{after}" for before, targets in model.EDGES.items() for after in targets]
     is_dated = any(field.name == "created_at" for field in model._meta.concrete_fields)

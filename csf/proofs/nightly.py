@@ -1,7 +1,7 @@
 """The nightly proof that the rows do not contradict each other, in slices that fit into the queue's time.
 
-Once a week it looks at everything, on the other nights at large tables only as far as they were touched since
-the proof before. What was found broken is looked at as a whole until it holds again.
+Once a week it checks everything, on the other nights large tables only as far as they have changed since the
+last proof. An invariant that was broken is checked completely until it holds again.
 """
 
 import datetime
@@ -19,7 +19,7 @@ from csf.jobs.time_budget import within
 from csf.models import Instance, ProofRun
 from csf.proofs.invariants import Invariant, Violation, look, read_one_snapshot, registered
 
-AT = datetime.time(6, 10)  # what compares, purges and ends by the night's jobs has its say first
+AT = datetime.time(6, 10)  # after the night's jobs that compare, purge and end things
 FULL_EVERY = timedelta(days=6, hours=12)
 OVERLAP = timedelta(hours=1)  # a transaction that was open at the last proof was not seen by it
 MAX_AGE = timedelta(hours=26)
@@ -27,7 +27,7 @@ ONE_TAKES_AT_MOST_S = 25  # after a slice of as much, it is still below the 60 s
 
 
 def prove(*, now: datetime.datetime) -> bool:
-    """Go on with the proof that is due; True if there is more of it to do."""
+    """Continue the proof that is due; True if there is more to do."""
     run = _claim(now)
     if run is None:
         return False
@@ -43,7 +43,7 @@ def prove(*, now: datetime.datetime) -> bool:
 
 
 def _claim(now: datetime.datetime) -> ProofRun | None:
-    """The run that is under way, or that is due, if no other worker is at it."""
+    """The run that is in progress, or due, if no other worker has it."""
     unfinished = ProofRun.objects.filter(finished_at=None)
     if not unfinished.exists():
         _begin(now)
@@ -86,7 +86,7 @@ def _note(run: ProofRun, found: Violation | None) -> None:
 
 
 def record(found: list[Violation], *, began_at: datetime.datetime) -> None:
-    """A look at everything that a person took."""
+    """A full check that a person started."""
     ProofRun.objects.create(
         mode=ProofRun.Mode.FULL,
         began_at=began_at,
@@ -97,7 +97,7 @@ def record(found: list[Violation], *, began_at: datetime.datetime) -> None:
 
 
 def troubles(*, now: datetime.datetime) -> Iterator[tuple[str, str]]:
-    """What a person should know: the name of an alert, and words without anything of the rows."""
+    """What a person should know: the name of an alert, and words that contain nothing from the rows."""
     last = ProofRun.objects.finished().order_by("-began_at").first()
     if last and last.broken:
         numbers = ", ".join(sorted({found["number"] for found in last.broken}))

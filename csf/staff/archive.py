@@ -1,4 +1,5 @@
-"""Rows that parents choose from: without facts they are deleted, with facts archived and restored."""
+"""Rows that parents choose from: they are deleted while no facts refer to them, and archived and restored
+afterwards."""
 
 from typing import Any
 
@@ -33,7 +34,7 @@ class Archived(admin.SimpleListFilter):
 
 
 class ArchiveAdmin(ModelAdmin):
-    """Archived rows stay with the facts that name them, but no list and no choice shows them."""
+    """Archived rows stay for the facts that refer to them, but no list and no choice shows them."""
 
     actions = ("archive_rows", "restore_rows")
 
@@ -41,7 +42,7 @@ class ArchiveAdmin(ModelAdmin):
         return [Archived, *super().get_list_filter(request)]
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> Any:
-        """What a form offers to choose from leaves archived rows out."""
+        """The choices of a form leave out archived rows."""
         page = request.resolver_match and request.resolver_match.url_name
         rows = queryset.filter(archived_at=None) if page == "autocomplete" else queryset
         return super().get_search_results(request, rows, search_term)
@@ -92,7 +93,7 @@ def _archived(row: Any) -> SafeString:
 
 
 def has_facts(row: models.Model) -> bool:
-    """Whether rows that must stay name this one, so that it cannot be deleted."""
+    """Whether rows that must stay refer to this one, so that it cannot be deleted."""
     try:
         Collector(using="default", origin=row).collect([row])
     except (ProtectedError, RestrictedError):

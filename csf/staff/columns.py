@@ -23,12 +23,12 @@ def label(colour: str, text: str) -> SafeString:
 
 
 def badge(state: str, text: str) -> SafeString:
-    """A state in its colour, see `csf.state.colours`."""
+    """A state in its color, see `csf.state.colours`."""
     return label(colour_of(state), text)
 
 
 def state(field: str = "status", title: str = "") -> Column:
-    """A column that shows a field with choices as a coloured label."""
+    """A column that shows a field with choices as a colored label."""
 
     @admin.display(description=title or field, ordering=field)
     def shown(obj: Any) -> SafeString:
@@ -107,7 +107,7 @@ def preformatted(text: str) -> SafeString:
 
 
 def pretty(data: object) -> SafeString:
-    """JSON values to read, without those whose name says that they are secret."""
+    """JSON values for reading, without those whose names say that they are secret."""
     text = json.dumps(_without_secrets(data), indent=2, ensure_ascii=False)
     return preformatted(text.encode(errors="replace").decode())  # events may hold lone surrogates
 

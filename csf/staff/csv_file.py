@@ -18,5 +18,5 @@ def csv_file(name: str, lines: Iterable[list[Any]]) -> HttpResponse:
 
 
 def _cell(value: object) -> object:
-    """A spreadsheet runs text that begins like a formula."""
+    """A spreadsheet would run text that begins like a formula."""
     return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value

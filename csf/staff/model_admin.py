@@ -1,4 +1,4 @@
-"""The admins that all others are made from."""
+"""The base classes of all admins."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -18,8 +18,8 @@ from csf.staff.strict_lists import StrictChangeList, allowed_lookups
 
 
 class ModelAdmin(UnfoldModelAdmin):
-    """With buttons above and panels below a row's form, and lists that count no rows and answer to no filter
-    but their own."""
+    """With buttons above and panels below a row's form, and lists that do not count rows and accept only
+    their own filters."""
 
     show_full_result_count = False
     list_per_page = 50
@@ -30,7 +30,7 @@ class ModelAdmin(UnfoldModelAdmin):
     formfield_overrides = CLOCK_FIELDS
 
     def search_note(self, obj: Any) -> str:
-        """What tells this row from its namesakes among the results of the search box."""
+        """What distinguishes this row from others with the same name in the results of the search box."""
         return ""
 
     def get_queryset(self, request: HttpRequest) -> Any:
@@ -39,7 +39,7 @@ class ModelAdmin(UnfoldModelAdmin):
         return rows.defer(*self.list_defer) if page and page.endswith("_changelist") else rows
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        """The edits by hand, with a way back to the row."""
+        """Changes made by hand, with a link back to the row."""
         back = {
             "back": reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[object_id])
         }
@@ -67,7 +67,7 @@ class ModelAdmin(UnfoldModelAdmin):
         return field
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """A page that only shows has money and percentages; the form of a new row only what is typed."""
+        """A read-only page shows money and percentages; the form of a new row shows only what is typed."""
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None:
             shown = set(self.get_readonly_fields(request, obj))
@@ -87,7 +87,7 @@ class ModelAdmin(UnfoldModelAdmin):
         return lookup in allowed_lookups(self.model, list_filter, self.date_hierarchy)
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
-        """PostgreSQL takes no NUL, and the boxes that complete a name pass on whatever was sent."""
+        """PostgreSQL does not accept NUL, and autocomplete fields pass on whatever was sent."""
         found: tuple[Any, bool] = super().get_search_results(request, queryset, search_term.replace("\0", ""))
         return found
 
@@ -130,7 +130,7 @@ def _without(names: set[Any], fieldsets: Any) -> Any:
 
 
 class ReadOnly:
-    """For facts, money and states: what happened stays as it was written."""
+    """For facts, money and states, which never change once they are written."""
 
     def has_add_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
         return False

@@ -34,7 +34,7 @@ def panel(
 ) -> Callable[[Callable[[Any], Panel]], Callable[[Any], Panel]]:
     """Adds a panel to the model's page, for those with the permission.
 
-    So the page of an order shows its payments and emails without `orders` knowing of either.
+    So an order's page shows its payments and emails although `orders` knows nothing about either.
     """
 
     def add(make: Callable[[Any], Panel]) -> Callable[[Any], Panel]:

@@ -1,7 +1,7 @@
 """The groups of staff: Owner, Office, Finance and Coach. Each app says in its `roles` what they may do there.
 
-`manage.py prepare` and `create_owner` write them, so what is changed by hand in one of these groups is lost
-at the next deploy. For other rights make a group of another name.
+`manage.py prepare` and `create_owner` write them, so changes made by hand in these groups are lost at the
+next deploy. For other permissions create a group with another name.
 """
 
 from collections import defaultdict
@@ -41,7 +41,7 @@ def allow(app: str, rights: Mapping[Role, str]) -> None:
 
 
 def with_meaning(group: str) -> str:
-    """The name of a group, and in words what it may do if it is one of the four."""
+    """The name of a group, with a description of what it may do if it is one of the four."""
     return f"{group}: {MEANINGS[Role(group)]}" if group in set(Role) else group
 
 
@@ -58,7 +58,7 @@ def make_roles() -> None:
 
 
 def _named(role: Role, known: Mapping[str, Permission]) -> list[Permission]:
-    """Raises KeyError for a right that does not exist."""
+    """Raises KeyError for a permission that does not exist."""
     wanted = set()
     for right in _rights[role]:
         if right.endswith("*"):

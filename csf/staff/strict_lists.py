@@ -1,7 +1,7 @@
 """Lists of the admin answer only to the filters that they show.
 
-Django lets everyone who sees a list filter it by any column of the row, so a hidden one can be read letter
-by letter (`?secret__startswith=`). And it answers 500 for values that no column holds.
+Django lets everyone who sees a list filter it by any column of the row, so a hidden one can be read letter by
+letter (`?secret__startswith=`). And it answers 500 for values that fit no column.
 """
 
 from collections.abc import Iterator

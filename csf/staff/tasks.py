@@ -1,6 +1,7 @@
-"""When a staff task is over: each kind says what must still be so, and a sweep closes what no longer is.
+"""When a staff task is over: each kind says what must still be true, and a sweep closes the tasks for which
+it no longer is.
 
-An app declares its kinds in its own `staff_tasks`, with the rows for which the task is still of use.
+An app declares its kinds in its own `staff_tasks`, with the rows for which the task is still useful.
 """
 
 from collections import defaultdict
@@ -74,7 +75,7 @@ def subjects_in_words(tasks: Iterable[StaffTask]) -> dict[int, str]:
 
 
 def _any_left(label: str, filters: str) -> bool:
-    """Whether any row still is as the filters of a task about many say."""
+    """Whether any row still matches the filters of a task about many rows."""
     return bool(apps.get_model(label)._default_manager.filter(**dict(parse_qsl(filters))).exists())
 
 

@@ -1,4 +1,4 @@
-"""What a deployer can get wrong is refused at start, with a sentence that says what to do."""
+"""Mistakes that a deployer can make are refused at start, with a sentence that says what to do."""
 
 import math
 import re
@@ -128,7 +128,7 @@ def deployment(**kwargs: Any) -> Iterable[CheckMessage]:
 
 @register()
 def database(**kwargs: Any) -> Iterable[CheckMessage]:
-    """A database that is away is no wrong setting: `/readyz` reports it."""
+    """A database that is down is not a wrong setting: `/readyz` reports it."""
     try:
         major, is_pooled = connection.pg_version // 10_000, _is_pooled()  # type: ignore[attr-defined]
         if settings.IS_PRODUCTION and not clock.is_database_time():
@@ -147,7 +147,8 @@ def database(**kwargs: Any) -> Iterable[CheckMessage]:
 
 
 def _is_pooled() -> bool:
-    """A pool gives its clients a made-up process number, for it does not know yet which server they get."""
+    """A pool gives its clients a made-up process number, because it does not know yet which server they
+    get."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         return bool(cursor.fetchone()[0] != cursor.connection.info.backend_pid)
@@ -155,7 +156,7 @@ def _is_pooled() -> bool:
 
 @register()
 def queue(**kwargs: Any) -> Iterable[CheckMessage]:
-    """Each of these settings, set otherwise, was seen to lose or repeat work."""
+    """With other values, each of these settings has been seen to lose or repeat work."""
     cluster: dict[str, Any] = settings.Q_CLUSTER
     database: dict[str, Any] = settings.DATABASES["default"]
     longest_s = 3 + cluster["timeout"] * (

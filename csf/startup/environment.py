@@ -1,4 +1,5 @@
-"""Where settings come from: the environment, and a file `.env` for what the environment does not name."""
+"""Where settings come from: the environment, and a file `.env` for those that the environment does not
+set."""
 
 from pathlib import Path
 
@@ -10,7 +11,7 @@ HOW = "`manage.py new_keys` prints fresh keys; .env.example lists every setting.
 
 def environment(file: Path, *, required: tuple[str, ...]) -> Env:
     """Raises EnvError, with a sentence for an operator, if a required setting is missing or a line of the
-    file would be read as something else than it says."""
+    file would be read differently from what it says."""
     env = Env()
     if file.exists():
         with file.open(encoding="utf-8") as lines:

@@ -1,4 +1,5 @@
-"""What a process does first: read the settings, and refuse unsafe ones in words instead of by a traceback."""
+"""What a process does first: read the settings, and refuse unsafe ones with a sentence instead of a
+traceback."""
 
 import logging
 import os
@@ -41,7 +42,7 @@ class _Commands(ManagementUtility):
 
 
 def run_command(arguments: list[str]) -> None:
-    """Say in a line that the database is away, or has not the tables of this version."""
+    """Say in one line that the database is down, or does not have the tables of this version."""
     try:
         _Commands(arguments).execute()
     except (OperationalError, ProgrammingError) as error:
@@ -54,7 +55,7 @@ def run_command(arguments: list[str]) -> None:
 
 
 def refuse_unsafe_settings(*, or_exit_with: int = 1) -> None:
-    """What `manage.py check --deploy` says, as lines of the log; the process ends if it refuses something."""
+    """Log what `manage.py check --deploy` says; the process ends if it refuses something."""
     found = run_checks(include_deployment_checks=settings.IS_PRODUCTION)
     heard = [message for message in found if not message.is_silenced()]
     for message in heard:

@@ -49,7 +49,7 @@ def until(value: datetime.datetime) -> str:
     if is_today:
         text = text.removeprefix(f"{day(timezone.localdate(value, _school_zone()))}, ")
     hours, _, zone = text.rpartition("\u00a0")
-    return f"{hours} {zone}"  # in large text the zone may stand on the next line
+    return f"{hours} {zone}"  # in large text the zone may go on the next line
 
 
 @register.filter
@@ -74,7 +74,7 @@ def _school_zone() -> ZoneInfo:
     return ZoneInfo(settings.SCHOOL_TIME_ZONE)
 
 
-# A mail of ten lines shows the same few values dozens of times; Babel takes 0.1 ms for each.
+# An email of ten lines shows the same few values dozens of times, and Babel takes 0.1 ms for each.
 @lru_cache(maxsize=4096)
 def _day_text(iso: str, locale: str) -> str:
     return format_skeleton("yMMMEd", datetime.date.fromisoformat(iso[:10]), locale=locale)

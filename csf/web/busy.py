@@ -39,7 +39,7 @@ class BusyMiddleware:
         return page
 
     def _away(self, request: HttpRequest) -> HttpResponse:
-        """Without anything that would ask the database again."""
+        """Without anything that would query the database again."""
         logger.error("the database cannot be reached: %s %s", request.method, route_of(request))
         page = HttpResponse(render_to_string("away.html"), status=503)
         page["Retry-After"] = str(RETRY_AFTER_S)
@@ -47,6 +47,6 @@ class BusyMiddleware:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's last word on an exception. One of the middleware itself passes no `process_exception`."""
+    """Where Django ends up with an exception. One of the middleware itself passes no `process_exception`."""
     request.is_database_away = is_database_away(sys.exc_info()[1] or Exception())  # type: ignore[attr-defined]
     return HttpResponseServerError(render_to_string("500.html", {"request_id": current()}))

@@ -1,4 +1,4 @@
-"""Addresses in bulk: `reverse` takes longer than all the rest that an email says of an installment."""
+"""Addresses in bulk: `reverse` takes longer than everything else in an email about an installment."""
 
 import uuid
 from functools import lru_cache

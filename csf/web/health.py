@@ -4,5 +4,5 @@ from django.http import HttpRequest, HttpResponse
 
 @login_not_required
 def healthz(request: HttpRequest) -> HttpResponse:
-    """The process answers; nothing else is looked at."""
+    """The process answers; nothing else is checked."""
     return HttpResponse("ok\n", content_type="text/plain")

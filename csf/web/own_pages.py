@@ -1,4 +1,4 @@
-"""Where a visitor may be sent on: to a page of this site, and to one that can be looked at."""
+"""Where a visitor may be redirected: to a page of this site, and one that can be viewed."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -18,8 +18,8 @@ def is_own_path(url: str) -> bool:
 
 
 def button_of(page: str) -> Callable[[View], View]:
-    """For views that only take a form: `page` is the name of the page with its button. Looking at such an
-    address, as a browser does after a sign-in or from its history, shows the way there."""
+    """For views that only take a form: `page` is the name of the page with its button. Opening such an
+    address, as a browser does after a sign-in or from its history, leads there."""
 
     def only_post(view: View) -> View:
         @wraps(view)

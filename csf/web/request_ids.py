@@ -1,4 +1,4 @@
-"""Each request has a number: in the answer, in all that is logged for it, and on the page of an error."""
+"""Each request has a number: in the response, in everything that is logged for it, and on error pages."""
 
 import logging
 import re
@@ -41,7 +41,7 @@ def current() -> str:
 
 
 def _given(request: HttpRequest) -> str | None:
-    """By the proxy, which is believed if there is one."""
+    """Set by the proxy, which is trusted if there is one."""
     given: str = request.headers.get(HEADER, "")
     return given if settings.ALLAUTH_TRUSTED_PROXY_COUNT > 0 and SANE.fullmatch(given) else None
 

@@ -1,4 +1,5 @@
-"""The files that browsers, phones and search engines ask every site for, and a header that all pages have."""
+"""The files that browsers, phones and search engines request from every site, and a header that all pages
+have."""
 
 from collections.abc import Callable
 

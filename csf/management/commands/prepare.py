@@ -41,8 +41,8 @@ class Command(BaseCommand):
 
 
 def _migrate() -> None:
-    """Beside the version before, which keeps running: whoever wants a table that a migration waits for has to
-    wait too. So it does not wait for long, and tries again."""
+    """The previous version keeps running meanwhile, and its statements queue behind a migration that waits
+    for a table. So it does not wait for long, and tries again."""
     for _ in range(TRIES):
         try:
             with lock_waits_limited(ms=LOCK_WAIT_MS):
