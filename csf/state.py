@@ -140,10 +140,10 @@ def _written(obj: StatefulModel, row: TransitionRow, columns: Mapping[str, Any])
 
 
 def transition_many(rows: Sequence[Any], to: str, *, reason: str, **columns: Any) -> list[Any]:
-    """The same move by the system for many rows of one model and one status; returns those that moved.
+    """The same change by the system for many rows of one model and one status; return those that changed.
 
-    Three statements. What may not move, or has moved meanwhile, is left out. No receiver hears of it, so only
-    for moves that owe nobody an email.
+    Three statements. What may not move, or has moved meanwhile, is left out. It sends no signal, so it is
+    only for changes that no email is about.
     """
     if not rows or to not in rows[0].EDGES.get(rows[0].status, frozenset()):
         return []

@@ -15,7 +15,7 @@ class LineField(forms.CharField):
 
     def to_python(self, value: Any) -> Any:
         line = one_line(super().to_python(value) or "")
-        if value and not line:  # something was typed, and nothing of it can be read
+        if value and not line:  # something was typed, but nothing readable is left
             raise forms.ValidationError(self.error_messages["required"], code="required")
         return line
 
@@ -71,7 +71,7 @@ class ChildForm(forms.Form):
 
 
 class ContactForm(forms.Form):
-    """One emergency contact. Left empty it is no contact, also where there was one."""
+    """One emergency contact. If it is left empty there is none, and an existing one is removed."""
 
     name = NameField(max_length=100)
     phone = LineField(max_length=30, widget=forms.TextInput({"type": "tel"}))

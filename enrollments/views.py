@@ -20,8 +20,8 @@ from enrollments.models import Child, EmergencyContact, User
 
 @login_not_required
 def start_again(request: HttpRequest) -> HttpResponse:
-    """To the sign-in page. While this browser waits for a code, allauth leads from there back to the code,
-    also if none was sent because the address has an account."""
+    """Redirect to the sign-in page. While this browser waits for a code, allauth leads from there back to the
+    code, even if none was sent because the address has an account."""
     if not request.user.is_authenticated:
         request.session.flush()
     return redirect("account_login")

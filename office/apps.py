@@ -2,7 +2,7 @@ from django.apps import AppConfig
 
 
 class OfficeConfig(AppConfig):
-    """Where staff work: pages over everything that the apps below know. No models and no rules of its own."""
+    """Where staff work: pages about everything in the apps below. No models and no rules of its own."""
 
     name = "office"
     verbose_name = "Office"

@@ -1,5 +1,5 @@
-"""The start page of staff: what waits for a person, and how the school does. It reads every app, so it lives
-in the top one."""
+"""The start page for staff: what needs a person, and how the school is doing. It reads every app, so it
+belongs to the top one."""
 
 import datetime
 from collections.abc import Sequence
@@ -96,7 +96,7 @@ def order_tiles(now: datetime.datetime) -> list[Tile]:
 
 
 def payment_tiles(now: datetime.datetime) -> list[Tile]:
-    """Net: cards, cash and checks received, less the refunds made meanwhile, of whatever payments."""
+    """Net: cards, cash and checks received, less all refunds made in the same time."""
     first_on = local_date(now) - datetime.timedelta(days=RECENT_DAYS - 1)
     since = start_of_day(first_on)
     recent = Payment.objects.filter(received_at__gte=since).aggregate(
@@ -181,7 +181,7 @@ def event_tiles(now: datetime.datetime) -> list[Tile]:
 
 
 def cluster_tiles(now: datetime.datetime) -> list[Tile]:
-    """Whether something works in the background; the alerts say which cluster does not."""
+    """Whether the background workers run; the alerts say which cluster does not."""
     seen_at = Cluster.objects.for_all_work().well().aggregate(at=Max("seen_at"))["at"]
     return [
         Tile(

@@ -1,7 +1,7 @@
 """How the emails of a period went: counts and waiting times, for the staff page and its CSV.
 
-By what the rows hold now, so the figures of old days stand when their texts and events are long gone. The
-database does the counting: what comes back is a row for each kind and day.
+They are counted from what the rows contain now, so old figures remain when texts and events have been
+deleted. The database does the counting and returns a row for each kind and day.
 """
 
 import datetime
@@ -17,7 +17,8 @@ from csf.dates import start_of_day
 from notifications.models import EmailAttempt, EmailStatus
 
 DOMAINS_SHOWN = 20
-# What each column counts: the state that a row is in now, besides "sent", which the provider ever took.
+# What each column counts: the state that a row is in now, except for "sent", which the provider accepted at
+# any time.
 STATES = {
     "delivered": EmailStatus.DELIVERED,
     "bounced": EmailStatus.BOUNCED,
@@ -32,7 +33,7 @@ STATES = {
 COLUMNS = ["written", "waiting", "sent", *STATES]
 
 _STATE_COUNTS = ", ".join(f"count(*) FILTER (WHERE status = '{status.value}')" for status in STATES.values())
-# SendGrid tells whole seconds, and its clock is not ours: an email may seem to arrive before it was sent.
+# SendGrid reports whole seconds, and its clock is not ours: an email may seem to arrive before it was sent.
 _FIGURES = f"""
 SELECT kind, day, count(*), count(*) FILTER (WHERE status IN ('queued', 'sending')), count(sent_at),
     {_STATE_COUNTS},
@@ -95,7 +96,7 @@ class Period:
 
 @dataclass(frozen=True)
 class Row:
-    """Without a kind it is of all kinds, without a day of the whole period."""
+    """Without a kind it is about all kinds, without a day about the whole period."""
 
     kind: str | None
     on: datetime.date | None

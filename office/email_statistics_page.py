@@ -1,4 +1,4 @@
-"""The staff page of the email figures, and the same as CSV."""
+"""The staff page of the email statistics, and the same as CSV."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -72,7 +72,7 @@ def email_figures(request: HttpRequest) -> HttpResponse:
 
 
 def _parts_of(row: Row) -> list[int]:
-    """Each email is in one state: the rest of the written ones are those that the provider took."""
+    """Each email is in one state: the rest were accepted by the provider."""
     counts = row.counts
     others = sum(counts[name] for name in counts if name not in {"written", "sent"})
     wrong, unsent = (sum(counts[name] for name in names) for names in (WRONG, UNSENT))

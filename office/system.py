@@ -30,7 +30,7 @@ from notifications.alerts.rules import symptoms
 from notifications.models import Alert
 
 SEES, ACTS = "csf.view_cluster", "csf.change_cluster"
-# Tables of the packages below, and our own that nobody needs day by day.
+# Tables of installed packages, and our own that nobody needs every day.
 MORE = {
     "Queue": ["django_q.ormq", "django_q.failure", "django_q.success", "django_q.schedule", "csf.jobrun"],
     "Stripe's objects, as dj-stripe keeps them": [
@@ -143,7 +143,7 @@ def _pauses() -> dict[str, LogEntry]:
 
 
 def rhythm(cron: str) -> str:
-    """A cron line in words; one that is none of ours as it is."""
+    """A cron line in words; any that is not ours is shown as it is."""
     match cron.split():
         case ["*", "*", "*", "*", "*"]:
             return "every minute"

@@ -1,4 +1,4 @@
-"""The staff page of what the daily jobs are about to do, asked of the jobs themselves, and what they did."""
+"""The staff page of what the daily jobs will do, according to the jobs themselves, and what they did."""
 
 import datetime
 from collections import Counter
@@ -39,7 +39,7 @@ PLANNED, SKIPPED = "planned", "skipped"
 
 
 def planned_jobs() -> dict[str, DailyJob]:
-    """Those that say what they are about to do."""
+    """Those that can say what they will do."""
     return {name: job for name, job in daily_jobs().items() if job.plan}
 
 
@@ -190,7 +190,7 @@ def sections(names: Iterable[str], *, on: datetime.date | None, today: datetime.
 
 
 def _add_rows(found: Sequence[Section]) -> None:
-    """Read what is shown of the lines, in the same few statements however many there are."""
+    """Read what is shown of the lines, in the same few statements for any number of lines."""
     about_parts = [section for section in found if section.has_payments]
     ids = {line.row_id for section in about_parts for listing in section.listings for line in listing.shown}
     parts = Installment.objects.filter(order=OuterRef("order")).order_by().values("order")

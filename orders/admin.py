@@ -46,7 +46,7 @@ class OrderTransitionAdmin(TransitionAdmin):
 
 
 class PromoCodeForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at run time
-    """Says by the field, in words, what the database's constraints would refuse."""
+    """Says beside the field, in words, what the database's constraints would refuse."""
 
     def clean_code(self) -> str:
         return str(self.cleaned_data["code"]).strip().upper()

@@ -49,7 +49,7 @@ def remove_from_cart(*, cart: Order, item: OrderItem) -> None:
 
 
 def apply_promo(*, cart: Order, text: str, on: datetime.date) -> PromoCode:
-    """Note the code with the cart; what it takes off is worked out with each quote. Raises OrderRefused."""
+    """Store the code in the cart; each quote works out what it takes off. Raises OrderRefused."""
     code = find_code(text, on=on)
     Order.objects.filter(pk=cart.pk, status=OrderStatus.DRAFT).update(promo_code=code)
     return code

@@ -66,7 +66,7 @@ def hold_lines(
 
 
 def _locked_lines(order: Order) -> list[OrderItem]:
-    """The lines, each with its course as it is under the course's row lock, and the sessions of that."""
+    """The lines, each with its course, read under the course's row lock, and the course's sessions."""
     items = list(order.items.select_related("child").order_by("pk"))
     wanted = {item.course_id for item in items}
     courses = lock_courses(wanted)
@@ -118,7 +118,7 @@ def _hold_seats(items: list[OrderItem], held_until: datetime.datetime) -> None:
 
 
 def _check_offers(items: list[OrderItem], now: datetime.datetime) -> None:
-    """A place on the waitlist was checked when it joined; here only the offer must still stand."""
+    """A place on the waitlist was checked when it joined; here only the offer must still be open."""
     for item in items:
         offered = item.enrollment
         assert offered is not None

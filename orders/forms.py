@@ -61,7 +61,7 @@ class CatalogForm(forms.Form):
 
     @property
     def is_used(self) -> bool:
-        """Whether anything was looked for, be it valid or not."""
+        """Whether anything was searched for, valid or not."""
         return any(self.data.get(name) for name in self.fields)
 
 
@@ -70,8 +70,8 @@ class PromoForm(forms.Form):
 
 
 class LineForm(forms.Form):
-    """Which child takes the class. Every child can be chosen: the words beside it say what is in the way.
-    Those whom the class fits come first, and an only one is chosen already."""
+    """Which child takes the class. Every child can be chosen: the words beside it say what the obstacle is.
+    Children whom the class fits come first, and if there is only one it is already chosen."""
 
     child = forms.ChoiceField(
         error_messages={"required": "Choose a child.", "invalid_choice": "Choose one of your children."},
@@ -107,7 +107,7 @@ class LineForm(forms.Form):
 
     @property
     def reasons(self) -> list[str]:
-        """Each other child with what is in the way."""
+        """Each other child with its obstacle."""
         enrolled = {str(place.child.public_id) for place in self.enrolled}
         choices = self.fields["child"].choices  # type: ignore[attr-defined]
         return [words for key, words in choices if key not in enrolled]
@@ -148,4 +148,4 @@ def _choice(child: Any, course: Course, also: Sequence[Overlap]) -> str:
     else:
         words = f"will be {age} on the first day"
     words = ", ".join([words, *(f"has {overlap}" for overlap in also)])
-    return f"\u2068{child.first_name}\u2069: {words}"  # the marks keep a name from right to left in its place
+    return f"\u2068{child.first_name}\u2069: {words}"  # the marks keep a right-to-left name in its place

@@ -1,4 +1,4 @@
-"""Of orders as they were placed: prices, lines and the places that hang on them."""
+"""About orders as they were placed: prices, lines and the places that belong to them."""
 
 from datetime import datetime
 from typing import Any
@@ -38,7 +38,8 @@ def _wrong_net() -> Any:
 
 
 def _wrong_total(since: datetime | None = None) -> Any:
-    """A line that a child moved to has its own price; the order keeps what was agreed at placing."""
+    """A line that a child was moved to has its own price; the order keeps the prices agreed when it was
+    placed."""
     placed = Order.objects.exclude(status=OrderStatus.DRAFT)
     if since:
         moved = OrderTransition.objects.filter(pk__gt=last_before(OrderTransition, since))
@@ -81,7 +82,8 @@ def _place_without_a_right() -> Any:
 
 
 def _order_without_its_places() -> Any:
-    """The order stands, and a place of it does not; or it is to be paid, and its seats are not held."""
+    """The order is confirmed but one of its places is not; or it waits for payment but its seats are not
+    held."""
     missing = Q(enrollment=None, order__status__in=[*STANDING, OrderStatus.PLACED])
     given_back = Q(enrollment__status__in=NOT_YET, order__status__in=STANDING)
     not_held = Q(order__status=OrderStatus.PLACED) & ~Q(enrollment__status=EnrollmentStatus.HELD)
@@ -103,7 +105,7 @@ def _strangers() -> Any:
 
 
 def _placed_by_strangers() -> Any:
-    """A guardian who has left the family since, according to the log of the staff site, is not one."""
+    """A guardian who has since left the family, according to the staff site's log, does not count."""
     others = Order.objects.exclude(placed_by__household=F("household")).filter(placed_by__is_staff=False)
     return pks(others.filter(~Exists(_changed_by_staff())))
 

@@ -40,7 +40,7 @@ def new_order_number() -> str:
 
 class OrderQuerySet(models.QuerySet["Order"]):
     def placed(self) -> Self:
-        """All that left the cart, newest first."""
+        """All orders that are no longer carts, newest first."""
         return self.exclude(status=OrderStatus.DRAFT).order_by("-placed_at", "-pk")
 
     def with_lines(self) -> Self:
@@ -119,7 +119,7 @@ class Order(StatefulModel):
     def place(
         self, *, by: User, at: datetime.datetime, held_until: datetime.datetime, total_cents: int
     ) -> None:
-        """Leave the cart. The order confirmation hangs on the transition row, so lines, seats and
+        """Leave the cart. The transition row triggers the order confirmation, so lines, seats and
         installments are written first. Raises Stale unless it is a draft."""
         transition(
             self,
@@ -133,7 +133,7 @@ class Order(StatefulModel):
         )
 
     def confirm(self, *, reason: str, seats: Mapping[int, int] | None = None) -> None:
-        """Paid (or free): the order stands and every seat becomes an enrollment. Raises Stale.
+        """Paid (or free): the order is confirmed and every seat becomes an enrollment. Raises Stale.
 
         After an expired hold `seats` gives the number that each enrollment takes now.
         """
@@ -142,7 +142,7 @@ class Order(StatefulModel):
             enrollment.activate(reason=reason, seat_number=(seats or {}).get(enrollment.pk))
 
     def reopen(self, *, by: User, reason: str) -> None:
-        """One of its classes is extended, so a completed order stands again. Raises Stale."""
+        """One of its classes is extended, so a completed order is confirmed again. Raises Stale."""
         transition(self, OrderStatus.CONFIRMED, by=by, reason=reason)
 
     def end(self, to: OrderStatus, *, by: User | None = None, reason: str) -> None:
@@ -158,7 +158,7 @@ class OrderTransition(TransitionRow):
 
 
 class OrderItem(models.Model):
-    """One child in one class. Prices are those of the moment of placing; in the cart they are not set."""
+    """One child in one class. Prices are set when the order is placed; in the cart they are empty."""
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="items")
@@ -218,7 +218,7 @@ class OrderItem(models.Model):
 
     @property
     def sessions(self) -> list[CourseSession]:
-        """Those that it pays for; in the cart those that it would pay for now."""
+        """The sessions that it pays for; in the cart, those that it would pay for now."""
         since = self.bought_at or clock.now()
         return [session for session in self.course.meetings() if session.starts_at > since]
 
@@ -266,7 +266,7 @@ class PromoCode(models.Model):
 
 
 class PromoRedemption(models.Model):
-    """An order that uses a code. The numbers 1..max_orders are taken like seats; giving one back deletes the
+    """An order that uses a code. The numbers 1..max_orders are taken like seats; returning one deletes the
     row."""
 
     promo_code = models.ForeignKey(PromoCode, on_delete=models.PROTECT, related_name="redemptions")

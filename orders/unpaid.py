@@ -1,4 +1,4 @@
-"""Giving held seats back, and taking them again when the money came late."""
+"""Freeing held seats, and taking them again when the payment arrives late."""
 
 from collections import defaultdict
 
@@ -29,7 +29,7 @@ def end_unpaid(*, order: Order, to: OrderStatus, by: User | None = None, reason:
 
 def seats_to_retake(order: Order) -> dict[int, int] | None:
     """A free seat number for each released enrollment of an expired order, by its id; None if one has no
-    seat, or if its class is over or does not take place by now.
+    seat, or if its class is over or cancelled by now.
 
     Needs the row locks of all its courses.
     """

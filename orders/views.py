@@ -31,7 +31,7 @@ def catalog(request: HttpRequest) -> HttpResponse:
     now = clock.now()
     form = CatalogForm(request.GET)
     courses = form.narrow(Course.objects.for_catalog().offered(local_date(now)), now=now)
-    courses = courses.prefetch_related("sessions")  # what is left of those that have begun
+    courses = courses.prefetch_related("sessions")  # what is left of classes that have begun
     page = Paginator(courses, CLASSES_ON_A_PAGE).get_page(request.GET.get("page"))
     return render(request, "orders/catalog.html", {"page": page, "form": form, "now": now})
 
@@ -89,7 +89,7 @@ def _line_form(request: HttpRequest, found: Course) -> LineForm:
 
 
 def _sign_in_again(request: HttpRequest) -> HttpResponse:
-    """The session ended while the page was open: the choice comes back with the page."""
+    """The session ended while the page was open: the page is shown again with the choice."""
     messages.info(request, "You were signed out. Sign in again: your choice is still there.")
     chosen = urlencode({"child": request.POST.get("child", "")})
     back = urlencode({"next": f"{request.path}?{chosen}#register"})

@@ -1,4 +1,4 @@
-"""An order for a seat that was offered from the waitlist: of its own, whatever is in the family's cart."""
+"""An order for a seat that was offered from the waitlist: separate from the family's cart."""
 
 import datetime
 from collections.abc import Sequence

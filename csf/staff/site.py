@@ -18,7 +18,7 @@ ADMIN_CSP = {"script-src": ["'self'", "'unsafe-eval'"], "style-src": ["'self'", 
 
 
 class StaffSite(UnfoldAdminSite):
-    """Takes only admins written for it.
+    """Accepts only admins written for it.
 
     What packages register by themselves offers to add invoices and shows keys and TOTP secrets, and whatever
     they add with their next release would appear unseen.

@@ -1,7 +1,8 @@
-"""The address someone signs in with. Every door that replaces one for someone else calls `change_address`.
+"""The address someone signs in with. Every place that replaces one for someone else calls `change_address`.
 
-Three guards hold whatever door was used, even plain SQL: `address_guard` deletes the addresses that no longer
-match, `User.get_session_auth_hash` ends the sessions, and `AddressStillCurrent` refuses codes already sent.
+Three guards work for every way of changing it, even plain SQL: `address_guard` deletes the addresses that no
+longer match, `User.get_session_auth_hash` ends the sessions, and `AddressStillCurrent` refuses codes already
+sent.
 """
 
 from typing import Any
@@ -41,7 +42,7 @@ def change_address(*, user: User, to: str) -> None:
 
     The password, the sessions and the codes of the old address end, since whoever had that address may know
     them; a code sent to the new address opens the account. Both addresses get a notice. Raises AddressTaken,
-    or ValidationError for what is no address.
+    or ValidationError if it is not an address.
     """
     current = User.objects.select_for_update(no_key=True).get(pk=user.pk)
     old, new = current.email, clean_address(to)
@@ -61,8 +62,8 @@ def change_address(*, user: User, to: str) -> None:
 
 
 class AddressStillCurrent(LoginStage):  # type: ignore[misc] # allauth has no types
-    """Asked first, and again after every other stage: the address that a sign-in began with still belongs to
-    the account."""
+    """Checked first, and again after every other stage: whether the address that a sign-in began with still
+    belongs to the account."""
 
     key = "address_still_current"
 
@@ -87,9 +88,9 @@ def remember_who_chose_the_password(request: HttpRequest, user: User, **kwargs: 
 
 @receiver(email_confirmed)
 def void_what_a_stranger_chose(request: HttpRequest, email_address: EmailAddress, **kwargs: Any) -> None:
-    """Anybody can sign up with a foreign address and a password of their own. So when an address is confirmed
-    in a browser that has not shown the password, whatever was set before goes: password, second step, other
-    addresses and, with the password, the sessions."""
+    """Anybody can sign up with someone else's address and a password of their own. So when an address is
+    confirmed in a browser that has not shown the password, everything that was set before is removed:
+    password, second step, other addresses and, with the password, the sessions."""
     user = email_address.user
     if _has_shown_password(request, user):
         return
@@ -114,8 +115,8 @@ def _has_shown_password(request: HttpRequest, user: User) -> bool:
 def end_other_sessions(
     request: HttpRequest, user: User, to_email_address: EmailAddress, **kwargs: Any
 ) -> None:
-    """By the parent, confirmed with a code: this browser stays signed in. allauth sends the notice to the old
-    address."""
+    """Change it for the parent, who confirmed it with a code: this browser stays signed in. allauth sends the
+    notice to the old address."""
     if request.user == user:
         update_session_auth_hash(request, user)
     if kwargs.get("from_email_address"):

@@ -1,7 +1,7 @@
 """A sign-in link that needs no email, for the first owner: it works once and for a day.
 
-The token hangs on the account's last sign-in and its password, so any sign-in voids it. It stands for a code
-by email: the second factor is asked for, or has to be set up, as after every other sign-in.
+The token depends on the account's last sign-in and its password, so any sign-in makes it invalid. It replaces
+a code by email: the second factor is still required, or has to be set up, as after every other sign-in.
 """
 
 import datetime
@@ -45,7 +45,7 @@ tokens = _Tokens()
 def create_owner(address: str) -> tuple[User, str]:
     """The account of the owner, made if need be, and a link that signs in once.
 
-    Raises NotPossible for an account of a family, and ValidationError for what is no address.
+    Raises NotPossible for an account of a family, and ValidationError if it is not an address.
     """
     address = clean_address(address)
     make_roles()

@@ -1,4 +1,4 @@
-"""How families sign up and sign in, where that differs from allauth's own ways."""
+"""How families sign up and sign in, where it differs from allauth."""
 
 from typing import Any
 
@@ -19,7 +19,8 @@ from enrollments.models import Household, User
 
 
 class _Addressed(forms.Form):
-    """One of allauth's forms, with the address read as everywhere else: what signs up also signs in."""
+    """One of allauth's forms, with the address read as everywhere else: the same input signs up and signs
+    in."""
 
     address = "email"
 
@@ -89,7 +90,7 @@ class FamilyAccountAdapter(DefaultAccountAdapter):
 
     def post_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse:
         """Someone who pressed a button after being signed out returns to its page: the button's own address
-        takes no visit."""
+        is not a page."""
         answer: HttpResponse = super().post_login(request, user, **kwargs)
         if "Location" in answer:
             answer["Location"] = page_to_see(answer["Location"])

@@ -1,7 +1,7 @@
-"""Accounts with rights are the owner's matter, whatever door someone comes through.
+"""Only the owner may change accounts with permissions, on every page.
 
 Anyone with `manage_staff` (or a superuser) can grant permissions, but none above their own and none to
-themselves. Everybody else reaches the accounts of families only.
+themselves. Everyone else can only change the accounts of families.
 """
 
 from django.contrib.auth.models import Group, Permission
@@ -37,7 +37,7 @@ def may_grant_rights(by: User, user: User | None) -> bool:
 
 
 def grantable_permissions(by: User) -> QuerySet[Permission]:
-    """What `by` has."""
+    """The permissions that `by` has."""
     if by.is_superuser:
         return Permission.objects.all()
     held = by.get_all_permissions()
@@ -46,7 +46,7 @@ def grantable_permissions(by: User) -> QuerySet[Permission]:
 
 
 def grantable_groups(by: User) -> QuerySet[Group]:
-    """Those that hold nothing beyond what `by` has."""
+    """The groups that have no permission beyond those of `by`."""
     if by.is_superuser:
         return Group.objects.all()
     beyond = Permission.objects.exclude(pk__in=grantable_permissions(by))

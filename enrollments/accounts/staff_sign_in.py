@@ -25,7 +25,7 @@ SEEN_EVERY_S = 60
 
 
 class SecondFactorAdapter(DefaultMFAAdapter):  # type: ignore[misc] # allauth has no types
-    """Keeps what proves a second factor unreadable in the database."""
+    """Keeps the secrets of a second factor unreadable in the database."""
 
     def encrypt(self, text: str) -> str:
         return seal(text, owner=OWNER).token
@@ -64,8 +64,8 @@ def _is_over(request: HttpRequest) -> bool:
 
 
 def _missing_factor(request: HttpRequest, user: User) -> HttpResponse | None:
-    """Where to go first: to set the second factor up, or to show it. A session from before it was set up
-    has not shown it."""
+    """Where to go first: to set up the second factor, or to enter it. A session from before it was set up has
+    not shown it."""
     if not settings.STAFF_MFA_REQUIRED or not request.path.startswith(reverse("admin:index")):
         return None
     if not is_mfa_enabled(user, [Authenticator.Type.TOTP]):
@@ -79,7 +79,7 @@ def _missing_factor(request: HttpRequest, user: User) -> HttpResponse | None:
 
 
 def rotate_second_factors() -> tuple[int, int]:
-    """Encrypt them with the current key; returns how many were, and how many cannot be read."""
+    """Encrypt them with the current key; return how many were, and how many cannot be read."""
     done, unreadable = 0, 0
     for pk in Authenticator.objects.order_by("pk").values_list("pk", flat=True):
         with transaction.atomic():

@@ -104,7 +104,7 @@ class GuardianInline(TabularInline):
     can_delete = False
 
     def get_min_num(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
-        """Nobody could tell a family without a guardian anything."""
+        """Nobody could email a family without a guardian."""
         return 0 if obj else 1
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
@@ -205,7 +205,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg] # 
 
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc] # Unfold brings no types
-    """What a group may do is what its members may: the owner's matter too."""
+    """A group's permissions are those of its members, so only the owner may change them."""
 
     def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
         assert isinstance(request.user, User)

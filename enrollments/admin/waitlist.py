@@ -1,4 +1,5 @@
-"""What staff see and do about a waitlist: its panel at the class, and the two actions on a place in line."""
+"""What staff see and do about a waitlist: its panel on the class's page, and the two actions on a place in
+line."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,6 +1,6 @@
-"""Another place or other times for a class, and the fact that tells its families.
+"""Another place or other times for a class, and the fact that its families get an email about.
 
-Families are told about the location and the times, not the title: correcting a word sends nothing.
+Families are notified about the location and the times, not the title: correcting a word sends nothing.
 """
 
 import datetime
@@ -41,7 +41,7 @@ class ScheduleChange:
 
     @property
     def fingerprint(self) -> str:
-        """Stands for what a person looked at before confirming it."""
+        """Identifies what a person looked at before confirming it."""
         shown = repr((self.before, self.after, self.families))
         return hashlib.sha256(shown.encode()).hexdigest()[:20]
 
@@ -51,7 +51,7 @@ class ScheduleChange:
 
 
 class NotConfirmed(Exception):
-    """Families would get an email, so staff have to confirm the move and give a reason first."""
+    """Families would get an email, so staff have to confirm the change and give a reason first."""
 
     def __init__(self, change: ScheduleChange) -> None:
         super().__init__(f"{change.families} families would get an email")
@@ -69,9 +69,10 @@ def change_course(
     now: datetime.datetime,
     choice: DateChoice = NOTHING_CHOSEN,
 ) -> CourseChange | None:
-    """Edit a class; if that moves it for families with a seat, write the fact that tells them.
+    """Edit a class; if that changes place or times for families with a seat, write the fact that they get an
+    email about.
 
-    `edit` saves the class and its sessions. `fingerprint` is that of the move that a person confirmed,
+    `edit` saves the class and its sessions. `fingerprint` is that of the change that a person confirmed,
     `choice` the sessions that a new first or last day needs. A class that had ended and is extended gets its
     completed places back. Raises DatesNotChosen, NotConfirmed and NoSeat, which undo the edit.
     """
@@ -123,8 +124,8 @@ def seats_of(course: Course) -> EnrollmentQuerySet:
 
 
 def _locked_families(course: Course) -> frozenset[int]:
-    """The places with a seat now. Locked, so that one that is just being paid for is enrolled before or
-    after."""
+    """The places with a seat now. They are locked, so that one that is just being paid for is enrolled before
+    or after."""
     seats = seats_of(course).select_related("child").select_for_update(no_key=True, of=("self",))
     return frozenset(seat.child.household_id for seat in seats.order_by("pk"))
 
@@ -164,7 +165,7 @@ def _slot(course: Course) -> tuple[int, datetime.time, datetime.time]:
 
 
 def differences(before: Plan, after: Plan) -> list[tuple[str, str, str]]:
-    """What differs, as it was and as it is: for staff, in words, a session a line."""
+    """What differs, before and after: for staff, in words, one line for each session."""
     old, new = _in_words(before), _in_words(after)
     rows = [(title, old[title], new[title]) for title in new if old[title] != new[title]]
     off, on = only_in(before, after), only_in(after, before)
@@ -174,7 +175,7 @@ def differences(before: Plan, after: Plan) -> list[tuple[str, str, str]]:
 
 
 def only_in(plan: Plan, other: Plan) -> list[dict[str, str]]:
-    """The sessions to come that `other` has not."""
+    """The future sessions that `other` does not have."""
     return [session for session in plan["sessions"] if session not in other["sessions"]]
 
 

@@ -1,4 +1,4 @@
-"""Other first or last days of a class, and the sessions that they add or leave outside.
+"""Changing the first or last day of a class, and the sessions that are missing or outside the new days.
 
 A class ends with its last session. A later last day alone would promise dates that do not exist, so staff
 choose them; an earlier one would leave sessions that nobody attends, so staff delete them.
@@ -22,7 +22,7 @@ class DateChoice:
 
 @dataclass(frozen=True)
 class DateQuestion:
-    """What the new first and last day of a class leave open."""
+    """What the new first and last day of a class leave undecided."""
 
     missing: list[datetime.date]
     """Weekly dates that no session has, in the weeks that the class gained."""

@@ -36,9 +36,9 @@ def with_places_to_complete(on: datetime.date) -> CourseQuerySet:
 
 @transaction.atomic
 def complete_places(course: Course) -> int:
-    """Complete the active places of a class that has ended; returns how many.
+    """Complete the active places of a class that has ended, and return how many.
 
-    Nobody waits for it any more then, and a place that was on offer has returned to its family.
+    By then nobody waits for it any more, and a place that was on offer has returned to its family.
     """
     course = lock_course(course.pk)
     close_waitlist(course, by=None, reason=ENDED)
@@ -48,7 +48,7 @@ def complete_places(course: Course) -> int:
 
 @transaction.atomic
 def reopen_places(course: Course, *, by: User, reason: str) -> list[Enrollment]:
-    """Make the completed places of a class that is extended active again, each with a seat; returns them.
+    """Make the completed places of an extended class active again, each with a seat, and return them.
 
     A child who has another place in the class by now keeps that one. The caller reopens the orders. Raises
     NoSeat, and then nothing has changed, if there are more of them than free seats.

@@ -35,11 +35,11 @@ class Overlap:
 def overlaps(
     wishes: Collection[Wish], *, household: Household, on: datetime.date
 ) -> dict[tuple[int, int], list[Overlap]]:
-    """By child and class, ids both: what else the child has at the time of its sessions from `on` on.
+    """By the ids of child and class: what else the child has at the time of its sessions from `on` on.
 
-    Compared are the real sessions, moved or cancelled as they may be, with those of the classes in which the
-    child has a seat and of its other wishes, which bring their sessions with them. One statement, and another
-    one if it finds something.
+    The real sessions (moved or cancelled) are compared with those of the classes in which the child has a
+    seat and of the other classes wanted, whose sessions are already loaded. One statement, and another one if
+    it finds something.
     """
     mine = {course.pk: _slots(course, on=on) for _, course in wishes}
     taken = _taken(household, days={day for slots in mine.values() for day in slots})

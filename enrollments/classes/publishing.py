@@ -44,7 +44,7 @@ def checklist(course: Course, *, now: datetime.datetime) -> list[Check]:
 
 
 def _first_day(course: Course) -> Check:
-    """A session that staff have put on the first day stands, whatever day of the week that is."""
+    """A session that staff have put on the first day stays, whatever day of the week that is."""
     refusal = first_day_refusal(course.starts_on, course.weekday)
     is_met = not refusal or course.sessions.filter(held_on=course.starts_on).exists()
     return Check("First day", day(course.first_on) if is_met else refusal.rstrip("."), is_met)

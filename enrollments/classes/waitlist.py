@@ -1,8 +1,8 @@
 """The waitlist of a class: joining, leaving, offers and their end.
 
 While someone waits, a seat that becomes free is theirs: it is offered in the transaction that frees it, and
-nobody can buy it past them. A family in the priority tier gets its seat without being asked:
-`billing.changes.waitlist` takes the offer up.
+nobody else can buy it. A family in the priority tier gets its seat without being asked:
+`billing.changes.waitlist` accepts the offer.
 """
 
 import datetime
@@ -72,10 +72,10 @@ def _last_offers_end_at(course: Course) -> datetime.datetime:
 
 
 def fill(course: Course, *, now: datetime.datetime, by: User | None = None) -> list[Enrollment]:
-    """Offer the free seats to those who wait, the first in line first; returns the offers.
+    """Offer the free seats to those who wait, the first in line first, and return the offers.
 
-    Needs the row lock of the class. When the time for offers is over, waiting families are told, and the free
-    seats are for everyone.
+    Needs the row lock of the class. When the time for offers is over, waiting families are notified, and the
+    free seats are for everyone.
     """
     assert transaction.get_connection().in_atomic_block
     course.refresh_from_db()
@@ -166,8 +166,7 @@ def leave(enrollment: Enrollment, *, by: User | None, now: datetime.datetime, re
 
 @transaction.atomic
 def close_waitlist(course: Course, *, by: User | None, reason: str) -> int:
-    """The class is not offered any more: nobody waits for it, and open offers end. Returns how many
-    waited."""
+    """The class is no longer offered: its waitlist is closed, and open offers end. Return how many waited."""
     course = lock_course(course.pk)
     waiting = list(course.enrollments.filter(status__in=WAITING).order_by("pk"))
     for enrollment in waiting:
@@ -207,13 +206,13 @@ def waiting_places(household: Household) -> EnrollmentQuerySet:
 
 
 def sweep(*, now: datetime.datetime) -> None:
-    """Each minute: offers that are over end, and whatever seat is free is offered, so that none idles."""
+    """Each minute: end offers that have expired, and offer every free seat, so that none stays empty."""
     courses = _to_serve(now).values_list("pk", flat=True)
     for_each(courses, partial(_lapse_and_fill, now=now), doing="serving a waitlist")
 
 
 def _to_serve(now: datetime.datetime) -> CourseQuerySet:
-    """Classes with places that wait, are offered or offer their seat: past seasons have none."""
+    """Classes with places that wait, are offered, or are on offer: past seasons have none."""
     in_line = Enrollment.objects.filter(status__in=[*WAITING, EnrollmentStatus.ON_OFFER])
     over = in_line.filter(status=EnrollmentStatus.OFFERED, expires_at__lte=now)
     on_offer = in_line.filter(status=EnrollmentStatus.ON_OFFER)

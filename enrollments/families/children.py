@@ -13,15 +13,15 @@ CONTACT_COLUMNS = ["name", "phone", "relationship", "is_primary"]
 
 
 class AlreadyInFamily(Exception):
-    """A child of this name and birthday is there already."""
+    """A child with this name and birthday already exists."""
 
 
 @transaction.atomic
 def save_child(*, child: Child, contacts: Sequence[EmergencyContact], same_for: Iterable[Child] = ()) -> None:
-    """Write the child with exactly these contacts, which its siblings in `same_for` get too. Raises
-    AlreadyInFamily.
+    """Save the child with exactly these contacts, and the same contacts for its siblings in `same_for`.
+    Raises AlreadyInFamily.
 
-    The household's lock puts two presses of the button, and two open windows, one after the other.
+    The household's lock serializes two clicks, and two open windows.
     """
     family = lock_household(child.household_id)
     if child.is_in_family(family):

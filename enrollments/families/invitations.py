@@ -14,7 +14,7 @@ INVITATIONS_A_DAY = 5  # of a family: strangers get these emails too
 
 
 class NotInvited(Exception):
-    """Its text says why, to the parent. It tells nothing of other families."""
+    """Its text says why, to the parent. It reveals nothing about other families."""
 
 
 class InvitationOver(Exception):
@@ -46,7 +46,7 @@ def invite_guardian(
 
 @transaction.atomic
 def accept_invitation(*, invitation: GuardianInvitation, now: datetime) -> User:
-    """The new guardian; the same one, pressed twice. Raises InvitationOver or AddressTaken."""
+    """Return the new guardian; the same one after a second click. Raises InvitationOver or AddressTaken."""
     invitation = GuardianInvitation.objects.select_for_update(of=("self",), no_key=True).get(pk=invitation.pk)
     if invitation.user:
         return invitation.user

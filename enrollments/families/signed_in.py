@@ -26,7 +26,7 @@ def guardian(request: HttpRequest) -> User | None:
 
 
 def household_of(request: HttpRequest) -> Household:
-    """The set every parent page starts from. 404 for staff without a family."""
+    """The queryset every parent page starts from. 404 for staff without a family."""
     user = guardian(request)
     if user is None or user.household is None:
         raise Http404("no family")
@@ -49,7 +49,7 @@ def has_verified_email(user: User) -> bool:
 
 def verified_email_to_post(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     """For views that take money: receipts and reminders go to that address, and thieves try cards from
-    throwaway accounts. Sign-in asks for it already; this holds whatever way someone got in."""
+    throwaway accounts. Sign-in already requires it; this applies to every way of signing in."""
 
     @wraps(view)
     def guarded(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
@@ -68,7 +68,7 @@ def verified_email_to_post(view: Callable[..., HttpResponse]) -> Callable[..., H
 
 
 def is_too_often(request: HttpRequest, action: str) -> bool:
-    """Whether this person goes beyond the limit that ACCOUNT_RATE_LIMITS sets for the action."""
+    """Whether this person exceeds the limit that ACCOUNT_RATE_LIMITS sets for the action."""
     return not ratelimit.consume(request, action=action, user=request.user)
 
 
@@ -76,7 +76,7 @@ SIGNED_OUT = "You were signed out, so this was not done yet. Please sign in and 
 
 
 class SignInRequired(LoginRequiredMiddleware):
-    """Says why a sign-in stands between a button and what it does."""
+    """Explains why a button leads to the sign-in page."""
 
     def handle_no_permission(
         self, request: HttpRequest, view_func: Callable[..., HttpResponseBase]

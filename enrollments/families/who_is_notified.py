@@ -1,4 +1,4 @@
-"""For staff, before and after an act that emails families: whether they get it, or which get nothing, and
+"""For staff, before and after an action that emails families: whether they get it, or which get nothing, and
 why."""
 
 from collections.abc import Callable, Collection, Iterable
@@ -11,20 +11,19 @@ _ask: list[Unreached] = []
 
 
 def register_unreached(unreached: Unreached) -> Unreached:
-    """Registers a function that returns, of these households, those that no email reaches, with the
-    reason."""
+    """Register a function that returns those of the households that no email reaches, with the reason."""
     _ask.append(unreached)
     return unreached
 
 
 def who_is_notified(household: Household, *, email: str = ANY_EMAIL) -> str:
-    """`email` says what the family gets; it is replaced if nobody of it can get anything."""
+    """`email` says what the family gets; it is replaced if nobody in it can get anything."""
     why = _unreached([household.pk]).get(household.pk)
     return f"Nobody is notified: {why}" if why else email
 
 
 def not_notified(households: Iterable[Household]) -> list[str]:
-    """Of many families, a line for each that gets nothing."""
+    """For many families: a line for each that gets nothing."""
     by_id = {household.pk: household for household in households}
     return [f"{by_id[pk]}: {why}" for pk, why in sorted(_unreached(by_id.keys()).items())]
 

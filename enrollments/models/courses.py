@@ -91,11 +91,11 @@ class CourseQuerySet(models.QuerySet["Course"]):
         )
 
     def with_openings(self, now: datetime.datetime) -> Self:
-        """Those with a place left for which one can register now or later. Needs `with_places`."""
+        """Those with a place left that can be registered for now or later. Needs `with_places`."""
         return self.filter(capacity__gt=F("taken") + F("waiting"), registration_closes_at__gt=now)
 
     def with_days(self) -> Self:
-        """Reads `first_on` and `last_on` of many classes along with them."""
+        """Adds `first_on` and `last_on` for many classes."""
         return self.annotate(first_on=_first_session_on(), last_on=_last_session_on())
 
     def for_catalog(self) -> Self:
@@ -206,7 +206,7 @@ class Course(models.Model):
         return reverse("course", args=[self.slug])
 
     def is_open_at(self, now: datetime.datetime) -> bool:
-        """Whether the registration window is open (the sessions may be full all the same)."""
+        """Whether the registration window is open (the class may still be full)."""
         if self.cancelled_at:
             return False
         return self.is_published and self.registration_opens_at <= now < self.registration_closes_at
@@ -241,7 +241,7 @@ class Course(models.Model):
     def has_ended(self, on: datetime.date) -> bool:
         """Whether the last session that takes place was before that day; without any, its last day.
 
-        Every rule about classes that are over asks this, or `current` and `ended` for many, never a status.
+        Every rule about classes that are over uses this, or `current` and `ended` for many, never a status.
         """
         return self._days[1] < on
 
@@ -316,7 +316,7 @@ class CourseSession(models.Model):
 
 
 class CourseChange(models.Model):
-    """A class got another place or other times, and its families were told. Written by
+    """A class got another place or other times, and its families were notified. Written by
     `enrollments.classes.changes.change_course`."""
 
     IS_APPEND_ONLY = True

@@ -23,7 +23,7 @@ class GuardianInvitationQuerySet(models.QuerySet["GuardianInvitation"]):
 class GuardianInvitation(models.Model):
     """The first guardian asks another person to join the family.
 
-    There is no account before that person accepts: a mistyped address opens no door, and nobody who was
+    There is no account before that person accepts: a mistyped address gives no one access, and nobody who was
     invited by mistake finds their address already taken.
     """
 

@@ -50,7 +50,7 @@ class EnrollmentQuerySet(models.QuerySet["Enrollment"]):
         return self.filter(status__in=OCCUPYING)
 
     def live(self) -> Self:
-        """What a child can have once in a class: a place, or a place on the waitlist."""
+        """What a child can have only once in a class: a place, or a place on the waitlist."""
         return self.filter(status__in=LIVE)
 
     def blocking(self) -> Self:
@@ -59,7 +59,7 @@ class EnrollmentQuerySet(models.QuerySet["Enrollment"]):
         return self.live().exclude(status=EnrollmentStatus.WAITLISTED, offers_ended_at__isnull=False)
 
     def enrolled(self) -> Self:
-        """With a place that is paid for or being paid."""
+        """With a place that is paid for or being paid for."""
         return self.filter(status__in=ENROLLED)
 
     def waitlisted(self) -> Self:
@@ -230,7 +230,7 @@ class Enrollment(StatefulModel):
         transition(self, EnrollmentStatus.ACTIVE, by=by, reason=reason, offered_to_waitlist_at=at)
 
     def keep(self, *, by: User) -> None:
-        """It is not to be taken over any more. Raises Stale, also while someone decides about it."""
+        """Stop offering it to the waitlist. Raises Stale, also while someone is deciding about it."""
         if self.status != EnrollmentStatus.ACTIVE:
             raise Stale("a family on the waitlist is deciding whether to take it")
         reason = "no longer offered to the waitlist"
@@ -295,7 +295,7 @@ class Enrollment(StatefulModel):
         transition(self, EnrollmentStatus.DECLINED, by=by, reason=reason, seat_number=None, expires_at=None)
 
     def release(self, *, by: User | None = None, reason: str) -> None:
-        """Give a held seat back. Raises Stale unless it is held."""
+        """Free a held seat. Raises Stale unless it is held."""
         transition(self, EnrollmentStatus.RELEASED, by=by, reason=reason, seat_number=None, expires_at=None)
 
 

@@ -1,4 +1,5 @@
-"""What staff see of moves of a class: the question before one is made, and the list of those that were."""
+"""What staff see when a class gets another place or time: the question before it is saved, and the list of
+changes."""
 
 import datetime
 from typing import Any
@@ -39,7 +40,8 @@ class ScheduleChangeForm(forms.Form):
 
 
 class CourseChanges:
-    """For the admin of classes: an edit that moves one is made once a person has confirmed it."""
+    """For the admin of classes: an edit that changes place or times is saved only after a person has
+    confirmed it."""
 
     admin_site: Any
     opts: Any
@@ -95,7 +97,7 @@ class CourseChanges:
         return TemplateResponse(request, "admin/enrollments/course_dates.html", context)
 
     def _ask(self, request: HttpRequest, change: ScheduleChange) -> HttpResponse:
-        """Brings all that was typed back, hidden, together with the answer."""
+        """Everything that was typed is sent again, hidden, together with the answer."""
         fingerprint = request.POST.get(FINGERPRINT)
         typed = _typed(request, without=f"{PREFIX}-")
         context = {
@@ -127,7 +129,7 @@ def _date(text: str) -> datetime.date | None:
 
 
 def _typed(request: HttpRequest, *, without: str) -> list[tuple[str, Any]]:
-    """All that was posted, to be carried along hidden, but for the fields of one question."""
+    """All posted fields, to be sent again as hidden ones, except those of one question."""
     return [
         (name, value)
         for name, values in request.POST.lists()

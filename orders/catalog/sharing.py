@@ -1,4 +1,4 @@
-"""What search engines and people who get a link see of a class."""
+"""What search engines, and people who get a link, see of a class."""
 
 import json
 from typing import Any
@@ -39,7 +39,7 @@ def description_of(course: Course) -> str:
 
 
 def structured_data(course: Course) -> SafeString:
-    """A schema.org Course as JSON-LD, safe to stand in a script element."""
+    """A schema.org Course as JSON-LD, safe inside a script element."""
     instance: dict[str, Any] = {
         "@type": "CourseInstance",
         "courseMode": "Onsite",

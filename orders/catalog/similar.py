@@ -1,4 +1,4 @@
-"""Classes to offer where another one fits nobody."""
+"""Classes to suggest when another one fits none of the children."""
 
 import datetime
 from collections.abc import Iterable

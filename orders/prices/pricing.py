@@ -2,7 +2,7 @@
 
 They are taken off in this order, and no price falls below zero.
 
-The arithmetic is pure and knows no rows, so that cart, checkout and tests price alike.
+The arithmetic is pure and uses no rows, so that cart, checkout and tests calculate alike.
 """
 
 import datetime
@@ -69,7 +69,7 @@ class Price:
         return self.list_cents - self.begun_cents - self.sibling_cents - self.promo_cents
 
     def reduced_to_nothing(self) -> "Price":
-        """With its last reduction so large that nothing is left to pay; as it is without one."""
+        """With its last reduction raised until nothing is left to pay; unchanged if it has none."""
         for name in ("promo_cents", "sibling_cents", "begun_cents"):
             if cents := getattr(self, name):
                 return replace(self, **{name: cents + self.net_cents})
@@ -100,7 +100,7 @@ def sibling_bps(rank: int) -> int:
 
 
 def price_lines(lines: Collection[Line], *, paid: Sequence[int], promo: Promo | None) -> dict[int, Price]:
-    """The price of each line by its key. The order in which lines are given does not matter.
+    """The price of each line by its key. The order of the lines does not matter.
 
     `paid` are the household's children with a place that is paid for, by their first one: they rank before
     the children who are new in this order, of whom the one with the most expensive line comes first.
@@ -132,7 +132,7 @@ def _sibling_ranks(lines: Iterable[Line], paid: Sequence[int]) -> dict[int, int]
 
 
 def _chargeable(prices: dict[int, Price]) -> dict[int, Price]:
-    """A total too small for Stripe is let go: whatever reduced a line covers the rest of it."""
+    """A total too small for Stripe is waived: whatever reduced a line covers the rest of it."""
     total_cents = sum(price.net_cents for price in prices.values())
     if total_cents >= settings.MINIMUM_CHARGE_CENTS:
         return prices

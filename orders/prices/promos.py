@@ -45,8 +45,8 @@ def promo_for(order: Order, items: Iterable[OrderItem], *, on: datetime.date) ->
 def redeem(*, order: Order, items: Iterable[OrderItem], household: Household) -> None:
     """Take the uses of the order's code for the lines that it reduced. Raises OrderRefused if it is used up.
 
-    Runs in the transaction that places the order. The code's row lock makes the number certain; if it were
-    not there, the unique indexes would refuse a second one.
+    Runs in the transaction that places the order. The code's row lock makes the number certain; without it,
+    the unique indexes would refuse a second use.
     """
     reduced = [item for item in items if item.promo_cents]
     if order.promo_code_id is None or not reduced:
@@ -65,9 +65,9 @@ def redeem(*, order: Order, items: Iterable[OrderItem], household: Household) ->
 
 
 def redeem_again(order: Order) -> bool:
-    """Take the uses again that an order gave back when it expired, for its money has come after all.
+    """Take the uses again that an order returned when it expired, because it was paid after all.
 
-    False if it has reductions that no use is left for: then nothing is taken.
+    False if no use is left for one of its reductions: then nothing is taken.
     """
     items = list(order.items.select_related("course").order_by("pk"))
     try:
@@ -79,13 +79,13 @@ def redeem_again(order: Order) -> bool:
 
 
 def give_back(order: Order) -> None:
-    """The order was never paid, or all of it went back, so its code may be used again."""
+    """The order was never paid, or all of it was refunded, so its code may be used again."""
     PromoRedemption.objects.filter(order=order).delete()
 
 
 def give_use_back(item: OrderItem) -> None:
-    """The full price of a line went back: the family may use the code for this class again. The last line
-    gives back the order's use."""
+    """The full price of a line was refunded: the family may use the code for this class again. The last line
+    returns the order's use."""
     uses = PromoUse.objects.filter(item=item)
     if redemption := PromoRedemption.objects.filter(uses__in=uses).first():
         uses.delete()

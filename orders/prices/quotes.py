@@ -42,10 +42,10 @@ class Quote:
 def quote(
     order: Order, items: Sequence[OrderItem], *, now: datetime.datetime, paid_children: Sequence[int]
 ) -> Quote:
-    """Price the items of a cart; each brings its child and course with it.
+    """Price the items of a cart; each has its child and course loaded.
 
     `paid_children` are the household's children whose places count for the sibling discount, by their first
-    one: `billing.checkout.siblings` knows them.
+    one; they come from `billing.checkout.siblings`.
     """
     lines = [_line(item, now=now) for item in items]
     promo = promo_for(order, items, on=local_date(now))

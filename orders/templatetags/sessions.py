@@ -1,4 +1,4 @@
-"""What pages ask of a class whose sessions are read already."""
+"""What pages show of a class whose sessions are already loaded."""
 
 import datetime
 
