@@ -29,13 +29,13 @@ from orders.models import Order, OrderStatus
 
 
 def _sum_of(refunds: QuerySet[Refund]) -> Coalesce:
-    """What of one payment has gone back by these, or is to go back."""
+    """How much of one payment these have refunded, or will refund."""
     counted = refunds.filter(status__in=COUNTED).order_by().values("payment")
     return Coalesce(counted.annotate(sum=Sum("amount_cents")).values("sum")[:1], 0)
 
 
 def _kept_payments() -> QuerySet[Payment]:
-    """Payments that have not gone back, nor are to go back, as a whole."""
+    """Payments that are not fully refunded, and not about to be."""
     back = _sum_of(Refund.objects.filter(payment=OuterRef("pk")))
     return Payment.objects.annotate(back=back).filter(back__lt=F("amount_cents"))
 

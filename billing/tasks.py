@@ -34,7 +34,7 @@ def charge() -> None:
 
 @scheduled(EVERY_MINUTE)
 def sweep_charges() -> None:
-    """Each minute: repair what lost workers left, and charge what waits whether or not a task came for it."""
+    """Each minute: repair what lost workers left, and charge what waits, with or without a task."""
     try:
         recover_charges()
     finally:
@@ -86,7 +86,7 @@ def reconcile() -> None:
 
 @scheduled(EVERY_MINUTE, title="Check whether Stripe responds")
 def look_at_stripe() -> None:
-    """Each minute: whether Stripe answers, and whether its webhooks come."""
+    """Each minute: check whether Stripe answers, and whether its webhooks arrive."""
     webhook_health.look(now=clock.now())
 
 

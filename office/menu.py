@@ -61,7 +61,7 @@ MENU: dict[str, dict[Model, str]] = {
 }
 """The lists of each group, with their icons. Their titles are the models' own names."""
 SEARCHED = [Household, Child, Course, Order]
-FOUND_AT_MOST = 8  # of each model: a search box is for going somewhere, the lists are for looking through
+FOUND_AT_MOST = 8  # of each model: the search box is for jumping to a page, the lists are for browsing
 
 
 def menu(request: HttpRequest) -> list[dict[str, Any]]:

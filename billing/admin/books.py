@@ -1,4 +1,4 @@
-"""Differences between our books and Stripe's, for the person who finds out why."""
+"""Differences between our books and Stripe's, for the person who looks into them."""
 
 from dataclasses import dataclass
 from typing import Any, Self

@@ -1,4 +1,4 @@
-"""Cancelling a whole class or one session: what it would bring, the one confirmation, and how far it is."""
+"""Cancelling a whole class or one session: the preview, the confirmation, and the progress."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -148,7 +148,7 @@ class ClosureAdmin(ReadOnlyAdmin):
         return [*own, *super().get_urls()]
 
     def begin(self, request: HttpRequest, pk: int, name: str) -> HttpResponse:
-        """First what is asked, then what it would bring, then the act."""
+        """First the question, then the preview, then the action."""
         act = ACTS.get(name)
         course = get_object_or_404(Course, pk=pk)
         if act is None:
@@ -192,7 +192,7 @@ class ClosureAdmin(ReadOnlyAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """How far it is, and what each family got."""
+        """The progress, and what each family got."""
         closure = self.get_object(request, object_id)
         if closure is None:
             raise Http404
@@ -220,7 +220,7 @@ class ClosureAdmin(ReadOnlyAdmin):
         return TemplateResponse(request, "admin/billing/closure.html", context)
 
     def again(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Give one failed family, or all of them, back to the worker."""
+        """Return one failed family, or all of them, to the worker."""
         if request.method != "POST" or not request.user.has_perm(MAY_CLOSE):
             raise PermissionDenied
         failed = get_object_or_404(Closure, pk=pk).lines.filter(status=ClosureLineStatus.FAILED)
@@ -237,7 +237,7 @@ class ClosureAdmin(ReadOnlyAdmin):
 def _close(
     act: Act, course: Course, form: FamilyReasonForm, request: HttpRequest
 ) -> tuple[Closure | None, str]:
-    """What was begun, or why not."""
+    """What was started, or why not."""
     typed = {name: value for name, value in form.cleaned_data.items() if name != "reason"}
     options = {"by": request.user, "reason": form.cleaned_data["reason"], "now": clock.now()}
     try:
@@ -282,7 +282,7 @@ def _effects(preview: Preview) -> Panel:
 
 
 def _result(line: ClosureLine, closure: Closure) -> str:
-    """What it came to by now: a payment that was waited for may be over."""
+    """The result so far: a payment that it waited for may have ended."""
     cancellation = getattr(line.enrollment, "cancellation", None)
     if line.status == ClosureLineStatus.DONE and cancellation and cancellation.closure_id == closure.pk:
         return result_of(cancellation)
@@ -305,7 +305,7 @@ class ClosureLineAdmin(ReadOnlyAdmin):
 
 @row_buttons(ClosureLine)
 def line_buttons(request: HttpRequest, line: ClosureLine) -> list[Button]:
-    """To where it is tried again: a staff task leads to the line."""
+    """Where it can be tried again: a staff task links to the line."""
     if line.status != ClosureLineStatus.FAILED or not request.user.has_perm(MAY_CLOSE):
         return []
     return [Button("Try again", reverse("admin:billing_closure_change", args=[line.closure_id]))]

@@ -1,4 +1,4 @@
-"""What staff may do on an installment's page: a table, and what each of its rows asks and says."""
+"""What staff may do on an installment's page: a table, with what each action asks and says."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -53,7 +53,7 @@ class Facts:
 
     @property
     def fingerprint(self) -> str:
-        """What the person looked at; a form that comes back with another is out of date."""
+        """What the person looked at; a form with another fingerprint is out of date."""
         part = self.part
         return f"{part.status} {part.due_on} {part.held_at} {self.card and self.card.pk}"
 

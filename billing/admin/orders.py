@@ -1,4 +1,4 @@
-"""What `billing` knows of an order's money, in a word, and the orders of a family."""
+"""What `billing` knows about an order's money, in a word, and a family's orders."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A plan as the office types it, and the question what it makes of a price."""
+"""The form of a payment plan, and a preview of how it splits a price."""
 
 import datetime
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class PreviewForm(forms.Form):
 
 @dataclass(frozen=True)
 class Preview:
-    """What the saved plan makes of a price, or why it is not offered for it."""
+    """How the saved plan splits a price, or why it is not offered for it."""
 
     form: PreviewForm
     panel: Panel | None = None

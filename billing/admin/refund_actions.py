@@ -1,5 +1,4 @@
-"""What staff may do about money that goes back: cancel a place, ask for a refund, decide about one, hand it
-over."""
+"""What staff may do about refunds: cancel a place, request a refund, decide about one, hand over cash."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,7 +33,7 @@ from orders.models import Order, OrderItem
 
 @dataclass(frozen=True)
 class PlaceFacts:
-    """A paid place, and what giving it up would bring on each of the terms."""
+    """A paid place, and the result of cancelling it on each of the terms."""
 
     row: Enrollment
 
@@ -192,7 +191,7 @@ CREDIT_HEADER = "Already given as credit"
 
 
 def _given_as_credit(order: Order) -> str:
-    """What the family has got for this order already, which a refund does not take back."""
+    """What the family has already received for this order, which a refund does not take back."""
     cents = order.credits.filter(cause__in=CREDITED).balance_cents()
     return money_text(cents) if cents else ""
 

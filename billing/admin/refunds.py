@@ -1,4 +1,4 @@
-"""Money that went back or may go back, and what changed in orders after they were paid."""
+"""Refunds, made or requested, and what changed in orders after they were paid."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Moving a child to another class: first choose the class, then look at what it means and confirm."""
+"""Moving a child to another class: first choose the class, then see the consequences and confirm."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -202,7 +202,7 @@ def _choose_link(enrollment: Enrollment, course: Course) -> SafeString:
 
 
 def confirm_move(request: HttpRequest, pk: int, course_pk: int) -> HttpResponse:
-    """What the move means; pressing the button makes it."""
+    """Show what the move means; the button makes it."""
     enrollment = _enrollment(request, pk)
     course = get_object_or_404(Course.objects.select_related("location"), pk=course_pk)
     try:

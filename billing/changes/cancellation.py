@@ -1,7 +1,7 @@
-"""Giving up a paid place: what it would bring, and doing it.
+"""Cancelling a paid place: the preview, and the cancellation.
 
 The seat is free at once and goes to the waitlist. The money follows in the same moment, unless a charge of
-the order is under way or Stripe does not say that its invoices are void: then a sweep settles it.
+the order is in progress or Stripe does not confirm that its invoices are void: then a sweep settles it.
 """
 
 import datetime
@@ -58,12 +58,12 @@ UNDECIDED = "The family's bank disputes a payment of this order, so no credit is
 
 
 class OutcomeChanged(Exception):
-    """It would bring something else by now than the person has seen."""
+    """The result would now differ from what the person has seen."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What giving up a place means for the family's money."""
+    """What cancelling a place means for the family's money."""
 
     item: OrderItem
     terms: Terms
@@ -104,7 +104,7 @@ def refund_until(order: Order) -> datetime.date:
 
 
 def outcome_of(*, enrollment: Enrollment, now: datetime.datetime, terms: Terms | None = None) -> Outcome:
-    """What it would bring to give up this place now. The same for parent, staff and a whole class; changes
+    """The result of cancelling this place now. The same for parents, staff and a whole class; it changes
     nothing. Without `terms` the policy decides."""
     item = OrderItem.objects.select_related("order", "child", "course", "enrollment").get(
         enrollment=enrollment
@@ -158,11 +158,11 @@ def cancel_enrollment(
     fingerprint: str | None = None,
     closure: Closure | None = None,
 ) -> Cancellation:
-    """Give up an active place for good; the family gets its confirmation when the money is settled.
+    """Cancel an active place for good; the family gets its confirmation when the money is settled.
 
     `fingerprint` is that of the `Outcome` that was confirmed, `closure` the reason if the class does not take
-    place. Raises Stale unless the enrollment is active, OutcomeChanged if it would bring something else by
-    now. Stripe's silence only delays the money.
+    place. Raises Stale unless the enrollment is active, OutcomeChanged if the result would now differ. If
+    Stripe does not answer, only the money is delayed.
     """
     cancellation = _free_the_seat(
         enrollment, by=by, reason=reason, now=now, terms=terms, fingerprint=fingerprint, closure=closure
@@ -219,7 +219,7 @@ def _lock(enrollment: Enrollment) -> Order:
 
 
 def settle_waiting_cancellations() -> int:
-    """Each minute: those that waited for a charge or for Stripe; returns how many were settled."""
+    """Each minute: settle those that waited for a charge or for Stripe, and return how many were settled."""
     settled: list[int] = []
 
     def settle(cancellation: Cancellation) -> None:
@@ -250,10 +250,10 @@ def _report_if_late(cancellation: Cancellation, why: str) -> None:
 
 
 def settle_cancellation(cancellation: Cancellation) -> bool:
-    """Settle the money of a place that was given up; False while a charge of its order is under way, or while
-    the bank disputes what would become credit.
+    """Settle the money of a cancelled place; False while a charge of its order is in progress, or while the
+    bank disputes what would become credit.
 
-    What would be charged less is voided at Stripe first, and seen void. Raises what the gateway raises.
+    Invoices that would shrink are voided at Stripe first, and confirmed void. Raises what the gateway raises.
     """
     cancellation.refresh_from_db()
     order = cancellation.order
@@ -270,7 +270,7 @@ def settle_cancellation(cancellation: Cancellation) -> bool:
 @again_after_deadlock
 @transaction.atomic
 def _settle_if_still_possible(cancellation: Cancellation, closed: set[str]) -> bool:
-    """`closed` are the invoices that were seen void or paid."""
+    """`closed` are the invoices that are confirmed void or paid."""
     order = _lock(cancellation.enrollment)
     cancellation.refresh_from_db()
     if cancellation not in Cancellation.objects.waiting() or _must_wait(order, cancellation):
@@ -298,7 +298,7 @@ def _is_policy(cancellation: Cancellation) -> bool:
 
 
 def _settle(cancellation: Cancellation, order: Order) -> None:
-    """Under the locks of family, class and order. The email hangs on the last row."""
+    """Under the locks of family, class and order. The last row triggers the email."""
     found = _found(order, cancellation)
     by, reason = cancellation.by, f"{cancellation.enrollment} was cancelled"
     apply_reduction(order, found, by=by, reason=reason[:300])
@@ -338,7 +338,7 @@ def _settle(cancellation: Cancellation, order: Order) -> None:
 
 
 def _give_credit(cancellation: Cancellation, cents: int, *, reason: str) -> None:
-    """What the school itself takes away becomes credit from today on; else credit keeps its last day."""
+    """Credit for what the school itself cancels starts today; otherwise credit keeps its last day."""
     order, on = cancellation.order, local_date(cancellation.requested_at)
     why: dict[str, Any] = {
         "cause": CreditCause.CANCELLATION,
@@ -360,6 +360,6 @@ def _still_wanted(order: Order) -> bool:
 
 
 def _payable_invoices(order: Order, cancellation: Cancellation) -> list[Installment]:
-    """Of what would be charged less, what may be paid on Stripe's page meanwhile."""
+    """The installments to be reduced that could be paid on Stripe's page in the meantime."""
     found = _found(order, cancellation)
     return [cut.installment for cut in found.cuts if cut.installment.stripe_invoice_id]

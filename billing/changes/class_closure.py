@@ -1,5 +1,5 @@
 """A whole class, or one of its sessions, that the school cancels: previewed once, then processed family by
-family. Each family is handled once, however often the work is broken off and taken up again."""
+family. Each family is handled once, no matter how often the work is interrupted and resumed."""
 
 import datetime
 import hashlib
@@ -55,7 +55,7 @@ LOCK_CLASS = 20_274  # of its slot
 
 @dataclass(frozen=True)
 class Effect:
-    """What closing means for one family."""
+    """What the cancellation means for one family."""
 
     enrollment: Enrollment
     stopped_cents: int = 0
@@ -71,7 +71,7 @@ class Effect:
 
 @dataclass(frozen=True)
 class Preview:
-    """What closing would mean, as things stand."""
+    """What the cancellation would mean, as things stand."""
 
     effects: list[Effect]
     waiting: list[Enrollment]
@@ -81,13 +81,13 @@ class Preview:
 
     @property
     def totals(self) -> tuple[int, int, int]:
-        """Not charged, refunded, as credit."""
+        """Cents no longer charged, refunded, and given as credit."""
         stopped, refund, credit = (sum(cents) for cents in zip((0, 0, 0), *self._figures(), strict=True))
         return stopped, refund, credit
 
     @property
     def fingerprint(self) -> str:
-        """Stands for the families and sums that a person looked at before pressing the button."""
+        """Identifies the families and sums that a person looked at before pressing the button."""
         rows = [(effect.enrollment.pk, *effect.figures) for effect in self.effects]
         return hashlib.sha256(repr(rows).encode()).hexdigest()[:20]
 
@@ -96,7 +96,7 @@ class Preview:
 
 
 def preview_class(*, course: Course, terms: Terms, now: datetime.datetime) -> Preview:
-    """What cancelling the class would bring each family; changes nothing."""
+    """What each family would get if the class were cancelled; changes nothing."""
     related = course.enrollments.select_related("child__household").order_by("pk")
     places = _places(course)
     charging = Installment.objects.filter(status=InstallmentStatus.CHARGING)
@@ -161,8 +161,8 @@ def close_class(
 ) -> Closure:
     """Decide that a class is cancelled; a worker processes its families.
 
-    From now on nobody can register, and its waitlist is told. `fingerprint` is that of the preview which was
-    confirmed. Raises NotPossible; OutcomeChanged if it would bring something else by now.
+    From now on nobody can register, and its waitlist is notified. `fingerprint` is that of the preview which
+    was confirmed. Raises NotPossible; OutcomeChanged if the result would now differ.
     """
     preview = preview_class(course=course, terms=terms, now=now)
     return _close_class(
@@ -269,8 +269,8 @@ def try_again(line: ClosureLine, *, by: User) -> None:
 
 
 def process_closures(*, now: datetime.datetime) -> bool:
-    """Handle the families that wait, one after the other, in one worker at a time; True if the time was up
-    before their turn. One that fails waits for the next minute."""
+    """Handle the waiting families, one after the other, in one worker at a time; True if the time was up
+    before all were handled. One that fails waits for the next minute."""
     if Instance.why_quarantined():
         return False
     with free_slot(LOCK_CLASS, of=1) as slot:
@@ -365,8 +365,8 @@ def result_of(cancellation: Cancellation) -> str:
 @again_after_deadlock
 @transaction.atomic
 def _give_share(line: ClosureLine) -> None:
-    """Credit for one session. Under the family's lock, under which a place is given up too: either that
-    counts what is given here, or nothing is given here any more."""
+    """Credit for one session. It needs the family's lock, as cancelling a place does: either the cancellation
+    counts this credit, or no credit is given here any more."""
     session = line.closure.session
     assert session
     place = line.enrollment

@@ -1,7 +1,7 @@
-"""What becomes of places and orders when their classes have ended.
+"""What happens to places and orders when their classes have ended.
 
-An order stays confirmed, and so in the hands of the jobs that charge and remind, as long as money of it is on
-its way in either direction.
+An order stays confirmed, so that the jobs keep charging and reminding, as long as any of its money is still
+due in either direction.
 """
 
 import datetime
@@ -105,7 +105,7 @@ def _to_complete() -> OrderQuerySet:
 
 @transaction.atomic
 def reopen_class(course: Course, *, by: User, reason: str) -> int:
-    """A class that had ended is extended: its completed places are active again, and their orders stand.
+    """A class that had ended is extended: its completed places are active again, and their orders confirmed.
 
     Returns how many places. Raises `enrollments.classes.waitlist.NoSeat` if its seats do not suffice.
     """
@@ -115,7 +115,7 @@ def reopen_class(course: Course, *, by: User, reason: str) -> int:
 
 
 def reopen_orders(places: Iterable[Enrollment], *, by: User, reason: str) -> None:
-    """The completed orders of places that are active again stand again."""
+    """Confirm the completed orders of places that are active again."""
     completed = Order.objects.filter(items__enrollment__in=places, status=OrderStatus.COMPLETED)
     for order in completed.distinct().order_by("pk"):
         order.reopen(by=by, reason=reason)

@@ -1,5 +1,5 @@
 """Offering a place to the waitlist after the time for refunds is over: when someone has paid for it, the
-family is out of the class and its money follows by itself."""
+family leaves the class and is refunded automatically."""
 
 import datetime
 import logging
@@ -23,7 +23,7 @@ TAKEN_OVER = "a family from the waitlist has taken the place"
 
 
 def can_be_offered(enrollment: Enrollment, *, now: datetime.datetime) -> bool:
-    """Before that it can be given up for its full price; after the start nobody is offered a seat."""
+    """Before that it can be cancelled for its full price; after the start nobody is offered a seat."""
     is_active = enrollment.status == EnrollmentStatus.ACTIVE and enrollment.offered_to_waitlist_at is None
     order = enrollment.order_item.order
     is_late = local_date(now) > refund_until(order)

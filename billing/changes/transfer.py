@@ -1,8 +1,8 @@
 """Moving a child to another class: the new seat first, then the old one, then the difference in price.
 
-The same discounts apply in the new class, in proportion. Of a class that has begun only the sessions that
-are left count. A class that costs less shortens the open installments, and the rest becomes credit; one that
-costs more makes an installment of its own, due today.
+The same discounts apply in the new class, in proportion. If a class has begun, only the sessions that are
+left count. A class that costs less reduces the open installments, and the rest becomes credit; one that costs
+more adds an installment, due today.
 """
 
 import datetime
@@ -77,7 +77,7 @@ class TransferQuote:
 
 
 def quote_transfer(*, enrollment: Enrollment, course: Course, now: datetime.datetime) -> TransferQuote:
-    """What it would mean to move this child there; changes nothing. Raises NotPossible."""
+    """What moving this child there would mean; changes nothing. Raises NotPossible."""
     item = OrderItem.objects.select_related("order", "child", "course", "enrollment").get(
         enrollment=enrollment
     )
@@ -219,7 +219,7 @@ def _transfer(
             reason=str(done)[:300],
             by=by,
         )
-    done.save()  # last: the family's email hangs on it
+    done.save()  # last: it triggers the family's email
     return done
 
 

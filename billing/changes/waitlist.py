@@ -1,7 +1,7 @@
-"""The waitlist where money is involved: joining with a saved card, and taking an offer up.
+"""The waitlist where money is involved: joining with a saved card, and accepting an offer.
 
 A family in the priority tier is not asked: its seat is ordered and its saved card charged at once, within
-what it agreed to. Whatever stands in the way of that makes it an offer by email.
+what it agreed to. If that is not possible, it becomes an offer by email.
 """
 
 import datetime
@@ -87,7 +87,7 @@ def join_waitlist(
         if card:
             use_card(card, places=[consent], by=by, at=now)
     enrollment.enter_line(tier, at=clock.now(), by=by, reason="joined the waitlist")
-    fill(course, now=now)  # a family may have put its seat up
+    fill(course, now=now)  # a family may have offered its seat
     enrollment.refresh_from_db()
     return enrollment
 
@@ -105,7 +105,7 @@ def accept_offer(*, enrollment: Enrollment, by: User, now: datetime.datetime, **
 
 
 def serve_priority(*, now: datetime.datetime) -> None:
-    """Move families that have saved the missing card to the priority tier, and take its offers."""
+    """Move families that have saved the missing card to the priority tier, and accept its offers for it."""
     waiting = Enrollment.objects.filter(status=EnrollmentStatus.WAITLISTED, tier=WaitlistTier.REGULAR)
     willing = waiting.filter(waitlist_consent__isnull=False).order_by("joined_at", "pk")
     for_each(willing, partial(_move_up, now=now), doing="moving up in a waitlist")
@@ -164,7 +164,7 @@ def _take_up(enrollment: Enrollment, *, now: datetime.datetime) -> None:
 
 
 def _agreed_card(enrollment: Enrollment, *, on: datetime.date) -> Card | None:
-    """The one that was agreed for this place, if it can be charged."""
+    """The card that was agreed for this place, if it can be charged."""
     agreed = CardAgreement.objects.current().filter(waitlist_consent__enrollment=enrollment)
     agreement = agreed.select_related("card").first()
     return agreement.card if agreement and not agreement.card.why_not_charged(on) else None

@@ -16,7 +16,7 @@ from enrollments.models import Household, User
 @gateway.within(gateway.PAGE_S)
 def card_page(*, household: Household, by: User, charge_now: bool, use: Use | None = None) -> str:
     """The address of Stripe's page where another card is saved, to pay what `use` lists from then on: by
-    itself all that no card will pay as things stand. Raises StripeUnavailable or PageRefused."""
+    default everything that no card will pay as things stand. Raises StripeUnavailable or PageRefused."""
     now = clock.now()
     use = use or without_valid_card(uses_of(household), on=local_date(now))
     update = CardUpdate.objects.create(

@@ -28,14 +28,14 @@ AT_ONCE = 50
 
 
 class Paid(Exception):
-    """The money came while the order was being given up."""
+    """The money arrived while the order was being cancelled."""
 
 
 def expire_holds(*, now: datetime.datetime) -> Counter[str]:
-    """End up to AT_ONCE orders whose hold is over; says how many expired, were paid after all,
-    must wait, or failed."""
+    """End up to AT_ONCE orders whose hold is over; return how many expired, were paid after all, must wait,
+    or failed."""
     outcomes: Counter[str] = Counter()
-    # In any order: those that cannot be ended now must not stand before the others each time.
+    # In any order: those that cannot be ended now must not block the others each time.
     over = Order.objects.filter(status=OrderStatus.PLACED, held_until__lte=now).order_by("?")
 
     def expire(order: Order) -> None:
@@ -60,7 +60,7 @@ def _expire(order: Order) -> str:
 
 @again_after_deadlock
 def end_unpaid_order(*, order: Order, to: OrderStatus, by: User | None = None, reason: str) -> None:
-    """Expire or cancel a placed order. Its payment page is closed at Stripe first, and seen closed.
+    """Expire or cancel a placed order. Its payment page is closed at Stripe first, and confirmed closed.
 
     Raises Paid if it was paid meanwhile, StripeUnavailable if Stripe does not say, Stale if someone else
     moved it.

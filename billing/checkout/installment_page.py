@@ -1,9 +1,9 @@
 """Paying one installment early, on a Stripe page that leads back to us.
 
-Two things could take the money of an installment: its invoice and this page. So only one of them can be paid
-at a time: the invoice is seen closed before the page opens, and while the page is open the installment is
-being charged, so no job and no staff can begin another charge. A page that closes without money gives the
-installment back as it was, and its next charge makes a fresh invoice.
+An installment could be paid twice: by its invoice and on this page. So only one of them can be paid at a
+time: the invoice is confirmed closed before the page opens, and while the page is open the installment is
+being charged, so no job and no member of staff can start another charge. If the page closes without a
+payment, the installment is restored, and its next charge makes a new invoice.
 """
 
 import datetime

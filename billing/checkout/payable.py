@@ -12,7 +12,7 @@ class NotPayable(Exception):
 
 
 def refuse_unless_payable(installment: Installment, *, on: datetime.date) -> None:
-    """Raises NotPayable. The page may be as old as it likes: the state is read again."""
+    """Raises NotPayable. The page may be old, so the state is read again."""
     installment.refresh_from_db(fields=["status", "next_try_on"])
     step = next_step_of(installment, on=on)
     if not step.can_be_paid:

@@ -46,15 +46,15 @@ class NothingToPay(Exception):
 
 
 class BeingCharged(NothingToPay):
-    """The family's saved card is asked right now: one payment at a time."""
+    """The family's saved card is being charged: one payment at a time."""
 
 
 @gateway.within(gateway.PAGE_S)
 def payment_page(*, order: Order, by: User, now: datetime.datetime) -> str:
     """The address of Stripe's page where the first part of the order can be paid.
 
-    Returns the open page again if there is one; a second page is made only after the first is seen closed,
-    for two open pages could both be paid. Raises NothingToPay or StripeUnavailable.
+    Returns the open page again if there is one; a second page is made only after the first is confirmed
+    closed, because two open pages could both be paid. Raises NothingToPay or StripeUnavailable.
     """
     attempt = _attempt_to_pay(order=order, by=by, now=now)
     if attempt.can_take_money(now) and is_still_open(attempt):
@@ -66,7 +66,7 @@ def payment_page(*, order: Order, by: User, now: datetime.datetime) -> str:
 
 
 def is_still_open(attempt: ChargeAttempt) -> bool:
-    """False for a page that was paid, or has expired, without our hearing of it. True if Stripe does not
+    """False for a page that was paid, or has expired, without being reported to us. True if Stripe does not
     say: nothing can be paid twice on the same page."""
     assert attempt.stripe_session_id
     try:
@@ -80,7 +80,7 @@ def is_still_open(attempt: ChargeAttempt) -> bool:
 @again_after_deadlock
 @transaction.atomic
 def _attempt_to_pay(*, order: Order, by: User, now: datetime.datetime) -> ChargeAttempt:
-    """The attempt whose page may still take money, or a new one, for which the hold is prolonged."""
+    """The attempt whose page may still take money, or a new one, for which the hold is extended."""
     order = lock_order(order.pk)
     if order.status != OrderStatus.PLACED:
         raise NothingToPay
@@ -217,8 +217,8 @@ def _line(attempt: ChargeAttempt, order: Order) -> dict[str, Any]:
 
 
 def _page_refused(attempt: ChargeAttempt, error: gateway.StripeRefused, *, is_repeat: bool) -> None:
-    """No page was made, and staff hear why. A refused `expires_at` only means that an attempt came to Stripe
-    too late; if it is fresh, the database's clock is slow."""
+    """No page was made, and staff get a task with the reason. A refused `expires_at` only means that an
+    attempt reached Stripe too late; if it is new, the database's clock is slow."""
     late = error.param == "expires_at"
     with transaction.atomic():
         to = ChargeStatus.NOT_EXECUTED if late else ChargeStatus.REJECTED
@@ -242,7 +242,7 @@ def _no_page(attempt: ChargeAttempt, to: ChargeStatus, **columns: str) -> None:
 def close_payment_page(order: Order) -> None:
     """See that no page can take money for this order any more, and settle what was paid on it.
 
-    Raises StripeUnavailable when Stripe does not say: then nothing may be concluded.
+    Raises StripeUnavailable when Stripe does not answer: then nothing may be concluded.
     """
     for attempt in ChargeAttempt.objects.payable().filter(installment__order=order):
         if not attempt.stripe_session_id:
@@ -252,7 +252,7 @@ def close_payment_page(order: Order) -> None:
 
 
 def recover_page(attempt: ChargeAttempt) -> None:
-    """Whether Stripe made a page for an attempt that got no answer: the same request again tells."""
+    """Find out whether Stripe made a page for an attempt that got no answer, by repeating the request."""
     try:
         open_page(attempt)
     except StripeUnavailable:
@@ -262,7 +262,7 @@ def recover_page(attempt: ChargeAttempt) -> None:
 
 
 def close_page(attempt: ChargeAttempt) -> None:
-    """See one page closed at Stripe and settle what happened on it. Raises StripeUnavailable."""
+    """Close one page at Stripe and settle what happened on it. Raises StripeUnavailable."""
     assert attempt.stripe_session_id
     with asking_stripe(attempt.installment.order):
         session = _closed_session(attempt)
@@ -286,7 +286,7 @@ def _closed_session(attempt: ChargeAttempt) -> gateway.Object:
 
 
 def _try_to_move(attempt: ChargeAttempt, to: ChargeStatus, **columns: Any) -> None:
-    """A double click sends the same request twice and gets the same answer; whoever is first writes it."""
+    """A double click sends the same request twice and gets the same answer; the first one writes it."""
     try:
         attempt.transition_to(to, **columns)
     except Stale:

@@ -45,9 +45,9 @@ def place_order(
     `expected_cents` is the total that the parent agreed to. With `use_credit` the family's credit pays as
     much of it as it can; what is left to pay must be `expected_due_cents`. With a plan, placing is the
     consent to its later charges, given from `address`, and its card is to pay the family's `other_orders` as
-    well. `waitlist_consent` is one that was given before. All or nothing: raises OrderRefused in words for
-    the parent. An order that costs nothing is confirmed at once. The seats are held for
-    SEAT_HOLD_MINUTES, or until `held_until`.
+    well. `waitlist_consent` is one that was given earlier. All or nothing: raises OrderRefused in words for
+    the parent. An order that costs nothing is confirmed at once. The seats are held for SEAT_HOLD_MINUTES, or
+    until `held_until`.
     """
     held_until = held_until or now + timedelta(minutes=settings.SEAT_HOLD_MINUTES)
     today = local_date(now)

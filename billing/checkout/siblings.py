@@ -1,4 +1,4 @@
-"""Which children make the places of their brothers and sisters cheaper."""
+"""Which children reduce the price for their siblings."""
 
 import datetime
 from typing import Any

@@ -23,7 +23,8 @@ KIND = MoneyTask.FRAUD_WARNING
 @again_after_deadlock
 @transaction.atomic
 def settle_warning(found: Mapping[str, Any], payment: Payment) -> None:
-    """Stop the order's charges and ask staff, once for a payment, however often its bank or Stripe says so.
+    """Stop the order's charges and ask staff, once for each payment, however often the bank or Stripe repeats
+    it.
 
     Stripe calls a warning actionable until its payment is disputed, or refunded as a whole.
     """

@@ -1,5 +1,5 @@
-"""Working off the inbox of Stripe's events: a worker takes one after the other, with backoff, and parking for
-staff."""
+"""Processing the inbox of Stripe's events: a worker takes one after the other, retries with backoff, and
+parks events for staff."""
 
 import json
 import logging
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 MAX_TRIES = 8
 AT_ONCE = 500
 LOCK_CLASS = 20_263  # of its slots
-# Stripe as a whole is away: no fault of the event, so no try is counted.
+# Stripe as a whole is down: not the event's fault, so no try is counted.
 STRIPE_AWAY = (
     stripe.APIConnectionError,
     stripe.RateLimitError,
@@ -67,7 +67,7 @@ FOLLOW_UPS: dict[str, Callable[[str], None]] = {
 
 
 def process_due_events() -> bool:
-    """Handle what is due for as long as a task may take, as one of half of all workers: a burst leaves the
+    """Handle what is due for as long as a task may take, in at most half of all workers: a burst leaves the
     others free. True if some is left and Stripe answers."""
     if Instance.why_quarantined():
         return False
@@ -86,7 +86,7 @@ def process_due_events() -> bool:
 
 
 def process_event(event: StripeEvent) -> bool:
-    """Handle one event of the inbox unless it is handled, not due, or with another worker. Safe to repeat.
+    """Handle one event of the inbox unless it is done, not due, or taken by another worker. Safe to repeat.
     False if no other event can be handled now either. In quarantine it stays in the inbox.
 
     dj-stripe's `Event.process` fetches the object, stores it and calls our receivers in one transaction; its
@@ -129,7 +129,7 @@ def _asked_with(data: dict[str, Any]) -> str:
 
 
 def _failed(event: StripeEvent, error: Exception) -> bool:
-    """Give it back or park it; False if no other can be handled now either."""
+    """Return it to the inbox or park it; False if no other can be handled now either."""
     note = f"{type(error).__name__}: {error}"
     is_away = isinstance(error, STRIPE_AWAY) or (
         isinstance(error, stripe.APIError) and (error.http_status or 0) >= 500

@@ -1,4 +1,5 @@
-"""Healing what webhooks did not tell: Stripe's own list of events, and pages that should be closed by now."""
+"""Catching up on what webhooks did not report: Stripe's own list of events, and pages that should be closed
+by now."""
 
 import datetime
 import json
@@ -24,7 +25,7 @@ from csf.state import Stale
 
 logger = logging.getLogger(__name__)
 
-# A page that ended this long ago should have told us so.
+# A page that ended this long ago should have been reported.
 PATIENCE = timedelta(minutes=10)
 # A webhook comes within seconds; one that was not taken is repeated much later.
 WEBHOOK_TAKES = timedelta(minutes=2)
@@ -85,13 +86,13 @@ def store(page: list[gateway.Object]) -> int:
 
 
 def settle_finished_pages(*, now: datetime.datetime) -> int:
-    """Ask Stripe about payment pages that are over but did not say so, until the time is up; returns how many
-    were settled."""
+    """Ask Stripe about payment pages that ended without a report, until the time is up; return how many were
+    settled."""
     settled: list[int] = []
     # One without a page at Stripe that we know of belongs to a hold, which sees to it, or to an installment.
     known = Q(stripe_session_id__isnull=False) | Q(kind=ChargeKind.PAGE)
     forgotten = ChargeAttempt.objects.payable().filter(known, session_expires_at__lt=now - PATIENCE)
-    # In any order: a page that cannot be settled must not stand before the others each time.
+    # In any order: a page that cannot be settled must not block the others each time.
     rows = forgotten.select_related("installment__order").order_by("?")
 
     def settle(attempt: ChargeAttempt) -> None:

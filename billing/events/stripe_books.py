@@ -54,7 +54,7 @@ UNANSWERED = (gateway.OutcomeUnknown, gateway.StripeRefused, NotYet)
 
 
 class _OutOfTime(Exception):
-    """The rest needs another task; what was asked of Stripe until now is remembered."""
+    """The rest needs another task; what Stripe has answered so far is remembered."""
 
 
 @daily_job(at="05:10")
@@ -109,11 +109,11 @@ def compare_day(day: datetime.date, *, budget_s: float = BUDGET_S) -> bool:
 
 
 def compare_open() -> int:
-    """What is open here, at any age, with Stripe's word for it, until the time is up; returns how many Stripe
-    did not answer for."""
+    """Compare what is open here, of any age, with Stripe, until the time is up; return for how many Stripe
+    did not answer."""
     disputes = Dispute.objects.filter(closed_at=None).select_related("payment__order__household")
     invoiced = Installment.objects.open().filter(stripe_invoice_id__isnull=False, invoice_closed_at=None)
-    # In any order: those that do not fit into the time have their turn another night.
+    # In any order: those that do not fit into the time are handled another night.
     installments = invoiced.select_related("order__household").order_by("?")
     rows: Iterator[tuple[Callable[[Any], None], Any]] = chain(
         ((_compare_dispute, row) for row in disputes), ((_compare_invoice, row) for row in installments)
@@ -258,7 +258,7 @@ def _compare(
 
 
 def _read(read: Callable[[Any], Any], stripe_id: Any, text: Callable[[Any], str] = str) -> str:
-    """Stripe's word in short; empty if it has no such object."""
+    """Stripe's state in short; empty if it has no such object."""
     if not stripe_id:
         return ""
     try:

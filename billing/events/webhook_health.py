@@ -1,4 +1,4 @@
-"""Whether Stripe can be asked, and whether its webhooks arrive and are believed.
+"""Whether Stripe answers, and whether its webhooks arrive with a valid signature.
 
 Each minute one look at its own list of events answers the first (billing/stripe/breaker.py counts) and the
 second; the view notes the third.
@@ -24,7 +24,7 @@ REFUSED_LIFE_S = 24 * 3600
 
 
 def look(*, now: datetime) -> None:
-    """Ask for the events of some minutes ago, and put those into the inbox of which no webhook told."""
+    """Ask for the events of some minutes ago, and put those that no webhook delivered into the inbox."""
     if Instance.why_quarantined() or not settings.STRIPE_SECRET_KEY or not breaker.may_begin():
         return
     until = now - WEBHOOK_TAKES
@@ -44,7 +44,7 @@ def note_refused(*, now: datetime) -> None:
 
 
 def refused_at() -> datetime | None:
-    """When a webhook was last refused for its signature; None if one was believed since."""
+    """When a webhook was last refused for its signature; None if a valid one has arrived since."""
     at: datetime | None = cache.get(REFUSED_AT)
     delivered = StripeEvent.objects.filter(was_pulled=False).order_by("-pk")
     last = delivered.values_list("received_at", flat=True).first()
@@ -52,5 +52,5 @@ def refused_at() -> datetime | None:
 
 
 def without_webhook(*, since: datetime) -> QuerySet[StripeEvent]:
-    """Events that we found by asking, long after a webhook should have told."""
+    """Events that we found by asking, long after a webhook should have delivered them."""
     return StripeEvent.objects.filter(was_pulled=True, received_at__gte=since)

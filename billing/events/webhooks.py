@@ -1,7 +1,7 @@
 """Stripe's webhooks: the view that takes them in, and the receivers that dj-stripe calls from a worker.
 
 The event is only a hint. Receivers read the object that dj-stripe has just fetched, call one `settle_...`,
-and raise for nothing that is not ours.
+and never raise for objects that are not ours.
 """
 
 import json
@@ -61,7 +61,7 @@ def stripe_webhook(request: HttpRequest, uuid: str) -> HttpResponse:
         logger.error("webhooks cannot be verified: %s", error)
         return HttpResponse(status=503)
     StripeEvent.objects.bulk_create([event], ignore_conflicts=True)
-    # Only when it can be seen: a task that is at work would look too early. The sweep needs no task.
+    # Only after the commit: a task that is already running would look too early. The sweep needs no task.
     transaction.on_commit(lambda: enqueue_once("billing.tasks.process_events"))
     return HttpResponse(status=200)
 

@@ -37,16 +37,16 @@ NEEDED = ["installment__order__household__stripe_customer", "card"]
 
 
 def run_attempt(attempt_id: int) -> None:
-    """Carry out one attempt that was created, or whose outcome is not known. Safe to repeat, and safe to die
-    in."""
+    """Carry out one attempt that was created, or whose outcome is not known. It may be repeated, and killed
+    at any point."""
     attempt = _claim(attempt_id)
     if attempt is not None:
         _carry_out(attempt, _charge)
 
 
 def ask_again(order: Order) -> None:
-    """Ask Stripe about charges that have had no outcome for so long that asking only reads: before anyone
-    does something with the order. Without an answer all stays as it is."""
+    """Ask Stripe about charges that have had no outcome for so long that we only read: before anyone changes
+    the order. Without an answer nothing changes."""
     old = ChargeAttempt.objects.on_saved_cards().filter(
         status__in=[ChargeStatus.UNKNOWN, ChargeStatus.PARKED],
         created_at__lt=clock.now() - KEY_LIFE,

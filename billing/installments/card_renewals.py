@@ -20,7 +20,7 @@ from csf.jobs.queue import enqueue
 
 
 def look_at_card(method_id: str) -> None:
-    """Read a saved card again, and write down what became of it. Safe to repeat, in any order.
+    """Read a saved card again, and record what happened to it. Safe to repeat, in any order.
 
     Raises what the gateway raises. A card that is gone does not come back: Stripe allows no second use.
     """
@@ -37,7 +37,7 @@ def look_at_card(method_id: str) -> None:
 @again_after_deadlock
 @transaction.atomic
 def note_gone(card: Card) -> None:
-    """Installments already due with it need another card; families with later ones are told."""
+    """Installments already due with it need another card; families with later ones are notified."""
     lock_family(card)
     if Card.objects.filter(pk=card.pk, gone_at=None).update(gone_at=Now()):
         stop_gone(card)

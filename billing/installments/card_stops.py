@@ -1,4 +1,4 @@
-"""A card that is no longer charged although payments are ahead: it is gone at Stripe, or the family has
+"""A card that is no longer charged although payments are ahead: it was removed at Stripe, or the family has
 stopped its charges. The family gets one email, and pays each of them itself or adds another card."""
 
 from django.db import transaction
@@ -69,7 +69,7 @@ def _waiting(stopped: QuerySet[Installment]) -> list[Installment]:
 
 
 def _ahead(stopped: QuerySet[Installment]) -> list[Installment]:
-    """What would be charged by itself when it is due."""
+    """What would be charged automatically when it is due."""
     ahead = stopped.filter(
         status=InstallmentStatus.SCHEDULED, consent__isnull=False, order__charges_paused_at=None
     )
@@ -84,7 +84,7 @@ def _ask_for_another(waiting: list[Installment], *, reason: str) -> None:
 def _record(
     card: Card, payments: list[Installment], *, reason: CardStopReason, by: User | None = None
 ) -> None:
-    """The email hangs on this row; nothing is said if nothing is ahead."""
+    """This row triggers the email; there is none if no payment is ahead."""
     if payments:
         facts = [
             {

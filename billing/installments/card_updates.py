@@ -88,7 +88,7 @@ def _charge_what_was_due(card: Card, orders: list[Order], *, on: datetime.date) 
         due_on__lte=on,
     )
     for installment in due.select_related("order"):
-        with suppress(Stale):  # a place of its order is given up, and the money not settled: it can wait
+        with suppress(Stale):  # a place of its order was cancelled, and the money is not settled: it can wait
             start_attempt(installment, card=card, kind=ChargeKind.PARENT, on=clock.today())
     enqueue("billing.tasks.charge")
 

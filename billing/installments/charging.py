@@ -84,7 +84,7 @@ def _run_in_thread(shared: Iterator[int], pace: "Pace", deadline: float) -> None
             pace.wait()
             if time.monotonic() > deadline or breaker.is_open_here():
                 return
-            # The lease of one that fails ends, and the sweep takes it up.
+            # If one fails, its lease ends and the sweep picks it up.
             try_one(run_attempt, attempt_id, doing="charging")
     finally:
         connection.close()
@@ -107,8 +107,7 @@ class Pace:
 
 
 def recover_charges() -> None:
-    """Each minute: attempts whose worker was lost are unknown, and parked ones are looked at again once a
-    day."""
+    """Each minute: mark attempts whose worker was lost as unknown, and check parked ones again once a day."""
     attempts = ChargeAttempt.objects.on_saved_cards()
     lost = attempts.filter(status=ChargeStatus.SENDING, leased_until__lt=Now())
     for attempt in lost.select_related("installment"):

@@ -65,7 +65,7 @@ class Candidate:
 def candidates(statuses: Iterable[InstallmentStatus], *, on: datetime.date) -> list[Candidate]:
     """Whom the job of that local date charges, and whom it skips, and why. Changes nothing.
 
-    The staff page, the dry run and the job itself all ask this.
+    The staff page, the dry run and the job itself all use this.
     """
     due = Installment.objects.filter(
         status__in=statuses, due_on__lte=on, order__status=OrderStatus.CONFIRMED
@@ -114,7 +114,7 @@ def start_charges(
 ) -> Report:
     """Write an attempt for each installment that is due on that local date, and wake the workers that charge.
 
-    An installment gets one automatic attempt a day, however often this runs.
+    An installment gets one automatic attempt a day, no matter how often this runs.
     """
     report = Report()
     ready = []

@@ -1,7 +1,7 @@
 """A decline that no attempt of ours asked for: on Stripe's page of an invoice, or by staff in its dashboard.
 
-It becomes an attempt that is born declined. The parent tried, not we: it counts for nothing, and neither the
-state of the installment nor the date of its next try changes.
+It becomes an attempt that is declined from the start. The parent tried, not we: it is not counted, and
+neither the state of the installment nor the date of its next try changes.
 """
 
 from typing import Any
@@ -93,8 +93,7 @@ def add_declined(invoice: StripeObject, error: StripeObject) -> ChargeAttempt | 
 
 
 def _wait_for_the_next_day(installment: Installment) -> None:
-    """It may have been a try of the installation before this one, which told the family when the next one
-    is."""
+    """It may have been a try of the previous installation, whose email named the date of the next one."""
     again_on = next_try_on(due_on=installment.due_on, on=clock.today())
     if again_on and installment.status in {InstallmentStatus.SCHEDULED, InstallmentStatus.RETRY_WAIT}:
         installment.start_charging(reason="charged by the installation before this one")

@@ -1,8 +1,8 @@
-"""An installment's invoice at Stripe: made when it is needed, found after a crash, and seen closed before the
-installment changes.
+"""An installment's invoice at Stripe: made when it is needed, found after a crash, and confirmed closed
+before the installment changes.
 
-An installment has one invoice at a time. Only when that one can certainly not be paid any more does a fresh
-one take its place, under keys of its own.
+An installment has one invoice at a time. Only when that one can certainly not be paid any more does a new one
+take its place, with keys of its own.
 """
 
 from contextlib import suppress
@@ -83,7 +83,7 @@ def has_open_invoice(installment: Installment) -> bool:
 
 
 def has_invoice(installment: Installment) -> bool:
-    """Whether it has an invoice that was not seen closed; one that we may not know of is looked for."""
+    """Whether it has an invoice that is not confirmed closed; one that we may not know of is searched for."""
     if not installment.stripe_invoice_id or installment.invoice_closed_at:
         if (invoice := _lost(installment)) is None:
             return False
@@ -153,7 +153,7 @@ def _key(step: str, installment: Installment) -> str:
 
 
 def void(installment: Installment) -> str:
-    """Void its invoice, and check that it is void; returns the invoice's id. Money that came in the meantime
+    """Void its invoice, check that it is void, and return the invoice's id. Money that came in the meantime
     is recorded."""
     return str(closed_invoice(installment)["id"])
 

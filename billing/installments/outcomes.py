@@ -66,7 +66,7 @@ Outcome = Paid | Declined | NotWanted | Rejected | Unknown
 
 
 def record(attempt: ChargeAttempt, outcome: Outcome) -> None:
-    """Write down how the attempt ended, and begin what follows. Raises Stale if it was settled meanwhile."""
+    """Record how the attempt ended, and start what follows. Raises Stale if it was settled meanwhile."""
     match outcome:
         case Paid(invoice):
             settle_invoice(invoice)
@@ -85,9 +85,9 @@ def record(attempt: ChargeAttempt, outcome: Outcome) -> None:
 
 @transaction.atomic
 def after_decline(attempt: ChargeAttempt, decline: Decline) -> None:
-    """The bank said no: write it down, decide what follows, and owe the email that says so.
+    """The bank said no: record it, decide what follows, and queue the email about it.
 
-    The attempt's transition is written last: its email tells the next date. Raises Stale if the attempt was
+    The attempt's transition is written last: its email shows the next date. Raises Stale if the attempt was
     settled meanwhile.
     """
     attempt = _locked(attempt)
@@ -173,7 +173,7 @@ def _try_again(attempt: ChargeAttempt, decline: Decline) -> None:
 
 @transaction.atomic
 def after_nothing(installment: Installment, *, reason: str) -> None:
-    """Nothing was executed at the bank: nothing counts, nobody is mailed, the next day may try."""
+    """Nothing was executed at the bank: no try is counted, no email is sent, and the next day may try."""
     if _is_still_charging(installment, reason=reason):
         today = clock.today()
         again_on = next_try_on(due_on=installment.due_on, on=today) or today + timedelta(days=1)
@@ -208,7 +208,7 @@ def _close(installment: Installment, *, reason: str) -> None:
 
 
 def look_later(attempt: ChargeAttempt, error: str) -> None:
-    """No usable answer: nothing is concluded, and Stripe is asked again later; after three days a person is
+    """No usable answer: nothing is concluded, and Stripe is asked again later; after three days staff are
     asked too."""
     now = clock.now()
     old = now - attempt.created_at > PARK_AFTER
@@ -252,7 +252,7 @@ def _end(attempt: ChargeAttempt, reason: str) -> None:
 
 
 def _reject(attempt: ChargeAttempt, outcome: Rejected) -> None:
-    """Nobody is mailed and no try is counted. Staff look, and until then it is not tried again."""
+    """No email is sent and no try is counted. Staff decide, and until then it is not tried again."""
     reason = outcome.reason
     with transaction.atomic():
         attempt.transition_to(

@@ -14,7 +14,7 @@ RESUMED = "charges of the order resumed"
 
 @transaction.atomic
 def pause_charges(*, order: Order, by: User, reason: str) -> None:
-    """From now on nothing of this order is charged by itself. Raises NotPossible."""
+    """From now on nothing of this order is charged automatically. Raises NotPossible."""
     if by.household_id == order.household_id:
         raise NotPossible(OWN_FAMILY)
     if not Order.objects.filter(pk=order.pk, charges_paused_at=None).update(charges_paused_at=Now()):

@@ -1,7 +1,8 @@
 """What staff may do with one open installment, each with a reason that stays in its history.
 
-Nothing is done while a charge is under way or its outcome is not known. What ends an installment first voids
-its Stripe invoice and sees it void; if it turns out paid, the money is recorded and the act refused.
+Nothing is done while a charge is in progress or its outcome is not known. An action that ends an installment
+first voids its Stripe invoice and confirms that it is void; if it turns out to be paid, the money is recorded
+and the action refused.
 """
 
 import datetime
@@ -39,7 +40,7 @@ from orders.models import OrderStatus
 
 
 def retry_now(*, installment: Installment, by: User, reason: str, on: datetime.date) -> ChargeAttempt:
-    """Charge the family's saved card today, whatever the dunning days say."""
+    """Charge the family's saved card today, regardless of the dunning days."""
     card = card_of(installment.order)
     if card is None or card.why_not_charged(on):
         raise NotPossible("There is no saved card that can be charged for this order.")
@@ -114,12 +115,12 @@ def split(
 
 
 def waive(*, installment: Installment, by: User, reason: str) -> None:
-    """The school lets it go."""
+    """The school waives it."""
     _finish(installment, by, f"waived: {_given(reason)}", InstallmentStatus.WAIVED)
 
 
 def cancel(*, installment: Installment, by: User, reason: str) -> None:
-    """It is not owed any more."""
+    """It is no longer owed."""
     _finish(installment, by, f"cancelled: {_given(reason)}", InstallmentStatus.CANCELLED)
 
 
@@ -199,7 +200,7 @@ def _given(reason: str) -> str:
 
 @contextmanager
 def _unlocked_by_charges(installment: Installment, by: User, note: str = "") -> Iterator[Installment]:
-    """The installment under its locks, open and with no charge under way; `note` tells what is done to it.
+    """The installment under its locks, open and with no charge in progress; `note` says what is done to it.
 
     Staff cannot act on installments of their own family.
     """
@@ -227,7 +228,7 @@ def _ended(
     installment: Installment, by: User, note: str
 ) -> Iterator[tuple[Installment, datetime.datetime | None]]:
     """The same, for what ends an installment, with the time since when staff held it: no charge can begin,
-    and its invoice is seen void, before it does."""
+    and its invoice is confirmed void, before it does."""
     with _unlocked_by_charges(installment, by) as locked:
         was_held_at = locked.held_at
         Installment.objects.filter(pk=locked.pk).update(held_at=clock.now())

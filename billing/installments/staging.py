@@ -16,7 +16,7 @@ REASON = "it belongs to live mode, and this is a copy for staging"
 
 @transaction.atomic
 def leave_live_mode_alone() -> int:
-    """Returns of how many orders the charges were stopped."""
+    """Return for how many orders the charges were stopped."""
     under_way = ChargeAttempt.objects.under_way()
     live = under_way.filter(installment__order__household__stripe_customer__livemode=True)
     for attempt in live.select_related("installment"):

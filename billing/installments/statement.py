@@ -1,5 +1,5 @@
-"""What a family owes, in the words of its pages: each installment with its state, sorted into due, coming and
-paid."""
+"""What a family owes, in the words of its pages: each installment with its state, sorted into due, upcoming
+and paid."""
 
 import datetime
 from collections.abc import Iterable

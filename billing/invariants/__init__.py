@@ -1,4 +1,4 @@
-"""Of money: what must hold between orders and their parts, charges, cards, refunds, credit and Stripe."""
+"""About money: what must hold between orders and their parts, charges, cards, refunds, credit and Stripe."""
 
 from billing.invariants import cards, charges, credits, orders, refunds, stripe
 

@@ -1,4 +1,4 @@
-"""Of saved cards: each pays only what its family agreed that it pays."""
+"""About saved cards: each pays only what its family agreed to."""
 
 from collections.abc import Iterator
 from datetime import datetime

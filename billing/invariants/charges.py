@@ -1,4 +1,4 @@
-"""Of tries to get money: none twice, none without a right, none forgotten."""
+"""About charges: none twice, none without permission, none forgotten."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""Of the credit of families."""
+"""About the credit of families."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def _ran_out_above_its_grant() -> Any:
 
 
 def _returned_otherwise_than_spent() -> Any:
-    """What an order gave back must be what it took, and be the same family's."""
+    """What an order returned must be what it took, from the same family."""
     took = Credit.objects.filter(
         cause=CreditCause.SPENT,
         order=OuterRef("order"),

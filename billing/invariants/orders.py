@@ -1,4 +1,4 @@
-"""Of orders: what they owe, what was paid for them, and the places that stand for it."""
+"""About orders: what is owed, what was paid, and the places that were bought."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -37,7 +37,7 @@ def _plans_that_do_not_add_up(since: datetime | None = None) -> Any:
 
 
 def _changes_that_do_not_add_up() -> Any:
-    """What a cancellation tells, and the rows that it made; a rest that is too small to charge is let go."""
+    """What a cancellation says, and the rows that it made; a rest that is too small to charge is waived."""
     credit = Credit.objects.filter(cancellation=OuterRef("pk")).order_by().values("cancellation")
     found = Cancellation.objects.filter(status="settled").annotate(
         asked_cents=Coalesce(Sum("refunds__amount_cents"), 0),
@@ -127,7 +127,7 @@ def _reduced_for_nothing() -> Any:
 
 
 def _given_up_without_a_word() -> Any:
-    """Nothing says what became of their money."""
+    """Nothing says what happened to their money."""
     cancelled = Q(status=EnrollmentStatus.CANCELLED, cancellation=None)
     moved = Q(status=EnrollmentStatus.TRANSFERRED, transfer_away=None)
     return pks(Enrollment.objects.filter(cancelled | moved))

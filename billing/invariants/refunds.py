@@ -1,4 +1,4 @@
-"""Of money that goes back, and of disputes about money that came."""
+"""About refunds and disputes."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Of what Stripe tells: every event ends, every id is on one row, and both books agree."""
+"""About Stripe: every event is finished, every id is on one row, and both books agree."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta

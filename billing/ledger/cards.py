@@ -1,4 +1,4 @@
-"""Saved cards of a family: which of them pays what, and which is never asked again.
+"""Saved cards of a family: which of them pays what, and which is never charged again.
 
 A card pays what it was agreed for, and nothing else. Of two agreements the later one counts, in whatever
 order Stripe reports them.
@@ -157,7 +157,7 @@ def use_card(
     by: User,
     at: datetime.datetime,
 ) -> list[Order]:
-    """From now on the card pays these, as `by` agreed at that time; returns the orders that it does pay now.
+    """From now on the card pays these, as `by` agreed at that time; return the orders that it now pays.
 
     What was agreed later than `at` about another card stays. The caller holds the family's lock.
     """
@@ -194,5 +194,5 @@ def use_card_as_requested(card: Card, *, update: CardUpdate) -> list[Order]:
 
 
 def refuse_card(card: Card) -> None:
-    """After a hard decline no order of the family asks this card again."""
+    """After a hard decline no order of the family uses this card again."""
     Card.objects.like(card).filter(refused_at=None).update(refused_at=Now())

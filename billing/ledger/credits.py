@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class NotEnoughCredit(NotPossible):
-    """The family has less than that; in words."""
+    """The family has less than that; the message says so."""
 
 
 @transaction.atomic
@@ -43,7 +43,7 @@ def grant(
     cancellation: Cancellation | None = None,
     closure_line: ClosureLine | None = None,
 ) -> Credit:
-    """Give a family credit, good for CREDIT_LIFE_DAYS from that day.
+    """Give a family credit, valid for CREDIT_LIFE_DAYS from that day.
 
     Raises NotPossible for staff who would credit their own family.
     """
@@ -176,7 +176,7 @@ def _by_end(grants: Iterable[Grant]) -> list[Grant]:
 
 
 def _take(grants: Iterable[Grant], cents: int) -> list[tuple[Grant, int]]:
-    """From what ends first; returns how much each lost."""
+    """Starting with what ends first; return how much each lost."""
     parts = []
     for grant in _by_end(grants):
         part = min(grant.left_cents, cents)

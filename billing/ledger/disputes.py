@@ -106,7 +106,7 @@ def _what_to_do(dispute: Dispute) -> str:
 
 
 def _close(dispute: Dispute, found: Mapping[str, Any], *, is_new: bool) -> None:
-    """What the bank took counts as given back; what it did not take stays, and refunds that waited may go.
+    """What the bank took counts as refunded; what it did not take stays, and refunds that waited may be sent.
 
     Staff decide about the other charges, even if no event reported the dispute before.
     """

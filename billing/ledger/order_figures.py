@@ -1,8 +1,8 @@
-"""What an order comes to, in figures that add up: price = paid - given back - refunds not made yet + open.
+"""The money of an order, in figures that add up: price = paid - given back - refunds not made yet + open.
 
 The price is that of the order as things stand, after moves, cancellations and waivers; what it was at placing
 is `Order.total_cents`. What a bank took back after a dispute is the school's loss, and changes no price.
-Every page that shows money of an order takes these.
+Every page that shows an order's money uses these.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
-"""How a smaller debt changes what an order still charges and gives back.
+"""How a smaller debt changes what is still charged and refunded for an order.
 
-What a family no longer owes first shortens the open installments, from the last; what is left over was paid
-already and goes back: to where it came from, or as credit.
+What a family no longer owes first reduces the open installments, from the last; the rest was already paid and
+is returned: the way it was paid, or as credit.
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ class InstallmentCut:
 
 @dataclass(frozen=True)
 class Reduction:
-    """What becomes of an amount that is no longer owed."""
+    """What happens to an amount that is no longer owed."""
 
     cuts: list[InstallmentCut] = field(default_factory=list)
     refunds: list[tuple[Payment, int]] = field(default_factory=list)
@@ -69,8 +69,8 @@ def plan_reduction(order: Order, cents: int, *, as_credit: bool) -> Reduction:
 
 
 def apply_reduction(order: Order, found: Reduction, *, by: User | None, reason: str) -> None:
-    """Shorten the installments. A shortened one is cancelled and a smaller one takes its date, because its
-    invoice at Stripe, which the caller has seen void, is for the whole amount."""
+    """Reduce the installments. A reduced one is cancelled and a smaller one takes its date, because its
+    invoice at Stripe, which the caller has voided, is for the whole amount."""
     for cut in found.cuts:
         cut.installment.cancel(by=by, reason=reason)
         if cut.left_cents:

@@ -1,4 +1,4 @@
-"""Approved refunds: made at Stripe, and settled by its word.
+"""Approved refunds: made at Stripe, and settled by its answer.
 
 A refund is never tried again under another key. One whose outcome is not known is looked up, not repeated.
 """
@@ -55,7 +55,7 @@ def refund_waiting() -> bool:
     if Instance.why_quarantined():
         return False
     ids = list(Refund.objects.waiting().order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
-    # The lease of one that fails ends, and the sweep takes it up.
+    # If one fails, its lease ends and the sweep picks it up.
     tally = for_each(ids, run_refund, doing="refunding", in_time=breaker.while_it_answers)
     return (tally.done + tally.failed < len(ids) or len(ids) == AT_ONCE) and not breaker.is_away()
 
@@ -69,7 +69,7 @@ def recover_refunds() -> None:
 
 
 def run_refund(refund_id: int) -> None:
-    """Make one refund, or find out what became of it. Safe to repeat, safe to die in."""
+    """Make one refund, or find out what happened to it. It may be repeated, and killed at any point."""
     refund = _claim(refund_id)
     if refund is None:
         return
@@ -178,7 +178,7 @@ def _made_at(found: Mapping[str, Any]) -> datetime.datetime | None:
 @transaction.atomic
 @dated_by(_made_at)
 def settle_refund(found: Mapping[str, Any]) -> Refund | None:
-    """Write what Stripe says about a refund into ours; None if it is none of ours.
+    """Write what Stripe says about a refund into ours; None if it is not ours.
 
     May be called any number of times, in any order; success is applied whenever it is seen, and a refund
     that the bank sent back later fails even after it succeeded.

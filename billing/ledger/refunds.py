@@ -1,6 +1,6 @@
-"""Refunds that are asked for, and approved or rejected by a person.
+"""Refunds that are requested, and approved or rejected by a person.
 
-Money that came late or twice is approved by the system.
+The system approves refunds of money that arrived late or twice.
 """
 
 from typing import Any
@@ -50,7 +50,7 @@ def request_refund(
     cancellation: Cancellation | None = None,
     method: RefundMethod | None = None,
 ) -> Refund:
-    """Ask for money of one payment to go back, the way it came unless a method is given. Runs in the caller's
+    """Request a refund of one payment, the way it was paid unless a method is given. Runs in the caller's
     transaction, under the order's lock.
 
     Raises NotPossible for more than is left of the payment.
@@ -106,7 +106,7 @@ def has_failed_by_card(payment: Payment) -> bool:
 
 
 def refund_unmatched(payment: Payment) -> None:
-    """Money that came too late or twice goes back without waiting for a person; staff are told.
+    """Money that arrived too late or twice is refunded without waiting for a person; staff get a task.
 
     Runs in the transaction that records the payment.
     """
@@ -124,7 +124,7 @@ def refund_unmatched(payment: Payment) -> None:
 
 
 def approve_by_system(refund: Refund, *, reason: str) -> None:
-    """Nobody has to agree; staff are told. Runs in the caller's transaction."""
+    """Nobody has to approve it; staff get a task. Runs in the caller's transaction."""
     refund.transition_to(RefundStatus.APPROVED, reason=reason[:300])
     StaffTask.objects.about(refund).open().update(closed_at=Now())
     StaffTask.open(MoneyTask.REFUND_BY_SYSTEM, refund, f"{money_text(refund.amount_cents)}: {reason}")
@@ -152,8 +152,8 @@ def approve_by_rule(refund: Refund) -> None:
 @again_after_deadlock
 @transaction.atomic
 def approve(*, refund: Refund, by: User, reason: str = "") -> None:
-    """Let the money go back. Never for one's own family, and not by the person who requested it once the
-    refunds of the order are above REFUND_TWO_PERSON_CENTS in sum. Raises NotPossible."""
+    """Approve the refund. Never for one's own family, and not by the person who requested it once the refunds
+    of the order are above REFUND_TWO_PERSON_CENTS in sum. Raises NotPossible."""
     lock_household(refund.order.household_id)
     order = lock_order(refund.order_id)
     _refuse_own_family(refund, by)
@@ -198,7 +198,7 @@ def _refuse_while_disputed(refund: Refund) -> None:
 
 @transaction.atomic
 def reject(*, refund: Refund, by: User, reason: str) -> None:
-    """The money stays here. Raises NotPossible."""
+    """Reject the refund. Raises NotPossible."""
     if not reason.strip():
         raise NotPossible("Give a reason: the family may ask.")
     _decide(refund, RefundStatus.REJECTED, by=by, reason=reason)

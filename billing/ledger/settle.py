@@ -54,7 +54,7 @@ class _CoursesNeeded(Exception):
 
 @again_after_deadlock
 def settle_payment_intent(intent: StripeObject) -> Payment | None:
-    """Record what became of a PaymentIntent; returns the Payment if its money is here.
+    """Record the outcome of a PaymentIntent, and return the Payment if its money has arrived.
 
     Does nothing for an intent without our metadata. Money whose metadata names no row that is here becomes a
     task for staff.
@@ -193,7 +193,7 @@ def _report_balance(installment: Installment, invoice: StripeObject) -> None:
 
 
 def _end_attempt(installment: Installment, *, has_paid: bool) -> Card | None:
-    """End the open attempt of an invoice that is paid; returns the card if it was asked.
+    """End the open attempt of an invoice that is paid; return the card if it was charged.
 
     Paid elsewhere, while the attempt waited for a worker, it charged nothing.
     """

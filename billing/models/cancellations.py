@@ -12,7 +12,7 @@ from orders.models import Order
 
 
 class Terms(models.TextChoices):
-    """What the family gets for a place that is given up."""
+    """What the family gets for a cancelled place."""
 
     REFUND = "refund", "the full price, refunded the way it was paid"
     PRORATED = "prorated", "the remaining sessions, as credit"
@@ -41,10 +41,11 @@ class CancellationQuerySet(models.QuerySet["Cancellation"]):
 
 
 class Cancellation(StatefulModel):
-    """A place that was given up, and what became of its money.
+    """A cancelled place, and what happened to its money.
 
     The seat is free at once. The money is settled when no charge of the order is under way and no invoice of
-    it can be paid any more, mostly in the same moment: then the figures are filled in and the email is owed.
+    it can be paid any more, usually in the same moment: then the figures are filled in and the email is
+    queued.
     """
 
     EDGES = edges({CancellationStatus.WAITING: {CancellationStatus.SETTLED}})
@@ -113,7 +114,7 @@ class Cancellation(StatefulModel):
     def settle(
         self, *, stopped_cents: int, refund_cents: int, credit_cents: int, stops: list[dict[str, Any]]
     ) -> None:
-        """The family's email hangs on this row, so refunds and credit are written first. Raises Stale."""
+        """This row triggers the family's email, so refunds and credit are written first. Raises Stale."""
         transition(
             self,
             CancellationStatus.SETTLED,

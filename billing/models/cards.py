@@ -81,7 +81,7 @@ class Card(models.Model):
         return (self.exp_year, self.exp_month) < (on.year, on.month)
 
     def why_not_charged(self, on: datetime.date) -> str:
-        """Why it is not asked on that day; empty if it is. Nothing else decides this."""
+        """Why it is not charged on that day; empty if it is. Nothing else decides this."""
         if self.replaced_at:
             return NO_CARD
         if self.gone_at:

@@ -203,8 +203,8 @@ class ChargeAttempt(StatefulModel):
         transition(self, to, by=by, reason=reason, **columns)
 
     def give_back(self, *, reason: str) -> None:
-        """The page closed without money: its installment is what it was before, unless something else
-        charges it by now, for pages may be reported late. Raises Stale."""
+        """The page closed without a payment: restore its installment, unless something else charges it by
+        now, because pages may be reported late. Raises Stale."""
         others = self.installment.attempts.under_way().exclude(pk=self.pk)
         if others.exists():
             return

@@ -85,7 +85,7 @@ class ClosureLine(StatefulModel):
         return f"{self.enrollment}: {self.get_status_display()}"
 
     def finish(self, to: ClosureLineStatus, *, by: User, result: str) -> None:
-        """The family's email about a session hangs on this. Raises Stale if it is finished already."""
+        """This triggers the family's email about a session. Raises Stale if it is finished already."""
         transition(self, to, by=by, reason=result[:300], result=result[:300], finished_at=clock.now())
 
     def try_again(self, *, by: User) -> None:

@@ -98,7 +98,7 @@ class Credit(models.Model):
                 condition=~Q(cause=CreditCause.EXPIRED) | Q(grant__isnull=False),
                 name="billing_credit_that_ran_out",
             ),
-            # An order is paid with credit once, and gives it back once.
+            # An order is paid with credit once, and returns it once.
             models.UniqueConstraint(
                 fields=["order", "cause"],
                 condition=Q(cause__in=[CreditCause.SPENT, CreditCause.RETURNED]),

@@ -25,8 +25,7 @@ class StripeEventQuerySet(models.QuerySet["StripeEvent"]):
         return self.filter(free, status=StripeEventStatus.RECEIVED, next_try_at__lte=Now())
 
     def unpark(self) -> list[str]:
-        """Give parked events back to the inbox, due now and with all their tries; returns their Stripe
-        ids."""
+        """Return parked events to the inbox, due now and with all their tries; return their Stripe ids."""
         with transaction.atomic():
             parked = self.filter(status=StripeEventStatus.PARKED).select_for_update()
             ids = list(parked.values_list("stripe_id", flat=True))
@@ -108,7 +107,7 @@ class StripeEvent(models.Model):
         move_rows(row, status, note=note, leased_until=None, finished_at=Now())
 
     def try_again_in(self, delay: timedelta, note: str, *, counted: bool = True) -> None:
-        """Give the event back to the inbox. An uncounted try is one that failed because Stripe is away."""
+        """Return the event to the inbox. An uncounted try is one that failed because Stripe is down."""
         tries = F("tries") if counted else F("tries") - 1
         StripeEvent.objects.filter(pk=self.pk).update(
             note=note, leased_until=None, next_try_at=Now() + delay, tries=tries

@@ -45,7 +45,7 @@ class InstallmentQuerySet(models.QuerySet["Installment"]):
         return self.filter(status__in=OPEN_INSTALLMENT)
 
     def overdue(self, on: datetime.date) -> Self:
-        """Open and due before this day, of orders that stand."""
+        """Open and due before this day, in confirmed orders."""
         return self.open().filter(due_on__lt=on, order__status=OrderStatus.CONFIRMED)
 
 
@@ -188,7 +188,7 @@ class Installment(StatefulModel):
         transition(self, InstallmentStatus.RETRY_WAIT, by=by, reason=reason, next_try_on=day)
 
     def transition_to(self, to: InstallmentStatus, *, by: User | None = None, reason: str) -> None:
-        """Any other move; a date for the next try goes with the status that had it. Raises Stale."""
+        """Any other change of status; it clears the date of the next try. Raises Stale."""
         transition(self, to, by=by, reason=reason, next_try_on=None)
 
     def cancel(self, *, by: User | None = None, reason: str) -> None:

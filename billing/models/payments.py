@@ -18,7 +18,7 @@ class PaymentMethod(models.TextChoices):
 
 
 class Payment(models.Model):
-    """Money that arrived, whatever became of its order. Never changed; unique by Stripe's PaymentIntent.
+    """Money that arrived, whatever happened to its order. Never changed; unique by Stripe's PaymentIntent.
 
     `installment` is empty for money that fits none (too late, twice, wrong amount): staff have a task for it.
     """

@@ -101,7 +101,7 @@ class Refund(StatefulModel):
             },
             RefundStatus.SUCCEEDED: {RefundStatus.FAILED},  # the bank sent it back days later
             RefundStatus.EXTERNAL: {RefundStatus.FAILED},
-            RefundStatus.FAILED: {RefundStatus.SUCCEEDED},  # Stripe had not heard of it, and has made it
+            RefundStatus.FAILED: {RefundStatus.SUCCEEDED},  # Stripe did not know it, but made it
         }
     )
 

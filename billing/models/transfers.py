@@ -11,8 +11,8 @@ from orders.models import Order
 class Transfer(models.Model):
     """A child that moved from one class to another. Never changed.
 
-    What it cost more is an installment of its own; what it cost less shortened the open installments, and
-    the rest became credit.
+    What it cost more is an installment of its own; what it cost less reduced the open installments, and the
+    rest became credit.
     """
 
     IS_APPEND_ONLY = True

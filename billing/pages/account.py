@@ -1,4 +1,4 @@
-"""The money pages of a family, and the page of one installment that a mail leads to without a login."""
+"""A family's money pages, and the page of one installment that an email links to without a login."""
 
 import uuid
 from collections.abc import Callable, Iterable

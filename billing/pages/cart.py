@@ -46,7 +46,7 @@ def cart(request: HttpRequest) -> HttpResponse:
 
 
 def _empty_cart(request: HttpRequest, form: PromoForm) -> HttpResponse:
-    """What was in it may be in an order that waits for its payment, which the page shows instead."""
+    """Its classes may be in an order that waits for payment, which the page shows instead."""
     held = open_orders(request).held
     items = OrderItem.objects.select_related("child", "course")
     prefetch_related_objects([one.order for one in held], Prefetch("items", items))

@@ -1,4 +1,4 @@
-"""What changed in an order after it was paid, in the words of its page: places given up, refunds, credit."""
+"""What changed in an order after it was paid, in the words of its page: cancelled places, refunds, credit."""
 
 from dataclasses import dataclass
 
@@ -32,7 +32,7 @@ class Changes:
 
 
 def changes_of(order: Order) -> Changes:
-    """Of an order with its lines: what no line shows is not looked for."""
+    """For an order with its lines: changes that no line can have are not looked up."""
     lines = order.items.all()
     places = [line.enrollment for line in lines if line.enrollment]
     refunds = order.refunds.select_related("payment").order_by("pk")

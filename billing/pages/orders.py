@@ -81,7 +81,7 @@ def checkout_context(request: HttpRequest, items: Sequence[OrderItem], prices: Q
 def _place(request: HttpRequest, order: Order | None) -> HttpResponse:
     if order is None:
         return redirect("cart")
-    if order.status != OrderStatus.DRAFT:  # pressed twice, or gone back: the order stands already
+    if order.status != OrderStatus.DRAFT:  # pressed twice, or gone back: the order is already placed
         return redirect(order)
     now = clock.now()
     try:
@@ -115,7 +115,7 @@ def pay(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
 
 
 def to_payment(request: HttpRequest, order: Order, *, now: datetime.datetime) -> HttpResponse:
-    """An order that was placed `now` is held long enough for its page, and need not be prolonged."""
+    """An order that was placed `now` is held long enough for its page, and need not be extended."""
     try:
         return redirect(payment_page(order=order, by=_user(request), now=now))
     except BeingCharged:
@@ -180,7 +180,7 @@ def order(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
 
 
 def cancel_order(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
-    """Give up an order that is not paid yet, after asking."""
+    """Cancel an order that is not paid yet, after asking."""
     found = get_object_or_404(household_of(request).orders.placed().with_lines(), public_id=public_id)
     if found.status != OrderStatus.PLACED:
         messages.info(request, "This order is not waiting for a payment, so there is nothing to cancel.")
@@ -207,7 +207,7 @@ def _cancel_unpaid(request: HttpRequest, order: Order) -> None:
 
 
 def cancel_enrollment(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
-    """Give up a paid place, after saying what will happen."""
+    """Cancel a paid place, after saying what will happen."""
     found = _own_place(request, public_id)
     form = CancelForm(request.POST if request.method == "POST" else None)
     if not found.can_be_given_up(clock.today()):

@@ -173,7 +173,7 @@ def accept(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
 @never_cache
 @login_not_required
 def offer(request: HttpRequest, token: str) -> HttpResponse:
-    """From the email: what is offered, and both answers. Changes nothing."""
+    """Opened from the email: what is offered, and both answers. Changes nothing."""
     return _offer_page(request, token, "billing/offer.html")
 
 

@@ -18,7 +18,7 @@ HIDDEN = "_hidden_"
 
 
 def fingerprint(key: str) -> str:
-    """Recognizes a key and does not give it away: what Stripe makes is too random to be guessed."""
+    """Identifies a key without revealing it: Stripe's keys are too random to be guessed."""
     if HIDDEN in key:
         return key
     kind = "_".join(key.split("_")[:2])  # dj-stripe reads from it what kind of key it is
@@ -46,7 +46,8 @@ class KeyFromEnvironment(models.CharField):  # type: ignore[type-arg] # not gene
 
 
 def protect_secrets() -> None:
-    """Once, when the apps are ready: the columns stay as dj-stripe made them, what they hold does not."""
+    """Called once, when the apps are ready: the columns stay as dj-stripe made them, but store something
+    else."""
     for model, kind in ((APIKey, KeyFromEnvironment), (WebhookEndpoint, SealedCharField)):
         field: Any = model._meta.get_field("secret")
         field.__class__ = kind

@@ -1,12 +1,12 @@
 """While Stripe does not answer, nobody waits for it.
 
-Counted are calls without an answer, and those that Stripe could not work on: 5xx, and 429 for too many. After
-OPEN_AFTER of them in a row, over all processes, Stripe counts as away until it answers someone.
+It counts calls without an answer, and those that Stripe could not handle: 5xx, and 429 for too many. After
+OPEN_AFTER of them in a row, over all processes, Stripe counts as down until it answers one.
 
 A process that has missed one itself then answers its next calls at once, and lets one through every
-PROBE_EVERY_S. The loops of workers do not even begin with what needs Stripe: each time the rest is over, one
-of them asks. While all is well this costs nothing: pages look at the shared count only after a call that
-failed.
+PROBE_EVERY_S. The loops of workers do not even start work that needs Stripe: each time the rest is over, one
+of them tries. While everything works this costs nothing: pages look at the shared count only after a call
+that failed.
 """
 
 import threading
@@ -35,7 +35,7 @@ WAITING = ["billing.tasks.process_events", "billing.tasks.charge", "billing.task
 
 
 class NotAsked(stripe.APIConnectionError):
-    """Nothing was sent: Stripe counts as away, or there is no time left to wait for it."""
+    """Nothing was sent: Stripe counts as down, or there is no time left to wait for it."""
 
 
 class _Here:
@@ -50,7 +50,7 @@ class _Here:
 
 
 def must_not_ask() -> bool:
-    """Whether Stripe counts as away. False for the one caller whose turn it is to try."""
+    """Whether Stripe counts as down. False for the one caller that may try."""
     with _Here.lock:
         now = time.monotonic()
         if _Here.next_probe_at and now >= _Here.next_probe_at:
@@ -76,13 +76,13 @@ def wait_to_ask_again(tries: int) -> timedelta:
 
 
 def may_begin() -> bool:
-    """Whether a worker may begin something that needs Stripe. While it is away that is one of all workers,
+    """Whether a worker may start something that needs Stripe. While it is down, only one of all workers may,
     each time the rest is over."""
     away = is_away()
     if away and not Breaker.may_probe(NAME):
         return False
     with _Here.lock:
-        _Here.next_probe_at = 0.0  # it is away no more, or this is the try
+        _Here.next_probe_at = 0.0  # it is no longer down, or this is the try
         _Here.has_failed |= away  # so that an answer is noted for all
     return True
 

@@ -1,4 +1,4 @@
-"""What a bank's no means: whether and when the same card may be asked again, and how to say it to the parent.
+"""What a decline means: whether and when the same card may be charged again, and how to tell the parent.
 
 The tables follow Stripe's list of decline codes and advice codes. The issuer's advice counts more than its
 code; a code that is not listed counts as soft, with fewer tries.
@@ -40,7 +40,7 @@ _CODES = {
     """,
     DeclineClass.LOOK: "duplicate_transaction",
 }
-CARD_GONE_CODE = "card_gone"  # ours, not the bank's: Stripe has the card no longer
+CARD_GONE_CODE = "card_gone"  # ours, not the bank's: Stripe no longer has the card
 CLASS_BY_CODE = {code: kind for kind, codes in _CODES.items() for code in codes.split()}
 CLASS_BY_CODE[CARD_GONE_CODE] = DeclineClass.CARD
 CLASS_BY_ADVICE = {
@@ -81,7 +81,7 @@ class Decline:
 
     @property
     def reason(self) -> str:
-        """The most telling of the codes."""
+        """The most specific of the codes."""
         return (self.decline_code or self.code)[:100]
 
     @property
@@ -109,12 +109,13 @@ def decline_of(error: Any) -> Decline:
 
 
 def _storable(text: Any) -> str:
-    """Without what PostgreSQL cannot keep: a decline that cannot be written would be asked for again."""
+    """Without what PostgreSQL cannot store: a decline that cannot be written would be fetched again and
+    again."""
     return "".join(letter for letter in str(text or "") if letter.isprintable())[:255]
 
 
 def decline_words(reason: str) -> str:
-    """Why, in words for the parent: neutral ones, never "stolen" and never "fraud"."""
+    """The reason for the parent, in neutral words: never "stolen" and never "fraud"."""
     if CLASS_BY_CODE.get(reason) == DeclineClass.AUTHENTICATION:
         return str(ASKED_FOR_THE_PARENT)
     return str(WORDS.get(reason, OTHERWISE))

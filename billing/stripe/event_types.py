@@ -1,4 +1,4 @@
-"""The events that we ask Stripe for. What becomes of each, and of all others: docs/stripe-events.md."""
+"""The events that we subscribe to. docs/stripe-events.md says what happens with each, and with all others."""
 
 EVENT_TYPES = [
     "checkout.session.completed",

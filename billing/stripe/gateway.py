@@ -112,7 +112,7 @@ class _Client(stripe.HTTPClient):
         except (NotSent, Ambiguous) as error:
             again = _wait_until.get() is None
             raise stripe.APIConnectionError(str(error), should_retry=again) from error  # type: ignore[no-untyped-call]
-        # A message's headers are a mapping that knows no upper and lower case, as the SDK wants it.
+        # A message's headers are a case-insensitive mapping, as the SDK expects.
         return answer.body, answer.status, answer.headers  # type: ignore[return-value]
 
     def _connection(self) -> HttpClient:
@@ -153,8 +153,8 @@ def _client() -> stripe.StripeClient:
 
 
 def _ask(method: str, path: str, params: Mapping[str, Any], *, key: str | None = None) -> Object:
-    """The answer as it was sent: amounts are integers, and the SDK's objects of an invoice, which nobody
-    reads, would take more CPU than the call itself."""
+    """The answer as it was sent: amounts are integers, and the SDK's unused objects of an invoice would take
+    more CPU than the call itself."""
     try:
         answer: Any = _client().raw_request(method, path, **params, idempotency_key=key)
     except stripe.StripeError as error:
@@ -347,7 +347,7 @@ def find_refund(*, payment_intent: str, refund: str) -> Object | None:
 
 
 def intent_of_invoice(invoice_id: str) -> str:
-    """The PaymentIntent that paid an invoice; only Stripe can tell. Raises OutcomeUnknown if none did."""
+    """The PaymentIntent that paid an invoice; only Stripe knows. Raises OutcomeUnknown if none did."""
     for payment in _get("/v1/invoice_payments", invoice=invoice_id, status="paid")["data"]:
         if intent := payment["payment"].get("payment_intent"):
             return str(intent)
@@ -432,7 +432,7 @@ def create_webhook_endpoint(url: str, *, key: str) -> Object:
 
 
 def update_webhook_endpoint(endpoint_id: str) -> None:
-    """Needs no key: it says how the endpoint is to be, however often."""
+    """Needs no key: it sets the endpoint to the same values, however often it runs."""
     params = {"enabled_events": EVENT_TYPES, "disabled": False}
     _ask("post", f"/v1/webhook_endpoints/{endpoint_id}", params)
 

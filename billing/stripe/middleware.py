@@ -8,7 +8,7 @@ Respond = Callable[[HttpRequest], HttpResponse]
 
 
 def page_patience(get_response: Respond) -> Respond:
-    """Whatever a page asks Stripe, its visitor and the thread that serves it wait at most PAGE_S."""
+    """Whatever a page asks Stripe, the visitor and the thread that serves it wait at most PAGE_S."""
 
     def respond(request: HttpRequest) -> HttpResponse:
         with gateway.within(gateway.PAGE_S):

@@ -30,7 +30,7 @@ class PageRefused(StripeUnavailable):
 
 @contextmanager
 def asking_stripe(about: models.Model) -> Iterator[None]:
-    """Turns Stripe's silence into StripeUnavailable, and its no into PageRefused and one task about the
+    """Raise StripeUnavailable if Stripe does not answer; if it refuses, PageRefused, with one task about the
     row."""
     try:
         yield

@@ -1,5 +1,5 @@
-"""Whether Stripe takes our secret key. While it does not, nothing can be paid, refunded or charged, and only
-a person can help: one staff task names the key, and an alert says that it is open."""
+"""Whether Stripe accepts our secret key. While it does not, nothing can be paid, refunded or charged, and
+only a person can help: one staff task names the key, and an alert says that it is open."""
 
 from django.conf import settings
 from django.db.models import QuerySet

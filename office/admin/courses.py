@@ -30,7 +30,7 @@ LONGEST = timedelta(days=3 * 366)  # a class
 
 
 class CourseForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at run time
-    """Says by the field, in words, what the database's constraints would refuse."""
+    """Says beside the field, in words, what the database's constraints would refuse."""
 
     price_cents = CentsField(label="Price", lowest=0, help_text="0 makes it free.")
 
