@@ -1,6 +1,6 @@
-"""Emails about accounts: allauth says when, our outbox sends them.
+"""Emails about accounts: allauth triggers them, our outbox sends them.
 
-Codes and links that open an account are kept encrypted until they are sent, and nowhere afterwards.
+Codes and links that open an account are stored encrypted until they are sent, and nowhere afterwards.
 """
 
 from collections.abc import Mapping
@@ -39,7 +39,8 @@ NOTICES = {
     "mfa/email/recovery_codes_generated": "recovery_codes",
 }
 OTHER = "other"
-# What a stranger who enters an address can have sent to it: what opens an account, and what only says so.
+# What a stranger who enters an address can have sent to it: codes and links that open an account, and
+# notices.
 CODES = {
     "account/email/email_confirmation",
     "account/email/email_confirmation_signup",
@@ -52,12 +53,14 @@ NOTICE_LIFE_S = 24 * 3600
 
 class AccountAdapter(FamilyAccountAdapter):
     def send_mail(self, template_prefix: str, email: str, context: Mapping[str, Any]) -> None:
-        """allauth's one way out for email. Takes named values only: its context also holds the request."""
+        """The one method through which allauth sends email. It takes named values only, because the context
+        also contains the request."""
         if not _may_be_mailed(template_prefix, email):
             return
         match template_prefix:
             case "account/email/email_confirmation" | "account/email/email_confirmation_signup":
-                # Nobody has shown yet that the address is theirs: it gets no name that someone else typed.
+                # Nobody has proved yet that the address is theirs: its email contains no name that someone
+                # else typed.
                 life_s = settings.ACCOUNT_EMAIL_VERIFICATION_BY_CODE_TIMEOUT
                 recipient = User(pk=context["user"].pk, email=email)
                 _notify("account_confirm_email", recipient, life_s, code=context["code"])
@@ -115,8 +118,8 @@ def _invitation(user: User, inviter: User) -> Snapshot:
 
 
 def _may_be_mailed(template_prefix: str, email: str) -> bool:
-    """Nobody fills a stranger's mailbox. A code too many is refused on the page (429), since someone waits
-    for it; a notice too many is left out, so that the page tells nobody who has an account."""
+    """Protects strangers' mailboxes. One code too many is refused on the page (429), because someone waits
+    for it; one notice too many is left out, so that the page does not reveal who has an account."""
     if template_prefix in CODES and not _consume("code_to_address", email):
         raise ImmediateHttpResponse(ratelimit.respond_429(allauth_context.request))
     return template_prefix not in UNASKED or _consume("notice_to_address", email)

@@ -1,7 +1,7 @@
 """One "You're in" for an order that is paid (EMAIL_BUNDLE_ORDERS).
 
-Receipt and confirmations stay facts with rows and keys of their own; each is marked with the email that tells
-it. So nothing is told twice when the setting changes, and what cannot be bundled is sent by itself.
+Receipt and confirmations stay facts with rows and keys of their own; each row refers to the email that
+replaces it. So nothing is sent twice when the setting changes, and what cannot be bundled is sent by itself.
 """
 
 from django.db.models import Q
@@ -17,7 +17,7 @@ SENT_TOGETHER = "another email about the same order says it"
 
 def bundle_order(joined: EnrollmentTransition) -> None:
     """When the last place of an order is confirmed, in the transaction that paid it. Does nothing before, and
-    nothing for an order without a payment that is still to be told."""
+    nothing for an order without a payment whose receipt is still queued."""
     order = joined.enrollment.order_item.order
     if Enrollment.objects.filter(order_item__order=order).exclude(status=EnrollmentStatus.ACTIVE).exists():
         return

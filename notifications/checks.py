@@ -13,7 +13,7 @@ from notifications.sending import failover
 
 @register()
 def addresses(**kwargs: Any) -> Iterable[CheckMessage]:
-    """One that cannot be parsed makes every email fail, each by itself."""
+    """One that cannot be parsed would make every email fail, one by one."""
     for name in ("DEFAULT_FROM_EMAIL", "SCHOOL_EMAIL", "STAGING_EMAILS_TO"):
         value = getattr(settings, name)
         if name == "STAGING_EMAILS_TO" and not value:
@@ -48,7 +48,7 @@ def staging(**kwargs: Any) -> Iterable[CheckMessage]:
 
 @register()
 def second_route(**kwargs: Any) -> Iterable[CheckMessage]:
-    """A second route that is wrong would be found out on the day that it is needed."""
+    """A wrong second route would only be noticed on the day that it is needed."""
     if settings.EMAIL_FAILOVER:
         try:
             failover.backend().close()

@@ -1,4 +1,4 @@
-"""What the kinds of email are called. Rows know a kind by its name; the registry tells its title."""
+"""The names of the kinds of email. Rows store a kind's name; the registry has its title."""
 
 from django.utils.functional import Promise
 

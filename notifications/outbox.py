@@ -47,7 +47,7 @@ def notify(kind: str, facts: Iterable[Any]) -> None:
 
 
 def _withhold_possible_copies(kind: str, facts: list[Any], owed: list[EmailMessage]) -> None:
-    """After a restore, facts from before it are no news to the families that the lost installation told."""
+    """After a restore, the lost installation may already have sent emails about facts from before it."""
     known = _seen_by_predecessor(kind, facts)
     withheld = [row for row in owed if row.fact_id in known and row.status == EmailStatus.QUEUED]
     for row in withheld:
@@ -64,7 +64,7 @@ def _seen_by_predecessor(kind: str, facts: list[Any]) -> set[int]:
 
 
 def unsent(kind: str, facts: Iterable[Any]) -> list[Any]:
-    """The facts that owe someone their email still, each key once: one statement for all of them."""
+    """The facts that still need an email to someone, each key once: one statement for all of them."""
     by_key = {dedupe_key(kind, fact, user): fact for fact in facts for user in EMAILS[kind].recipients(fact)}
     known = set(EmailMessage.objects.filter(dedupe_key__in=by_key).values_list("dedupe_key", flat=True))
     return list({id(fact): fact for key, fact in by_key.items() if key not in known}.values())
@@ -75,7 +75,7 @@ def dedupe_key(kind: str, fact: Any, user: User) -> str:
 
 
 def ask_staff_to_call(kind: str, fact: Any) -> None:
-    """For an email about money or a seat that nobody of the family can get; one open task a family."""
+    """For an email about money or a seat that nobody in the family can get; one open task for each family."""
     if family := EMAILS[kind].family:
         detail = (
             f"{title_of(kind)}: nobody got this email, because the family has no guardian who can "
@@ -137,7 +137,8 @@ def _row(kind: str, fact: Any, user: User, **fields: Any) -> EmailMessage:
 
 
 def kick_drain() -> None:
-    """Wake one drain unless one is on its way. A lost kick costs a minute: the sweep needs none."""
+    """Wake one drain unless one is on its way. If the wake-up is lost, the sweep starts one within a
+    minute."""
     if DrainSignal.is_raised():  # as for most emails of many; needs no transaction
         return
     with transaction.atomic():
@@ -146,5 +147,5 @@ def kick_drain() -> None:
 
 
 def kick_urgent() -> None:
-    """Wake the worker for what someone waits for. Whatever is at work may be faster."""
+    """Wake the worker for emails that someone waits for. A drain that is already running may be faster."""
     enqueue_once("notifications.tasks.send_awaited", urgent=True)

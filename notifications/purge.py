@@ -1,4 +1,4 @@
-"""What is kept no longer than it is of use: contents go, the rows that prove what happened stay."""
+"""Data that is deleted once it is no longer useful: contents go, the rows that prove what happened stay."""
 
 import datetime
 from collections.abc import Callable
@@ -68,7 +68,7 @@ def _in_parts(rows: QuerySet[Any], forget: Callable[[QuerySet[Any]], int]) -> in
 
 
 def steps_until(midnight: datetime.datetime) -> dict[str, Step]:
-    """The rows that are too old by then, and what becomes of them."""
+    """The rows that are too old by then, and what happens to them."""
 
     def days_ago(days: int) -> datetime.datetime:
         return midnight - timedelta(days=days)
@@ -97,7 +97,7 @@ def _idle_carts(midnight: datetime.datetime, idle_since: datetime.datetime) -> Q
 
 
 def _finished_events(until: datetime.datetime) -> QuerySet[StripeEvent]:
-    """Not the parked ones: staff may give these back to the inbox."""
+    """Not the parked ones: staff may return these to the inbox."""
     done = [StripeEventStatus.PROCESSED, StripeEventStatus.IGNORED]
     return StripeEvent.objects.filter(status__in=done, finished_at__lt=until).exclude(body="")
 

@@ -12,10 +12,10 @@ from notifications.models import UNFINISHED, EmailMessage, EmailStatus
 
 @transaction.atomic
 def lift_quarantine() -> int:
-    """Take the configured name and let emails and charges go; says how many emails were withheld.
+    """Take the configured name and allow emails and charges; return how many emails were withheld.
 
-    What was owed before the quarantine began may have been sent by the original, so no copy of it goes out. A
-    database that only has a foreign name does not know since when: all that is owed until now is withheld.
+    The original may have sent what was queued before the quarantine began, so no copy of it is sent. A
+    database that only has another name does not know since when: everything queued until now is withheld.
     """
     began = Instance.objects.values_list("quarantined_at", flat=True).first()
     owed = EmailMessage.objects.filter(status__in=UNFINISHED | {EmailStatus.UNKNOWN})

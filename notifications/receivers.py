@@ -39,7 +39,7 @@ for row in TRIGGERED:
 
 @receiver(post_save, sender=EnrollmentTransition, dispatch_uid="notifications.place_confirmed")
 def place_confirmed(instance: EnrollmentTransition, created: bool, raw: bool, **kwargs: Any) -> None:
-    """After `row_written`, which owes the emails that the bundle takes the place of."""
+    """After `row_written`, which queues the emails that the bundle replaces."""
     if created and not raw and settings.EMAIL_BUNDLE_ORDERS and enrollment_confirmation.owes(instance):
         bundle_order(instance)
 

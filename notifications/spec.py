@@ -34,7 +34,7 @@ def itself(row: Any) -> list[Any]:
 
 @dataclass(frozen=True)
 class Trigger:
-    """The row whose creation owes the email, in the same transaction."""
+    """The row whose creation queues the email, in the same transaction."""
 
     row: type[models.Model]
     owes: Callable[[Any], bool] = always
@@ -46,7 +46,7 @@ class Trigger:
 
 @dataclass(frozen=True)
 class Owed:
-    """All rows that owe one email each, for the invariants.
+    """All rows that must have one email each, for the invariants.
 
     `about` is what the key names: of several rows about the same thing only one sends an email.
     """
@@ -58,7 +58,7 @@ class Owed:
 
 @dataclass(frozen=True)
 class Choice:
-    """What parents read where they switch a kind on or off."""
+    """What parents read on the page where they switch a kind on or off."""
 
     title: str
     about: str
@@ -125,7 +125,7 @@ class Email:
 
 
 def after(life: timedelta) -> Callable[[Any], datetime]:
-    """Expires that long after it was owed."""
+    """Expires that long after it was queued."""
 
     def ends_at(fact: Any) -> datetime:
         return clock.now() + life

@@ -14,7 +14,7 @@ def drain() -> None:
 
 @scheduled(EVERY_MINUTE, name="send_awaited_emails", is_urgent=True)
 def send_awaited() -> None:
-    """By workers of its own; each minute too, as after a try that failed nobody wakes them."""
+    """In workers of its own; also each minute, because nobody wakes them after a failed try."""
     drain_awaited()
 
 
@@ -32,7 +32,7 @@ def watch_alerts() -> None:
 
 @scheduled(EVERY_MINUTE)
 def sweep_emails() -> None:
-    """Each minute: repair what lost drains left, and wake a drain whether or not one was signalled."""
+    """Each minute: repair what lost drains left, and wake a drain, even if none was requested."""
     try:
         recover_lost()
         resolve_unknown()

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 @login_not_required
 def readyz(request: HttpRequest) -> HttpResponse:
-    """Whether everything behind the pages moves. The reasons go to the log, not to strangers."""
+    """Whether everything behind the pages works. The reasons go to the log, not to strangers."""
     try:
         found = why_not_ready()
     except DatabaseError as error:

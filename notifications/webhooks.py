@@ -23,7 +23,7 @@ TIMESTAMP = "X-Twilio-Email-Event-Webhook-Timestamp"
 
 
 def _row(event: Any) -> EmailEvent | None:
-    """None for what is no event: it must not cost the others of its batch."""
+    """None if it is not an event, so that the others in its batch are not lost."""
     try:
         return event_row(event)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError, RecursionError) as error:

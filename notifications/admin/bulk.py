@@ -1,4 +1,4 @@
-"""Acts on many emails of the list: a page that says what would happen and asks for one reason."""
+"""Actions on many emails of the list: a page that says what would happen and asks for one reason."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ ACTS = {
 
 
 def ask_and_do(request: HttpRequest, selected: Emails, name: str) -> HttpResponse | None:
-    """For an action of the list. None, and so the list again, when it is done."""
+    """For an action of the list. None, which shows the list again, when it is done."""
     act = ACTS[name]
     emails = _seen(request, selected)
     form = ReasonForm(request.POST if "newest" in request.POST else None)
@@ -77,6 +77,6 @@ def ask_and_do(request: HttpRequest, selected: Emails, name: str) -> HttpRespons
 
 
 def _seen(request: HttpRequest, selected: Emails) -> Emails:
-    """Of "all in the list" only those that were there when the page was asked for."""
+    """For "all in the list", only those that were there when the page was opened."""
     newest = request.POST.get("newest", "")
     return selected.filter(pk__lte=int(newest)) if newest.isascii() and newest.isdecimal() else selected

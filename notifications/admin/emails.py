@@ -1,4 +1,4 @@
-"""The outbox: what was owed, sent and answered, and what staff may do about it."""
+"""The outbox: what was queued, sent and answered, and what staff may do about it."""
 
 from typing import Any
 from urllib.parse import quote
@@ -36,7 +36,7 @@ CONTENTS = [
 
 @admin.register(EmailMessage)
 class EmailMessageAdmin(ReadOnlyAdmin):
-    """A sensitive email's secret is no field of this page; the tokens of links are shown as dots."""
+    """The page has no field for a sensitive email's secret; the tokens of links are shown as dots."""
 
     actions = ["withhold_selected", "requeue_selected"]
     list_display = ["created_at", "kind", "to", "shown_subject", "short_status", "tries", "sent_at"]

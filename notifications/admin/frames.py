@@ -1,4 +1,4 @@
-"""An email's HTML on a staff page: in a frame in which nothing runs and nothing is loaded."""
+"""An email's HTML on a staff page, in a frame in which nothing runs and nothing is loaded."""
 
 import re
 from typing import Literal
@@ -8,7 +8,7 @@ from django.utils.safestring import SafeString
 
 from notifications.by_staff.redact_links import redacted
 
-# Stands before all that the email brings, so nothing in it can run, load or be followed from a script.
+# Placed before the email's own content, so that nothing in it can run, load or be followed from a script.
 PREVIEW_HEAD = (
     "<!doctype html><meta http-equiv='Content-Security-Policy' "
     "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">"
@@ -19,7 +19,7 @@ _ANSWERS = {"light": "@media not all", "dark": "@media all"}
 
 
 def frame(html: str, *, colours: Colours = "light", width_px: int | None = None) -> SafeString:
-    """As a mail program in these colours shows it, whatever the browser prefers, as wide as the page or so
+    """As a mail program shows it in these colors, whatever the browser prefers, as wide as the page or this
     many pixels."""
     shown = _ASKS_FOR_DARK.sub(_ANSWERS[colours], redacted(html))
     shown = shown.replace('content="light dark"', f'content="{colours}"')

@@ -22,8 +22,8 @@ from enrollments.models import Course, Program
 from notifications.models import FamilyMessage
 from notifications.models.messages import MAX_BODY, MAX_BODY_LINES, MAX_SUBJECT, Seats
 
-OFFERED_FOR = timedelta(days=180)  # a class that has been over for longer is not in the list of classes
-MANY_FAMILIES = 50  # above it the number is typed, not only read
+OFFERED_FOR = timedelta(days=180)  # classes that ended earlier are not in the list
+MANY_FAMILIES = 50  # above it the number has to be typed
 
 
 class ClassesChoice(forms.ModelMultipleChoiceField):  # type: ignore[type-arg] # not generic at run time

@@ -1,4 +1,4 @@
-"""Writing to the families of classes: the form, its preview, the one confirmation, and what became of it."""
+"""Writing to the families of classes: the form, its preview, the confirmation, and the result."""
 
 from collections import defaultdict
 from typing import Any
@@ -238,7 +238,7 @@ def _preview(message: FamilyMessage, reach: Reach) -> dict[str, Any]:
 
 
 def _rendered(message: FamilyMessage, reach: Reach) -> Rendered:
-    """As the first of them gets it."""
+    """As the first of them would get it."""
     family = next(iter(reach.reached), None)
     facts = message_facts(message.subject, message.body, family.classes if family else [])
     row = EmailMessage(kind=message.kind, context=facts | {"first_name": ""})
@@ -249,7 +249,7 @@ def _rendered(message: FamilyMessage, reach: Reach) -> Rendered:
 
 
 def _result(request: HttpRequest, message: FamilyMessage) -> dict[str, Any]:
-    """How far it is, and the emails of each family."""
+    """The progress, and the emails of each family."""
     emails = EmailMessage.objects.filter(dedupe_key__startswith=f"{message.kind}:message:{message.pk}:")
     counts = dict(emails.order_by().values_list("status").annotate(Count("pk")))
     lines = message.lines.select_related("household").order_by("household__name", "pk")

@@ -1,4 +1,4 @@
-"""What became of emails: the story of one, and the lists on the pages of orders and families."""
+"""What happened to emails: the history of one, and the lists on the pages of orders and families."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -24,7 +24,7 @@ Step = tuple[datetime, object, object, object, object]
 
 @panel(EmailMessage, permission="notifications.view_emailmessage")
 def email_story(email: EmailMessage) -> Panel:
-    """All that happened to it, in the order in which it happened."""
+    """Everything that happened to it, in order."""
     steps = [*_written(email), *_posts(email), *_reported(email), *_acts(email)]
     steps.sort(key=lambda step: step[0])
     return Panel(

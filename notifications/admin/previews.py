@@ -1,4 +1,4 @@
-"""Every kind of email as it looks now: from samples, or from the facts of a real order; and a test of it to
+"""Every kind of email as it looks now: from samples, or from the facts of a real order; and sending a test to
 oneself."""
 
 import logging
@@ -215,7 +215,7 @@ def _words(value: object) -> str:
 
 
 def _sample_links(kind: str) -> dict[str, str]:
-    """The foot of an email to someone with an account, whose links open nothing."""
+    """The foot of an email to someone with an account, with links that open nothing."""
     if EMAILS[kind].is_sensitive:
         return {}
     links = {"preferences_path": path_to("preferences", DOTS)}

@@ -1,8 +1,8 @@
-"""Whether the world's mail servers can believe our sender: its DNS records, looked up as they are now.
+"""Whether other mail servers can trust our sender: its DNS records, looked up now.
 
-Each check ends as ok, wrong (with the record to set) or unknown (nobody answered, or we were not told where
-to look). SendGrid posts from a return path of its own below the sender's domain, so receivers ask that one's
-SPF record; the domain's own record counts for everyone else who mails as it.
+Each check ends as ok, wrong (with the record to set) or unknown (nobody answered, or the setting is missing).
+SendGrid posts from a return path of its own below the sender's domain, so receivers check that one's SPF
+record; the domain's own record counts for everyone else who sends as it.
 """
 
 import re
@@ -35,11 +35,11 @@ class Finding:
 
 
 class Wrong(Exception):
-    """With what to set."""
+    """The message says what to set."""
 
 
 class NotConfigured(Exception):
-    """We do not know where to look."""
+    """A setting is missing, so we do not know where to look."""
 
 
 def check_sender(lookup: Lookup) -> list[Finding]:

@@ -55,12 +55,12 @@ def disks() -> list[Disk]:
 
 
 def database_folder() -> Path | None:
-    """None if the database runs elsewhere, or does not tell us."""
+    """None if the database runs elsewhere, or does not say."""
     host = connection.settings_dict["HOST"]
     if host not in LOCAL_HOSTS and not host.startswith("/"):
         return None
     with connection.cursor() as cursor:
-        # Without the right to see it there is no row; asking for it by SHOW would be an error.
+        # Without permission there is no row; SHOW would be an error.
         cursor.execute("SELECT setting FROM pg_settings WHERE name = 'data_directory'")
         row = cursor.fetchone()
     return Path(row[0]) if row else None

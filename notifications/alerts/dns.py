@@ -1,4 +1,4 @@
-"""Asking the DNS, with three answers: records, none, or nobody knows."""
+"""DNS lookups with three answers: records, none, or unknown."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ Lookup = Callable[[str, str], list[str]]
 
 
 class DnsUnknown(Exception):
-    """No server answered, or none could tell."""
+    """No server answered, or none knew."""
 
 
 def lookup_by(resolver: dns.resolver.Resolver) -> Lookup:
@@ -40,6 +40,6 @@ def system_lookup() -> Lookup:
 
 
 def _text(data: bytes) -> str:
-    """The owner of a domain writes these bytes: nothing in them may move the cursor of a terminal."""
+    """The owner of a domain controls these bytes: nothing in them may move the cursor of a terminal."""
     text = data[:LONGEST_TEXT].decode("ascii", errors="backslashreplace")
     return "".join(sign if sign.isprintable() else f"\\x{ord(sign):02x}" for sign in text)

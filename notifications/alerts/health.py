@@ -3,8 +3,9 @@
 A stuck Django-Q2 cluster keeps reporting "Idle", so its own status does not count: its canary does
 (`csf/jobs/cluster.py`).
 
-What only needs a person (late emails, parked events) is no reason to take the site away or to restart
-anything: `notifications.alerts.report` reports it. Nor is one cluster of two: the other does the work.
+Problems that only need a person (late emails, parked events) are no reason to take the site down or to
+restart anything: `notifications.alerts.report` reports it. Nor is one cluster of two: the other does the
+work.
 """
 
 from collections.abc import Iterator
@@ -41,13 +42,13 @@ class Problem:
 
 
 def why_not_ready() -> list[str]:
-    """Why the site must not count as ready, in words; empty if all is well."""
+    """Why the site must not count as ready, in words; empty if everything works."""
     at_work = [] if Cluster.objects.for_all_work().well().exists() else cluster_problems()
     return [problem.text for problem in (*_quarantine(), *at_work, *_late_schedules())]
 
 
 def problems() -> list[Problem]:
-    """All that keeps work from being done."""
+    """Everything that keeps work from being done."""
     return [*_quarantine(), *cluster_problems(), *schedule_problems()]
 
 

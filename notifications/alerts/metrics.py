@@ -1,5 +1,5 @@
-"""Figures for Prometheus. They are counted from rows when someone asks, so each process of the pages answers
-the same, and a restart forgets nothing."""
+"""Figures for Prometheus. They are counted from rows on request, so every web process returns the same, and a
+restart loses nothing."""
 
 from collections.abc import Iterator
 from datetime import timedelta

@@ -38,7 +38,7 @@ def spf_problem(lookup: Lookup, domain: str) -> str:
 
 
 def _walk(lookup: Lookup, domain: str, *, asked: int, is_included: bool) -> int:
-    """The number of lookups so far. Circles end at the limit."""
+    """The number of lookups so far. Loops end at the limit."""
     found = spf_records(lookup(domain, "TXT"))
     if len(found) != 1:
         raise SpfProblem(f"it leads to {domain}, which has {len(found) or 'no'} SPF records")

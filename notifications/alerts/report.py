@@ -1,5 +1,5 @@
-"""Report problems to operators: once when they begin and once when they end, to the log and to
-a webhook. By email, which may be what is broken, only besides: a digest of new alerts and staff tasks."""
+"""Report problems to operators: once when they begin and once when they end, to the log and to a webhook.
+Email, which may be what is broken, is only an addition: a digest of new alerts and staff tasks."""
 
 import logging
 from collections.abc import Iterator
@@ -84,7 +84,7 @@ def _email() -> None:
 
 
 def _post_news() -> None:
-    """In order, up to the first that the webhook does not take; the next run continues there."""
+    """In order, up to the first that the webhook does not accept; the next run continues there."""
     with free_slot(LOCK_CLASS, of=1) as slot:
         for alert, state in within(islice(_unsent(), 0 if slot is None else AT_ONCE)):
             if not _post(_message(alert, state)):
@@ -101,7 +101,7 @@ def _unsent() -> Iterator[tuple[Alert, str]]:
 
 
 def _message(alert: Alert, state: str) -> dict[str, Any]:
-    """`id` is the same on every try, for receivers that want to hear a thing once."""
+    """`id` is the same on every try, so that receivers can drop duplicates."""
     return {
         "id": f"{settings.INSTANCE_ID}:{alert.pk}:{state}",
         "instance": settings.INSTANCE_ID,
@@ -118,7 +118,7 @@ def _message(alert: Alert, state: str) -> dict[str, Any]:
 
 
 def _post(message: dict[str, Any]) -> bool:
-    """Whether the webhook took it. Its address may be a secret, so it is never logged."""
+    """Whether the webhook accepted it. Its address may be a secret, so it is never logged."""
     try:
         with requests.post(
             settings.ALERT_WEBHOOK_URL,

@@ -92,7 +92,7 @@ class Rate:
 
 
 def symptoms() -> Iterator[Symptom]:
-    """All that is wrong; what is worth a call at night comes as a warning as well."""
+    """Everything that is wrong; what is worth a call at night is also a warning."""
     now = clock.now()
     yield from _work_stands_still()
     for age in AGES:
@@ -183,7 +183,7 @@ def _oldest_unknown() -> datetime | None:
 
 
 def _oldest_unheard() -> datetime | None:
-    """The first email that SendGrid took after the last event it told."""
+    """The first email that SendGrid accepted after the last event it reported."""
     last = EmailEvent.objects.order_by("-pk").values_list("received_at", flat=True).first()
     taken = EmailAttempt.objects.filter(
         outcome=EmailAttempt.Outcome.SENT, route=EmailAttempt.Route.MAIN, posted_at__gte=Now() - DAY
@@ -197,7 +197,7 @@ def _oldest_stripe_event() -> datetime | None:
 
 def _failed(since: datetime) -> int:
     failed = EmailAttempt.objects.filter(posted_at__gte=since, message__status=EmailStatus.FAILED)
-    # What becomes of the digest for staff must not be the news of the next one.
+    # What happens to one staff digest must not be the news in the next one.
     return failed.exclude(message__kind="staff_alert").values("message").distinct().count()
 
 

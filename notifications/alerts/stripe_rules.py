@@ -1,4 +1,4 @@
-"""Whether Stripe can be asked, and whether it can tell us."""
+"""Whether Stripe answers us, and whether its webhooks reach us."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta

@@ -1,1 +1,1 @@
-"""What staff do with emails: acts on one, messages to families, and why one was not sent."""
+"""What staff do with emails: actions on one, messages to families, and why one was not sent."""

@@ -1,4 +1,4 @@
-"""Sending a message of the office to many families: whom it reaches, and the one confirmation."""
+"""Sending a message from the office to many families: whom it reaches, and the confirmation."""
 
 import hashlib
 import json
@@ -23,11 +23,11 @@ SUPPRESSED = "the address does not accept email"
 
 
 class AlreadySent(Exception):
-    """It was confirmed before."""
+    """It was already confirmed."""
 
 
 class Changed(Exception):
-    """Other people would get it, or other words, than the person has seen."""
+    """The recipients or the words have changed since the preview."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Skip:
 
 @dataclass
 class Family:
-    """One family of an audience: because of which classes, who gets the email, and who does not."""
+    """One family of an audience: its classes, who gets the email, and who does not."""
 
     household: Household
     classes: list[str] = field(default_factory=list)
@@ -82,14 +82,14 @@ class Reach:
 
     @property
     def fingerprint(self) -> str:
-        """Another one as soon as someone else would get it, or other words."""
+        """It changes as soon as the recipients or the words change."""
         people = sorted(user.pk for family in self.families for user in family.people)
         words = [self.message.kind, self.message.subject, self.message.body]
         return hashlib.sha256(json.dumps([people, words]).encode()).hexdigest()[:20]
 
 
 def reach_of(message: FamilyMessage) -> Reach:
-    """In the same few statements however many families; the families by name."""
+    """In the same few statements for any number of families, which are sorted by name."""
     families: dict[int, Family] = {}
     for seat in seats(message.audience).select_related("child__household", "course").order_by("pk"):
         household = seat.child.household
@@ -123,7 +123,7 @@ def _add_people(message: FamilyMessage, families: Mapping[int, Family]) -> None:
 
 @transaction.atomic
 def send(*, message: FamilyMessage, by: User, fingerprint: str) -> None:
-    """Confirm the draft and owe its emails. Raises AlreadySent or Changed; then nothing is sent."""
+    """Confirm the draft and queue its emails. Raises AlreadySent or Changed; then nothing is sent."""
     try:
         message.confirm(by=by)  # a second request waits here
     except Stale:

@@ -1,5 +1,5 @@
-"""What staff do with emails. Each act moves only rows that still stand where it takes them from: a drain may
-claim one meanwhile. The person and the reason stay in its EmailAct."""
+"""What staff do with emails. Each action changes only rows whose status is still the expected one, because a
+drain may claim one meanwhile. The person and the reason are stored in its EmailAct."""
 
 from copy import copy
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ def can_be_requeued(emails: QuerySet[EmailMessage]) -> QuerySet[EmailMessage]:
 
 
 def may_have_gone(emails: QuerySet[EmailMessage]) -> QuerySet[EmailMessage]:
-    """Of withheld ones, those that the family may have: a post had no answer, or it was not staff who
+    """The withheld ones that the family may have received: a post had no answer, or it was not staff who
     withheld it first (after a restore, the original may have sent it)."""
     unanswered = EmailAttempt.objects.filter(
         message=OuterRef("pk"), outcome__in=[EmailAttempt.Outcome.OPEN, EmailAttempt.Outcome.UNKNOWN]
@@ -69,14 +69,14 @@ def may_have_gone(emails: QuerySet[EmailMessage]) -> QuerySet[EmailMessage]:
 
 
 def withhold_all(*, emails: QuerySet[EmailMessage], by: User, reason: str) -> int:
-    """Those that are still queued; says how many."""
+    """Withhold those that are still queued, and return how many."""
     act = _Act(EmailAct.Act.WITHHELD, by, reason)
     with transaction.atomic():
         return _move(can_be_withheld(_again(emails)), EmailStatus.WITHHELD, act, error=f"withheld: {reason}")
 
 
 def requeue_all(*, emails: QuerySet[EmailMessage], by: User, reason: str) -> int:
-    """Give withheld ones that are still worth sending back to the queue; says how many."""
+    """Return withheld ones that are still worth sending to the queue, and return how many."""
     act = _Act(EmailAct.Act.REQUEUED, by, reason)
     afresh: dict[str, Any] = {"next_attempt_at": Now(), "posting_at": None, "claims": 0, "error": ""}
     with transaction.atomic():
@@ -117,7 +117,7 @@ class _Act:
 
 
 def _move(emails: QuerySet[EmailMessage], to: EmailStatus, act: _Act, **columns: Any) -> int:
-    """Lock, and look once more where each stands: PostgreSQL tests the filter again on the locked row."""
+    """Lock them, and check their status again: PostgreSQL tests the filter again on the locked row."""
     rows = list(emails.order_by("pk").select_for_update(no_key=True, of=("self",)).only("pk"))
     if not rows:
         return 0
@@ -143,13 +143,13 @@ def original_of(email: EmailMessage) -> EmailMessage:
 
 
 def address_for(email: EmailMessage) -> str:
-    """Where the person takes mail now."""
+    """The person's current address."""
     person = email.recipient
     return email.to if person is None or email.kind in FIXED_ADDRESS else person.email
 
 
 def why_no_resend(original: EmailMessage) -> str:
-    """In words; empty if it can be sent once more."""
+    """In words; empty if it can be sent again."""
     if original.is_test:
         return "It was a test."
     if original.kind in SENSITIVE:
@@ -196,9 +196,9 @@ def resend(*, email: EmailMessage, number: int, by: User, reason: str) -> EmailM
 
 
 def send_test(*, kind: str, facts: dict[str, Any], by: User, key: UUID) -> EmailMessage:
-    """To the person's own address and nobody else's; a form that comes twice has the same key.
+    """Send it to the person's own address and nobody else's; a form that is posted twice has the same key.
 
-    It has no recipient: it is no email of theirs, and its links choose nothing for them.
+    It has no recipient, because it is not an email to that person, and its links change no choices.
     """
     with transaction.atomic():
         User.objects.select_for_update(no_key=True).get(pk=by.pk)  # the presses of one person count in turn

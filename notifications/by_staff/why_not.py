@@ -28,7 +28,7 @@ class Gate:
 
 
 def why_not(email: EmailMessage, gate: Gate) -> str:
-    """Empty for what the provider took."""
+    """Empty if the provider accepted it."""
     error = email.error
     match email.status:
         case EmailStatus.QUEUED:

@@ -1,1 +1,1 @@
-"""The jobs that owe emails by the calendar."""
+"""The jobs that send emails on certain days."""

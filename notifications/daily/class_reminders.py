@@ -17,7 +17,7 @@ from notifications.facts.starting import ClassStart, starting, why_not
 def send_class_reminders(*, on: datetime.date, dry_run: bool = False) -> Report:
     """Remind once about each place and first day, on the first of the CLASS_REMINDER_DAYS with a job run.
 
-    Never on the day itself or after it. A first day that was moved is reminded of again.
+    Never on the day itself or after it. If the first day is moved, there is another reminder.
     """
     report = Report()
     until = on + timedelta(days=settings.CLASS_REMINDER_DAYS)

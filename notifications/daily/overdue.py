@@ -1,6 +1,6 @@
-"""After the due date, for installments that nobody tries to charge by itself any more: ask the parent again.
+"""After the due date, for installments that are no longer charged automatically: ask the parent again.
 
-It follows the days of `settings.DUNNING_DAYS`. A try of such a day has an email of its own, and then this one
+It follows the days of `settings.DUNNING_DAYS`. A try on such a day has an email of its own, and then this one
 is not needed.
 """
 

@@ -32,8 +32,8 @@ CARD_NOTICE_DAYS = (30, 7)
 def send_installment_reminders(*, on: datetime.date, dry_run: bool = False) -> Report:
     """Remind once about each installment and due date, on the first of the REMINDER_DAYS on which a job runs.
 
-    Never on the due day or after it: by then the charge speaks for itself. A due date that was moved is
-    reminded of again.
+    Never on the due day or after it: by then the charge has its own email. If the due date is moved, there is
+    another reminder.
     """
     report = Report()
     soon = (on + timedelta(days=1), on + timedelta(days=max(settings.REMINDER_DAYS, default=0)))

@@ -1,7 +1,7 @@
-"""What SendGrid reports about emails after it took them: stored first, then folded into their state.
+"""What SendGrid reports about emails after accepting them: stored first, then folded into their state.
 
 Events come late, twice, in any order, and before the answer to the post. So storing is idempotent, and
-folding only ever moves an email up this ladder: sent, delivered, bounced or dropped, complained.
+folding only moves an email up this ladder: sent, delivered, bounced or dropped, complained.
 """
 
 import datetime
@@ -27,7 +27,7 @@ FOLD_SIZE = 1000
 MAX_ADDRESS = 254
 CLOCKS_DIFFER = datetime.timedelta(minutes=5)  # SendGrid's and ours
 ACCOUNT_STATUS_CHANGE = "account_status_change"
-# Of two events in one batch the later one in this order has the last word.
+# Of two events in one batch, the later one in this order wins.
 IN_ORDER = [
     EmailStatus.SENT,
     EmailStatus.DELIVERED,
@@ -68,8 +68,8 @@ def event_row(event: Mapping[str, Any]) -> EmailEvent:
 
 
 def _text(value: object) -> str:
-    """As PostgreSQL can keep it: reasons are words of other people's servers, and one odd byte in them would
-    lose its whole batch."""
+    """In a form that PostgreSQL can store: reasons come from other people's servers, and one odd byte would
+    lose the whole batch."""
     return str(value or "").encode(errors="replace").decode().replace("\0", "")
 
 
@@ -130,8 +130,8 @@ def _may_come_without_ids(event: EmailEvent) -> bool:
 
 
 def _match_by_address(event: EmailEvent) -> None:
-    """A server that refuses an email long after it took it is reported without the email's ids, and so are
-    some complaints: it is about the newest email that the address had got by then."""
+    """If a server refuses an email long after accepting it, the event has no ids of the email, and some
+    complaints have none either: it is about the newest email that the address had received by then."""
     to_address = EmailMessage.objects.alias(address=Lower("to")).filter(address=event.address.lower())
     had = to_address.filter(sent_at__lte=event.happened_at + CLOCKS_DIFFER).order_by("-sent_at", "-pk")
     event.outbox_id = had.values_list("public_id", flat=True).first()
@@ -157,6 +157,6 @@ def _ask_staff(emails: Iterable[EmailMessage]) -> None:
 
 
 def _account_changed(event: EmailEvent) -> None:
-    """Only probes go out until it is seen to take email; a person has to look, whatever it answers."""
+    """Only probes go out until it accepts email again; a person has to look in any case."""
     DrainSignal.break_off()
     DrainSignal.report_blocked(f"SendGrid's compliance team reports about our account: {event.bounce_type}")

@@ -1,8 +1,8 @@
-"""Addresses that get no email, or only what is essential: how they come on the list, what the drain asks of
-it, and how they come off it.
+"""Addresses that get no email, or only what is essential: how they get on the list, how the drain uses it,
+and how they get off it.
 
-A hard bounce stops everything, a complaint all that is not essential. Codes that open an account are stopped
-like the rest: whoever asks for one sees the same page, so nobody learns which addresses are on the list.
+A hard bounce stops everything, a complaint everything that is not essential. Codes that open an account are
+stopped like the rest: the page looks the same, so nobody learns which addresses are on the list.
 """
 
 import re
@@ -55,8 +55,8 @@ CONFIRMED = "the family entered a code sent there"
 
 def suppress_reported(reports: Iterable[Report]) -> None:
     """Put addresses on the list by what the provider reports about emails to them, and record who
-    unsubscribed there. Safe to repeat. It is the address that the email went to, whatever the family has
-    now."""
+    unsubscribed there. Safe to repeat. It is the address that the email went to, even if the family has
+    another one now."""
     reports = sorted(reports, key=lambda pair: pair[0].happened_at)
     newest: dict[tuple[str, Suppression.Scope], EmailEvent] = {}
     for event, email in reports:
@@ -75,7 +75,7 @@ def suppress_reported(reports: Iterable[Report]) -> None:
 
 
 def reported_scope(event: EmailEvent) -> Suppression.Scope | None:
-    """What the event says about the address. A bounce of the type "blocked" may be over tomorrow."""
+    """What the event says about the address. A bounce of the type "blocked" may not happen again tomorrow."""
     is_bounce = event.name == "bounce" and event.bounce_type == "bounce"
     if (is_bounce and not _may_pass(event)) or _dropped(event) in GONE:
         return Scope.ALL
@@ -85,8 +85,8 @@ def reported_scope(event: EmailEvent) -> Suppression.Scope | None:
 
 
 def _may_pass(event: EmailEvent) -> bool:
-    """A full mailbox, a message that was too large, a bad day of the server or its opinion of us: the address
-    is right, and its reader must still be able to sign in with a code."""
+    """A full mailbox, a message that was too large, a failure of the server or our reputation there: the
+    address is right, and its owner must still be able to sign in with a code."""
     return event.bounce_class.lower() in PASSING_CLASSES or bool(PASSING_CODES.search(event.detail))
 
 
@@ -119,8 +119,7 @@ def _report_complaints(emails: Iterable[EmailMessage]) -> None:
 
 
 def _mirror(event: EmailEvent, email: EmailMessage) -> None:
-    """Unsubscribed or back, as the provider's own link was pressed last; what they chose with us later
-    stays."""
+    """Unsubscribed or back, by the last click on the provider's own link; later choices on our pages stay."""
     user = email.recipient
     if user is None:
         return
@@ -143,7 +142,8 @@ def suppressed(rows: Iterable[EmailMessage]) -> dict[int, str]:
 
 
 def keep_back(rows: list[EmailMessage]) -> list[EmailMessage]:
-    """Of claimed rows, those that may go. The others become SUPPRESSED, and an essential one asks staff."""
+    """The claimed rows that may be sent. The others become SUPPRESSED, and an essential one opens a staff
+    task."""
     found = _found(rows)
     reasons = unwanted(rows) | {pk: row.reason for pk, row in found.items()}
     by_reason: dict[str, list[EmailMessage]] = defaultdict(list)
@@ -192,7 +192,7 @@ def address_confirmed(address: str) -> None:
 
 @transaction.atomic
 def lift(*, suppression: Suppression, by: User, reason: str, also_send: bool) -> None:
-    """Our list only: SendGrid keeps one of its own."""
+    """Only on our list: SendGrid has one of its own."""
     Suppression.objects.filter(pk=suppression.pk).lift(reason=reason, by=by)
     StaffTask.objects.about(suppression).close(by=by)
     if also_send:
@@ -214,7 +214,7 @@ def worth_sending(emails: QuerySet[EmailMessage]) -> QuerySet[EmailMessage]:
 
 @transaction.atomic
 def send_kept_back(*, suppression: Suppression, by: User, reason: str) -> None:
-    """To where each person takes mail now. The drain asks the list again."""
+    """To each person's current address. The drain checks the list again."""
     stopped = worth_sending(kept_back(suppression))
     rows = list(stopped.order_by("pk").select_for_update(no_key=True).only("pk"))
     owner = User.objects.filter(pk=OuterRef("recipient")).values("email")

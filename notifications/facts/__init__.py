@@ -1,1 +1,1 @@
-"""What each kind of email tells, read from the fact that owes it."""
+"""The content of each kind of email, read from the fact that it is about."""

@@ -12,7 +12,7 @@ from notifications.spec import Samples, Snapshot
 
 @dataclass(frozen=True)
 class AccountEvent:
-    """There is no row of it: each request for a code is one of its own."""
+    """It is not a row: each request for a code is a new fact."""
 
     recipient: User
     """Unsaved if the address has no account."""

@@ -12,7 +12,7 @@ from notifications.models.messages import Seats
 
 
 def places(audience: Mapping[str, Any]) -> QuerySet[Enrollment]:
-    """The places in the chosen classes, whatever became of them."""
+    """The places in the chosen classes, in any state."""
     if audience.get("enrollments"):
         return Enrollment.objects.filter(pk__in=audience["enrollments"])
     courses, program = audience.get("courses"), audience.get("program")
@@ -21,7 +21,7 @@ def places(audience: Mapping[str, Any]) -> QuerySet[Enrollment]:
 
 
 def seats(audience: Mapping[str, Any]) -> QuerySet[Enrollment]:
-    """Of these, those whose families are meant."""
+    """Those of them whose families the message is for."""
     meant = Q(pk__in=[])
     for name in audience.get("seats", []):
         meant |= _having(Seats(name))

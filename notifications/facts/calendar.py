@@ -1,11 +1,11 @@
 """The calendar files of an email (iCalendar, RFC 5545 and 5546): a class in the family's own calendar.
 
-What they say is frozen with the email's other facts; the file is made when the email is sent. One place in a
+Their content is frozen with the email's other facts; the file is made when the email is sent. One place in a
 class is one event with one UID: a weekly series, and a RECURRENCE-ID for each date that is not of the series.
 Its SEQUENCE only grows, so a calendar knows the newer file.
 
 Calendars keep single dates that an earlier file moved, and a newer file that no longer mentions them leaves
-them there. So each file says again what became of every date that an earlier one may have moved.
+them there. So each file repeats what happened to every date that an earlier one may have moved.
 """
 
 import datetime
@@ -64,7 +64,7 @@ def place_states(enrollment_ids: Iterable[int]) -> dict[int, PlaceState]:
 
 
 def entered_at() -> Subquery:
-    """When a place became one, or became one again."""
+    """When a place became active, or became active again."""
     moves = EnrollmentTransition.objects.filter(enrollment=OuterRef("pk"), to_status=EnrollmentStatus.ACTIVE)
     return Subquery(moves.exclude(from_status__in=STAYS_IN).order_by("-pk").values("created_at")[:1])
 
@@ -147,7 +147,7 @@ def _as_of(
         (one["on"], one["from"]): _facts(one["on"], one["from"], one["to"], (one["on"], one["from"]) in off)
         for one in plan["sessions"]
     }
-    # A plan leaves out what was over or had fallen out when it was made.
+    # A plan leaves out sessions that were over or cancelled when it was made.
     left_out = [
         _session_facts(row, at) for row in rows if row.starts_at <= known_at or _is_off(row, known_at)
     ]
@@ -268,7 +268,7 @@ def _file(facts: Mapping[str, Any]) -> str:
     for event in _events(facts, arranged, earlier, is_off=is_off):
         calendar.add_component(event)
     years = [start.year for start in (arranged.last, *earlier, *(session.starts_at for session in sessions))]
-    # Whole years, with both changes of the clock; by itself it would give all up to the year 2038.
+    # Whole years, with both clock changes; by default it would include all up to the year 2038.
     calendar.add_missing_timezones(
         datetime.date(min(years), 1, 1), datetime.date(max(years), 12, 31) + datetime.timedelta(days=1)
     )

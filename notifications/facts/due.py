@@ -1,4 +1,4 @@
-"""The facts behind the emails that daily jobs send about installments, and what is read to tell them."""
+"""The facts behind the emails that daily jobs send about installments, and how they are read."""
 
 import datetime
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from notifications.facts.readers import readers
 from orders.models import Order, OrderItem, OrderStatus
 
 CHUNK = 1000
-# Nothing happens by itself any more: the parent has to act, or staff.
+# Nothing happens automatically any more: the parent or staff have to act.
 WAITING_FOR_PARENT = [
     InstallmentStatus.NEEDS_CARD,
     InstallmentStatus.NEEDS_AUTH,
@@ -73,7 +73,7 @@ def waiting_for_parent() -> QuerySet[Installment]:
 
 
 def _undisturbed() -> QuerySet[Installment]:
-    """Of orders that stand; where staff have stopped the charges, they also do the talking."""
+    """In confirmed orders; if staff have stopped the charges, they also contact the family."""
     return Installment.objects.filter(
         order__status=OrderStatus.CONFIRMED, order__charges_paused_at=None, held_at=None
     )
@@ -156,7 +156,7 @@ class DueInstallment:
 
 
 def why_staff_do_the_talking(fact: DueInstallment) -> str:
-    """Where staff have stopped the charges, no email goes by itself."""
+    """If staff have stopped the charges, no email is sent automatically."""
     if fact.installment.held_at:
         return "on hold"
     if fact.installment.order.charges_paused_at:
@@ -182,9 +182,9 @@ class OverdueInstallment(DueInstallment):
 
 @dataclass(frozen=True)
 class ExpiringCard:
-    """A card that will not live to the payments in `missed`, the next one first.
+    """A card that expires before the payments in `missed`, the next one first.
 
-    Of its household the guardians are fetched who read the family's emails.
+    It comes with the guardians who read the family's emails.
     """
 
     card: Card
@@ -200,7 +200,7 @@ class ExpiringCard:
 
     @property
     def row(self) -> Installment:
-        """The next one that it does not live to."""
+        """The next one that it expires before."""
         return self.missed[0]
 
     @property

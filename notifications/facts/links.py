@@ -1,7 +1,7 @@
-"""The links at the foot of emails that need no login. Each does one thing for one person, and whoever an
-email is forwarded to can do that too: they show and change nothing but choices about emails.
+"""The links at the foot of emails that need no login. Each does one thing for one person, and so can anyone
+to whom the email is forwarded: they only show and change choices about emails.
 
-They do not expire: a way out of old emails must work as long as the emails are kept.
+They do not expire, because unsubscribing must work for as long as someone keeps the email.
 """
 
 from functools import lru_cache

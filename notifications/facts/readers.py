@@ -18,7 +18,7 @@ def other_guardians(household: Household) -> QuerySet[User]:
 
 
 def leads(user: User) -> bool:
-    """Whether they get the family's emails whatever they choose."""
+    """Whether they get the family's emails regardless of their choice."""
     return user.household_id is not None and _active().filter(_leads(), pk=user.pk).exists()
 
 

@@ -1,4 +1,4 @@
-"""Families, classes and payments of which the samples of the emails are made, at worst and at best.
+"""Families, classes and payments for the samples of emails, from the simplest to the worst.
 
 Plain JSON values, like the snapshots that they stand for.
 """

@@ -1,4 +1,5 @@
-"""What each email says, frozen as JSON values when its fact happens: cents, ISO dates, names, link paths.
+"""The content of each email, frozen as JSON values when its fact happens: cents, ISO dates, names, link
+paths.
 
 Wording comes later, from the template; no template reads the database.
 """

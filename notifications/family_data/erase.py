@@ -1,7 +1,7 @@
 """Erase a family: its personal data goes, its payments stay.
 
 Rows of money, seats and states keep their numbers and dates, so books and invariants hold; every name,
-address and telephone number in them goes. What a family still owes or is owed must be settled first.
+address and telephone number in them goes. Open amounts in either direction must be settled first.
 """
 
 import re
@@ -190,7 +190,7 @@ def _replace(model: type[models.Model], field: Any, pattern: str, rows: Any) -> 
 
 
 def _blank_traces(model: type[models.Model], household: Household) -> int:
-    """What leads to someone without a name: a card's number, a computer's address."""
+    """Data that identifies someone without a name: a card's number, a computer's address."""
     fields = model._meta.local_concrete_fields
     gone: dict[str, Any] = {field.name: "" for field in fields if field.name in CARD_NUMBERS}
     gone |= {field.name: None for field in fields if isinstance(field, models.GenericIPAddressField)}

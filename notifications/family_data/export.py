@@ -11,7 +11,7 @@ from billing.models import StripeCustomer
 from enrollments.models import Household
 from notifications.family_data.rows import emails_of, family_models, notes_about, rows_of
 
-# What opens an account, not what is known of a person.
+# Secrets that open an account are not data about a person.
 SECRETS = {"password", "secret", "data", "key", "session_url"}
 
 

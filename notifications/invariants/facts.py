@@ -1,4 +1,4 @@
-"""What must hold between emails and the facts that they tell."""
+"""What must hold between emails and the facts that they are about."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,8 +30,8 @@ OF_ADDRESSES = ["account_notice", "account_confirm_email", "guardian_invitation"
 
 @dataclass(frozen=True)
 class Fact:
-    """A fact that calls for one email of a kind. `subject` is what its key names: of several facts about it
-    one is told."""
+    """A fact that calls for one email of a kind. `subject` is what its key names: of several facts about the
+    same subject, one is emailed."""
 
     kind: str
     owing: QuerySet[Any]
@@ -50,7 +50,7 @@ FACTS = [
 
 
 def emails(since: datetime | None = None, **lookups: Any) -> QuerySet[EmailMessage]:
-    """None of the tests, which tell no fact; with `since` those that were written from then on."""
+    """Without test emails, which are about no fact; with `since` those that were written from then on."""
     written = EmailMessage.objects.filter(is_test=False, pk__gt=last_before(EmailMessage, since))
     return written.filter(**lookups)
 
@@ -120,7 +120,8 @@ def _of_another_family(since: datetime | None = None) -> Iterator[int]:
 
 
 def _changed_by_staff_since() -> Any:
-    """The office has moved its reader to another family, or taken rights away, after the email was owed."""
+    """After the email was queued, the office has moved its reader to another family, or taken permissions
+    away."""
     return LogEntry.objects.filter(
         content_type__app_label="enrollments",
         content_type__model="user",
@@ -131,7 +132,8 @@ def _changed_by_staff_since() -> Any:
 
 
 def _to_another_address(since: datetime | None = None) -> Any:
-    """Than the person has, or is known to have had: of each address that was replaced a notice tells."""
+    """An address that the person does not have, and is not known to have had: a notice names each address
+    that was replaced."""
     known = EmailMessage.objects.filter(kind__in=OF_ADDRESSES, recipient=OuterRef("recipient"))
     owed = emails(since, kind__in=FOR_FAMILIES, recipient__isnull=False).alias(address=Lower("to"))
     strange = owed.exclude(address=Lower("recipient__email")).exclude(to__endswith=NO_ADDRESS)

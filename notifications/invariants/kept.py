@@ -1,4 +1,4 @@
-"""Of what is kept: not too long, not readable by everyone, and nothing of a family that was erased."""
+"""About stored data: not kept too long, not readable by everyone, and nothing about an erased family."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -24,7 +24,7 @@ SAMPLE = 50
 
 
 def _opens_an_account(since: datetime | None = None) -> Any:
-    """What opens an account is gone as soon as its email is finished, and that is within hours."""
+    """Secrets that open an account are deleted as soon as the email is finished, which is within hours."""
     readable = Q(kind__in=SENSITIVE) & ~Q(html="", text="")
     mark = last_before(EmailMessage, since and since - FINISHED_WITHIN)
     return pks(EmailMessage.objects.filter(~Q(secret="") | readable, status__in=FINAL, pk__gt=mark))

@@ -1,4 +1,4 @@
-"""Of jobs and of the tasks of staff."""
+"""About jobs and staff tasks."""
 
 from collections import defaultdict
 from collections.abc import Iterator

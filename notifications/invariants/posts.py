@@ -1,4 +1,4 @@
-"""Of the posts that were made of emails: none twice, too late, against a wish, or forgotten."""
+"""About the posts of emails: none twice, too late, against a choice, or forgotten."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -57,7 +57,7 @@ def _posts(since: datetime | None) -> QuerySet[EmailAttempt]:
 
 
 def _stuck() -> Any:
-    """Unless the provider takes nothing, or a person knows already that nothing goes out."""
+    """Unless the provider accepts nothing, or staff already know that nothing goes out."""
     blocked = StaffTask.objects.open().filter(kind=EmailTask.EMAIL_SENDER_BLOCKED)
     if DrainSignal.gate()[0] > 0 or blocked.exists() or Instance.why_quarantined():
         return EmailMessage.objects.none().values_list("pk", flat=True)
@@ -106,8 +106,8 @@ def _posted_too_late(since: datetime | None = None) -> Any:
 
 
 def _posted_against_a_wish(since: datetime | None = None) -> Any:
-    """By LEASE later than the address came on the list, or its owner switched the kind off: what was claimed
-    before may still have gone out."""
+    """Posted later than LEASE after the address came on the list, or its owner switched the kind off: what
+    was claimed before may still have gone out."""
     before = OuterRef("posted_at") - LEASE
     listed = Suppression.objects.filter(
         Q(lifted_at=None) | Q(lifted_at__gt=OuterRef("posted_at")),

@@ -8,7 +8,7 @@ from csf.clock import Now
 
 
 class EmailEvent(models.Model):
-    """One event as SendGrid posted it. `key` is made of what it says, for copies have ids of their own."""
+    """One event as SendGrid posted it. `key` is made from its content, because copies have different ids."""
 
     key = models.CharField(max_length=64, unique=True)
     outbox_id = models.UUIDField(

@@ -18,7 +18,7 @@ MAX_BODY_LINES = 200  # an email longer than 102 KB is cut off by Gmail, and eac
 
 
 class Seats(models.TextChoices):
-    """Whose families a message is for. None of them is a place that is held, released or given up."""
+    """Whose families a message is for. Places that are held, released or cancelled are never included."""
 
     ACTIVE = "active", "enrolled"
     WAITING = "waiting", "on the waitlist, or a seat is offered"
@@ -75,7 +75,7 @@ class FamilyMessage(models.Model):
 
 
 class FamilyMessageLine(models.Model):
-    """One family of a confirmed message. Its emails hang on it; without any it says why."""
+    """One family of a confirmed message. Its emails refer to it; if there are none it says why."""
 
     IS_APPEND_ONLY = True
 

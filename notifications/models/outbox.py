@@ -1,4 +1,4 @@
-"""The outbox: emails owed, the posts that were made of them, and what staff did with them."""
+"""The outbox: queued emails, the posts that were made of them, and what staff did with them."""
 
 import json
 import uuid
@@ -41,7 +41,7 @@ class EmailStatus(models.TextChoices):
     WITHHELD = "withheld", "withheld"
 
 
-# The provider had it or nobody will send it: only its events may still move it.
+# The provider had it or nobody will send it: only its events may still change it.
 FINAL = {
     EmailStatus.SENT,
     EmailStatus.DELIVERED,
@@ -55,7 +55,8 @@ FINAL = {
 }
 UNFINISHED = {EmailStatus.QUEUED, EmailStatus.SENDING}
 
-# The provider's word about a post; a late one also settles a row that was queued again or kept back since.
+# What the provider reports about a post; a late report also settles a row that was queued again or withheld
+# since.
 _REPORTED: set[str] = {
     EmailStatus.SENT,
     EmailStatus.DELIVERED,
@@ -116,7 +117,7 @@ class EmailMessageQuerySet(models.QuerySet["EmailMessage"]):
             )
 
     def due(self) -> Self:
-        """Queued and due on the database's clock, the most urgent first."""
+        """Queued and due by the database's clock, the most urgent first."""
         return self.filter(status=EmailStatus.QUEUED, next_attempt_at__lte=Now()).order_by(
             "priority", "next_attempt_at", "pk"
         )
@@ -125,7 +126,7 @@ class EmailMessageQuerySet(models.QuerySet["EmailMessage"]):
         """Take due rows for LEASE, each for one sender only. Runs in a transaction that commits before any
         post; the fence knows the claim again by its `leased_until`.
 
-        A row that came back unposted before is taken alone: if it kills its worker, it spends only its own
+        A row that came back unposted before is taken alone: if it kills its worker, it uses up only its own
         tries.
         """
         due = self.due().select_related("recipient").annotate(lease=Now() + LEASE)
@@ -147,7 +148,7 @@ class EmailMessageQuerySet(models.QuerySet["EmailMessage"]):
 
 
 class EmailMessage(models.Model):
-    """The outbox: one email owed to one person, written in the transaction of the fact it tells.
+    """The outbox: one email to one person, written in the transaction of its fact.
 
     `context` is a snapshot of the fact in JSON values. It is rendered when the row is claimed, and the texts
     that were sent stay here.
@@ -262,14 +263,15 @@ class EmailMessage(models.Model):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the email tells. Raises Unreadable for a sensitive kind whose key is lost."""
+        """The content of the email. Raises Unreadable for a sensitive kind whose key is lost."""
         secret = self.secret
         facts: dict[str, Any] = json.loads(secret) if secret else self.context
         return facts | {"calendars": []} if self.is_without_files else facts
 
     @classmethod
     def report_failed(cls, kind: str, error: str) -> None:
-        """One open task a kind, however many of its emails fail: a broken template would open thousands."""
+        """One open task for each kind, however many of its emails fail: a broken template would open
+        thousands."""
         filters = {"kind__exact": kind, "status__exact": EmailStatus.FAILED.value}
         detail = f"{title_of(kind)}: {error}"
         StaffTask.open_for_many(EmailTask.EMAIL_FAILED, cls, filters, detail)

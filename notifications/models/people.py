@@ -79,12 +79,12 @@ class Suppression(models.Model):
 
     @property
     def reason(self) -> str:
-        """Why an email does not go there, for staff."""
+        """Why no email is sent there, for staff."""
         return " - ".join(part for part in (self.get_cause_display(), self.detail) if part)
 
 
 class EmailPreference(models.Model):
-    """What one person switched on or off. Without a row the usual holds (preferences/rules.py)."""
+    """What one person switched on or off. Without a row the default applies (preferences/rules.py)."""
 
     class Origin(models.TextChoices):
         PAGE = "page", "the preferences page"

@@ -1,4 +1,4 @@
-"""How the sender as a whole does: its wake-up call and gate, and what a person should know."""
+"""The state of the sender as a whole: its wake-up call and gate, and what a person should know."""
 
 import random
 from datetime import timedelta
@@ -19,7 +19,7 @@ class DrainSignal(models.Model):
     `is_pending`: whether a drain task is already on its way, so that a thousand emails wake one worker, not a
     thousand. The rest is the gate: nothing is posted before `closed_until`, and while the provider answers
     nothing (DOWN_AFTER posts in a row) one probe a minute is posted and no email loses a try. `down_since` is
-    when the first post after the last answer was not taken.
+    when the first post after the last answer was not accepted.
     """
 
     DOWN_AFTER = 10
@@ -58,14 +58,14 @@ class DrainSignal(models.Model):
 
     @classmethod
     def down_s(cls) -> float:
-        """For how many seconds it has taken nothing."""
+        """For how many seconds it has accepted nothing."""
         down_for = ExpressionWrapper(Now() - F("down_since"), models.DurationField())
         found = cls.objects.filter(pk=1).values_list(down_for, flat=True).first()
         return found.total_seconds() if found else 0.0
 
     @classmethod
     def answered(cls) -> None:
-        """It takes mail, or refuses one for a fault of its own."""
+        """It accepts email, or refuses one for that email's own fault."""
         was_down = Q(unanswered__gt=0) | Q(down_since__isnull=False)
         cls.objects.filter(was_down, pk=1).update(unanswered=0, down_since=None)
 
@@ -86,8 +86,7 @@ class DrainSignal(models.Model):
 
     @classmethod
     def close_for(cls, seconds: float) -> None:
-        """With a tenth on top at random, so that those who were turned away together do not come back
-        together."""
+        """Plus up to a tenth at random, so that senders refused together do not come back together."""
         until = Now() + timedelta(seconds=seconds * random.uniform(1, 1.1))  # noqa: S311
         cls.objects.filter(pk=1).update(closed_until=Greatest(Coalesce("closed_until", until), until))
 
@@ -99,7 +98,7 @@ class DrainSignal(models.Model):
 
 class AlertQuerySet(models.QuerySet["Alert"]):
     def unsent(self) -> Self:
-        """What the webhook still has to hear. What ended more than REPORT_FOR ago is no news."""
+        """What the webhook has not been sent yet. Alerts that ended more than REPORT_FOR ago are left out."""
         is_open = Q(ended_at=None, began_reported_at=None)
         return self.filter(is_open | Q(ended_at__gte=Now() - Alert.REPORT_FOR, ended_reported_at=None))
 

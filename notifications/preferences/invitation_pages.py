@@ -54,7 +54,7 @@ def withdraw_invitation(request: HttpRequest, public_id: uuid.UUID) -> HttpRespo
 
 @button_of("account_emails")
 def stop_copies(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
-    """The lead ends another one's copies. Only that one can switch them on again."""
+    """The lead turns off another guardian's copies. Only that guardian can turn them on again."""
     guardian = get_object_or_404(other_guardians(_led_by(request)), public_id=public_id)
     choose(guardian, COPIES, is_on=False, origin=Origin.GUARDIAN)
     messages.success(request, f"{guardian.get_short_name()} will no longer get copies.")
@@ -72,7 +72,7 @@ def _led_by(request: HttpRequest) -> Household:
 @never_cache
 @login_not_required
 def invitation(request: HttpRequest, token: str) -> HttpResponse:
-    """From the email. Looking at it accepts nothing."""
+    """Opened from the email. Viewing it accepts nothing."""
     try:
         found = invitation_of(token)
     except BadLink:

@@ -11,7 +11,7 @@ from notifications.preferences.rules import COPIES, Origin, choose
 
 @transaction.atomic
 def join_family(*, invitation: GuardianInvitation, now: datetime) -> User:
-    """Account and copies together. Pressed twice, it does not switch copies on again. Raises as
+    """Account and copies together. A second click does not turn copies on again. Raises the same as
     `accept_invitation`."""
     user = accept_invitation(invitation=invitation, now=now)
     if not user.email_preferences.filter(choice=COPIES).exists():

@@ -1,4 +1,4 @@
-"""The emails that someone got last, as they may see them."""
+"""The latest emails to someone, as they may see them."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,8 +12,8 @@ from notifications.models import EmailMessage, EmailStatus
 from notifications.registry import EMAILS
 
 MOST = 20
-# In plain words, with the tone of the badge. What was not sent only confuses: "Payment failed" to someone who
-# has paid.
+# In plain words, with the color of the badge. Emails that were not sent would only confuse: "Payment failed"
+# to someone who has paid.
 STATES = {
     EmailStatus.QUEUED: ("On its way", ""),
     EmailStatus.SENDING: ("On its way", ""),
@@ -41,7 +41,7 @@ def emails_sent_to(user: User) -> QuerySet[EmailMessage]:
 
 
 def latest_emails(user: User) -> list[Latest]:
-    """No texts, and of what opens an account not even the subject."""
+    """No texts, and for emails that open an account not even the subject."""
     rows = emails_sent_to(user).annotate(has_text=~Q(text=""))
     shown = rows.only("kind", "subject", "status", "created_at", "sent_at", "public_id")[:MOST]
     return [

@@ -1,4 +1,5 @@
-"""Pages on which parents choose their emails. Looking at them changes nothing: mail scanners follow links."""
+"""Pages on which parents choose their emails. Viewing them changes nothing, because mail scanners follow
+links."""
 
 import uuid
 from typing import Any
@@ -60,7 +61,7 @@ def account_email_text(request: HttpRequest, public_id: uuid.UUID) -> HttpRespon
 @never_cache
 @login_not_required
 def preferences(request: HttpRequest, token: str) -> HttpResponse:
-    """From the foot of an email: the choices of this one person, and nothing else of the family."""
+    """Opened from the foot of an email: the choices of this one person, and nothing else about the family."""
     try:
         user = user_of(token)
     except BadLink:

@@ -1,4 +1,4 @@
-"""Whom no email reaches: families without an active guardian, and those whose addresses take none."""
+"""Whom no email reaches: families without an active guardian, and those with suppressed addresses."""
 
 from collections import defaultdict
 from collections.abc import Collection

@@ -1,8 +1,8 @@
-"""Which emails people get: what can be chosen, what they chose, and what the drain does not send for it.
+"""Which emails people get: what can be chosen, what they chose, and what the drain does not send as a result.
 
-Essential kinds look at no choice. Service kinds are on until they are switched off. Promotional ones are off
-until they are asked for: many countries want consent first, and families who call one unwanted letter spam
-cost everyone's receipts their way into the inbox.
+Choices do not affect essential kinds. Service kinds are on until they are switched off. Promotional ones are
+off until someone asks for them: many countries require consent, and newsletters marked as spam would keep
+everyone's receipts out of the inbox.
 """
 
 from collections.abc import Iterable
@@ -79,7 +79,7 @@ def choices_of(user: User) -> dict[str, bool]:
 
 
 def gets_only_essential(user: User) -> bool:
-    """Whatever they choose: the address is on the list of those that called an email spam."""
+    """Whatever they choose, because the address marked an email as spam."""
     stops = Suppression.objects.in_force().at([user.email])
     return stops.filter(scope=Suppression.Scope.NON_ESSENTIAL).exists()
 
@@ -120,8 +120,8 @@ def _why_unwanted(kind: str, preference: EmailPreference | None) -> str:
 def footer_links(row: EmailMessage) -> dict[str, str]:
     """The paths at the foot of an email, by their names in the templates.
 
-    None to whoever has no account, none below a code or link that opens one, and none to an address that is
-    not the recipient's own (yet, or any more): whoever reads it could change their choices.
+    There are none for people without an account, none in emails that open an account, and none to an address
+    that is not the recipient's own (yet, or any more): whoever reads it could change their choices.
     """
     user = row.recipient
     if user is None or row.to != user.email or EMAILS[row.kind].is_sensitive:
@@ -131,8 +131,8 @@ def footer_links(row: EmailMessage) -> dict[str, str]:
 
 
 def provider_unsubscribed(user: User) -> None:
-    """They told the provider, through its own link or button, that they want no optional emails.
-    If it later allows email again, they are not asked once more."""
+    """They told the provider, through its own link or button, that they want no optional emails. If it later
+    allows email again, they are not asked again."""
     for name in CHOICES:
         if name != COPIES:
             choose(user, name, is_on=False, origin=Origin.PROVIDER)

@@ -1,5 +1,5 @@
-"""Puts components where a template calls them, when it is compiled: a mail has dozens of them, and calling
-them would take longer than what they do.
+"""Puts components where a template calls them, when it is compiled: an email has dozens of them, and calling
+them would take longer than their work.
 
 Names that a component binds get a number, so none of them hides a fact of the email. A component that is part
 of an expression is still called.

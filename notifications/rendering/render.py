@@ -21,7 +21,8 @@ FILES = {"calendars"}  # large, and no words: a template only asks whether there
 FOOTER = {"preferences_path": "", "unsubscribe_path": ""}  # not every reader gets these links
 
 _LOOSE_LINES = re.compile(r"\n[ \n]*\n")
-# Mail programs make a link of a name like `evil.example/login` in a subject; an unseen joiner prevents it.
+# Mail programs turn a name like `evil.example/login` in a subject into a link; an invisible joiner prevents
+# it.
 _HOST = re.compile(r"(\w\.)(?=[^\W\d_]{2})")
 _WORDS_OF_A_LINE = re.compile(rf"(.{{1,{TEXT_WIDTH}}}|[^ ]+)(?: +|$)")
 
@@ -34,7 +35,7 @@ class Rendered:
 
 
 def render(kind: str, facts: Mapping[str, Any]) -> Rendered:
-    """What the email says now, in the wording of today's template, about these facts.
+    """Render the email about these facts, in the wording of today's template.
 
     Raises KeyError or Jinja's template errors, also for a fact that the template needs and is not there.
     """

@@ -1,1 +1,1 @@
-"""From the outbox to the provider, and what the provider tells afterwards."""
+"""From the outbox to the provider, and the results."""

@@ -1,4 +1,4 @@
-"""Sending what the outbox holds: claim, check, render, fence, post, settle.
+"""Sending what is in the outbox: claim, check, render, fence, post, settle.
 
 HTTP happens only in threads, the database only in the main thread. Rows are claimed a few at a time and their
 posts are committed before they are made (the fence): a killed drain leaves as "unknown" only what was really
@@ -84,7 +84,7 @@ def drain() -> None:
 
 
 def drain_awaited() -> None:
-    """Send what someone waits for, and nothing else, beside the drains and whatever keeps them busy."""
+    """Send only what someone waits for, beside the drains, however busy they are."""
     if not Instance.why_quarantined():
         _send_due(deadline=time.monotonic() + BUDGET_S, only_awaited=True)
 
@@ -152,8 +152,9 @@ class _Posts:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End in bounded time, also when the database or the queue's timeout broke in: what was not begun
-        goes back, what was begun is settled. What even then has no result becomes unknown with its lease."""
+        """End in bounded time, even if the database or the queue's timeout interrupts: posts that were not
+        started go back, started ones are settled. Any without a result become unknown when their lease
+        ends."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._wait(GRACE_S)
         for backend in self._backends:
@@ -166,7 +167,7 @@ class _Posts:
         self.settle_done()
 
     def start(self, rows: list[EmailMessage]) -> None:
-        """Of claimed rows, those that may go."""
+        """The claimed rows that may be sent."""
         if rows[0].claims:  # it may end this process: nothing else may be in flight then
             self.finish()
         for attempt, message in _fence(keep_back(_worth_sending(rows)), self._route):
@@ -185,7 +186,7 @@ class _Posts:
         self.settle_done()
 
     def recall(self) -> None:
-        """Take back what no thread has begun, and see the rest to its end."""
+        """Take back what no thread has started, and wait for the rest."""
         for future in self._flying:
             future.cancel()
         self.finish()
@@ -293,7 +294,7 @@ def _prepared(row: EmailMessage) -> EmailMultiAlternatives | None:
 
 
 def _true_facts(kind: str, rows: list[EmailMessage]) -> set[int]:
-    """A check that is itself broken fails its rows; the emails of other kinds go on."""
+    """A broken check fails its own rows; emails of other kinds are still sent."""
     try:
         with transaction.atomic():
             return EMAILS[kind].still_true([row.fact_id for row in rows])

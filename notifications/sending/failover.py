@@ -1,7 +1,7 @@
-"""The second route for emails (EMAIL_FAILOVER), while the first one takes none.
+"""The second route for emails (EMAIL_FAILOVER), while the first one accepts none.
 
-It is for what is surely not with the first provider: an email whose post had no answer waits for proof there,
-or the family would get it twice.
+It is only for emails that the first provider certainly does not have: an email whose post had no answer waits
+for proof there, or the family would get it twice.
 """
 
 from urllib.parse import parse_qsl
@@ -23,7 +23,7 @@ from notifications.registry import EMAILS
 from notifications.sending.smtp import SmtpBackend
 from notifications.sending.transport import Backend, Outcome, Result
 
-AFTER_S = 120  # a short pause of the first route is waited for
+AFTER_S = 120  # a short pause of the first route is not worth a switch
 THREADS = 4  # a mail server takes few connections at once
 
 
@@ -61,7 +61,7 @@ def backend() -> Backend:
 
 
 class AnymailRoute:
-    """A backend of anymail as it comes, on `requests`."""
+    """An unchanged backend of anymail, on `requests`."""
 
     def __init__(self, made: AnymailBaseBackend) -> None:
         self._backend = made

@@ -1,4 +1,4 @@
-"""What became of posts, written in bulk; and repair of what a lost drain left behind."""
+"""The results of posts, written in bulk; and repairing what a lost drain left behind."""
 
 import logging
 from collections import Counter
@@ -31,8 +31,8 @@ logger = logging.getLogger(__name__)
 
 Settled = tuple[EmailAttempt, Result]
 
-# Only rows that are still `sending` for this very post move: an event of the provider may have settled one
-# before its answer. They are locked in the order in which `fold_events` locks them, never in a circle.
+# Only rows that are still `sending` for this very post change: an event from the provider may have settled
+# one before its answer. They are locked in the order in which `fold_events` locks them, never in a circle.
 SETTLE_MESSAGES = """
 WITH settled AS (
     SELECT * FROM unnest(%s::bigint[], %s::smallint[], %s::text[], %s::float8[], %s::text[], %s::smallint[],
@@ -121,7 +121,7 @@ def settle(results: list[Settled]) -> None:
 
 
 def _watch_gate(results: list[Result]) -> bool:
-    """Close the gate if the provider asks for it or answers nothing. True if it counts as down: then no email
+    """Close the gate if the provider asks for it or does not answer. True if it counts as down: then no email
     loses a try."""
     posted = [result for result in results if result.outcome != Outcome.NOT_POSTED]
     held_back = [result for result in posted if result.outcome == Outcome.HELD_BACK]
@@ -164,7 +164,7 @@ def _verdict(
 
 
 def _failover_verdict(message: EmailMessage, result: Result) -> tuple[EmailStatus, float, int]:
-    """The second route fails nothing: what it does not take, or refuses, is left to the first."""
+    """The second route never fails an email: what it does not accept, or refuses, is left to the first."""
     match result.outcome:
         case Outcome.SENT:
             return EmailStatus.SENT, 0, message.tries
@@ -198,7 +198,7 @@ def recover_lost() -> None:
 def resolve_unknown() -> None:
     """Decide about emails whose post had no answer, EMAIL_UNKNOWN_WAIT_S after it.
 
-    Where a copy is harmless and still of use, one more is sent, once; otherwise a person decides.
+    Where a copy is harmless and still useful, one more is sent, once; otherwise a person decides.
     """
     waited = Now() - timedelta(seconds=settings.EMAIL_UNKNOWN_WAIT_S)
     unknown = EmailMessage.objects.filter(status=EmailStatus.UNKNOWN, posting_at__lt=waited)
@@ -230,7 +230,7 @@ def resolve_unknown() -> None:
 
 
 def forget_secrets() -> None:
-    """Blank what opened an account, whatever way its email ended: when it is too late or done."""
+    """Blank secrets that open an account, however the email ended: sent or too late."""
     kept = EmailMessage.objects.exclude(secret="")
     kept.filter(Q(expires_at__lt=Now()) | ~Q(status__in=UNFINISHED | {EmailStatus.UNKNOWN})).update(secret="")
 

@@ -1,7 +1,8 @@
-"""A kept SMTP connection as a way for emails to leave.
+"""A persistent SMTP connection as a route for emails.
 
-What goes wrong before the text of an email is on its way was surely not sent. After that only a whole answer
-of the server counts: a connection that breaks there leaves open whether it took the email.
+If anything fails before the text of an email is transmitted, it was certainly not sent. After that only a
+complete answer of the server counts: if the connection breaks there, the server may or may not have the
+email.
 """
 
 import re
@@ -24,7 +25,7 @@ LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 class SmtpBackend:
-    """One object for one thread."""
+    """One object for each thread."""
 
     def __init__(self, url: str) -> None:
         """Raises ValueError, without the password, for what is no address of a server."""

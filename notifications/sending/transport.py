@@ -1,8 +1,9 @@
-"""Posting one email, to SendGrid through anymail, and telling apart sent, not sent and unknown.
+"""Posting one email, to SendGrid through anymail, and distinguishing sent, not sent and unknown.
 
-SendGrid has no idempotency key, so only what provably never left may be posted again. anymail gets a session
-of ours in which an error before the request is `NotSent` and an error after it is `Ambiguous`: nothing is
-guessed from exception trees, redirects are not followed, and a post costs half the CPU of `requests`.
+SendGrid has no idempotency key, so only an email that provably never left may be posted again. anymail gets a
+session of ours in which an error before the request is `NotSent` and an error after it is `Ambiguous`:
+nothing is guessed from exception trees, redirects are not followed, and a post costs half the CPU of
+`requests`.
 """
 
 import json
@@ -48,10 +49,10 @@ class Result:
 
 
 class Backend(Protocol):
-    """A way for emails to leave. One object for one thread, with a kept connection."""
+    """A route for emails. One object for each thread, with a persistent connection."""
 
     def deliver(self, message: EmailMultiAlternatives) -> Result:
-        """Raises NotSent only if it surely was not sent; whatever else it raises leaves that open."""
+        """Raises NotSent only if it was certainly not sent; after any other error it may have been."""
 
     def abort(self) -> None:
         """From any thread: end a post that waits for its answer."""
@@ -107,7 +108,7 @@ class _Payload(SendGridPayload):
 
 
 class SendGridBackend(EmailBackend):
-    """anymail's backend on a kept connection. One object for one thread."""
+    """anymail's backend on a persistent connection. One object for each thread."""
 
     def build_message_payload(self, message: EmailMultiAlternatives, defaults: dict[str, Any]) -> _Payload:
         return _Payload(message, defaults, self)

@@ -23,7 +23,7 @@ WINDOW = timedelta(minutes=15)
 
 @dataclass(frozen=True)
 class Digest:
-    """What one address gets. There is no row of it; the tasks and alerts say when they were emailed."""
+    """What one address gets. It is not a row; the tasks and alerts store when they were emailed."""
 
     window: int
     number: int
@@ -49,7 +49,7 @@ def digests(tasks: Iterable[StaffTask], alerts: Iterable[Alert]) -> list[Digest]
 
 
 def _facts(tasks: Counter[str], alerts: list[Alert]) -> Snapshot:
-    # What is worth a call comes with its warning: the last one counts.
+    # An alert worth a call comes with its warning: the last one counts.
     by_name = {
         alert.title: alert for alert in sorted(alerts, key=lambda alert: alert.level == Alert.Level.PAGE)
     }

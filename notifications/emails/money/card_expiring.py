@@ -49,7 +49,7 @@ def is_still_used(facts: Iterable[int]) -> set[int]:
 
 
 def of_order(order: Order) -> ExpiringCard | None:
-    """As if the family's card expired before the next payments."""
+    """The facts as if the family's card expired before the next payments."""
     card = card_that_pays(order, on=clock.today())
     missed = list(order.installments.open().select_related("order").order_by("due_on", "number"))
     return ExpiringCard(card, missed) if card and card.exp_month and missed else None

@@ -1,6 +1,6 @@
 """An order is paid and all its places are confirmed: one email in place of receipt and confirmations.
 
-`notifications.bundling` asks for it, where `EMAIL_BUNDLE_ORDERS` is on.
+`notifications.bundling` queues it if `EMAIL_BUNDLE_ORDERS` is on.
 """
 
 from datetime import timedelta

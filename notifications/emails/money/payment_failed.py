@@ -79,7 +79,7 @@ def _saved_card_decline(fact: ChargeAttemptTransition) -> Snapshot:
 
 
 def _invoice_page_decline(fact: ChargeAttemptTransition) -> Snapshot:
-    """The parent tried it on Stripe's page: what was planned before still holds."""
+    """The parent tried it on Stripe's page: the existing plan still applies."""
     part, attempt = installment_with_story(fact), fact.chargeattempt
     if attempt.status_before:  # while its page is open the installment says only that it is being paid
         part.status, part.next_try_on = attempt.status_before, attempt.next_try_before
@@ -113,7 +113,7 @@ def owes(moved: ChargeAttemptTransition) -> bool:
 
 
 def delay(fact: ChargeAttemptTransition) -> timedelta:
-    """On a payment page the parent often pays a moment later; a saved card is not asked again by itself."""
+    """On a payment page the parent often pays a moment later; a saved card is not tried again right away."""
     on_page = fact.chargeattempt.kind in ON_STRIPES_PAGES
     return timedelta(seconds=settings.CHECKOUT_DECLINE_MAIL_DELAY_S if on_page else 0)
 

@@ -1,4 +1,5 @@
-"""A place was given up, by the family, the office or with the whole class; and what becomes of the money."""
+"""A place was cancelled, by the family, by the office or with the whole class; and what happens to the
+money."""
 
 from datetime import timedelta
 from operator import attrgetter
@@ -24,7 +25,7 @@ from notifications.spec import Email, Owed, Samples, Snapshot, Trigger, after
 
 
 def snapshot(fact: CancellationTransition) -> Snapshot:
-    """All that became of the money, whoever asked for it."""
+    """Everything that happened to the money, whoever asked for it."""
     cancellation = fact.cancellation
     order, enrollment = cancellation.order, cancellation.enrollment
     credit = cancellation.credits.order_by("expires_on").first()  # what ends first

@@ -38,7 +38,7 @@ class MovedFamily:
 
     @property
     def pk(self) -> int:
-        """A place of the family: the email is of use while it has any in the class."""
+        """A place of the family: the email is useful while it has one in the class."""
         return self.places[0].pk
 
     @property
@@ -47,7 +47,7 @@ class MovedFamily:
 
 
 def moved_families(change: CourseChange) -> list[MovedFamily]:
-    """In the same few statements, however many they are."""
+    """In the same few statements for any number of families."""
     guardians = Prefetch("child__household__guardians", readers())
     places = seats_of(change.course).select_related("child__household").prefetch_related(guardians)
     of_family: defaultdict[int, list[Enrollment]] = defaultdict(list)

@@ -17,7 +17,7 @@ from notifications.spec import Email, Samples, Snapshot, Trigger
 
 
 def owes(moved: ClosureLineTransition) -> bool:
-    """A family that had given the place up before gets nothing."""
+    """A family that had already cancelled the place gets nothing."""
     line = moved.closureline
     is_done = moved.to_status == ClosureLineStatus.DONE and line.closure.session_id is not None
     return is_done and line.enrollment.status == EnrollmentStatus.ACTIVE

@@ -1,4 +1,4 @@
-"""A place on the waitlist, or one that it offered, is gone without the family's doing."""
+"""A place on the waitlist, or an offer from it, ended without the family's doing."""
 
 from datetime import timedelta
 from operator import attrgetter
@@ -13,7 +13,7 @@ from notifications.facts.recipients import waiting_family
 from notifications.facts.samples import CLOSED_BECAUSE
 from notifications.spec import Email, Snapshot, Trigger, after
 
-# Why it ended, in the words of the status that it came to.
+# Why it ended, by its final status.
 OFFER, UNPAID, CLOSED, CANCELLED, OVER, STARTED = "offer", "unpaid", "closed", "cancelled", "ended", "started"
 WHY = {
     EnrollmentStatus.LAPSED: OFFER,

@@ -1,4 +1,4 @@
-"""A free seat is kept for a child of the waitlist, for as long as its family may decide."""
+"""A free seat is held for a child on the waitlist while its family decides."""
 
 from collections.abc import Iterable
 from datetime import datetime
