@@ -17,8 +17,8 @@ from csf.templatetags.csf_format import day
 from notifications.kinds import choices, title_of
 from office.email_statistics import COLUMNS, Figures, Period, Row, figures
 
-TITLE = "Email figures"
-# Of a bar, from its bottom to its top.
+TITLE = "Email statistics"
+# The parts of a bar, from bottom to top.
 PARTS = [
     Part("Delivered", "figures-delivered"),
     Part("Accepted, outcome not known yet", "figures-taken"),
@@ -30,24 +30,24 @@ UNSENT = ["waiting", "suppressed", "expired", "withheld"]
 TIMES = ["accepted_median_s", "accepted_p95_s", "delivered_median_s", "delivered_p95_s"]
 
 
-class FiguresForm(PeriodForm):
+class StatisticsForm(PeriodForm):
     kind = forms.ChoiceField(
         required=False, choices=[("", "All kinds"), *choices()], widget=UnfoldAdminSelectWidget
     )
 
 
 @staff_page(
-    "email_figures",
+    "email_statistics",
     title=TITLE,
     icon="monitoring",
     group="Email",
     permission="notifications.view_emailmessage",
 )
-def email_figures(request: HttpRequest) -> HttpResponse:
-    form = FiguresForm(request.GET)
+def email_statistics(request: HttpRequest) -> HttpResponse:
+    form = StatisticsForm(request.GET)
     if not form.is_valid():
         context = admin.site.each_context(request) | {"title": TITLE, "form": form}
-        return render(request, "admin/notifications/figures.html", context, status=400)
+        return render(request, "admin/notifications/email_statistics.html", context, status=400)
     period = Period(**form.cleaned_data)
     found = figures(period)
     if request.GET.get("csv"):
@@ -55,7 +55,7 @@ def email_figures(request: HttpRequest) -> HttpResponse:
         return csv_file(f"emails-{period.first}-{period.last}.csv", lines)
     context = admin.site.each_context(request) | {
         "title": TITLE,
-        "form": FiguresForm(initial=form.cleaned_data),
+        "form": StatisticsForm(initial=form.cleaned_data),
         "period": period,
         "query": f"first={period.first}&last={period.last}&kind={period.kind}",
         "headers": [name.capitalize() for name in COLUMNS],
@@ -68,7 +68,7 @@ def email_figures(request: HttpRequest) -> HttpResponse:
         "width": WIDTH,
         "height": HEIGHT,
     }
-    return render(request, "admin/notifications/figures.html", context)
+    return render(request, "admin/notifications/email_statistics.html", context)
 
 
 def _parts_of(row: Row) -> list[int]:

@@ -41,8 +41,8 @@ PROVIDER_TODO = (
     "Check status.sendgrid.com, and whether this machine can reach api.sendgrid.com. Emails wait in the "
     "meantime."
 )
-SENDER_TODO = "See what the emails have in common under Email, Email figures, and in SendGrid's activity."
-SPAM_TODO = "See which emails they are under Email, Email figures, and run manage.py check_deliverability."
+SENDER_TODO = "See what the emails have in common under Email, Email statistics, and in SendGrid's activity."
+SPAM_TODO = "See which emails they are under Email, Email statistics, and run manage.py check_deliverability."
 ROUTE_TODO = "It ends by itself once SendGrid accepts emails again."
 NO_ROUTE_TODO = "Check both providers and EMAIL_FAILOVER: sign-in codes and receipts are waiting."
 PROOF_TODO = "Open Operations, Proofs to see the rows. manage.py check_invariants checks again."

@@ -481,7 +481,7 @@ def pages_of_rows(family):
 
 def test_office_pages_are_narrow_and_readable_in_the_dark(open_window, family):
     page = open_window(user=create_staff(), color_scheme="dark")
-    addresses = [reverse("admin:index"), reverse("admin:tomorrow"), reverse("admin:email_figures")]
+    addresses = [reverse("admin:index"), reverse("admin:tomorrow"), reverse("admin:email_statistics")]
     addresses += [reverse("admin:csf_stafftask_changelist"), *pages_of_rows(family)]
     wrong = {}
 

@@ -1,4 +1,4 @@
-"""The staff page of the email figures: right numbers, from few statements, for many and for old emails."""
+"""The staff page of the email statistics: right numbers, from few statements, for many and for old emails."""
 
 import csv
 import datetime
@@ -27,7 +27,7 @@ from tests.factories import create_order, create_staff
 
 pytestmark = pytest.mark.django_db
 
-PAGE = "/admin/email_figures/"
+PAGE = "/admin/email_statistics/"
 NEW_YORK = ZoneInfo("America/New_York")
 MAY = Period(datetime.date(2026, 5, 1), datetime.date(2026, 5, 3))
 
