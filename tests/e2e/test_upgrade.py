@@ -44,6 +44,7 @@ def release(django_db_setup, django_db_blocker, _stripe_server, _mail_server, tm
         ExitStack() as web,
         ExitStack() as cluster,
     ):
+        patch.setenv("DJANGO_SETTINGS_MODULE", "csf.settings")  # those of the tests may have moved since
         patch.setenv("STRIPE_WEBHOOK_UUID", str(uuid.uuid4()))
         processes.manage("prepare", code=code)
         processes.manage("seed_demo", "--families", "1", code=code)
