@@ -1,5 +1,6 @@
 """Migrations since the last release may run while its code is at work; those of the release never change."""
 
+import re
 import subprocess
 
 import pytest
@@ -9,7 +10,9 @@ from django.db.migrations import RunPython, RunSQL, SeparateDatabaseAndState
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.state import ModelState, ProjectState
 
+from csf import __version__
 from tests import release
+from tests.conftest import ROOT
 from tests.migration_rules import CHECK, ENDLESS, INDEX, REASON, UNKNOWN, USES, problems, unsafe_migrations
 
 FIELDS = {
@@ -170,6 +173,15 @@ def test_the_newest_version_with_a_commit_is_the_last_release(history):
     assert release.last_release(changelog) == first
     assert release.last_release("# Changelog\n\n## Unreleased\n") == "HEAD"
     assert release.migrations_of(first) == {("csf", "0001_initial")}
+
+
+def test_the_changelog_names_the_commit_of_each_release():
+    """Of the newest one only in the commit after it."""
+    text = (ROOT / "CHANGELOG.md").read_text()
+    headings = re.findall(r"^## .*", text.replace("## Unreleased\n", ""), re.MULTILINE)
+
+    assert [line for line in headings[1:] if not release.HEADING.fullmatch(line)] == []
+    assert headings == [] or re.fullmatch(rf"## {__version__}( \(commit [0-9a-f]{{7,40}}\))?", headings[0])
 
 
 def test_a_release_that_the_history_lacks_says_what_to_run(history):
