@@ -10,7 +10,7 @@ class BillingConfig(AppConfig):
         import billing.staff_tasks  # noqa: F401 - says when its tasks are over
         from billing.changes import receivers  # noqa: F401 - the last two register receivers
         from billing.events import webhooks  # noqa: F401 - the last two register receivers
-        from billing.stripe import gateway
+        from billing.stripe import checks, gateway  # noqa: F401 - the first registers its checks
         from billing.stripe.account_secrets import protect_secrets
         from csf.templatetags.slots import fill
 

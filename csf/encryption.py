@@ -198,7 +198,7 @@ class ReadThrough(DeferredAttribute):
 class _Unsealed(ReadThrough):
     def __get__(self, instance: models.Model | None, cls: Any = None) -> Any:
         value = super().__get__(instance, cls)
-        return unseal(value, owner=self.field.owner()) if isinstance(value, Sealed) else value
+        return unseal(value, owner=self.field.owner(instance)) if isinstance(value, Sealed) else value
 
 
 class SealedCharField(models.CharField):  # type: ignore[type-arg] # not generic at run time
@@ -206,7 +206,7 @@ class SealedCharField(models.CharField):  # type: ignore[type-arg] # not generic
 
     descriptor_class = _Unsealed
 
-    def owner(self) -> str:
+    def owner(self, instance: models.Model | None) -> str:
         return f"{self.model._meta.label}.{self.name}"
 
     def from_db_value(self, value: str | None, *args: Any) -> Sealed | str | None:
@@ -215,37 +215,21 @@ class SealedCharField(models.CharField):  # type: ignore[type-arg] # not generic
     def get_prep_value(self, value: Any) -> Any:
         if isinstance(value, Sealed):
             return value.token
-        return seal(value, owner=self.owner()).token if value else value
+        return seal(value, owner=self.owner(None)).token if value else value
 
     def deconstruct(self) -> Any:
         name, _, args, kwargs = super().deconstruct()
         return name, "django.db.models.CharField", args, kwargs
 
 
-def rotate_sealed(field: SealedCharField) -> tuple[int, int]:
-    """As `rotate`, for the few rows of such a table."""
-    done, unreadable = 0, 0
-    for row in field.model._default_manager.all():
-        try:
-            row.save(update_fields=[field.name])
-        except Unreadable:
-            unreadable += 1
-        else:
-            done += 1
-    return done, unreadable
-
-
-def encrypted_fields() -> Iterator[EncryptedTextField]:
+def encrypted_fields() -> Iterator[EncryptedTextField | SealedCharField]:
     for model in apps.get_models():
-        yield from (field for field in model._meta.local_fields if isinstance(field, EncryptedTextField))
+        for field in model._meta.local_fields:
+            if isinstance(field, EncryptedTextField | SealedCharField):
+                yield field
 
 
-def sealed_fields() -> Iterator[SealedCharField]:
-    for model in apps.get_models():
-        yield from (field for field in model._meta.local_fields if isinstance(field, SealedCharField))
-
-
-def rotate(field: EncryptedTextField) -> tuple[int, int]:
+def rotate(field: EncryptedTextField | SealedCharField) -> tuple[int, int]:
     """Encrypt every value of the field with the current key; returns how many were, and how many cannot be
     read.
 
@@ -268,7 +252,7 @@ def rotate(field: EncryptedTextField) -> tuple[int, int]:
             last_pk = rows[-1].pk
 
 
-def _under_older_keys(field: EncryptedTextField, after_pk: int) -> list[models.Model]:
+def _under_older_keys(field: EncryptedTextField | SealedCharField, after_pk: int) -> list[models.Model]:
     older = (
         field.model._default_manager.annotate(stored_token=Cast(F(field.name), models.TextField()))
         .exclude(stored_token="")

@@ -5,17 +5,12 @@ restored database: then the lost installation may already have emailed the famil
 """
 
 import datetime
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cached_property, wraps
-from typing import Any, ParamSpec, TypeVar
+from functools import cached_property
 
 from csf.models import Instance
-
-P = ParamSpec("P")
-R = TypeVar("R")
-Thing = Mapping[str, Any]
 
 
 class _Moment:
@@ -42,24 +37,6 @@ def happened(*, at: datetime.datetime | None) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
-
-
-def dated_by(
-    moment_of: Callable[[Thing], datetime.datetime | None],
-) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """For a function that records its first argument, an object of Stripe's: it happened at the time in that
-    object."""
-
-    def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        @wraps(function)
-        def run(*args: P.args, **kwargs: P.kwargs) -> R:
-            thing: Any = args[0]
-            with happened(at=moment_of(thing)):
-                return function(*args, **kwargs)
-
-        return run
-
-    return decorate
 
 
 def was_seen_by_predecessor() -> bool:

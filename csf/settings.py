@@ -1,4 +1,4 @@
-"""All settings, from the environment. `.env.example` lists every variable; `csf/startup/checks.py` refuses
+"""All settings, from the environment. `.env.example` lists every variable; the checks of each app refuse
 unsafe mixes."""
 
 import base64
@@ -85,6 +85,7 @@ INSTALLED_APPS = [
     "csf.apps.StaffAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
+    "django.contrib.humanize",
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
@@ -179,7 +180,6 @@ CACHES = {
 LANGUAGE_CODE = "en"
 FORMAT_MODULE_PATH = ["csf.formats"]
 LOCALE_PATHS = [BASE_DIR / "locale"]
-USE_TZ = True
 TIME_ZONE = SCHOOL_TIME_ZONE
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"

@@ -5,10 +5,11 @@ from typing import Any
 from django import forms
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from billing.admin.day_field import DayField
 from billing.models import PaymentMethod
 from csf import clock
 from csf.dates import local_date, start_of_day
-from csf.forms.fields import CentsField, DayField
+from csf.forms.fields import CentsField
 from csf.staff.reason_form import ReasonForm
 
 OFFLINE = [PaymentMethod.CASH, PaymentMethod.CHECK]

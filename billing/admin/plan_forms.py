@@ -10,9 +10,10 @@ from django import forms
 from django.conf import settings
 from django.http import HttpRequest
 
+from billing.admin.day_field import DayField
 from billing.models import PaymentPlan
 from csf import clock
-from csf.forms.fields import CentsField, DayField, PercentField
+from csf.forms.fields import CentsField, PercentField
 from csf.money import money_text
 from csf.staff.panels import Panel
 from csf.templatetags.csf_format import day

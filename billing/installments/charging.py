@@ -13,6 +13,7 @@ from django.db import connection
 
 from billing.installments.attempts import ask_again, run_attempt
 from billing.installments.outcomes import look_later
+from billing.installments.prepared_statements import prepare_statements
 from billing.models import (
     ChargeAttempt,
     ChargeStatus,
@@ -21,7 +22,6 @@ from billing.models.charges import ChargeAttemptQuerySet
 from billing.stripe import breaker
 from csf.clock import Now
 from csf.database.advisory_locks import free_slot
-from csf.database.prepared_statements import prepare_statements
 from csf.jobs import time_budget
 from csf.jobs.for_each import try_one
 from csf.jobs.queue import enqueue

@@ -13,6 +13,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F
 
+from billing.ledger.dated import dated_by
 from billing.ledger.refunds import give_code_back
 from billing.models import (
     KnownIntent,
@@ -28,7 +29,6 @@ from billing.task_kinds import MoneyTask
 from csf import clock
 from csf.clock import Now
 from csf.database.retry import again_after_deadlock
-from csf.happened import dated_by
 from csf.jobs.for_each import for_each
 from csf.models import Instance, StaffTask
 from csf.money import money_text
@@ -77,7 +77,7 @@ def run_refund(refund_id: int) -> None:
         settle_refund(_made(refund))
     except gateway.OutcomeUnknown as error:
         _look_later(refund, str(error))
-    except gateway.StripeRefused as error:
+    except gateway.Refused as error:
         _refused(refund, error)
     except Stale as lost:  # an event settled it meanwhile
         logger.info("refund %s: %s", refund.pk, lost)
@@ -91,7 +91,7 @@ def _claim(refund_id: int) -> Refund | None:
             return None
         refund = Refund.objects.select_related("payment").get(pk=refund_id)
         if refund.status != RefundStatus.SENDING:
-            refund.transition_to(RefundStatus.SENDING)
+            refund.move(RefundStatus.SENDING)
     return refund
 
 
@@ -136,7 +136,7 @@ def _payment_intent_of(payment: Payment) -> str:
 def _look_later(refund: Refund, error: str) -> None:
     """No usable answer: Stripe is asked again later, and staff get a task after the last minute."""
     with transaction.atomic():
-        refund.transition_to(
+        refund.move(
             RefundStatus.UNKNOWN,
             reason="no answer",
             error=error,
@@ -147,19 +147,19 @@ def _look_later(refund: Refund, error: str) -> None:
             StaffTask.open(MoneyTask.REFUND_UNKNOWN, refund, error)
 
 
-def _refused(refund: Refund, error: gateway.StripeRefused) -> None:
+def _refused(refund: Refund, error: gateway.Refused) -> None:
     """Stripe says no: perhaps it was made before, in the dashboard or by us; else a person decides."""
     intent = refund.stripe_payment_intent_id
     try:
         found = gateway.find_refund(payment_intent=intent, refund=str(refund.public_id)) if intent else None
-    except (gateway.OutcomeUnknown, gateway.StripeRefused):
+    except (gateway.OutcomeUnknown, gateway.Refused):
         _look_later(refund, str(error))
         return
     if found is not None:
         settle_refund(found)
         return
     with transaction.atomic():
-        refund.transition_to(
+        refund.move(
             RefundStatus.FAILED,
             reason=str(error)[:300],
             error=str(error),
@@ -193,7 +193,7 @@ def settle_refund(found: Mapping[str, Any]) -> Refund | None:
         refund.save(update_fields=["stripe_refund_id"])
     match found["status"]:
         case "succeeded" if was_missing or refund.status in UNDER_WAY:
-            refund.transition_to(RefundStatus.SUCCEEDED, leased_until=None, next_look_at=None)
+            refund.move(RefundStatus.SUCCEEDED, leased_until=None, next_look_at=None)
             give_code_back(refund.order)
         case "failed" | "canceled" if refund.status in [*UNDER_WAY, *GONE_BACK]:
             _failed(refund, str(found.get("failure_reason") or found["status"]))
@@ -206,9 +206,7 @@ def settle_refund(found: Mapping[str, Any]) -> Refund | None:
 
 
 def _failed(refund: Refund, why: str) -> None:
-    refund.transition_to(
-        RefundStatus.FAILED, reason=why[:300], error=why, leased_until=None, next_look_at=None
-    )
+    refund.move(RefundStatus.FAILED, reason=why[:300], error=why, leased_until=None, next_look_at=None)
     StaffTask.open(
         MoneyTask.REFUND_FAILED, refund, f"The bank says {why!r}: the family has not received the money."
     )

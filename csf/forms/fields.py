@@ -1,9 +1,7 @@
-"""What the office types, cleaned to integers: amounts in the school's currency, percentages, days."""
+"""What the office types, cleaned to integers: amounts in the school's currency and percentages."""
 
 import datetime
 import re
-from collections.abc import Callable
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -11,11 +9,9 @@ from django import forms
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from unfold.widgets import INPUT_CLASSES, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminTextInputWidget
 
-from csf import clock
 from csf.money import money_text, percent_text
-from csf.templatetags.csf_format import day
 
 HIGHEST_CENTS = 99_999_999
 FIRST_YEAR, LAST_YEAR = 1900, 2199
@@ -115,25 +111,7 @@ def field_for_hundredths(column: Any, **options: Any) -> forms.Field | None:
     return None
 
 
-class DayField(forms.DateField):
-    """A day at most so many days ago and ahead, in the browser's own calendar."""
-
-    def __init__(self, *, past: int, ahead: int, **options: Any) -> None:
-        widget = forms.DateInput({"type": "date", "class": " ".join(INPUT_CLASSES)}, format="%Y-%m-%d")
-        super().__init__(widget=widget, validators=[_days_around_today(past, ahead)], **options)
-
-
 def check_year(value: datetime.date) -> None:
     """For every date that staff type: of some moments of the year 9999 no page could be shown any more."""
     if not FIRST_YEAR <= value.year <= LAST_YEAR:
         raise forms.ValidationError(f"Check the year: from {FIRST_YEAR} to {LAST_YEAR}.")
-
-
-def _days_around_today(past: int, ahead: int) -> Callable[[datetime.date], None]:
-    def check(value: datetime.date) -> None:
-        today = clock.today()
-        first, last = today - timedelta(days=past), today + timedelta(days=ahead)
-        if not first <= value <= last:
-            raise forms.ValidationError(f"From {day(first)} to {day(last)}.")
-
-    return check

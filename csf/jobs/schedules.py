@@ -81,8 +81,18 @@ def _for_people(name: str, row: Schedule) -> Scheduled:
 
 def unscheduled() -> set[str]:
     """Jobs that nothing will start."""
-    names = Schedule.objects.filter(name__startswith=OWN).values_list("name", flat=True)
-    return jobs().keys() - {name.removeprefix(OWN) for name in names}
+    return jobs().keys() - {schedule.name for schedule in schedules()}
+
+
+def overdue(than: timedelta) -> list[str]:
+    """Names of the jobs that should have started longer ago than that."""
+    latest = clock.now() - than
+    return [job.name for job in schedules() if not job.is_paused and job.next_at < latest]
+
+
+def paused() -> set[str]:
+    """Names of the jobs that staff have paused."""
+    return {schedule.name for schedule in schedules() if schedule.is_paused}
 
 
 def set_paused(name: str, is_paused: bool) -> Schedule | None:
@@ -96,22 +106,6 @@ def set_paused(name: str, is_paused: bool) -> Schedule | None:
 
 def run_now(name: str) -> None:
     enqueue(jobs()[name].task)
-
-
-def overdue(than: timedelta) -> list[str]:
-    """Names of the jobs that should have started longer ago than that."""
-    rows = Schedule.objects.filter(name__startswith=OWN, next_run__lt=clock.now() - than)
-    return [name.removeprefix(OWN) for name in rows.exclude(repeats=0).values_list("name", flat=True)]
-
-
-def paused() -> set[str]:
-    """Names of the jobs that staff have paused."""
-    rows = Schedule.objects.filter(name__startswith=OWN, repeats=0).values_list("name", flat=True)
-    return {name.removeprefix(OWN) for name in rows}
-
-
-def schedules_exist() -> bool:
-    return bool(Schedule.objects.filter(name__startswith=OWN).exists())
 
 
 @transaction.atomic

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
 
-from csf.logs.redaction import OUR_APPS, Redacted, redact_foreign, redact_ours, traceback_text
+from csf.logs.redaction import OUR_APPS, error_text, redact_foreign, redact_ours, traceback_text
 
 WITHOUT_A_ROUTE = "(no such page)"
 
@@ -47,7 +47,7 @@ def message_of(record: logging.LogRecord) -> str:
         status = getattr(record, "status_code", "")
         return f"{status} {getattr(request, 'method', '')} {route_of(request)}"
     if isinstance(record.args, tuple):
-        args = tuple(Redacted(arg) if isinstance(arg, BaseException) else arg for arg in record.args)
+        args = tuple(error_text(arg) if isinstance(arg, BaseException) else arg for arg in record.args)
         record = logging.makeLogRecord({**record.__dict__, "args": args})
     cut = redact_ours if record.name.partition(".")[0] in OUR_APPS else redact_foreign
     return cut(record.getMessage())

@@ -107,15 +107,3 @@ def chain(error: BaseException) -> list[BaseException]:
         found.insert(0, one)
         one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
     return found
-
-
-class Redacted:
-    """An error as an argument of a message."""
-
-    def __init__(self, error: BaseException) -> None:
-        self.text = error_text(error)
-
-    def __str__(self) -> str:
-        return self.text
-
-    __repr__ = __str__

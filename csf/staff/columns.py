@@ -40,23 +40,19 @@ def state(field: str = "status", title: str = "") -> Column:
 
 def money(field: str, title: str = "") -> Column:
     """A column that shows cents as an amount."""
-
-    @admin.display(description=title or field.removesuffix("_cents").replace("_", " "), ordering=field)
-    def shown(obj: Any) -> str | None:
-        cents = getattr(obj, field)
-        return None if cents is None else money_text(cents)
-
-    shown.__name__ = field
-    return shown
+    return _column(field, title or field.removesuffix("_cents").replace("_", " "), money_text)
 
 
-def percent(field: str, title: str = "") -> Column:
+def percent(field: str) -> Column:
     """A column that shows basis points as a percentage."""
+    return _column(field, field.removesuffix("_bps").replace("_", " "), percent_text)
 
-    @admin.display(description=title or field.removesuffix("_bps").replace("_", " "), ordering=field)
-    def shown(obj: Any) -> str | None:
-        basis_points = getattr(obj, field)
-        return None if basis_points is None else percent_text(basis_points)
+
+def _column(field: str, title: str, show: Callable[[Any], object]) -> Column:
+    @admin.display(description=title, ordering=field)
+    def shown(obj: Any) -> object:
+        value = getattr(obj, field)
+        return None if value is None else show(value)
 
     shown.__name__ = field
     return shown
@@ -79,14 +75,7 @@ def named(model: type[models.Model], name: Any, show: Callable[[Any], object]) -
     target = field.related_model if isinstance(field, models.ForeignKey) else None
     if not isinstance(target, type) or target._meta.model_name != name:
         return name
-
-    @admin.display(description=str(target._meta.verbose_name), ordering=name)
-    def shown(obj: Any) -> object:
-        found = getattr(obj, name)
-        return None if found is None else show(found)
-
-    shown.__name__ = name
-    return shown
+    return _column(name, str(target._meta.verbose_name), show)
 
 
 def link(obj: models.Model, text: object = None) -> SafeString:

@@ -1,26 +1,23 @@
-"""Mistakes that a deployer can make are refused at start, with a sentence that says what to do."""
+"""Mistakes that a deployer can make are refused at start, with a sentence that says what to do. Each app checks
+its own settings; these are the ground's."""
 
 import math
-import re
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, register
 from django.db import NotSupportedError, OperationalError, connection
 from django.http.request import validate_host
 
 from csf import clock
-from csf.currencies import why_not_charged
 from csf.encryption import BadKeys, parse_keys
 from csf.logs.error_reports import is_dsn
 from csf.web.legal import own_text
 
-DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+", re.ASCII)
 OLDEST_POSTGRESQL = 15
-LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 @register()
@@ -29,38 +26,13 @@ def configuration(**kwargs: Any) -> Iterable[CheckMessage]:
         yield Error("CSF_MODE must be production, demo or test.", id="csf.E001")
     if settings.SCHOOL_TIME_ZONE not in available_timezones():
         yield Error(f"SCHOOL_TIME_ZONE {settings.SCHOOL_TIME_ZONE!r} is not a time zone name.", id="csf.E002")
-    minimum_cents: int = settings.MINIMUM_CHARGE_CENTS
-    if why_not := why_not_charged(settings.CURRENCY, minimum_cents=minimum_cents):
-        yield Error(why_not, id="csf.E040")
-    elif minimum_cents > settings.MINIMUM_INSTALLMENT_CENTS:
-        yield Error(
-            f"MINIMUM_INSTALLMENT_CENTS must be at least {minimum_cents}: Stripe does not accept smaller "
-            "charges.",
-            id="csf.E041",
-        )
-    stripe_host = getattr(settings, "STRIPE_API_HOST", "")
-    if stripe_host and (settings.IS_PRODUCTION or settings.STRIPE_LIVE_MODE or not _is_loopback(stripe_host)):
-        yield Error(
-            "STRIPE_API_HOST is for the stand-in: it must be a loopback address, outside production, "
-            "with a test key. Unset it to talk to Stripe.",
-            id="csf.E003",
-        )
     for name, source in (("TERMS", settings.TERMS), ("PRIVACY", settings.PRIVACY)):
         try:
             own_text(source)
         except (OSError, UnicodeDecodeError) as error:
             yield Error(f"{name} must be an https address or a readable text file: {error}.", id="csf.E017")
-    if settings.ALERT_WEBHOOK_URL and not _may_be_posted_to(settings.ALERT_WEBHOOK_URL):
-        yield Error("ALERT_WEBHOOK_URL must be an https address, or one of this machine.", id="csf.E014")
-    if settings.METRICS_TOKEN and len(settings.METRICS_TOKEN) < 24:
-        yield Error("METRICS_TOKEN must have at least 24 characters, or be empty.", id="csf.E062")
     if settings.SENTRY_DSN and not is_dsn(settings.SENTRY_DSN):
         yield Error("SENTRY_DSN is not a project DSN as shown by Sentry.", id="csf.E063")
-    if settings.STRIPE_PAGES_DOMAIN and not DOMAIN.fullmatch(settings.STRIPE_PAGES_DOMAIN):
-        yield Error("STRIPE_PAGES_DOMAIN must be a bare domain, such as pay.example.org.", id="csf.E018")
-    for address in settings.STAFF_ALERT_EMAILS:
-        if "@" not in address or len(address) > 254:
-            yield Error(f"STAFF_ALERT_EMAILS: {address!r} is not an email address.", id="csf.E015")
     try:
         parse_keys(tuple(settings.FIELD_KEYS))
     except BadKeys as error:
@@ -81,17 +53,6 @@ def _school() -> Iterable[CheckMessage]:
 
 def _production() -> Iterable[CheckMessage]:
     yield from _school()
-    mode = "live" if settings.STRIPE_LIVE_MODE else "test"
-    if not settings.STRIPE_SECRET_KEY.startswith((f"sk_{mode}_", f"rk_{mode}_")):
-        yield Error(f"Set STRIPE_{mode.upper()}_SECRET_KEY to a {mode} key of your account.", id="csf.E004")
-    if not settings.SENDGRID_API_KEY:
-        yield Error("Set SENDGRID_API_KEY: without it no email is sent.", id="csf.E005")
-    if not settings.ANYMAIL["SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY"]:
-        yield Error(
-            "Set SENDGRID_WEBHOOK_PUBLIC_KEY: without it anyone could post delivery events.", id="csf.E006"
-        )
-    if _is_loopback(settings.SENDGRID_API_URL):
-        yield Error("SENDGRID_API_URL points to this machine; unset it.", id="csf.E007")
     if not settings.SITE_URL.startswith("https://"):
         yield Error("Set SITE_URL to the https address of the site: emails link to it.", id="csf.E008")
     if not settings.INSTANCE_ID:
@@ -107,8 +68,6 @@ def _production() -> Iterable[CheckMessage]:
 @register(deploy=True)
 def deployment(**kwargs: Any) -> Iterable[CheckMessage]:
     """What can only be judged where the site is reached from outside: `check --deploy`."""
-    if not re.fullmatch(r"SG\.[\w-]+(\.[\w-]+)?", settings.SENDGRID_API_KEY):
-        yield Error("SENDGRID_API_KEY is not a SendGrid key: those start with SG.", id="csf.E031")
     if settings.ALLAUTH_TRUSTED_PROXY_COUNT < 0:
         yield Error(
             "TRUSTED_PROXY_COUNT must be 0 or more: the number of proxies between visitors and this program.",
@@ -178,21 +137,5 @@ def queue(**kwargs: Any) -> Iterable[CheckMessage]:
     return [Error(f"Q_CLUSTER: {rule}.", id="csf.E010") for rule, kept in rules.items() if not kept]
 
 
-@register()
-def drains(**kwargs: Any) -> Iterable[CheckMessage]:
-    """Nothing is lost then, so it is only a warning."""
-    cluster: dict[str, Any] = settings.Q_CLUSTER
-    if cluster["workers"] <= settings.EMAIL_DRAINS:
-        yield Warning(
-            "Set Q_WORKERS above EMAIL_DRAINS: sending keeps a worker busy for up to 25 seconds, so a "
-            "burst of emails would hold up webhooks.",
-            id="csf.W015",
-        )
-
-
-def _may_be_posted_to(url: str) -> bool:
-    return url.startswith("https://") or (url.startswith("http://") and _is_loopback(url))
-
-
-def _is_loopback(url: str) -> bool:
-    return urlsplit(url).hostname in LOOPBACK
+def is_loopback(url: str) -> bool:
+    return urlsplit(url).hostname in {"127.0.0.1", "localhost", "::1"}

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.templatetags.static import static
-from django.urls import path, reverse
+from django.urls import path
+from django.views.generic import RedirectView
 
 PERMISSIONS_POLICY = ", ".join(
     f"{feature}=()"
     for feature in ("camera", "display-capture", "geolocation", "microphone", "midi", "payment", "usb")
 )
-NOT_FOR_SEARCH = ["/account/", "/admin/", "/cart/", "/checkout/", "/emails/", "/offer/", "/pay/"]
 
 
 def permissions_policy(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[..., HttpResponse]:
@@ -30,9 +30,7 @@ def permissions_policy(get_response: Callable[[HttpRequest], HttpResponse]) -> C
 
 @login_not_required
 def robots(request: HttpRequest) -> HttpResponse:
-    lines = ["User-agent: *", *(f"Disallow: {path}" for path in NOT_FOR_SEARCH), ""]
-    lines += [f"Sitemap: {settings.SITE_URL}/sitemap.xml", ""]
-    return HttpResponse("\n".join(lines), content_type="text/plain")
+    return render(request, "robots.txt", content_type="text/plain")
 
 
 @login_not_required
@@ -51,11 +49,8 @@ def icon(request: HttpRequest) -> HttpResponse:
     return redirect(static(request.path.removeprefix("/")))
 
 
-@login_not_required
-def change_password(request: HttpRequest) -> HttpResponse:
-    """Where password managers look (w3.org/TR/change-password-url)."""
-    return redirect(reverse("account_change_password"))
-
+# Where password managers look (w3.org/TR/change-password-url).
+change_password = login_not_required(RedirectView.as_view(pattern_name="account_change_password"))
 
 urlpatterns = [
     path("robots.txt", robots),

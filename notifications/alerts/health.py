@@ -88,4 +88,4 @@ def _late_schedules() -> Iterator[Problem]:
 
 
 def _late_jobs() -> list[Job]:
-    return [job for name in overdue(SCHEDULE_MAX_LATE) if (job := jobs().get(name))]
+    return [jobs()[name] for name in overdue(SCHEDULE_MAX_LATE)]

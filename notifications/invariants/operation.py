@@ -12,7 +12,7 @@ from django.db.models.functions import Lead
 from csf import clock
 from csf.clock import Now
 from csf.jobs.declared import jobs
-from csf.jobs.schedules import paused, schedules_exist, unscheduled
+from csf.jobs.schedules import paused, schedules, unscheduled
 from csf.models import JobRun, StaffTask
 from csf.proofs.invariants import Invariant, pks
 
@@ -40,13 +40,13 @@ def _stuck_runs() -> Any:
 
 
 def _unscheduled() -> list[str]:
-    return sorted(unscheduled()) if schedules_exist() else []
+    return sorted(unscheduled()) if schedules() else []
 
 
 def _missed_days() -> Iterator[str]:
     """A run covers the days before it on which none was, so each day has one from the first on. Where nothing
     is scheduled nothing is missed."""
-    if not schedules_exist():
+    if not schedules():
         return
     yesterday = clock.today() - DAY
     wanted = JobRun.objects.filter(job__in=jobs().keys() - paused()).order_by()

@@ -1,9 +1,8 @@
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db.models import Field
 
-from csf.encryption import current_key_id, encrypted_fields, rotate, rotate_sealed, sealed_fields
+from csf.encryption import current_key_id, encrypted_fields, rotate
 from enrollments.accounts.staff_sign_in import rotate_second_factors
 
 
@@ -16,9 +15,6 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         results = {f"{field.model._meta.label}.{field.name}": rotate(field) for field in encrypted_fields()}
-        results |= {
-            f"{field.model._meta.label}.{field.name}": rotate_sealed(field) for field in sealed_fields()
-        }
         results["second factors"] = rotate_second_factors()
         for name, (done, unreadable) in results.items():
             self.stdout.write(f"{name}: key={current_key_id()} done={done} failed={unreadable}")
@@ -26,7 +22,3 @@ class Command(BaseCommand):
             raise CommandError(
                 f"{failed} values cannot be read with any key of FIELD_KEYS; they were not changed."
             )
-
-
-def _name(field: "Field[Any, Any]") -> str:
-    return f"{field.model._meta.label}.{field.name}"

@@ -5,7 +5,8 @@ from django.core.checks import run_checks
 from django.db import NotSupportedError, OperationalError
 from django.db.backends.postgresql.base import DatabaseWrapper
 
-from csf.startup.checks import configuration, database
+from billing.stripe.checks import amounts
+from csf.startup.checks import database
 
 pytestmark = pytest.mark.django_db  # some checks of other packages look at the database
 
@@ -48,11 +49,11 @@ def test_so_does_one_of_another_currency_with_two_decimals(settings, changes):
 
 def test_a_currency_that_is_none_is_refused_at_start(settings):
     settings.CURRENCY = "jpy"
-    assert [error.msg for error in configuration()] == [
+    assert [error.msg for error in amounts()] == [
         "CURRENCY 'jpy' has 0 decimals; only currencies with two can be charged."
     ]
     settings.CURRENCY = "dollars"
-    assert [error.id for error in configuration()] == ["csf.E040"]
+    assert [error.id for error in amounts()] == ["csf.E040"]
 
 
 @pytest.mark.parametrize(

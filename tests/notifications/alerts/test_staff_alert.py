@@ -12,9 +12,9 @@ from billing.task_kinds import MoneyTask
 from csf.clock import Now
 from csf.jobs.declared import jobs
 from csf.models import Instance, StaffTask
-from csf.startup.checks import configuration
 from notifications import tasks
 from notifications.alerts.report import watch
+from notifications.checks import alerts
 from notifications.delivery.events import fold_events
 from notifications.models import Alert, DrainSignal, EmailAttempt, EmailEvent, EmailMessage, Suppression
 from notifications.rendering.render import render
@@ -291,4 +291,4 @@ def test_the_schedule_writes_it_and_the_outbox_sends_it(committed_db, mail_serve
 def test_what_is_no_address_is_refused_at_start(settings, addresses, is_refused):
     settings.STAFF_ALERT_EMAILS = addresses
 
-    assert ("csf.E015" in {error.id for error in configuration()}) is is_refused
+    assert ("csf.E015" in {error.id for error in alerts()}) is is_refused
