@@ -6,8 +6,7 @@ class BillingConfig(AppConfig):
     verbose_name = "Billing"
 
     def ready(self) -> None:
-        import billing.roles
-        import billing.staff_tasks  # noqa: F401 - says when its tasks are over
+        import billing.roles  # noqa: F401 - says what each role may do
         from billing.changes import receivers  # noqa: F401 - the last two register receivers
         from billing.events import webhooks  # noqa: F401 - the last two register receivers
         from billing.stripe import checks, gateway  # noqa: F401 - the first registers its checks

@@ -13,8 +13,8 @@ from billing.events.reconcile import pull_events, settle_finished_pages
 from billing.installments.charging import charge_waiting, recover_charges
 from billing.ledger.refund_sending import recover_refunds, refund_waiting
 from billing.models import StripeEvent
-from billing.stripe import gateway
 from billing.stripe.breaker import while_it_answers
+from billing.stripe.objects import instant
 from csf import clock
 from csf.jobs.declared import EVERY_MINUTE, scheduled
 from csf.jobs.queue import enqueue, enqueue_once
@@ -92,7 +92,7 @@ def look_at_stripe() -> None:
 
 def pull(since: int, after: str, part: int = 0) -> None:
     """`since` in seconds since 1970, `after` the event that was pulled last, of which part of the types."""
-    pulled = pull_events(since=gateway.instant(since), after=after, part=part)
+    pulled = pull_events(since=instant(since), after=after, part=part)
     if pulled.next_after:
         enqueue("billing.tasks.pull", since, pulled.next_after, pulled.part)
 

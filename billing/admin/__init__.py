@@ -1,4 +1,15 @@
-from billing.admin import books, closing, installments, money, orders, plans, refunds, stripe, transfers
+from billing.admin import (
+    books,
+    closing,
+    installments,
+    money,
+    orders,
+    plans,
+    refunds,
+    staff_tasks,
+    stripe,
+    transfers,
+)
 
 __all__ = [
     "books",
@@ -8,6 +19,7 @@ __all__ = [
     "orders",
     "plans",
     "refunds",
+    "staff_tasks",
     "stripe",
     "transfers",
 ]

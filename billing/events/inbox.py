@@ -21,7 +21,8 @@ from billing.installments.invoices import VOID_KEY, settle_paid_invoice
 from billing.models import StripeEvent, StripeEventStatus
 from billing.stripe import breaker
 from billing.stripe.event_types import EVENT_TYPES
-from billing.stripe.gateway import OutcomeUnknown, instant
+from billing.stripe.gateway import OutcomeUnknown
+from billing.stripe.objects import instant
 from billing.task_kinds import MoneyTask
 from csf.database.advisory_locks import free_slot
 from csf.database.retry import again_after_deadlock

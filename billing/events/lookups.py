@@ -13,6 +13,7 @@ from billing.ledger.refund_sending import book_external, settle_refund
 from billing.ledger.settle import settle_invoice, settle_payment_intent
 from billing.models import BookDifference, Dispute, KnownIntent, Payment, Refund
 from billing.stripe import gateway
+from billing.stripe.objects import uuid_in
 
 Subject = BookDifference.Subject
 
@@ -33,7 +34,7 @@ def record_refund(found: gateway.Object) -> Refund | None:
     payment, is_ours = payment_at_stripe(found["payment_intent"])
     if payment:
         return book_external(found, payment)
-    if is_ours or gateway.uuid_in(found, "refund"):
+    if is_ours or uuid_in(found, "refund"):
         report_unknown(Subject.REFUND, found, found["amount"])
     return None
 
@@ -76,7 +77,7 @@ def payment_at_stripe(payment_intent: str | None) -> tuple[Payment | None, bool]
     if found := known.first():
         return found.payment, found.payment is not None
     intent = gateway.retrieve_payment_intent(payment_intent)
-    if gateway.uuid_in(intent, "attempt"):
+    if uuid_in(intent, "attempt"):
         _must_be(intent, "succeeded")
         return settle_payment_intent(intent), True
     invoice_id = gateway.invoice_of_intent(payment_intent)
@@ -90,7 +91,7 @@ def _payment_of_invoice(invoice_id: str) -> tuple[Payment | None, bool]:
     if payment := Payment.objects.filter(stripe_invoice_id=invoice_id).first():
         return payment, True
     invoice = gateway.retrieve_invoice(invoice_id)
-    if not gateway.uuid_in(invoice, "installment"):
+    if not uuid_in(invoice, "installment"):
         return None, False
     _must_be(invoice, "paid")
     return settle_invoice(invoice), True

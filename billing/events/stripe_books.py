@@ -34,6 +34,7 @@ from billing.models.installments import OPEN_INSTALLMENT
 from billing.models.refunds import GONE_BACK
 from billing.stripe import gateway
 from billing.stripe.breaker import while_it_answers
+from billing.stripe.objects import uuid_in
 from csf import clock
 from csf.jobs.declared import daily_job
 from csf.jobs.queue import enqueue
@@ -207,7 +208,7 @@ class _Comparison:
         """An invoice that can be paid must be owed here, and be the one that its installment knows."""
         number = 0
         for found in self._timed(gateway.list_open_invoices(since=self.since, until=self.until)):
-            public_id = gateway.uuid_in(found, "installment")
+            public_id = uuid_in(found, "installment")
             if public_id is None:
                 continue
             number += 1

@@ -13,7 +13,7 @@ from billing.ledger.cards import save_card, use_card_as_requested
 from billing.ledger.settle import StripeObject
 from billing.models import Card, CardUpdate, ChargeKind, Installment, InstallmentStatus
 from billing.models.installments import CHARGEABLE
-from billing.stripe.gateway import uuid_in
+from billing.stripe.objects import uuid_in
 from billing.task_kinds import MoneyTask
 from csf import clock
 from csf.database.retry import again_after_deadlock

@@ -10,6 +10,7 @@ from billing.installments.outcomes import after_nothing
 from billing.ledger.settle import settle_invoice
 from billing.models import ChargeAttempt, ChargeStatus, Installment, InstallmentNote
 from billing.stripe import gateway
+from billing.stripe.objects import uuid_in
 from csf.refusal import NotPossible
 from csf.state import Stale
 from enrollments.models import User
@@ -26,7 +27,7 @@ def record_charged(*, installment: Installment, by: User, reason: str, stripe_id
     _checked(installment)
     with _answering():
         invoice = retrieve(_invoice_id(stripe_id.strip()))
-    if gateway.uuid_in(invoice, "installment") != installment.public_id:
+    if uuid_in(invoice, "installment") != installment.public_id:
         raise NotPossible("Stripe says that this is not a payment for this installment.")
     if invoice["status"] != "paid":
         raise NotPossible(f"Stripe says that it is {invoice['status']}, not paid.")

@@ -19,7 +19,7 @@ from billing.models import (
     RefundMethod,
     RefundStatus,
 )
-from billing.stripe import gateway
+from billing.stripe.objects import instant
 from billing.task_kinds import MoneyTask
 from csf import clock
 from csf.clock import Now
@@ -50,7 +50,7 @@ def settle_dispute(found: Mapping[str, Any], payment: Payment) -> Dispute:
             "reason": found["reason"] or "",
             "status": found["status"],
             "evidence_due_at": _due_at(found),
-            "opened_at": gateway.instant(found["created"]),
+            "opened_at": instant(found["created"]),
         },
     )
     if found["status"] in FINAL:
@@ -87,7 +87,7 @@ def _ask(dispute: Dispute, kind: str, detail: str) -> None:
 
 def _due_at(found: Mapping[str, Any]) -> Any:
     due_at = (found.get("evidence_details") or {}).get("due_by")
-    return gateway.instant(due_at) if due_at else None
+    return instant(due_at) if due_at else None
 
 
 def _what_to_do(dispute: Dispute) -> str:

@@ -25,6 +25,7 @@ from billing.models import (
 )
 from billing.models.refunds import GONE_BACK
 from billing.stripe import breaker, gateway
+from billing.stripe.objects import instant, uuid_in
 from billing.task_kinds import MoneyTask
 from csf import clock
 from csf.clock import Now
@@ -77,7 +78,7 @@ def run_refund(refund_id: int) -> None:
         settle_refund(_made(refund))
     except gateway.OutcomeUnknown as error:
         _look_later(refund, str(error))
-    except gateway.Refused as error:
+    except gateway.StripeRefused as error:
         _refused(refund, error)
     except Stale as lost:  # an event settled it meanwhile
         logger.info("refund %s: %s", refund.pk, lost)
@@ -91,7 +92,7 @@ def _claim(refund_id: int) -> Refund | None:
             return None
         refund = Refund.objects.select_related("payment").get(pk=refund_id)
         if refund.status != RefundStatus.SENDING:
-            refund.move(RefundStatus.SENDING)
+            refund.transition_to(RefundStatus.SENDING)
     return refund
 
 
@@ -136,7 +137,7 @@ def _payment_intent_of(payment: Payment) -> str:
 def _look_later(refund: Refund, error: str) -> None:
     """No usable answer: Stripe is asked again later, and staff get a task after the last minute."""
     with transaction.atomic():
-        refund.move(
+        refund.transition_to(
             RefundStatus.UNKNOWN,
             reason="no answer",
             error=error,
@@ -147,19 +148,19 @@ def _look_later(refund: Refund, error: str) -> None:
             StaffTask.open(MoneyTask.REFUND_UNKNOWN, refund, error)
 
 
-def _refused(refund: Refund, error: gateway.Refused) -> None:
+def _refused(refund: Refund, error: gateway.StripeRefused) -> None:
     """Stripe says no: perhaps it was made before, in the dashboard or by us; else a person decides."""
     intent = refund.stripe_payment_intent_id
     try:
         found = gateway.find_refund(payment_intent=intent, refund=str(refund.public_id)) if intent else None
-    except (gateway.OutcomeUnknown, gateway.Refused):
+    except (gateway.OutcomeUnknown, gateway.StripeRefused):
         _look_later(refund, str(error))
         return
     if found is not None:
         settle_refund(found)
         return
     with transaction.atomic():
-        refund.move(
+        refund.transition_to(
             RefundStatus.FAILED,
             reason=str(error)[:300],
             error=str(error),
@@ -171,7 +172,7 @@ def _refused(refund: Refund, error: gateway.Refused) -> None:
 
 def _made_at(found: Mapping[str, Any]) -> datetime.datetime | None:
     """None for one that Stripe does not have."""
-    return gateway.instant(found["created"]) if "created" in found else None
+    return instant(found["created"]) if "created" in found else None
 
 
 @again_after_deadlock
@@ -193,7 +194,7 @@ def settle_refund(found: Mapping[str, Any]) -> Refund | None:
         refund.save(update_fields=["stripe_refund_id"])
     match found["status"]:
         case "succeeded" if was_missing or refund.status in UNDER_WAY:
-            refund.move(RefundStatus.SUCCEEDED, leased_until=None, next_look_at=None)
+            refund.transition_to(RefundStatus.SUCCEEDED, leased_until=None, next_look_at=None)
             give_code_back(refund.order)
         case "failed" | "canceled" if refund.status in [*UNDER_WAY, *GONE_BACK]:
             _failed(refund, str(found.get("failure_reason") or found["status"]))
@@ -206,7 +207,9 @@ def settle_refund(found: Mapping[str, Any]) -> Refund | None:
 
 
 def _failed(refund: Refund, why: str) -> None:
-    refund.move(RefundStatus.FAILED, reason=why[:300], error=why, leased_until=None, next_look_at=None)
+    refund.transition_to(
+        RefundStatus.FAILED, reason=why[:300], error=why, leased_until=None, next_look_at=None
+    )
     StaffTask.open(
         MoneyTask.REFUND_FAILED, refund, f"The bank says {why!r}: the family has not received the money."
     )
@@ -214,7 +217,7 @@ def _failed(refund: Refund, why: str) -> None:
 
 def _ours(found: Mapping[str, Any]) -> Refund | None:
     """Ours by its metadata, under the locks of its order and itself."""
-    public_id = gateway.uuid_in(found, "refund")
+    public_id = uuid_in(found, "refund")
     refund = Refund.objects.filter(public_id=public_id).first() if public_id else None
     if refund is None and found["id"]:
         refund = Refund.objects.filter(stripe_refund_id=found["id"]).first()

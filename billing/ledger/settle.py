@@ -32,7 +32,7 @@ from billing.models import (
 )
 from billing.models.charges import OPEN_CHARGE
 from billing.models.installments import OPEN_INSTALLMENT
-from billing.stripe.gateway import instant, uuid_in
+from billing.stripe.objects import instant, uuid_in
 from billing.task_kinds import MoneyTask
 from csf import clock
 from csf.database.retry import again_after_deadlock
@@ -78,7 +78,7 @@ def _settle_intent(intent: StripeObject, *, with_courses: bool) -> Payment | Non
     error = intent.get("last_payment_error")
     if error and attempt.status in {ChargeStatus.WAITING, ChargeStatus.UNKNOWN}:
         code = (error.get("decline_code") or error.get("code") or "")[:100]
-        attempt.move(
+        attempt.transition_to(
             ChargeStatus.DECLINED, reason=code, decline_code=code, **_card_of(error.get("payment_method"))
         )
     return None
@@ -96,7 +96,7 @@ def settle_checkout_session(session: StripeObject) -> None:
     if session["status"] != "expired":
         return  # the payment is reported by its PaymentIntent
     if attempt.status in OPEN_CHARGE:
-        attempt.move(ChargeStatus.NOT_EXECUTED, reason="the payment page expired")
+        attempt.transition_to(ChargeStatus.NOT_EXECUTED, reason="the payment page expired")
     if attempt.installment.status == InstallmentStatus.CHARGING:
         attempt.give_back(reason="the payment page expired")
 
@@ -131,7 +131,7 @@ def settle_invoice(invoice: StripeObject) -> Payment | None:
     off_stripe_cents = _off_stripe_cents(invoice)
     received_cents = max(invoice["amount_paid"], off_stripe_cents)
     if not received_cents:
-        _tell_of_balance(installment, invoice)
+        _report_balance(installment, invoice)
         return None
     order, agreed = installment.order, (installment.amount_cents, installment.order.currency)
     alive = order.status in {OrderStatus.CONFIRMED, OrderStatus.PLACED}
@@ -143,7 +143,9 @@ def settle_invoice(invoice: StripeObject) -> Payment | None:
     if fits:
         installment.pay(reason=invoice["id"])
     elif installment.status == InstallmentStatus.CHARGING:
-        installment.move(InstallmentStatus.EXHAUSTED, reason="the money that came is not what was agreed")
+        installment.transition_to(
+            InstallmentStatus.EXHAUSTED, reason="the money that came is not what was agreed"
+        )
     payment = Payment.objects.create(
         order=order,
         installment=installment if fits else None,
@@ -176,14 +178,14 @@ def _off_stripe_cents(invoice: StripeObject) -> int:
     return int(invoice["amount_paid"]) if invoice.get("paid_out_of_band") else 0
 
 
-def _tell_of_balance(installment: Installment, invoice: StripeObject) -> None:
+def _report_balance(installment: Installment, invoice: StripeObject) -> None:
     """Paid without money: staff have given the family a balance at Stripe, which our books know nothing
     of."""
     _end_attempt(installment, has_paid=False)
     if installment.status not in OPEN_INSTALLMENT:
         return
     if installment.status == InstallmentStatus.CHARGING:
-        installment.move(InstallmentStatus.EXHAUSTED, reason="paid from a balance at Stripe")
+        installment.transition_to(InstallmentStatus.EXHAUSTED, reason="paid from a balance at Stripe")
     detail = (
         f"Invoice {invoice['id']} was paid from a balance at Stripe: no money came. Give credit, or waive it."
     )
@@ -201,7 +203,7 @@ def _end_attempt(installment: Installment, *, has_paid: bool) -> Card | None:
         return None
     has_paid = has_paid and attempt.status != ChargeStatus.CREATED
     to = ChargeStatus.SUCCEEDED if has_paid else ChargeStatus.NOT_EXECUTED
-    attempt.move(to, leased_until=None, next_look_at=None)
+    attempt.transition_to(to, leased_until=None, next_look_at=None)
     return attempt.card if has_paid else None
 
 
@@ -254,7 +256,7 @@ def _record_payment(attempt: ChargeAttempt, intent: StripeObject, *, courses_are
     else:
         fits = fits and installment.status in OPEN_INSTALLMENT
     if attempt.status != ChargeStatus.SUCCEEDED:
-        attempt.move(ChargeStatus.SUCCEEDED)
+        attempt.transition_to(ChargeStatus.SUCCEEDED)
     if fits:
         installment.pay(reason=intent["id"])
     elif installment.status == InstallmentStatus.CHARGING:  # the page is over, so nothing else would end this
@@ -281,7 +283,7 @@ def _record_payment(attempt: ChargeAttempt, intent: StripeObject, *, courses_are
         StaffTask.open(MoneyTask.UNMATCHED_PAYMENT, payment, _mismatch(attempt, intent))
     elif order.status in {OrderStatus.PLACED, OrderStatus.EXPIRED}:
         for later in order.installments.filter(status=InstallmentStatus.CANCELLED):
-            later.move(InstallmentStatus.SCHEDULED, reason="the order stands again")
+            later.transition_to(InstallmentStatus.SCHEDULED, reason="the order stands again")
         order.confirm(reason="paid", seats=seats)
     return payment
 

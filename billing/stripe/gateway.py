@@ -8,7 +8,6 @@ import datetime
 import math
 import threading
 import time
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -439,16 +438,3 @@ def update_webhook_endpoint(endpoint_id: str) -> None:
 
 def delete_webhook_endpoint(endpoint_id: str) -> None:
     _ask("delete", f"/v1/webhook_endpoints/{endpoint_id}", {})
-
-
-def uuid_in(thing: Mapping[str, Any], name: str) -> uuid.UUID | None:
-    """The public id of a row of ours that an object's metadata names."""
-    try:
-        return uuid.UUID(str((thing.get("metadata") or {}).get(name, "")))
-    except ValueError:
-        return None
-
-
-def instant(epoch: int) -> datetime.datetime:
-    """Stripe's seconds since 1970 as UTC."""
-    return datetime.datetime.fromtimestamp(epoch, datetime.UTC)

@@ -1,5 +1,5 @@
-"""Mistakes that a deployer can make are refused at start, with a sentence that says what to do. Each app checks
-its own settings; these are the ground's."""
+"""Mistakes that a deployer can make are refused at start, with a sentence that says what to do. Each
+app checks its own settings; these are the ground's."""
 
 import math
 from collections.abc import Iterable

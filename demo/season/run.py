@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 
-from billing.demo_data import load_demo_data
+from billing.management.demo_data import load_demo_data
 from billing.models import PaymentPlan
 from csf.models import StaffTask
 from csf.money import money_text

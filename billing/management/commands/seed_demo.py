@@ -3,7 +3,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from billing.demo_data import load_demo_data
+from billing.management.demo_data import load_demo_data
 from csf import clock
 from enrollments.models import Course, Household
 
