@@ -24,6 +24,7 @@ def main() -> int:
     parser.add_argument("--families", type=int, default=40)
     parser.add_argument("--weeks", type=int, default=6)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--faults", action="store_true", help="lose webhooks, answers and workers on the way")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     parser.add_argument("--server", help="the address of a PostgreSQL server, instead of the demo's own")
     options = parser.parse_args()
@@ -44,7 +45,13 @@ def main() -> int:
         from demo.season.run import run
 
         began = time.monotonic()
-        result = run(options.families, options.weeks, options.seed, show=not options.json)
+        result = run(
+            options.families,
+            options.weeks,
+            options.seed,
+            has_faults=options.faults,
+            show=not options.json,
+        )
     if options.json:
         print(json.dumps(result.as_json()))
     else:

@@ -15,17 +15,19 @@ from billing.models import PaymentPlan
 from csf.models import StaffTask
 from csf.money import money_text
 from demo.journey.system import DATA
-from demo.season import office, proof, school
+from demo.season import faults, office, proof, school
 from demo.season.characters import CHARACTERS, Shopper
 from demo.season.clock import moved_to
 from demo.season.family import Family
+from demo.season.faults import Faults
 from demo.season.proof import Difference
 from demo.season.season import Season
 from demo.season.visitor import Visitor
-from demo.season.world import Mail, Stripe, open_world
+from demo.season.world import Mail, Stripe, calm, open_world
 from enrollments.models import User
 
 OPENS_ON, OPENS_AT = date(2027, 1, 11), time(9)
+HEALING = timedelta(days=4)  # Stripe's events are fetched for three days
 
 
 @dataclass(frozen=True)
@@ -58,16 +60,24 @@ class Result:
         ]
 
 
-def run(families: int, weeks: int, seed: int, *, show: bool) -> Result:
+def run(families: int, weeks: int, seed: int, *, has_faults: bool, show: bool) -> Result:
     opens_at = datetime.combine(OPENS_ON, OPENS_AT, ZoneInfo(settings.SCHOOL_TIME_ZONE)).astimezone(UTC)
     key = json.loads((DATA / "secrets.json").read_text())["event_private_key"]
-    with moved_to(opens_at - timedelta(hours=12)) as clock, open_world(key) as (stripe, mail):
+    trouble = Faults(Random(seed)) if has_faults else faults.NONE  # noqa: S311 - repeatable, not a secret
+    with moved_to(opens_at - timedelta(hours=12)) as clock, open_world(key, trouble) as (stripe, mail):
         _open_school(seed)
-        season = Season(clock, stripe, mail)
+        season = Season(clock, stripe, mail, trouble)
         clock.move_to(opens_at)
+
+        def show_day(at: datetime) -> None:
+            if show:
+                _progress(at, people, mail)
+
         people = _invite(season, families, weeks, seed, opens_at)
         until = opens_at + timedelta(weeks=weeks)
-        season.live(until, lambda at: _progress(at, people, mail) if show else None)
+        season.live(until - HEALING, show_day)
+        calm(stripe, mail)
+        season.live(until, show_day)
         found = proof.differences(people, stripe, mail, until=until)
         return _result(people, stripe, mail, found)
 

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from demo.season import due, worker
 from demo.season.characters import Life
 from demo.season.clock import Clock
+from demo.season.faults import Faults
 from demo.season.world import Mail, Stripe
 
 logger = logging.getLogger(__name__)
@@ -22,8 +23,8 @@ A_MINUTE = timedelta(minutes=1)  # the product looks for what is due once a minu
 
 
 class Season:
-    def __init__(self, clock: Clock, stripe: Stripe, mail: Mail) -> None:
-        self.clock, self.stripe, self.mail = clock, stripe, mail
+    def __init__(self, clock: Clock, stripe: Stripe, mail: Mail, faults: Faults) -> None:
+        self.clock, self.stripe, self.mail, self.faults = clock, stripe, mail, faults
         self._schedules = worker.Schedules(clock.now())
         self._lives: list[tuple[datetime, int, Life]] = []
         self._numbers = itertools.count()
@@ -51,8 +52,9 @@ class Season:
         moments = [self._schedules.next_at()]
         if self._lives:
             moments.append(self._lives[0][0])
-        if waiting := due.next_at():
-            moments.append(max(waiting, self._looked_at) + A_MINUTE)
+        waiting = [at for at in (due.next_at(), worker.next_at(), self.stripe.next_at()) if at]
+        if waiting:
+            moments.append(max(min(waiting), self._looked_at) + A_MINUTE)
         return min(moments)
 
     def _go_on(self, life: Life) -> None:
@@ -69,5 +71,5 @@ class Season:
         self._until_quiet()
 
     def _until_quiet(self) -> None:
-        while self.stripe.deliver() + worker.work_off() + self.mail.deliver():
+        while self.stripe.deliver(self.clock.now()) + worker.work_off(self.faults) + self.mail.deliver():
             pass

@@ -1,9 +1,12 @@
 """The workers, in this process: one task after another, and the jobs at their times."""
 
 import pydoc
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from django.db import connection
+from django.db.models import Min
 from django.utils.module_loading import import_string
+from django_q.conf import Conf
 from django_q.models import OrmQ
 from django_q.signals import pre_execute
 
@@ -11,18 +14,32 @@ from csf.clock import Now
 from csf.jobs.declared import DailyJob, jobs
 from csf.jobs.queue import MAIN
 from csf.jobs.schedules import next_slot, queue_due_jobs, set_paused
+from demo.season.faults import Faults, Killed
 
 
-def work_off() -> int:
-    """Run what is queued until nothing is; returns how many tasks there were."""
+def work_off(faults: Faults) -> int:
+    """Run what is queued until nothing is; returns how many tasks there were. A task whose worker dies stays
+    in the queue, and another one takes it later."""
     number = 0
     while row := OrmQ.objects.filter(lock__lte=Now()).order_by("pk").first():
         task = row.task
-        row.delete()
+        OrmQ.objects.filter(pk=row.pk).update(lock=Now() + timedelta(seconds=Conf.RETRY))
         pre_execute.send("django_q", func=task["func"], task=task)
-        pydoc.locate(task["func"])(*task["args"], **task["kwargs"])  # type: ignore[operator]
+        try:
+            with faults.deadly():
+                pydoc.locate(task["func"])(*task["args"], **task["kwargs"])  # type: ignore[operator]
+        except Killed:
+            connection.close()
+        else:
+            row.delete()
         number += 1
     return number
+
+
+def next_at() -> datetime | None:
+    """When a task is given out again whose worker has died."""
+    found: datetime | None = OrmQ.objects.aggregate(at=Min("lock"))["at"]
+    return found
 
 
 class Schedules:
@@ -49,4 +66,4 @@ def run(name: str) -> None:
 
 
 # About the machines, of which there are none here; and what the proof does once, at the end.
-MACHINES = {"prove", "reconcile_stripe", "watch_alerts", "look_at_stripe", "take_up_jobs"}
+MACHINES = {"prove", "watch_alerts", "look_at_stripe", "take_up_jobs"}

@@ -1,11 +1,14 @@
 """The other side, in this process: Stripe's and SendGrid's stand-ins, and their webhooks, posted in order."""
 
+import heapq
+import itertools
 import json
 import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from queue import SimpleQueue
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +19,7 @@ from django.test import Client
 from django.urls import reverse
 
 from billing.stripe.webhook_endpoint import register_endpoint
+from demo.season.faults import AT_SENDGRID, AT_STRIPE, Faults
 from demo.standins.sendgrid.books import Received
 from demo.standins.sendgrid.events import built, load_private_key, signed_headers
 from demo.standins.sendgrid.message import opened
@@ -30,9 +34,11 @@ class Stripe:
     """Its events wait here until they are posted: nothing arrives while something else is at work, so the
     same season takes the same course each time."""
 
-    def __init__(self, server: StripeServer) -> None:
-        self.server = server
+    def __init__(self, server: StripeServer, faults: Faults) -> None:
+        self.server, self.faults = server, faults
         self._events: SimpleQueue[Json] = SimpleQueue()
+        self._late: list[tuple[datetime, int, Json]] = []
+        self._numbers = itertools.count()
         server.state.event_listeners.append(self._events.put)
         self._client = Client(SERVER_NAME="127.0.0.1")
         self._path = reverse("djstripe:djstripe_webhook_by_uuid", args=[settings.STRIPE_WEBHOOK_UUID])
@@ -49,20 +55,30 @@ class Stripe:
     def let_time_pass(self) -> None:
         self.server.control("POST", "/_clock", {"now": None})
 
-    def deliver(self) -> int:
-        """Post what happened, oldest first; returns how many events there were."""
-        number = 0
+    def next_at(self) -> datetime | None:
+        """When a webhook comes that is late."""
+        return self._late[0][0] if self._late else None
+
+    def deliver(self, now: datetime) -> int:
+        """Post what happened and what is late by now, oldest first; returns how many webhooks came."""
         while not self._events.empty():
             event = self._events.get()
-            payload = json.dumps({**event, "pending_webhooks": 1}, indent=2)
-            header = sign(payload, settings.STRIPE_WEBHOOK_SECRET)
-            answer = self._client.post(
-                self._path, payload, content_type="application/json", headers={"Stripe-Signature": header}
-            )
-            if answer.status_code != 200:
-                raise LookupError(f"the webhook of {event['type']} answers {answer.status_code}")
+            for pause in self.faults.deliveries():
+                heapq.heappush(self._late, (now + pause, next(self._numbers), event))
+        number = 0
+        while self._late and self._late[0][0] <= now:
+            self._post(heapq.heappop(self._late)[2])
             number += 1
         return number
+
+    def _post(self, event: Json) -> None:
+        payload = json.dumps({**event, "pending_webhooks": 1}, indent=2)
+        header = sign(payload, settings.STRIPE_WEBHOOK_SECRET)
+        answer = self._client.post(
+            self._path, payload, content_type="application/json", headers={"Stripe-Signature": header}
+        )
+        if answer.status_code != 200:
+            raise LookupError(f"the webhook of {event['type']} answers {answer.status_code}")
 
 
 class Mail:
@@ -107,9 +123,19 @@ class Mail:
 
 
 @contextmanager
-def open_world(private_key: str) -> Iterator[tuple[Stripe, Mail]]:
+def open_world(private_key: str, faults: Faults) -> Iterator[tuple[Stripe, Mail]]:
     stripe_port = urlsplit(settings.STRIPE_API_HOST).port or 0
     mail_port = urlsplit(settings.ANYMAIL["SENDGRID_API_URL"]).port or 0
     with StripeServer(port=stripe_port) as stripe, MailServer(port=mail_port) as mail:
         register_endpoint(identity=uuid.UUID(settings.STRIPE_WEBHOOK_UUID), remote=False)
-        yield Stripe(stripe), Mail(mail, private_key)
+        if not faults.is_over:
+            stripe.control("POST", "/_faults", AT_STRIPE)
+            mail.control(seed=1, **AT_SENDGRID)
+        yield Stripe(stripe, faults), Mail(mail, private_key)
+
+
+def calm(stripe: Stripe, mail: Mail) -> None:
+    """From now on nothing goes wrong."""
+    stripe.faults.is_over = True
+    stripe.server.control("DELETE", "/_faults")
+    mail.server.control(**dict.fromkeys(AT_SENDGRID, 0.0))

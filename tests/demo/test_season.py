@@ -1,4 +1,5 @@
-"""A small school through two weeks: everything that families were promised came, and nothing else."""
+"""A small school through two weeks in which much goes wrong: what families were promised came, and nothing
+else."""
 
 import json
 import subprocess
@@ -10,8 +11,8 @@ from tests.conftest import ADDRESS, ROOT
 
 
 @pytest.mark.processes
-def test_a_season_adds_up(template):
-    command = [sys.executable, "-m", "demo.season", "--families", "6", "--weeks", "2", "--json"]
+def test_a_season_with_faults_adds_up(template):
+    command = [sys.executable, "-m", "demo.season", "--families", "6", "--weeks", "2", "--faults", "--json"]
     done = subprocess.run([*command, "--server", ADDRESS], cwd=ROOT, capture_output=True, text=True)
 
     assert done.returncode == 0, done.stdout + done.stderr
