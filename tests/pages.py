@@ -32,3 +32,9 @@ def queries(client: Client, url: str) -> int:
         answer = client.get(url)
     assert answer.status_code == 200
     return len(captured)
+
+
+def signed_in(user):
+    browser = Client()
+    browser.force_login(user)
+    return browser

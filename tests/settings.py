@@ -45,3 +45,4 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 WHITENOISE_AUTOREFRESH = WHITENOISE_USE_FINDERS = True  # tests collect no static files
+STRIPE_CHARGES_PER_S = 0  # as fast as it goes, but where the pace is what a test is about

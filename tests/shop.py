@@ -15,12 +15,13 @@ from billing.checkout.payment_page import payment_page
 from billing.checkout.place_order import place_order
 from billing.installments.attempts import run_attempt
 from billing.installments.dunning import start_charges
-from billing.models import Card, ChargeAttempt, InstallmentStatus, PaymentPlan
+from billing.models import Card, ChargeAttempt, Installment, InstallmentStatus, PaymentPlan
 from billing.stripe import gateway
 from billing.stripe.webhook_endpoint import register_endpoint
 from csf.models import StaffTask
 from enrollments.models import Enrollment
 from notifications.models import EmailMessage
+from orders.models import Order
 from tests.factories import create_cart
 from tests.pages import parent_of
 from tests.stripe_events import create_endpoint as accept_events
@@ -174,3 +175,19 @@ def at_stripe(shop, method, path, **data):
 def refused(message, param=None, code="resource_missing"):
     """Stripe's no to a request of ours."""
     return gateway.StripeRefused(stripe.InvalidRequestError(message, param, code=code))
+
+
+def intent_of(shop, order):
+    [event] = [
+        event
+        for event in shop.events("payment_intent.succeeded")
+        if event["data"]["object"]["metadata"].get("order") == str(order.public_id)
+    ]
+    return event["data"]["object"]["id"]
+
+
+def forget_rows():
+    """As after a restore of an older backup: the metadata at Stripe names no row that is here."""
+    for model in (ChargeAttempt, Installment, Order):
+        for row in model.objects.all():
+            model.objects.filter(pk=row.pk).update(public_id=uuid.uuid4())

@@ -3,7 +3,6 @@
 import pytest
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
-from django.contrib.auth.models import Permission
 from django.core.cache import cache
 from django.core.exceptions import ValidationError
 from django.db import connection
@@ -16,6 +15,8 @@ from enrollments.models import User
 from notifications.family_data.find import family_of
 from notifications.models import EmailMessage, Suppression
 from tests.factories import create_guardian, create_household, create_staff, create_totp
+from tests.pages import signed_in
+from tests.staff_pages import guardian_rows, office
 
 OLD, UPDATED = "old@example.org", "new@example.org"
 PASSWORD = "correct-horse-7"
@@ -37,39 +38,8 @@ def parent():
     return user
 
 
-def office(*codenames):
-    clerk = User.objects.create(email="clerk@example.org", is_staff=True)
-    EmailAddress.objects.create(user=clerk, email=clerk.email, primary=True, verified=True)
-    clerk.user_permissions.set(Permission.objects.filter(codename__in=codenames))
-    return clerk
-
-
-def signed_in(user):
-    browser = Client()
-    browser.force_login(user)
-    return browser
-
-
 def is_in(browser):
     return browser.get("/account/children/").status_code == 200
-
-
-def guardian_rows(household, **changes):
-    """The form of the family's page, as it would be sent unchanged but for `changes` of the last guardian."""
-    guardians = list(household.guardians.order_by("pk"))
-    form = {"name": household.name}
-    for prefix, number in [("guardians", len(guardians)), ("children", household.children.count())]:
-        form |= {f"{prefix}-TOTAL_FORMS": number, f"{prefix}-INITIAL_FORMS": number}
-    for index, user in enumerate(guardians):
-        row = {"id": user.pk, "household": household.pk, "email": user.email}
-        row |= {"first_name": user.first_name, "last_name": user.last_name, "is_active": "on"}
-        row |= changes if user is guardians[-1] else {}
-        form |= {f"guardians-{index}-{name}": value for name, value in row.items() if value is not None}
-    for index, child in enumerate(household.children.all()):
-        row = {"id": child.pk, "household": household.pk, "born_on": child.born_on}
-        row |= {"first_name": child.first_name, "last_name": child.last_name}
-        form |= {f"children-{index}-{name}": value for name, value in row.items()}
-    return form
 
 
 def by_account_page(parent):

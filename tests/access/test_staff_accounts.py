@@ -10,8 +10,9 @@ from django.utils import timezone
 
 from enrollments.models import User
 from notifications.models import EmailMessage
-from tests.access.test_addresses import guardian_rows, office, signed_in
 from tests.factories import create_guardian, create_household, create_staff
+from tests.pages import signed_in
+from tests.staff_pages import guardian_rows, office
 
 NEW_PASSWORD = "Tr0ub4dor-and-3"
 CLERK = ["change_user", "view_user", "add_user", "change_household", "view_household", "view_child"]

@@ -11,8 +11,8 @@ from csf.staff.roles import make_roles
 from enrollments.models import User
 from notifications.models import EmailMessage
 from notifications.rendering.render import render
-from tests.access.test_addresses import signed_in
 from tests.factories import create_household, create_staff
+from tests.pages import signed_in
 
 PASSWORD = "Tr0ub4dor-and-3"
 

@@ -69,3 +69,15 @@ def test_the_map_of_the_architecture_names_every_folder():
     technical = {"migrations", "djstripe_migrations", "management", "templatetags", "formats"}
 
     assert {name for name in packages - technical if f"`{name}`" not in page} == set()
+
+
+IMPORTED_TEST = re.compile(r"^\s*(?:from|import) .*\btest_\w+", re.MULTILINE)
+
+
+def test_no_test_module_is_imported():
+    """What tests share has a module of its own."""
+    files = sorted((ROOT / "tests").rglob("*.py"))
+    found = {str(file.relative_to(ROOT)): IMPORTED_TEST.findall(file.read_text()) for file in files}
+
+    assert {name: lines for name, lines in found.items() if lines} == {}
+    assert len(IMPORTED_TEST.findall("from tests.csf.test_jobs import run\n    import test_jobs\n")) == 2

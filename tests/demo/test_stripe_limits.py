@@ -6,7 +6,7 @@ from django.conf import settings as django_settings
 
 from billing.models import Card, StripeCustomer
 from tests.billing.conftest import shop  # noqa: F401
-from tests.billing.installments.test_charging import PAID, story
+from tests.billing.story import PAID, story
 from tests.factories import create_order
 from tests.shop import at_stripe, hear, open_page, order_with_plan, run_days
 

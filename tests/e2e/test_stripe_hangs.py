@@ -27,7 +27,7 @@ from billing.models import ChargeAttempt, Refund, StripeEvent
 from billing.stripe.webhook_endpoint import register_endpoint
 from demo.journey.browser import Browser
 from enrollments.models import User
-from tests.billing.ledger.test_refunds import approved, paid
+from tests.billing.refunds import approved, paid
 from tests.e2e import processes
 from tests.factories import create_order
 from tests.shop import DUE, Shop, accept, order_with_plan

@@ -31,8 +31,7 @@ DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 
 @pytest.fixture
-def shop(db, stripe_server, settings):
-    settings.STRIPE_CHARGES_PER_S = 0
+def shop(db, stripe_server):
     accept()
     return Shop(stripe_server)
 

@@ -21,7 +21,7 @@ from office import tomorrow
 from office.tomorrow import DAYS_AHEAD, SHOWN
 from orders.models import Order
 from tests.factories import create_household, create_staff
-from tests.notifications.daily.test_reminders import create_part, create_parts
+from tests.notifications.due_installments import create_part, create_parts
 
 pytestmark = pytest.mark.django_db
 

@@ -1,32 +1,17 @@
-"""Installments, charges, saved cards and what Stripe tells of them."""
+"""Installments, charges and payments."""
 
 import uuid
-from datetime import timedelta
 
 from django.db.models import F
 from django.utils import timezone
 
-from billing.models import (
-    BookDifference,
-    Card,
-    CardAgreement,
-    ChargeAttempt,
-    ChargeAttemptTransition,
-    ComparedDay,
-    Consent,
-    Dispute,
-    Installment,
-    Payment,
-    Refund,
-    StripeCustomer,
-    StripeEvent,
-    WaitlistConsent,
-)
+from billing.models import Card, ChargeAttempt, ChargeAttemptTransition, Consent, Installment, Payment
 from billing.task_kinds import MoneyTask
 from csf.clock import Now
 from csf.models import Instance, StaffTask
 from notifications.models import EmailMessage
 from tests.factories import create_card, create_order
+from tests.planted.cards import waitlist_consent
 from tests.planted.school import (
     DAY,
     HOUR,
@@ -37,7 +22,7 @@ from tests.planted.school import (
     move,
     order_of,
     part,
-    places,
+    payments_of,
     sql,
     today,
     without_trigger,
@@ -162,10 +147,6 @@ def charging_another_amount():
     attempt("Dunned", 3, amount_cents=1)
 
 
-def payments_of(name):
-    return Payment.objects.filter(order=order_of(name))
-
-
 def paid_another_amount():
     payment = payments_of("Paid").order_by("pk")[0]
     without_trigger(Payment.objects.filter(pk=payment.pk), amount_cents=payment.amount_cents - 1)
@@ -208,12 +189,6 @@ def charged_under_anothers_consent():
 def charged_more_than_was_agreed_on_the_waitlist():
     without_trigger(Consent.objects.filter(order=order_of("Paid")), plan=None)
     waitlist_consent("Paid", at_most_cents=1)
-
-
-def waitlist_consent(name, **columns):
-    values = {"text": "I agree", "text_version": "1", "given_at": timezone.now(), "at_most_cents": 14400}
-    place = places(name)[0]
-    return WaitlistConsent.objects.create(enrollment=place, given_by=guardian(name), **values | columns)
 
 
 def charged_while_paused():
@@ -295,130 +270,6 @@ def charged_in_quarantine():
     change(row, status="sending")
 
 
-# --- Cards --------------------------------------------------------------------------------------------------
-
-
-def agreement():
-    return CardAgreement.objects.get(order=order_of("Paid"))
-
-
-def card_not_agreed_for_its_order():
-    change(agreement(), order=create_order(household=family("Paid")))
-
-
-def card_of_another_family():
-    row = agreement()
-    change(row.card, household=family("First"))
-    change(row, agreed_by=guardian("First"))
-
-
-def agreed_for_an_order_of_another_family():
-    row = agreement()
-    order = order_of("Unpaid")
-    CardAgreement.objects.create(order=order, card=row.card, agreed_by=row.agreed_by, agreed_at=Now())
-
-
-def agreed_for_a_place_of_another_family():
-    row = agreement()
-    consent = waitlist_consent("Unpaid")
-    CardAgreement.objects.create(
-        waitlist_consent=consent, card=row.card, agreed_by=row.agreed_by, agreed_at=Now()
-    )
-
-
-def agreed_by_another_family():
-    change(agreement(), agreed_by=guardian("Unpaid"))
-
-
-def two_cards_for_an_order():
-    drop(CardAgreement, "(order_id)")
-    row = agreement()
-    CardAgreement.objects.create(order=row.order, card=row.card, agreed_by=row.agreed_by, agreed_at=Now())
-
-
-def two_cards_for_a_place():
-    drop(CardAgreement, "(waitlist_consent_id)")
-    row, consent = agreement(), waitlist_consent("Paid")
-    for _ in range(2):
-        CardAgreement.objects.create(
-            waitlist_consent=consent, card=row.card, agreed_by=row.agreed_by, agreed_at=Now()
-        )
-
-
-def replaced_card_that_pays():
-    change(agreement().card, replaced_at=Now())
-
-
-# --- Stripe -------------------------------------------------------------------------------------------------
-
-
-def one_id_on_two_rows(model, column, **others):
-    """A plant: the id of the newest row stands on the one before it as well."""
-
-    def plant():
-        drop(model, column)
-        newest, before = model.objects.order_by("-pk")[:2]
-        value = f"id_{uuid.uuid4().hex}"
-        rows = model.objects.filter(pk__in=[newest.pk, before.pk])
-        if getattr(model, "IS_APPEND_ONLY", False):
-            without_trigger(rows, **{column: value}, **others)
-        else:
-            rows.update(**{column: value}, **others)
-
-    plant.__name__ = f"one_{column}_on_two_rows_of_{model.__name__}"
-    return plant
-
-
-def another_card():
-    card = agreement().card
-    Card.objects.create(household=card.household, stripe_payment_method_id="pm_other")
-    one_id_on_two_rows(Card, "stripe_payment_method_id")()
-
-
-def another_refund():
-    made = Refund.objects.get()
-    columns = {"amount_cents": 1, "currency": "usd", "method": "stripe", "cause": "dashboard", "reason": "-"}
-    for _ in range(2):
-        Refund.objects.create(
-            order=order_of("Paid"), payment=payments_of("Paid")[0], status="external", **columns
-        )
-    assert made.stripe_refund_id
-    one_id_on_two_rows(Refund, "stripe_refund_id")()
-
-
-def another_dispute():
-    found = Dispute.objects.get()
-    drop(Dispute, "stripe_id")
-    again = Dispute.objects.create(
-        stripe_id=found.stripe_id,
-        payment=found.payment,
-        amount_cents=1,
-        currency="usd",
-        status="won",
-        opened_at=Now(),
-        closed_at=Now(),
-    )
-    StaffTask.open(MoneyTask.DISPUTE_DECIDED, again)
-
-
-def books_differ():
-    BookDifference.objects.create(subject="payment", stripe_id="pi_1", theirs="14400 usd")
-
-
-def books_not_compared():
-    ComparedDay.objects.create(day=today() - 2 * DAY, compared_at=Now() - timedelta(hours=30))
-
-
-def event_parked_in_silence():
-    StripeEvent.objects.filter(pk=StripeEvent.objects.earliest("pk").pk).update(status="parked")
-
-
-def event_left_lying():
-    StripeEvent.objects.filter(pk=StripeEvent.objects.earliest("pk").pk).update(
-        status="received", received_at=Now() - 3 * DAY, finished_at=None
-    )
-
-
 PLANTS = {
     "M1 tables of facts without their trigger": [no_trigger],
     "M3 orders whose installments do not add up to the total": [
@@ -427,18 +278,6 @@ PLANTS = {
         charged_after_the_class_was_given_up,
     ],
     "M4 installments that were paid twice": [paid_twice],
-    "M5 Stripe ids that several rows share": [
-        one_id_on_two_rows(Installment, "stripe_invoice_id"),
-        one_id_on_two_rows(ChargeAttempt, "stripe_session_id"),
-        one_id_on_two_rows(ChargeAttempt, "stripe_charge_id"),
-        one_id_on_two_rows(Payment, "stripe_payment_intent_id"),
-        one_id_on_two_rows(Payment, "stripe_invoice_id"),
-        one_id_on_two_rows(StripeCustomer, "stripe_id"),
-        one_id_on_two_rows(StripeEvent, "stripe_id"),
-        another_card,
-        another_refund,
-        another_dispute,
-    ],
     "M6 installments with two open attempts": [two_open_charges],
     "M6 orders with two open payment pages": [two_open_pages],
     "M7 charges that share a key": [charges_with_one_key],
@@ -461,15 +300,6 @@ PLANTS = {
         charged_more_than_was_agreed_on_the_waitlist,
     ],
     "M11 charges begun after they were stopped": [charged_while_paused, charged_after_its_end],
-    "M11 charges of a card that was not agreed for their order": [card_not_agreed_for_its_order],
-    "M11 cards that pay for another family": [
-        card_of_another_family,
-        agreed_for_an_order_of_another_family,
-        agreed_for_a_place_of_another_family,
-    ],
-    "M11 cards agreed to by a member of another family": [agreed_by_another_family],
-    "M11 orders and places with two current cards": [two_cards_for_an_order, two_cards_for_a_place],
-    "M11 cards that were replaced and still pay": [replaced_card_that_pays],
     "M12 installments charged too often": [charged_twice_a_day, charged_too_often],
     "M12 charges of a card that was refused for good before": [asked_after_a_hard_no],
     "M13 installments in a state that they cannot be in": [installment_that_jumped],
@@ -478,8 +308,6 @@ PLANTS = {
         paid_without_money,
         money_for_what_is_not_paid,
     ],
-    "M16 differences between our books and Stripe's": [books_differ],
-    "M16 books not compared with Stripe's for a day": [books_not_compared],
     "S7 payments of expired orders that no one refunds": [paid_for_seats_that_are_gone],
     "Y1 installments due for a month and not charged": [due_for_a_month],
     "Y1 installments whose next try is days overdue": [next_try_long_past],
@@ -491,7 +319,5 @@ PLANTS = {
     "Y1 payment pages that ended over a day ago and count as open": [page_long_over],
     "Y1 parked charges without a staff task": [parked_in_silence],
     "Y1 installments being charged without an attempt": [charging_without_a_charge],
-    "Y2 parked events without a staff task": [event_parked_in_silence],
-    "Y2 events waiting for two days": [event_left_lying],
     "Y3 charges sent in quarantine": [charged_in_quarantine],
 }

@@ -15,7 +15,7 @@ from billing.ledger.credits import grant
 from billing.ledger.disputes import settle_dispute
 from billing.ledger.refund_sending import refund_waiting
 from billing.ledger.refunds import approve
-from billing.models import Installment, PaymentPlan
+from billing.models import Installment, Payment, PaymentPlan
 from csf.clock import Now
 from csf.dates import local_date
 from enrollments.models import Course, Enrollment, Household, User
@@ -148,6 +148,10 @@ def guardian(name):
 
 def order_of(name):
     return Order.objects.exclude(status="draft").get(household=family(name))
+
+
+def payments_of(name):
+    return Payment.objects.filter(order=order_of(name))
 
 
 def part(name, number):

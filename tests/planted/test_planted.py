@@ -6,11 +6,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from csf.proofs.invariants import registered, violations
-from tests.planted import charges, emails, places, refunds
+from tests.planted import books, cards, charges, emails, places, refunds
 from tests.planted.charges import paid_too_much
 from tests.planted.school import DAY, HOUR, build, sql
 
-GROUPS = [places, charges, refunds, emails]
+GROUPS = [places, charges, cards, books, refunds, emails]
 
 
 class Undo(Exception):

@@ -1,10 +1,8 @@
 """The staff pages of cancelling a place and of refunds: what they say happens, and only by whom it may."""
 
-import time
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import Permission
 from django.urls import reverse
 from django.utils import timezone
 
@@ -14,10 +12,9 @@ from billing.models import Cancellation, Payment, Refund, Terms
 from enrollments.models import Enrollment
 from notifications.models import EmailMessage
 from orders.models import Order
-from tests.factories import create_course, create_order, create_staff
+from tests.factories import create_course, create_order
 from tests.shop import hear, open_page
-
-VIEWS = ["view_enrollment", "view_payment", "view_refund", "view_cancellation", "view_order"]
+from tests.staff_pages import act_on, page_of, press, staff_client
 
 
 @pytest.fixture
@@ -26,34 +23,6 @@ def paid_order(shop):
     shop.pay(open_page(order))
     hear(shop, "payment_intent.succeeded")
     return Order.objects.get(pk=order.pk)
-
-
-def staff_client(client, *rights):
-    user = create_staff(is_superuser=False)
-    user.user_permissions.set(Permission.objects.filter(codename__in=[*VIEWS, *rights]))
-    client.force_login(user)
-    session = client.session
-    signed_in = {"method": "password", "at": time.time(), "email": user.email, "reauthenticated": True}
-    session["account_authentication_methods"] = [signed_in]
-    session["account_authentication_methods_user"] = str(user.pk)
-    session.save()
-    client.user = user
-    return client
-
-
-def page_of(row):
-    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
-
-
-def act_on(row, name):
-    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_act", args=[row.pk, name])
-
-
-def press(client, row, name, **typed):
-    fingerprint = client.get(act_on(row, name)).context["facts"].fingerprint
-    return client.post(
-        act_on(row, name), {"fingerprint": fingerprint, "reason": "agreed by phone"} | typed, follow=True
-    )
 
 
 def asked_for(order):

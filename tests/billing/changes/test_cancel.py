@@ -1,103 +1,28 @@
 """Giving up a paid place: what the page says comes true, in rows, at Stripe and in the email."""
 
 import datetime
-import re
 from datetime import timedelta
-from html import unescape
 
 import pytest
 import requests
-from django.db import transaction
 from django.urls import reverse
 from django.utils import timezone
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from billing.changes import cancellation
-from billing.changes.cancellation import (
-    cancel_enrollment,
-    outcome_of,
-    refund_until,
-    settle_waiting_cancellations,
-)
-from billing.checkout.place_order import place_order
+from billing.changes.cancellation import outcome_of, refund_until, settle_waiting_cancellations
 from billing.installments.attempts import run_attempt
 from billing.installments.dunning import start_charges
-from billing.ledger.reductions import apply_reduction, kept_cents, plan_reduction, refundable
-from billing.models import (
-    Cancellation,
-    ChargeAttempt,
-    Credit,
-    Installment,
-    InstallmentStatus,
-    Payment,
-    PaymentPlan,
-    Refund,
-    RefundStatus,
-    Terms,
-)
+from billing.models import Cancellation, ChargeAttempt, Credit, Payment, Refund, Terms
 from billing.stripe import gateway
 from csf.models import StaffTask
 from csf.proofs.invariants import violations
-from enrollments.models import Enrollment
 from notifications.models import EmailMessage
-from orders.cart import add_to_cart
-from orders.models import Order, cart_of
-from tests.factories import create_course, create_household, create_order
+from orders.models import Order
+from tests.billing.cancelling import confirm_on_page, figures, give_up, parts_of, places, two_children
+from tests.factories import create_household, create_order
 from tests.hosted_page import invoice_page
 from tests.pages import parent_of, words
-from tests.shop import VISA, hear, money_moved, open_page, script
-
-DUE = [InstallmentStatus.SCHEDULED]
-
-
-def two_children(shop, *, parts=1, household=None):
-    """The children of a family in one class; the second child has a sibling's price."""
-    household = household or create_household(children=2)
-    course = create_course(sessions=10)
-    for child in household.children.order_by("pk"):
-        add_to_cart(household=household, child=child, course=course, now=timezone.now())
-    order = cart_of(household)
-    plan = None
-    if parts > 1:
-        plan, _ = PaymentPlan.objects.get_or_create(name=f"{parts} parts", parts=parts)
-    place_order(order=order, by=household.guardians.get(), now=timezone.now(), plan=plan)
-    shop.pay(open_page(order))
-    hear(shop, "payment_intent.succeeded")
-    order.refresh_from_db()
-    return order
-
-
-def places(order):
-    return list(Enrollment.objects.filter(order_item__order=order).order_by("pk"))
-
-
-def parts_of(order):
-    return [(part.amount_cents, part.status) for part in order.installments.order_by("number")]
-
-
-def give_up(enrollment, **options):
-    now = options.pop("now", None) or timezone.now()
-    by = enrollment.child.household.guardians.first()
-    return cancel_enrollment(enrollment=enrollment, by=by, reason="no time", now=now, **options)
-
-
-def figures(cancellation):
-    return (
-        cancellation.status,
-        cancellation.stopped_cents,
-        cancellation.refund_cents,
-        cancellation.credit_cents,
-    )
-
-
-def confirm_on_page(client, enrollment):
-    """Read the page and press its button, as a browser does."""
-    url = reverse("cancel_enrollment", args=[enrollment.public_id])
-    page = client.get(url)
-    fingerprint = unescape(re.search(r'name="fingerprint" value="([^"]*)"', page.text).group(1))
-    return page, client.post(url, {"fingerprint": fingerprint, "reason": "moved away"}, follow=True)
-
+from tests.shop import DUE, VISA, hear, money_moved, script
 
 # --- The page -----------------------------------------------------------------------------------------------
 
@@ -370,106 +295,3 @@ def test_a_declined_card_leaves_a_smaller_part_to_be_tried_anew(shop):
     assert open_one.status == "paid"
     assert money_moved(shop, open_one) == [open_one.amount_cents]
     assert violations() == []
-
-
-# --- The arithmetic -----------------------------------------------------------------------------------------
-
-
-STATES = [
-    InstallmentStatus.SCHEDULED,
-    InstallmentStatus.NEEDS_CARD,
-    InstallmentStatus.EXHAUSTED,
-    InstallmentStatus.PAID,
-    InstallmentStatus.WAIVED,
-    InstallmentStatus.CANCELLED,
-]
-part_of_a_plan = st.tuples(st.integers(50, 40_000), st.sampled_from(STATES))
-
-
-@given(
-    parts=st.lists(part_of_a_plan, max_size=6),
-    late=st.lists(st.integers(50, 20_000), max_size=2),
-    backs=st.lists(st.tuples(st.integers(0, 7), st.integers(1, 100), st.sampled_from(RefundStatus.values))),
-    spent=st.integers(0, 30_000),
-    reductions=st.lists(st.tuples(st.integers(0, 120_000), st.booleans()), min_size=1, max_size=3),
-)
-@settings(max_examples=60)
-def test_never_more_back_than_was_paid_and_no_cent_lost(db, parts, late, backs, spent, reductions):
-    with transaction.atomic():
-        order = _order_in_any_state(parts, late, backs, spent)
-        for cents, as_credit in reductions:
-            _relieve_and_check(order, cents, as_credit=as_credit)
-        transaction.set_rollback(True)
-
-
-def _order_in_any_state(parts, late, backs, spent):
-    order = create_order()
-    order.installments.all().delete()
-    rows = [
-        Installment(
-            order=order, number=number, due_on=timezone.localdate(), amount_cents=cents, status=status
-        )
-        for number, (cents, status) in enumerate(parts, start=1)
-    ]
-    Installment.objects.bulk_create(rows)
-    money = [(row.amount_cents, row) for row in rows if row.status == "paid"] + [(row, None) for row in late]
-    payments = [
-        Payment.objects.create(
-            order=order,
-            installment=part,
-            amount_cents=cents,
-            currency="usd",
-            stripe_payment_intent_id=f"pi_{number}",
-            received_at=timezone.now(),
-        )
-        for number, (cents, part) in enumerate(money)
-    ]
-    for number, percent, status in backs:
-        if number < len(payments):
-            _refund(payments[number], payments[number].amount_cents * percent // 100, status)
-    if spent:
-        Credit.objects.create(household=order.household, amount_cents=-spent, cause="spent", order=order)
-    return order
-
-
-def _refund(payment, cents, status):
-    rooms = dict(refundable(payment.order))
-    if 0 < cents <= rooms.get(payment, 0):
-        Refund.objects.create(
-            order=payment.order,
-            payment=payment,
-            amount_cents=cents,
-            currency="usd",
-            method="stripe",
-            cause="staff",
-            status=status,
-        )
-
-
-def _relieve_and_check(order, cents, *, as_credit):
-    kept, rooms = kept_cents(order), dict(refundable(order))
-    open_before = {part.pk: part.amount_cents for part in order.installments.open()}
-
-    found = plan_reduction(order, cents, as_credit=as_credit)
-
-    given_up = max(found.stopped_cents - cents, 0)  # a rest below Stripe's least amount is let go
-    assert given_up < 50
-    assert found.stopped_cents + found.refund_cents + found.credit_cents <= cents + given_up
-    assert found.refund_cents + found.credit_cents <= kept
-    assert all(0 < part <= rooms[payment] for payment, part in found.refunds)
-    assert all(0 <= stop.left_cents < stop.installment.amount_cents for stop in found.cuts)
-    assert all(stop.left_cents == 0 or stop.left_cents >= 50 for stop in found.cuts)
-    assert not (as_credit and found.refunds)
-    if found.refund_cents or found.credit_cents:  # first all that is open, then what was paid
-        assert found.stopped_cents == sum(open_before.values())
-
-    apply_reduction(order, found, by=None, reason="a test")
-    for payment, part in found.refunds:
-        _refund(payment, part, "requested")
-    if found.credit_cents:
-        Credit.objects.create(
-            household=order.household, amount_cents=found.credit_cents, cause="cancellation", order=order
-        )
-    assert kept_cents(order) == kept - found.refund_cents - found.credit_cents
-    still_open = sum(part.amount_cents for part in order.installments.open())
-    assert still_open == sum(open_before.values()) - found.stopped_cents

@@ -9,27 +9,15 @@ from billing.changes.cancellation import cancel_enrollment, settle_waiting_cance
 from billing.installments.attempts import run_attempt
 from billing.installments.dunning import start_charges
 from billing.ledger import refund_sending, refunds
-from billing.models import (
-    Cancellation,
-    ChargeAttempt,
-    Dispute,
-    InstallmentStatus,
-    Payment,
-    Refund,
-)
+from billing.models import Cancellation, ChargeAttempt, Dispute, InstallmentStatus, Payment, Refund
 from billing.stripe import gateway
 from csf.proofs.invariants import violations
 from enrollments.models import Enrollment, User
 from orders.models import Order
-from tests.billing.installments.test_races import apart, at_once, meanwhile, rounds
+from tests.billing.races import apart, at_once, meanwhile, rounds
 from tests.shop import hear, order_with_plan
 
 pytestmark = [pytest.mark.usefixtures("committed_db"), pytest.mark.xdist_group("races")]
-
-
-@pytest.fixture(autouse=True)
-def no_pace(settings):
-    settings.STRIPE_CHARGES_PER_S = 0
 
 
 def give_up(order):

@@ -1,80 +1,40 @@
 """Moving a child to another class: what staff see before comes true, in rows, at Stripe and in the email."""
 
-import re
 from datetime import timedelta
-from html import unescape
 
 import pytest
 from django.db import connection
-from django.urls import reverse
 from django.utils import timezone
 
 from billing.changes import transfer as moving
 from billing.changes.cancellation import cancel_enrollment, outcome_of
-from billing.changes.transfer import quote_transfer, transfer
+from billing.changes.transfer import quote_transfer
 from billing.checkout.place_order import place_order
-from billing.installments.attempts import run_attempt
 from billing.installments.dunning import start_charges
-from billing.models import ChargeAttempt, Credit, InstallmentStatus, PaymentPlan, Terms, Transfer
-from csf.dates import local_date
+from billing.models import ChargeAttempt, Credit, InstallmentStatus, Terms
 from csf.proofs.invariants import violations
 from csf.refusal import NotPossible
 from enrollments.classes.waitlist import join
-from enrollments.models import Course, CourseSession, Enrollment
+from enrollments.models import Course, Enrollment
 from notifications.models import EmailMessage
 from orders.cart import add_to_cart
 from orders.models import Order, OrderItem
+from tests.billing.changes.moved_child import (
+    AGREED,
+    begin,
+    enrolled,
+    figures,
+    fill_up,
+    move,
+    parts_of,
+    rows,
+    to,
+    told,
+)
 from tests.factories import create_cart, create_child, create_course, create_household, create_staff
 from tests.pages import parent_of, words
 from tests.rivals import all_past, at_once
-from tests.shop import hear, money_moved, open_page, script
-
-SCHEDULED = [InstallmentStatus.SCHEDULED]
-AGREED = "On the phone on May 3, with the mother"
-
-
-@pytest.fixture(autouse=True)
-def no_pace(settings):
-    settings.STRIPE_CHARGES_PER_S = 0
-
-
-def enrolled(shop, *, parts=1, price_cents=12000, **course):
-    """A child in a class of ten sessions, paid in full or by the first part of a plan."""
-    plan = PaymentPlan.objects.create(name=f"{parts} parts", parts=parts) if parts > 1 else None
-    order = create_cart(courses=[create_course(sessions=10, price_cents=price_cents, **course)])
-    place_order(order=order, by=order.household.guardians.get(), now=timezone.now(), plan=plan)
-    shop.pay(open_page(order))
-    hear(shop, "payment_intent.succeeded")
-    return Enrollment.objects.get(order_item__order=order)
-
-
-def to(price_cents, **course):
-    return create_course(sessions=10, price_cents=price_cents, **course)
-
-
-def move(enrollment, course, **options):
-    options.setdefault("by", create_staff())
-    return transfer(
-        enrollment=enrollment, course=course, reason="asked for it", now=timezone.now(), **options
-    )
-
-
-def charge():
-    for attempt_id in ChargeAttempt.objects.on_saved_cards().waiting().values_list("pk", flat=True):
-        run_attempt(attempt_id)
-
-
-def parts_of(order):
-    return [(part.amount_cents, part.status) for part in order.installments.order_by("number")]
-
-
-def figures(done):
-    return done.difference_cents, done.stopped_cents, done.credit_cents
-
-
-def told():
-    return EmailMessage.objects.get(kind="transfer_confirmation").context
-
+from tests.shop import DUE, charge, hear, money_moved, open_page, script
 
 # --- What becomes of the money ------------------------------------------------------------------------------
 
@@ -153,7 +113,7 @@ def test_without_consent_nothing_is_charged_and_the_family_pays_by_its_link(shop
 
     done = move(old, to(15000))
     today = done.installment.due_on
-    report = start_charges(SCHEDULED, on=today)
+    report = start_charges(DUE, on=today)
 
     assert (report.done, report.reasons) == (0, {"no consent to later charges": 1})
     assert not done.installment.attempts.exists()
@@ -218,15 +178,6 @@ def test_the_same_discounts_apply_in_proportion(shop):
     assert violations() == []
 
 
-def begin(course, sessions=4):
-    """So many of its sessions are over."""
-    for number, session in enumerate(course.sessions.order_by("held_on")):
-        day = local_date(timezone.now()) + timedelta(weeks=number - sessions, days=1)
-        CourseSession.objects.filter(pk=session.pk).update(held_on=day)
-    Course.objects.filter(pk=course.pk).update(starts_on=local_date(timezone.now()) - timedelta(weeks=4))
-    course.refresh_from_db()
-
-
 def test_of_a_class_that_has_begun_only_the_sessions_that_are_left_count(shop):
     old = enrolled(shop, price_cents=12000)
     new = to(10000)
@@ -288,20 +239,6 @@ def test_cancelled_after_a_move_the_family_gets_what_it_paid(shop, price_cents):
 # --- Refused ------------------------------------------------------------------------------------------------
 
 
-def rows():
-    return (
-        list(Enrollment.objects.order_by("pk").values_list("pk", "status")),
-        Transfer.objects.count(),
-        Credit.objects.count(),
-    )
-
-
-def fill_up(course):
-    for number in range(1, course.capacity + 1):
-        child = create_child(household=create_household(children=0))
-        Enrollment.objects.create(child=child, course=course, status="active", seat_number=number)
-
-
 @pytest.mark.parametrize(
     ("course", "why"),
     [
@@ -342,7 +279,7 @@ def test_the_last_seat_is_for_who_waits_and_the_seat_that_is_left_is_offered(sho
 def test_not_while_a_charge_is_under_way(shop):
     old = enrolled(shop, parts=2)
     second = old.order_item.order.installments.get(number=2)
-    start_charges(SCHEDULED, on=second.due_on)
+    start_charges(DUE, on=second.due_on)
     before = rows()
 
     with pytest.raises(NotPossible, match="in progress"):
@@ -355,7 +292,7 @@ def test_a_move_that_fails_after_an_invoice_was_voided_leaves_a_payable_installm
     old = enrolled(shop, parts=2)
     second = old.order_item.order.installments.get(number=2)
     script(shop, second, "insufficient_funds")
-    start_charges(SCHEDULED, on=second.due_on)
+    start_charges(DUE, on=second.due_on)
     charge()
     new = to(9000)
     real = moving.void
@@ -383,7 +320,7 @@ def test_while_stripe_is_away_nothing_is_changed(shop):
     old = enrolled(shop, parts=2)
     second = old.order_item.order.installments.get(number=2)
     script(shop, second, "insufficient_funds")
-    start_charges(SCHEDULED, on=second.due_on)
+    start_charges(DUE, on=second.due_on)
     charge()
     before = rows()
     shop.server.control("POST", "/_faults", [{"path": "/v1/invoices/*", "kind": "drop_before"}])
@@ -393,114 +330,6 @@ def test_while_stripe_is_away_nothing_is_changed(shop):
 
     shop.server.control("DELETE", "/_faults")
     assert rows() == before
-
-
-# --- The staff pages ----------------------------------------------------------------------------------------
-
-
-def text_of(page):
-    return " ".join(unescape(re.sub(r"<[^>]+>", " ", page.text)).split())
-
-
-def fingerprint_on(page):
-    return unescape(re.search(r'name="fingerprint" value="([^"]*)"', page.text).group(1))
-
-
-def test_staff_choose_look_and_confirm(shop, client):
-    old = enrolled(shop, parts=2)
-    new, other = to(15000), to(15000, age_min=11)
-    client.force_login(create_staff())
-
-    page = client.get(reverse("admin:enrollments_enrollment_change", args=[old.pk]))
-    choose = reverse("admin:billing_transfer_choose", args=[old.pk])
-    assert choose in page.text
-    listed = client.get(choose)
-    confirm = reverse("admin:billing_transfer_confirm", args=[old.pk, new.pk])
-    assert confirm in listed.text
-    assert other.title not in listed.text
-    shown = client.get(confirm)
-    said = text_of(shown)
-    assert "$30.00 more" in said
-    assert "4242 is charged $30.00 right away" in said
-
-    stale = client.post(confirm, {"fingerprint": "old", "reason": "asked", "consent": AGREED})
-    assert "Something has changed since you saw these figures." in stale.text
-    assert "Give a reason" in client.post(confirm, {"fingerprint": fingerprint_on(shown), "reason": " "}).text
-    assert not Transfer.objects.exists()
-    done = client.post(
-        confirm, {"fingerprint": fingerprint_on(shown), "reason": "asked", "consent": AGREED}, follow=True
-    )
-
-    assert f"is now in {new.title}" in text_of(done)
-    row = Transfer.objects.get()
-    assert (row.consent, row.reason, row.installment.attempts.count()) == (AGREED, "asked", 1)
-    assert "Transfers" in done.text
-    assert choose not in done.text
-    order_page = client.get(reverse("admin:orders_order_change", args=[row.order_id]))
-    assert "Transfers" in order_page.text
-    assert client.get(choose).status_code == 302
-
-
-def test_who_may_not_move_children_sees_no_button_and_no_page(shop, client):
-    old = enrolled(shop)
-    client.force_login(create_staff(is_superuser=False))
-
-    for page in (
-        reverse("admin:billing_transfer_choose", args=[old.pk]),
-        reverse("admin:billing_transfer_confirm", args=[old.pk, to(9000).pk]),
-    ):
-        assert client.get(page).status_code == 403
-
-
-def test_staff_give_and_take_back_credit(shop, client):
-    family = create_household()
-    client.force_login(create_staff())
-    page = client.get(reverse("admin:enrollments_household_change", args=[family.pk]))
-    give = reverse("admin:enrollments_household_act", args=[family.pk, "give-credit"])
-    take = reverse("admin:enrollments_household_act", args=[family.pk, "take-back-credit"])
-    assert give in page.text
-    assert take not in page.text
-
-    client.post(
-        give,
-        {"fingerprint": fingerprint_on(client.get(give)), "cents": "45.00", "reason": "the pool was cold"},
-    )
-    form = client.get(take)
-    refused = client.post(
-        take, {"fingerprint": fingerprint_on(form), "cents": "45.01", "reason": "a mistake"}
-    )
-    assert "The family has only $45.00 left." in refused.text
-    client.post(take, {"fingerprint": fingerprint_on(form), "cents": "15", "reason": "a mistake"})
-
-    lines = [(row.cause, row.amount_cents, row.reason) for row in family.credits.order_by("pk")]
-    assert lines == [("granted", 4500, "the pool was cold"), ("taken_back", -1500, "a mistake")]
-    mail = EmailMessage.objects.get(kind="credit_added").context
-    assert (mail["amount_cents"], mail["reason"], mail["balance_cents"]) == (4500, "the pool was cold", 4500)
-    page = client.get(reverse("admin:enrollments_household_change", args=[family.pk]))
-    assert "Credit: $30.00" in page.text
-
-
-# --- The family's pages -------------------------------------------------------------------------------------
-
-
-def test_the_family_sees_where_its_child_is_now(shop):
-    old = enrolled(shop, parts=2)
-    done = move(old, to(15000))
-    client = parent_of(done.order.household)
-
-    order = words(client.get(done.order.get_absolute_url()))
-    account = words(client.get(reverse("account")))
-    children = words(client.get(reverse("children")))
-
-    new = done.joined.course.title
-    assert "Total $120.00" in order
-    assert f"Moved to {new}" in order
-    assert "To pay: $30.00" in order
-    assert order.count("Cancel this class") == 1
-    assert new in account
-    assert old.course.title not in account
-    assert new in children
-    assert old.course.title not in children
 
 
 # --- At once ------------------------------------------------------------------------------------------------

@@ -6,15 +6,14 @@ import uuid
 import pytest
 from django.urls import reverse
 
-from billing.models import BookDifference, ChargeAttempt, Dispute, Installment, Payment, Refund, StripeEvent
+from billing.models import BookDifference, Dispute, Payment, Refund, StripeEvent
 from billing.stripe import gateway
 from billing.stripe.event_types import EVENT_TYPES
 from csf.models import StaffTask
 from csf.proofs.invariants import violations
-from orders.models import Order
-from tests.billing.ledger.test_refunds import DISPUTED, REFUND_FAILS_LATER
+from tests.billing.refunds import DISPUTED, REFUND_FAILS_LATER
 from tests.factories import create_order, create_staff
-from tests.shop import NO_MONEY, VISA, open_page, order_with_plan
+from tests.shop import NO_MONEY, VISA, forget_rows, intent_of, open_page, order_with_plan
 from tests.stripe_events import deliver, work_off_inbox
 
 pytestmark = pytest.mark.django_db
@@ -23,15 +22,6 @@ pytestmark = pytest.mark.django_db
 def dashboard_refund(shop, order, cents):
     given = {"payment_intent": intent_of(shop, order), "amount": cents}
     return shop.server.control("POST", "/_refunds", given)
-
-
-def intent_of(shop, order):
-    [event] = [
-        event
-        for event in shop.events("payment_intent.succeeded")
-        if event["data"]["object"]["metadata"].get("order") == str(order.public_id)
-    ]
-    return event["data"]["object"]["id"]
 
 
 def hear_all(events):
@@ -145,13 +135,6 @@ def test_events_in_any_order_come_to_the_same_end(shop, seed):
 
 
 # --- Money that names no row --------------------------------------------------------------------------------
-
-
-def forget_rows():
-    """As after a restore of an older backup: the metadata at Stripe names no row that is here."""
-    for model in (ChargeAttempt, Installment, Order):
-        for row in model.objects.all():
-            model.objects.filter(pk=row.pk).update(public_id=uuid.uuid4())
 
 
 def test_money_for_an_order_that_the_backup_does_not_know_is_reported_to_staff(shop):

@@ -8,7 +8,7 @@ from billing.models import Dispute, InstallmentStatus, Payment
 from csf.models import StaffTask
 from csf.proofs.invariants import violations
 from csf.staff.tasks import close_settled
-from tests.billing.ledger.test_refunds import approved, open_tasks
+from tests.billing.refunds import approved, open_tasks
 from tests.factories import create_order, create_staff
 from tests.shop import hear, open_page, order_with_plan
 from tests.stripe_events import deliver, work_off_inbox

@@ -15,6 +15,7 @@ from billing.events.stripe_books import compare_books, compare_day, compare_open
 from billing.installments.attempts import run_attempt
 from billing.installments.dunning import start_charges
 from billing.ledger.differences import amount_text, explain
+from billing.ledger.refund_sending import refund_waiting
 from billing.models import (
     BookDifference,
     ComparedDay,
@@ -27,11 +28,10 @@ from billing.models import (
 from csf.jobs import daily
 from csf.models import Instance, JobRun, StaffTask
 from csf.proofs.invariants import violations
-from tests.billing.events.test_any_order import forget_rows, intent_of
-from tests.billing.ledger.test_refunds import DISPUTED, approved, paid, refund_waiting
+from tests.billing.refunds import DISPUTED, approved, paid
 from tests.factories import create_order, create_staff
 from tests.hosted_page import invoice_page
-from tests.shop import at_stripe, hear, open_page, order_with_plan
+from tests.shop import at_stripe, forget_rows, hear, intent_of, open_page, order_with_plan
 
 pytestmark = pytest.mark.django_db
 
@@ -69,8 +69,7 @@ def invoice_paid(shop):
     return Payment.objects.get(installment=part)
 
 
-def test_books_that_agree_say_so(shop, settings):
-    settings.STRIPE_CHARGES_PER_S = 0
+def test_books_that_agree_say_so(shop):
     invoice_paid(shop)
     approved(paid(shop))
     refund_waiting()
@@ -172,8 +171,7 @@ def test_an_amount_of_others_is_shown_with_the_decimals_of_its_currency(currency
     assert amount_text(1234567, currency) == shown
 
 
-def test_an_open_invoice_of_something_that_is_not_owed(shop, settings):
-    settings.STRIPE_CHARGES_PER_S = 0
+def test_an_open_invoice_of_something_that_is_not_owed(shop):
     part = order_with_plan(shop)
     invoice_page(type(part).objects.select_related("order__household").get(pk=part.pk))
     look()

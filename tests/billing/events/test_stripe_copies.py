@@ -8,7 +8,7 @@ from djstripe.models import Account, APIKey, Customer, Event, PaymentIntent, Web
 
 from billing.models import Card, StripeEvent
 from notifications.purge import forget_old_data
-from tests.billing.stripe.test_stripe_secrets import tables_that_hold
+from tests.dumps import tables_that_hold
 from tests.factories import create_order
 from tests.shop import hear, open_page, order_with_plan
 

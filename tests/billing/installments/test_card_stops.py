@@ -15,11 +15,6 @@ from tests.shop import at_stripe, card_of, change_card, hear, money_moved, order
 NEXT = "When a payment is due, we email you a link to pay it."
 
 
-@pytest.fixture(autouse=True)
-def no_pace(settings):
-    settings.STRIPE_CHARGES_PER_S = 0
-
-
 def mails(kind="card_stopped"):
     return list(EmailMessage.objects.filter(kind=kind).order_by("pk"))
 

@@ -7,16 +7,13 @@ looked at in our rows and in Stripe's own books.
 
 import random
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import suppress
 from datetime import timedelta
 from itertools import product
 from typing import Any
 
 import pytest
 from django.db import connection
-from django.db.backends.postgresql.base import DatabaseWrapper
 from django.utils import timezone
 
 from billing.installments import attempts
@@ -27,8 +24,9 @@ from billing.models import ChargeAttempt, Installment
 from billing.stripe import gateway
 from csf.proofs.invariants import violations
 from notifications.models import DrainSignal, EmailMessage
-from tests.billing.installments.test_charging import DUE, PAID, RETRY, story
-from tests.shop import money_moved, order_with_plan
+from tests.billing.crash_steps import Killed, Steps
+from tests.billing.story import PAID, story
+from tests.shop import DUE, RETRY, money_moved, order_with_plan
 
 STEPS = [
     "commit",  # the attempt
@@ -43,56 +41,6 @@ STEPS = [
     "commit",  # the sender of emails is woken
 ]
 POINTS = range(2 * len(STEPS))
-
-
-class Killed(BaseException):
-    """The worker dies here."""
-
-
-@dataclass
-class Steps:
-    """Counts the commits and requests of this thread, and kills at one of them: `at` 0 is before the first,
-    1 after it, 2 before the second."""
-
-    at: int = -1
-    names: list[str] = field(default_factory=list)
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        self.names.append(name)
-        point = 2 * len(self.names) - 2
-        if self.at == point:
-            raise Killed
-        yield
-        if self.at == point + 1:
-            raise Killed
-
-    @contextmanager
-    def watched(self) -> Iterator[None]:
-        commit, request = DatabaseWrapper._commit, gateway._Client.request
-
-        def watched_commit(wrapper: Any) -> Any:
-            try:
-                with self.step("commit"):
-                    return commit(wrapper)
-            except Killed:
-                wrapper.connection.rollback()  # as the server does for a client that is gone
-                raise
-
-        def watched_request(client: Any, method: str, url: str, *args: Any, **options: Any) -> Any:
-            with self.step(f"{method} {url.rpartition('/')[2]}"):
-                return request(client, method, url, *args, **options)
-
-        def watched_statement(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-            if connection.in_atomic_block or not sql.startswith(("INSERT", "UPDATE", "DELETE")):
-                return execute(sql, params, many, context)
-            with self.step("commit"):  # a statement on its own
-                return execute(sql, params, many, context)
-
-        with pytest.MonkeyPatch.context() as patch, connection.execute_wrapper(watched_statement):
-            patch.setattr(DatabaseWrapper, "_commit", watched_commit)
-            patch.setattr(gateway._Client, "request", watched_request)
-            yield
 
 
 def job_and_worker(installment: Installment) -> None:
@@ -217,9 +165,8 @@ PATHS = ["/v1/invoices", "/v1/invoiceitems", "/v1/invoices/*/finalize", "/v1/inv
 
 @pytest.mark.parametrize("kind", ["error_before", "error_after"])
 @pytest.mark.parametrize("path", PATHS)
-def test_an_error_that_stripe_repeats_for_a_day_charges_once_in_the_end(shop, settings, kind, path):
+def test_an_error_that_stripe_repeats_for_a_day_charges_once_in_the_end(shop, kind, path):
     """A 500 is kept under its key: until Stripe forgets it, the same request is never answered otherwise."""
-    settings.STRIPE_CHARGES_PER_S = 0
     installment = order_with_plan(shop)
     fault = {"path": path, "method": "POST", "kind": kind, "stored": True, "times": 1}
     shop.server.control("POST", "/_faults", [fault])

@@ -11,28 +11,13 @@ from billing.models import ChargeAttempt, Installment, Payment
 from billing.stripe import gateway
 from csf.models import StaffTask
 from csf.staff.tasks import close_settled
-from tests.billing.installments.test_charging import PAID, story
+from tests.billing.story import PAID, story
 from tests.factories import create_staff
 from tests.hosted_page import invoice_page
-from tests.shop import (
-    DUE,
-    at_stripe,
-    card_of,
-    charge,
-    hear,
-    money_moved,
-    order_with_plan,
-    refused,
-    run_days,
-)
+from tests.shop import DUE, at_stripe, card_of, charge, hear, money_moved, order_with_plan, refused, run_days
 from tests.stripe_events import deliver, work_off_inbox
 
 REJECTED = {"installment": "exhausted", "attempts": ["rejected"], "paid": 0, "tasks": ["charge_rejected"]}
-
-
-@pytest.fixture(autouse=True)
-def no_pace(settings):
-    settings.STRIPE_CHARGES_PER_S = 0
 
 
 def fresh(installment):

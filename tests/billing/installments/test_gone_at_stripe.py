@@ -15,7 +15,7 @@ from billing.stripe import gateway
 from billing.stripe.page_calls import PageRefused, StripeUnavailable
 from csf.models import StaffTask
 from enrollments.models import Child
-from tests.billing.installments.test_charging import PAID, story
+from tests.billing.story import PAID, story
 from tests.factories import create_cart, create_course, create_order
 from tests.hosted_page import invoice_page
 from tests.pages import parent_of
@@ -30,11 +30,6 @@ from tests.shop import (
     refused,
     run_days,
 )
-
-
-@pytest.fixture(autouse=True)
-def no_pace(settings):
-    settings.STRIPE_CHARGES_PER_S = 0
 
 
 def fresh(installment):

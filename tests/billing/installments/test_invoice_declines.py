@@ -13,24 +13,18 @@ from billing.installments import hosted_declines, outcomes
 from billing.installments.attempts import run_attempt
 from billing.installments.charging import recover_charges
 from billing.installments.dunning import start_charges
-from billing.models import Card, ChargeAttempt, Installment, InstallmentStatus
+from billing.models import Card, ChargeAttempt, Installment
 from billing.stripe import gateway
 from csf.models import StaffTask
 from csf.proofs.invariants import violations
 from notifications.models import EmailMessage
 from notifications.sending.drain import drain
 from tests.hosted_page import invoice_page
-from tests.shop import NO_MONEY, VISA, hear, money_moved, order_with_plan, script
+from tests.shop import DUE, NO_MONEY, VISA, hear, money_moved, order_with_plan, script
 from tests.stripe_events import deliver, work_off_inbox
 
-DUE = [InstallmentStatus.SCHEDULED]
 DECLINED = ("invoice.payment_failed", "invoice.payment_action_required")
 LOST = "4000000000009987"
-
-
-@pytest.fixture(autouse=True)
-def no_pace(settings):
-    settings.STRIPE_CHARGES_PER_S = 0
 
 
 def charge():

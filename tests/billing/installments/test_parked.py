@@ -19,16 +19,11 @@ from csf.models import StaffTask
 from csf.proofs.invariants import violations
 from csf.refusal import NotPossible
 from enrollments.models import Enrollment
-from tests.billing.installments.test_charging import PAID, story
+from tests.billing.story import PAID, story
 from tests.factories import create_staff
 from tests.hosted_page import invoice_page
 from tests.shop import DUE, card_of, charge, hear, money_moved, order_with_plan
 from tests.waitlist import family, free, full_class, join, order_of, save_a_card, sweep_waitlist
-
-
-@pytest.fixture(autouse=True)
-def no_pace(settings):
-    settings.STRIPE_CHARGES_PER_S = 0
 
 
 def fresh(installment):

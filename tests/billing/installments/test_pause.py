@@ -5,13 +5,12 @@ import requests
 from django.urls import reverse
 
 from billing.installments.dunning import candidates
-from billing.models import Dispute, InstallmentNote, InstallmentStatus
+from billing.models import Dispute, InstallmentNote
 from orders.models import Order
-from tests.billing.admin.test_refund_admin import act_on, page_of, press, staff_client
-from tests.shop import hear, order_with_plan
+from tests.shop import DUE, hear, order_with_plan
+from tests.staff_pages import act_on, page_of, press, staff_client
 
 pytestmark = pytest.mark.django_db
-DUE = [InstallmentStatus.SCHEDULED]
 
 
 def reasons(installment):

@@ -1,16 +1,11 @@
 """Faults that are rare and dear: a bad row among good ones, a restored backup, invoices ended elsewhere."""
 
-from collections import Counter
-from datetime import timedelta
-
 import psycopg
 import pytest
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from billing.checkout import holds
-from billing.checkout.holds import expire_holds
 from billing.checkout.installment_page import installment_page
 from billing.checkout.payable import NotPayable
 from billing.installments import dunning
@@ -24,17 +19,12 @@ from billing.stripe import gateway
 from csf.jobs.runs import run_job
 from csf.models import Instance, JobRun
 from csf.refusal import NotPossible
-from tests.billing.installments.test_charging import DUE, PAID, RETRY, story
+from tests.billing.story import PAID, story
 from tests.factories import create_cart, create_course, create_order, create_staff
 from tests.pages import parent_of
+from tests.shop import DUE, RETRY, money_moved, open_page, order_with_plan, outcome, script
 from tests.shop import PAID as PAID_ORDER
-from tests.shop import money_moved, open_page, order_with_plan, outcome, script
 from tests.stripe_events import deliver, work_off_inbox
-
-
-@pytest.fixture(autouse=True)
-def no_pace(settings):
-    settings.STRIPE_CHARGES_PER_S = 0
 
 
 def charge_in_this_thread():
@@ -60,25 +50,6 @@ def invoice_made_elsewhere(installment):
 
 def card_of(installment):
     return Card.objects.get(household=installment.order.household, replaced_at=None)
-
-
-def test_an_order_that_cannot_be_expired_keeps_no_other_from_it(shop, monkeypatch):
-    orders = [create_order() for _ in range(4)]
-    close = holds.close_payment_page
-
-    def stumble(order):
-        if order in orders[:2]:
-            raise KeyError("an answer that nobody foresaw")
-        close(order)
-
-    monkeypatch.setattr(holds, "close_payment_page", stumble)
-    monkeypatch.setattr(holds, "AT_ONCE", 2)
-
-    seen = sum((expire_holds(now=timezone.now() + timedelta(minutes=40)) for _ in range(40)), Counter())
-
-    assert seen["expired"] == 2
-    assert seen["failed"] >= 2
-    assert [order.items.get().enrollment.status for order in orders] == ["held"] * 2 + ["released"] * 2
 
 
 def test_an_installment_that_moved_while_the_job_looked_stops_no_other(shop, monkeypatch):

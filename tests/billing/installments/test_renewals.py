@@ -3,27 +3,19 @@
 import datetime
 from datetime import timedelta
 
-import pytest
 import requests
 import time_machine
 from django.conf import settings
 from django.utils import timezone
 
 from billing.installments.dunning import start_charges
-from billing.models import Card, CardAgreement, ChargeAttempt, InstallmentStatus
+from billing.models import Card, CardAgreement, ChargeAttempt
 from csf.models import StaffTask
 from csf.proofs.invariants import violations
 from notifications.models import EmailMessage
 from tests.pages import parent_of, words
-from tests.shop import change_card, charge, hear, order_with_plan, script
+from tests.shop import DUE, RETRY, change_card, charge, hear, order_with_plan, script
 from tests.stripe_events import deliver, work_off_inbox
-
-DUE, RETRY = [InstallmentStatus.SCHEDULED], [InstallmentStatus.RETRY_WAIT]
-
-
-@pytest.fixture(autouse=True)
-def no_pace(settings):
-    settings.STRIPE_CHARGES_PER_S = 0
 
 
 def api(shop, method, path, **data):

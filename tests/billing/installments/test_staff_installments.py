@@ -6,54 +6,14 @@ import pytest
 from django.utils import timezone
 
 from billing.installments import staff_actions
-from billing.installments.attempts import run_attempt
 from billing.installments.charging import charge_waiting
 from billing.installments.dunning import start_charges
-from billing.models import ChargeAttempt, Installment, InstallmentStatus, Payment, PaymentMethod
+from billing.models import Installment, InstallmentStatus, PaymentMethod
 from csf.proofs.invariants import violations
 from csf.refusal import NotPossible
-from enrollments.models import User
-from tests.billing.installments.test_charging import DUE
+from tests.billing.open_invoices import state_of, with_open_invoice
 from tests.rivals import at_once
-from tests.shop import hear, money_moved, order_with_plan, script
-
-
-@pytest.fixture(autouse=True)
-def no_pace(settings):
-    settings.STRIPE_CHARGES_PER_S = 0
-
-
-@pytest.fixture
-def staff(request):
-    request.getfixturevalue("committed_db" if "committed_db" in request.fixturenames else "db")
-    return User.objects.create_user("office@example.org", is_staff=True)
-
-
-def charge():
-    for attempt_id in ChargeAttempt.objects.on_saved_cards().waiting().values_list("pk", flat=True):
-        run_attempt(attempt_id)
-
-
-def with_open_invoice(shop):
-    """Declined once on its due day, so that its invoice is open at Stripe."""
-    installment = order_with_plan(shop)
-    script(shop, installment, "insufficient_funds")
-    start_charges(DUE, on=installment.due_on)
-    charge()
-    installment.refresh_from_db()
-    assert installment.status == "retry_wait"
-    return installment
-
-
-def state_of(shop, installment):
-    installment.refresh_from_db()
-    invoices = shop.server.books()["invoices"].get(str(installment.public_id), [])
-    return (
-        installment.status,
-        [invoice["status"] for invoice in invoices],
-        [(row.amount_cents, row.method) for row in Payment.objects.filter(installment=installment)],
-        [note.text for note in installment.notes.all()],
-    )
+from tests.shop import DUE, charge, hear, money_moved, order_with_plan
 
 
 def test_charged_now_by_staff(shop, staff):

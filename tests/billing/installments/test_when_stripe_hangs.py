@@ -23,7 +23,7 @@ from billing.tasks import process_event, process_events, sweep_events
 from csf.jobs import time_budget
 from csf.jobs.time_budget import within
 from csf.models import Breaker, StaffTask
-from tests.billing.ledger.test_refunds import approved, paid
+from tests.billing.refunds import approved, paid
 from tests.factories import create_order
 from tests.shop import open_page
 from tests.stripe_events import deliver

@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 
-import pytest
 from django.utils import timezone
 
 from billing.changes.cancellation import cancel_enrollment
@@ -16,7 +15,6 @@ from billing.models import (
     ChargeAttempt,
     ChargeStatus,
     Installment,
-    InstallmentStatus,
     PaymentPlan,
 )
 from csf.models import StaffTask
@@ -25,17 +23,11 @@ from enrollments.models import Enrollment
 from orders.models import Order
 from tests.factories import create_cart, create_course
 from tests.pages import parent_of, words
-from tests.shop import VISA, change_card, charge, hear, open_page, order_with_plan
+from tests.shop import DUE, VISA, change_card, charge, hear, open_page, order_with_plan
 from tests.waitlist import family, full_class, join, save_a_card
 
-DUE = [InstallmentStatus.SCHEDULED]
 GRANDMOTHERS = "4000000000007726"
 THIRD = "4000000000005126"
-
-
-@pytest.fixture(autouse=True)
-def no_pace(settings):
-    settings.STRIPE_CHARGES_PER_S = 0
 
 
 def second_order(shop, household, *, card=GRANDMOTHERS, other_orders=()):

@@ -12,21 +12,14 @@ from billing.installments.attempts import run_attempt
 from billing.installments.dunning import candidates, start_charges
 from billing.installments.staff_actions import move_date, retry_now, split
 from billing.ledger.reductions import InstallmentCut, Reduction, apply_reduction
-from billing.models import ChargeAttempt, Installment, InstallmentStatus, PaymentPlan
+from billing.models import ChargeAttempt, Installment, PaymentPlan
 from csf.proofs.invariants import violations
 from csf.refusal import NotPossible
 from enrollments.models import Enrollment
 from orders.cart import add_to_cart
 from orders.models import cart_of
 from tests.factories import create_course, create_household, create_staff
-from tests.shop import change_card, charge, hear, open_page, order_with_plan
-
-DUE = [InstallmentStatus.SCHEDULED]
-
-
-@pytest.fixture(autouse=True)
-def no_pace(settings):
-    settings.STRIPE_CHARGES_PER_S = 0
+from tests.shop import DUE, change_card, charge, hear, open_page, order_with_plan
 
 
 def two_children_with_a_plan(shop):

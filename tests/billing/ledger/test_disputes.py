@@ -18,15 +18,7 @@ from csf.proofs.invariants import violations
 from csf.refusal import NotPossible
 from csf.staff.tasks import close_settled
 from enrollments.models import Enrollment
-from tests.billing.ledger.test_refunds import (
-    DISPUTED,
-    approved,
-    asked,
-    mails,
-    open_tasks,
-    paid,
-    went_back,
-)
+from tests.billing.refunds import DISPUTED, approved, asked, mails, open_tasks, paid, went_back
 from tests.factories import create_course, create_staff
 from tests.shop import hear
 

@@ -28,9 +28,8 @@ from tests.shop import hear, open_page
 
 
 @pytest.fixture
-def sold(shop, settings):
+def sold(shop):
     """An order of one class for 120.00, its first part paid."""
-    settings.STRIPE_CHARGES_PER_S = 0
     return lambda parts=1, pay=True: _sell(shop, parts, pay)
 
 

@@ -11,7 +11,7 @@ from billing.models import Dispute, Payment, Refund, Terms
 from csf.models import StaffTask
 from csf.proofs.invariants import violations
 from notifications.models import EmailMessage
-from tests.billing.changes.test_cancel import confirm_on_page, give_up, places, two_children
+from tests.billing.cancelling import confirm_on_page, give_up, places, two_children
 from tests.factories import create_household, create_staff
 from tests.pages import parent_of, words
 

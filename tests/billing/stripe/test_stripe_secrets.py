@@ -5,25 +5,16 @@ import uuid
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
 from djstripe.models import Account, APIKey, WebhookEndpoint
 
 from billing.stripe.webhook_endpoint import register_endpoint
 from csf.encryption import Sealed
+from tests.dumps import tables_that_hold
 from tests.factories import create_order
 from tests.shop import hear, open_page, outcome
 from tests.stripe_events import SECRET, UUID, create_endpoint, deliver, event_body
 
 pytestmark = pytest.mark.django_db
-
-
-def tables_that_hold(text):
-    """Names of all tables with the text in any column of any row, as a dump would show it."""
-    with connection.cursor() as cursor:
-        for table in connection.introspection.table_names(cursor):
-            cursor.execute(f'SELECT count(*) FROM "{table}" AS row WHERE row::text LIKE %s', [f"%{text}%"])
-            if cursor.fetchone()[0]:
-                yield table
 
 
 def test_stripes_live_key_is_not_in_the_database(settings, shop):

@@ -14,7 +14,7 @@ from csf.forms.fields import HIGHEST_CENTS, CentsField, PercentField
 from enrollments.models import Course, User
 from orders.models import PromoCode
 from tests.factories import create_course, create_staff
-from tests.office.test_admin import course_data
+from tests.staff_pages import course_data
 
 
 @given(st.integers(1, HIGHEST_CENTS))

@@ -8,8 +8,8 @@ from django.urls import reverse
 from csf.templatetags.csf_format import day
 from enrollments.models import Course
 from tests.factories import create_course, create_order, create_staff
-from tests.office.test_admin import course_data
 from tests.pages import parent_of, words
+from tests.staff_pages import course_data
 
 
 def test_pages_show_the_days_of_the_sessions_and_not_of_the_form(client, db):

@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from enrollments.models import Course, Location, Program
 from tests.factories import create_course, create_household, create_order, create_staff
-from tests.office.test_admin import course_data
 from tests.pages import parent_of, words
+from tests.staff_pages import course_data
 
 
 @pytest.fixture

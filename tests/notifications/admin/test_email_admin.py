@@ -16,23 +16,14 @@ from notifications.by_staff import staff_acts
 from notifications.by_staff.why_not import Gate, why_not
 from notifications.models import DrainSignal, EmailAct, EmailAttempt, EmailEvent, EmailMessage
 from notifications.sending.drain import drain
-from tests.factories import create_household, create_order, create_staff
-from tests.notifications.by_staff.test_staff_acts import TOKEN, WHY, acts_of, one, state_of
-from tests.notifications.sending.test_drain import owe
+from tests.factories import create_household, create_order
+from tests.notifications.email_pages import ALL, eml_of, press, shown, staff_with
+from tests.notifications.outbox_rows import TOKEN, WHY, acts_of, one, owe, state_of
+from tests.staff_pages import act_on, page_of
 
 pytestmark = pytest.mark.django_db
 
-ALL = ["read", "download", "resend", "withhold", "requeue", "mark_sent", "test"]
 HOSTILE = "<script>alert(1)</script> & \u202eevil"
-
-
-def staff_with(client, rights):
-    user = create_staff(is_superuser=False, first_name="Olga", last_name="Office")
-    names = [f"{right}_emailmessage" for right in ["view", *rights]]
-    user.user_permissions.set(Permission.objects.filter(codename__in=names))
-    client.force_login(user)
-    client.user = user
-    return client
 
 
 @pytest.fixture
@@ -40,32 +31,9 @@ def office(client):
     return staff_with(client, ALL)
 
 
-def page_of(row):
-    return reverse("admin:notifications_emailmessage_change", args=[row.pk])
-
-
-def act_on(row, name):
-    return reverse("admin:notifications_emailmessage_act", args=[row.pk, name])
-
-
-def eml_of(row):
-    return reverse("admin:notifications_emailmessage_eml", args=[row.pk])
-
-
-def shown(client, row):
-    response = client.get(page_of(row))
-    assert response.status_code == 200
-    return response.content.decode()
-
-
 def buttons_of(html, row):
     found = [action.name for action in ACTIONS if f'href="{act_on(row, action.name)}"' in html]
     return found + (["eml"] if f'href="{eml_of(row)}"' in html else [])
-
-
-def press(client, row, name, **typed):
-    fingerprint = client.get(act_on(row, name)).context["facts"].fingerprint
-    return client.post(act_on(row, name), {"fingerprint": fingerprint, "reason": WHY} | typed)
 
 
 # --- The page -----------------------------------------------------------------------------------------------

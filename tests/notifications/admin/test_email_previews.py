@@ -11,11 +11,12 @@ from django.utils import timezone
 
 from billing.changes.cancellation import cancel_enrollment
 from notifications.models import EmailAct, EmailMessage
+from notifications.outbox import dedupe_key
 from notifications.registry import EMAILS
 from notifications.sending.drain import drain
 from orders.models import Order
 from tests.factories import create_order, create_staff
-from tests.notifications.admin.test_email_admin import staff_with
+from tests.notifications.email_pages import staff_with
 from tests.notifications.mails import SAMPLES
 from tests.shop import Shop, accept, order_with_plan
 
@@ -153,12 +154,14 @@ def test_the_newest_fact_is_the_one_that_owed_the_email(shop, office):
     cancel_enrollment(enrollment=place, by=create_staff(), reason="x", now=timezone.now())
 
     told = EmailMessage.objects.filter(context__order_number=order.number)
-    newest = {row.kind: row.fact_id for row in told.order_by("pk")}
+    newest = {row.kind: row for row in told.order_by("pk")}
 
     assert {"order_confirmation", "payment_success", "enrollment_confirmation"} <= newest.keys()
     found = {kind: EMAILS[kind].newest_fact(order) for kind in newest}
-    assert {kind: fact.pk for kind, fact in found.items() if fact} == newest
-    assert {EMAILS[kind].key(fact) for kind, fact in found.items()}
+    assert {kind: fact.pk for kind, fact in found.items()} == {k: row.fact_id for k, row in newest.items()}
+    assert {kind: dedupe_key(kind, fact, newest[kind].recipient) for kind, fact in found.items()} == {
+        kind: row.dedupe_key for kind, row in newest.items()
+    }
 
 
 def test_every_kind_of_an_order_has_its_fact_or_is_known_to_have_none():

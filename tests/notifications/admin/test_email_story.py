@@ -6,8 +6,9 @@ from django.utils import timezone
 
 from notifications.models import EmailEvent
 from notifications.sending.drain import drain
-from tests.notifications.admin.test_email_admin import ALL, eml_of, page_of, press, shown, staff_with
-from tests.notifications.by_staff.test_staff_acts import WHY, one
+from tests.notifications.email_pages import ALL, eml_of, press, shown, staff_with
+from tests.notifications.outbox_rows import WHY, one
+from tests.staff_pages import page_of
 
 
 def story_of(client, row):

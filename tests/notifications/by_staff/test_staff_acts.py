@@ -20,20 +20,22 @@ from notifications.sending.results import resolve_unknown
 from notifications.task_kinds import EmailTask
 from tests.factories import create_household, create_order, create_staff
 from tests.notifications.mails import SAMPLES
-from tests.notifications.sending.test_drain import make_due, owe, posted, tasks_for_staff
-
-WHY = "the family called"
-TOKEN = "IjZmMWI0YzFlLTUyYTci:1vFqTz:" + "k3J9-_aB" * 5 + "xyz"
+from tests.notifications.outbox_rows import (
+    TOKEN,
+    WHY,
+    acts_of,
+    make_due,
+    one,
+    owe,
+    posted,
+    state_of,
+    tasks_for_staff,
+)
 
 
 @pytest.fixture
 def office(db):
     return create_staff(first_name="Olga")
-
-
-def one(**fields):
-    [row] = owe(1, **fields)
-    return row
 
 
 def unknown(mail_server, **fields):
@@ -47,15 +49,6 @@ def unknown(mail_server, **fields):
     resolve_unknown()
     row.refresh_from_db()
     return row
-
-
-def acts_of(row):
-    return [(act.act, act.by.first_name, act.reason) for act in row.acts.select_related("by")]
-
-
-def state_of(row):
-    row.refresh_from_db()
-    return row.status
 
 
 # --- Withhold and release -----------------------------------------------------------------------------------

@@ -16,9 +16,8 @@ from notifications.sending import results as settle_module
 from notifications.sending.drain import drain
 from notifications.sending.transport import Outcome, Result
 from tests.factories import create_course, create_staff
-from tests.notifications.by_staff.test_family_messages import enroll, message_to
-from tests.notifications.by_staff.test_staff_acts import WHY, one, state_of
-from tests.notifications.sending.test_drain import owe
+from tests.notifications.family_messages import enroll, message_to
+from tests.notifications.outbox_rows import WHY, one, owe, state_of
 from tests.waiting import Meeting, is_a_lock_awaited, wait_until
 
 pytestmark = [pytest.mark.usefixtures("committed_db"), pytest.mark.xdist_group("races")]

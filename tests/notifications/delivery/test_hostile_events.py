@@ -5,7 +5,7 @@ from django.test import Client
 
 from notifications.delivery.events import fold_events
 from notifications.models import EmailEvent, EmailMessage
-from tests.notifications.delivery.test_events import deliver, event, public_key, sent_message  # noqa: F401
+from tests.notifications.delivery.signed_events import deliver, event, sent_message
 
 ODD = {"a NUL": "no\x00 such user", "half a character": "no \ud83d such user", "much": "x" * 5000}
 

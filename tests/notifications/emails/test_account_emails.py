@@ -27,7 +27,7 @@ from notifications.sending.drain import LOCK_CLASS, drain
 from notifications.sending.results import forget_secrets, recover_lost, resolve_unknown
 from tests.factories import create_guardian, create_household
 from tests.notifications.mails import SAMPLES
-from tests.notifications.sending.test_drain import owe
+from tests.notifications.outbox_rows import owe
 
 CODE = "QZXCANARY"
 LOGIN_CODE = "/account/login/code/"

@@ -25,14 +25,8 @@ from notifications.family_data.rows import family_models, paths_to_household
 from notifications.models import EmailMessage, Suppression
 from notifications.sending.drain import drain
 from notifications.task_kinds import EmailTask
-from tests.billing.stripe.test_stripe_secrets import tables_that_hold
-from tests.factories import (
-    create_card,
-    create_contact,
-    create_household,
-    create_order,
-    create_staff,
-)
+from tests.dumps import tables_that_hold
+from tests.factories import create_card, create_contact, create_household, create_order, create_staff
 from tests.shop import Shop, accept, hear, open_page
 
 FIRST, LAST, MAIL, PHONE = "Quetzalina", "Zwetschkenbaum", "canary-parent@example.org", "+43 660 9988776"

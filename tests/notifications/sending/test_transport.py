@@ -1,25 +1,18 @@
 """Each way a post can end, over real sockets: sent, known not sent, refused for good, or unknown."""
 
-import datetime
-import ipaddress
 import os
 import socket
-import ssl
 import struct
 import threading
 import time
-from contextlib import closing, contextmanager
 from email.utils import formatdate
 
 import pytest
 import time_machine
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from django.core.mail import EmailMultiAlternatives
 
 from csf import http_client
 from notifications.sending.transport import Outcome, SendGridBackend, post
+from tests.notifications.sending.socket_server import a_mail, answer, answering, server
 from tests.waiting import PATIENCE_S, wait_until
 
 SENT, NOT_SENT, HELD_BACK = Outcome.SENT, Outcome.NOT_SENT, Outcome.HELD_BACK
@@ -43,71 +36,6 @@ def backend_at(settings):
     yield open_backend
     for backend in opened:
         backend.close()
-
-
-def a_mail(to="pat@example.org", **changes):
-    mail = EmailMultiAlternatives(**{"subject": "Welcome", "body": "Hello", "to": [to]} | changes)
-    mail.attach_alternative("<p>Hello</p>", "text/html")
-    return mail
-
-
-@contextmanager
-def server(*scripts, tls=None):
-    """Runs one script for each connection, in turn; yields its address and the requests it read."""
-    seen, stop = [], threading.Event()
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def serve():
-        for script in scripts:
-            try:
-                with closing(listener.accept()[0]) as raw:
-                    raw.settimeout(5)
-                    script(raw, tls, seen, stop)
-            except OSError:  # the client has gone
-                pass
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    try:
-        yield f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}", seen
-    finally:
-        stop.set()
-        with socket.socket() as last:  # a script that never got its connection
-            last.connect_ex(listener.getsockname())
-        listener.close()
-        thread.join()
-
-
-def answering(*answers):
-    """Reads a request before each answer; bytes are sent, functions do what they like to the socket."""
-
-    def script(raw, tls, seen, stop):
-        connection = tls.wrap_socket(raw, server_side=True) if tls else raw
-        for answer in answers:
-            if not (request := read_request(connection)):
-                return
-            seen.append(request)
-            if callable(answer):
-                answer(connection, stop)
-            else:
-                connection.sendall(answer)
-        if tls:
-            connection.close()
-
-    return script
-
-
-def read_request(connection):
-    text = b""
-    while b"\r\n\r\n" not in text:
-        if not (more := connection.recv(65536)):
-            return b""
-        text += more
-    head, _, body = text.partition(b"\r\n\r\n")
-    length = int(head.lower().partition(b"content-length:")[2].split()[0])
-    while len(body) < length:
-        body += connection.recv(65536)
-    return head + b"\r\n\r\n" + body
 
 
 def silence(raw, *rest):
@@ -138,49 +66,6 @@ def trickle(connection, stop):
     connection.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 1000\r\n\r\n")
     while not stop.wait(0.05):
         connection.sendall(b"X")
-
-
-def answer(status, body="", **headers):
-    lines = [f"HTTP/1.1 {status} Whatever", *(f"{k.replace('_', '-')}: {v}" for k, v in headers.items())]
-    return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", body]).encode("latin-1")
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """A certificate of our own for 127.0.0.1, and a server context that shows it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "own.pem"
-    pem = serialization.Encoding.PEM
-    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    path.write_bytes(signed.public_bytes(pem) + secret)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(path)
-    return path, context
-
-
-@pytest.fixture
-def tls(certificate, monkeypatch):
-    path, context = certificate
-    monkeypatch.setenv("SSL_CERT_FILE", str(path))
-    http_client.tls.cache_clear()
-    yield context
-    http_client.tls.cache_clear()
 
 
 def test_nobody_listens(backend_at):
