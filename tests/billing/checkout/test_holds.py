@@ -1,16 +1,20 @@
-"""Orders that end without their money, money that comes after that, and places that are given up."""
+"""Holds that are over, orders that end without their money, and money that comes after that."""
 
 import datetime
+from collections import Counter
 from datetime import timedelta
 
 import pytest
-from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from billing.changes.cancellation import cancel_enrollment
+from billing.checkout import holds
 from billing.checkout.holds import Paid, end_unpaid_order, expire_holds
 from billing.ledger.refund_sending import refund_waiting
-from billing.models import ChargeAttempt, Payment, Refund, StripeEvent
+from billing.models import (
+    ChargeAttempt,
+    Refund,
+)
 from billing.stripe.page_calls import StripeUnavailable
 from csf.state import Stale
 from enrollments.models import Course, Enrollment
@@ -18,7 +22,14 @@ from notifications.models import EmailMessage
 from notifications.sending.drain import drain
 from orders.models import OrderStatus, PromoCode, PromoRedemption
 from tests.factories import create_course, create_household, create_order
-from tests.shop import NO_MONEY, PAID, UNPAID, hear, open_page, outcome
+from tests.shop import (
+    NO_MONEY,
+    PAID,
+    UNPAID,
+    hear,
+    open_page,
+    outcome,
+)
 
 EXPIRED = UNPAID | {
     "order": "expired",
@@ -239,43 +250,20 @@ def test_a_decline_is_mailed_only_if_the_parent_does_not_pay_meanwhile(shop, com
     assert {row.status for row in EmailMessage.objects.filter(kind="payment_failed")} == {"sent", "expired"}
 
 
-def test_lost_webhooks_are_healed_by_reconciling(shop, capsys):
-    paid, declined = two_class_order(), two_class_order()
-    shop.pay(open_page(paid))
-    shop.pay(open_page(declined), NO_MONEY)
+def test_an_order_that_cannot_be_expired_keeps_no_other_from_it(shop, monkeypatch):
+    orders = [create_order() for _ in range(4)]
+    close = holds.close_payment_page
 
-    call_command("reconcile_stripe")
-    call_command("reconcile_stripe")
+    def stumble(order):
+        if order in orders[:2]:
+            raise KeyError("an answer that nobody foresaw")
+        close(order)
 
-    assert capsys.readouterr().out.splitlines() == ["events=3 pages=0", "events=0 pages=0"]
-    from tests.stripe_events import work_off_inbox
+    monkeypatch.setattr(holds, "close_payment_page", stumble)
+    monkeypatch.setattr(holds, "AT_ONCE", 2)
 
-    work_off_inbox()
-    assert outcome(paid)["order"] == "confirmed"
-    assert outcome(declined)["attempts"] == ["declined"]
-    assert {event.status for event in StripeEvent.objects.all()} == {"processed"}
-    assert Payment.objects.count() == 1
+    seen = sum((expire_holds(now=timezone.now() + timedelta(minutes=40)) for _ in range(40)), Counter())
 
-
-def test_reconciling_settles_pages_that_are_over(shop, capsys):
-    order = two_class_order()
-    shop.pay(open_page(order))
-    ChargeAttempt.objects.update(session_expires_at=timezone.now() - timedelta(hours=1))
-
-    call_command("reconcile_stripe", hours=1)
-
-    assert "pages=1" in capsys.readouterr().out
-    assert outcome(order) == PAID
-
-
-@pytest.mark.parametrize("hours", [0, -1, 721])
-def test_reconciling_refuses_a_time_that_stripe_does_not_keep(db, hours):
-    with pytest.raises(CommandError, match="30 days"):
-        call_command("reconcile_stripe", hours=hours)
-
-
-def test_reconciling_says_when_stripe_does_not_answer(shop):
-    shop.server.control("POST", "/_faults", [{"path": "/v1/events", "kind": "error_before"}])
-
-    with pytest.raises(CommandError, match="Could not fetch events"):
-        call_command("reconcile_stripe")
+    assert seen["expired"] == 2
+    assert seen["failed"] >= 2
+    assert [order.items.get().enrollment.status for order in orders] == ["held"] * 2 + ["released"] * 2
