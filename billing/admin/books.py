@@ -12,6 +12,7 @@ from billing.ledger import differences
 from billing.models import BookDifference, ComparedDay
 from csf.staff.actions import Action, Actions
 from csf.staff.columns import link
+from csf.staff.fingerprint import fingerprint_of
 from csf.staff.model_admin import ReadOnlyAdmin
 from csf.staff.panels import Panel
 
@@ -33,7 +34,7 @@ class DifferenceFacts:
 
     @property
     def fingerprint(self) -> str:
-        return f"{self.row.ours}|{self.row.theirs}|{self.row.closed_at}"
+        return fingerprint_of(self.row.ours, self.row.theirs, self.row.closed_at)
 
     @property
     def words(self) -> dict[str, Any]:
@@ -98,9 +99,6 @@ class BookDifferenceAdmin(ReadOnlyAdmin):
     ordering = ["-pk"]
     fields = ["subject", "at_stripe", "ours", "theirs", "household", "found_at", "closed_at", "closed_by"]
     fields += ["explanation"]
-
-    def get_urls(self) -> list[Any]:
-        return [DIFFERENCE_ACTIONS.path(self), *super().get_urls()]
 
     @admin.display(description="at Stripe")
     def at_stripe(self, difference: BookDifference) -> SafeString:

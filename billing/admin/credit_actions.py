@@ -14,6 +14,7 @@ from csf.forms.fields import CentsField
 from csf.money import money_text
 from csf.staff.actions import Action, Actions
 from csf.staff.columns import link
+from csf.staff.fingerprint import fingerprint_of
 from csf.staff.panels import Panel
 from csf.templatetags.csf_format import day
 from enrollments.families.who_is_notified import who_is_notified
@@ -36,7 +37,7 @@ class FamilyFacts:
 
     @property
     def fingerprint(self) -> str:
-        return str(self.account.balance_cents)
+        return fingerprint_of(self.account.balance_cents)
 
     @property
     def words(self) -> dict[str, Any]:

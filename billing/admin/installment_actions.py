@@ -16,6 +16,7 @@ from csf import clock
 from csf.money import money_text
 from csf.staff.actions import Action, Actions
 from csf.staff.columns import badge, link
+from csf.staff.fingerprint import fingerprint_of
 from csf.staff.panels import Panel
 from csf.templatetags.csf_format import day
 from enrollments.families.who_is_notified import who_is_notified
@@ -53,9 +54,8 @@ class Facts:
 
     @property
     def fingerprint(self) -> str:
-        """What the person looked at; a form with another fingerprint is out of date."""
         part = self.part
-        return f"{part.status} {part.due_on} {part.held_at} {self.card and self.card.pk}"
+        return fingerprint_of(part.status, part.due_on, part.held_at, self.card and self.card.pk)
 
     def panel(self) -> Panel:
         part = self.part

@@ -4,8 +4,6 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from billing.admin.installment_actions import INSTALLMENT_ACTIONS
-from billing.admin.pause_actions import CHARGES_ACTIONS
 from billing.installments.next_step import waits_for_staff
 from billing.models import (
     ChargeAttempt,
@@ -68,9 +66,6 @@ class InstallmentAdmin(ReadOnlyAdmin):
     @admin.display(description="held since")
     def held(self, part: Installment) -> str | None:
         return moment(part.held_at) if part.held_at else None
-
-    def get_urls(self) -> list[Any]:
-        return [INSTALLMENT_ACTIONS.path(self), CHARGES_ACTIONS.path(self), *super().get_urls()]
 
 
 @admin.register(InstallmentTransition)

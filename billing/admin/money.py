@@ -1,8 +1,5 @@
-from typing import Any
-
 from django.contrib import admin
 
-from billing.admin.refund_actions import PAYMENT_ACTIONS
 from billing.models import Payment, StripeCustomer
 from csf.money import money_text
 from csf.staff.columns import badge, link, money
@@ -38,9 +35,6 @@ class PaymentAdmin(ReadOnlyAdmin):
         "created_at",
         "public_id",
     ]
-
-    def get_urls(self) -> list[Any]:
-        return [PAYMENT_ACTIONS.path(self), *super().get_urls()]
 
     @admin.display(description="family", ordering="order__household__name")
     def family(self, payment: Payment) -> str:

@@ -10,6 +10,7 @@ from billing.models import Dispute, InstallmentStatus
 from csf.money import money_text
 from csf.staff.actions import Action, Actions
 from csf.staff.columns import link
+from csf.staff.fingerprint import fingerprint_of
 from csf.staff.panels import Panel
 from csf.templatetags.csf_format import moment
 from orders.models import Order, OrderStatus
@@ -30,7 +31,7 @@ class ChargesFacts:
 
     @property
     def fingerprint(self) -> str:
-        return str(self.row.charges_paused_at)
+        return fingerprint_of(self.row.charges_paused_at)
 
     @property
     def words(self) -> dict[str, Any]:

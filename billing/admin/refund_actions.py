@@ -20,8 +20,9 @@ from csf.money import money_text
 from csf.refusal import NotPossible
 from csf.staff.actions import Action, Actions
 from csf.staff.columns import badge, link
+from csf.staff.fingerprint import fingerprint_of
 from csf.staff.panels import Panel
-from csf.staff.reason_form import FactsForm, ReasonForm, reason_field
+from csf.staff.reason_form import ReasonForm, reason_field
 from csf.state import Stale
 from csf.templatetags.csf_format import day, moment
 from enrollments.families.who_is_notified import who_is_notified
@@ -62,7 +63,7 @@ class PlaceFacts:
 
     @property
     def fingerprint(self) -> str:
-        return "; ".join(outcome.fingerprint for outcome in self.outcomes.values())
+        return fingerprint_of(*(outcome.fingerprint for outcome in self.outcomes.values()))
 
     @property
     def words(self) -> dict[str, Any]:
@@ -93,7 +94,7 @@ class PlaceFacts:
         ]
 
 
-class CancelPlaceForm(FactsForm):
+class CancelPlaceForm(ReasonForm):
     terms = forms.TypedChoiceField(
         label="The family gets", coerce=Terms, widget=UnfoldAdminSelectWidget, choices=Terms.choices
     )
@@ -166,7 +167,7 @@ class PaymentFacts:
 
     @property
     def fingerprint(self) -> str:
-        return str(self.room_cents)
+        return fingerprint_of(self.room_cents)
 
     @property
     def words(self) -> dict[str, Any]:
@@ -196,7 +197,7 @@ def _given_as_credit(order: Order) -> str:
     return money_text(cents) if cents else ""
 
 
-class RefundForm(FactsForm):
+class RefundForm(ReasonForm):
     cents = CentsField(label="Amount to refund")
     method = forms.TypedChoiceField(
         label="The family gets it",
@@ -263,7 +264,7 @@ class RefundFacts:
 
     @property
     def fingerprint(self) -> str:
-        return f"{self.row.status} {self.row.amount_cents}"
+        return fingerprint_of(self.row.status, self.row.amount_cents)
 
     @property
     def words(self) -> dict[str, Any]:

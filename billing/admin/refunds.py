@@ -5,8 +5,6 @@ from typing import Any
 from django.contrib import admin
 from django.utils.safestring import SafeString
 
-from billing.admin.credit_actions import CREDIT_ACTIONS
-from billing.admin.refund_actions import PLACE_ACTIONS, REFUND_ACTIONS
 from billing.models import (
     Cancellation,
     CancellationTransition,
@@ -57,9 +55,6 @@ class RefundAdmin(ReadOnlyAdmin):
         "error",
     ]
 
-    def get_urls(self) -> list[Any]:
-        return [REFUND_ACTIONS.path(self), *super().get_urls()]
-
     @admin.display(description="family", ordering="order__household__name")
     def family(self, refund: Refund) -> SafeString:
         return link(refund.order.household)
@@ -95,9 +90,6 @@ class CreditAdmin(ReadOnlyAdmin):
     date_hierarchy = "created_at"
     ordering = ["-pk"]
 
-    def get_urls(self) -> list[Any]:
-        return [CREDIT_ACTIONS.path(self), *super().get_urls()]
-
 
 @admin.register(Cancellation)
 class CancellationAdmin(ReadOnlyAdmin):
@@ -116,9 +108,6 @@ class CancellationAdmin(ReadOnlyAdmin):
     search_fields = ["order__number", "order__household__name", "reason"]
     date_hierarchy = "requested_at"
     ordering = ["-pk"]
-
-    def get_urls(self) -> list[Any]:
-        return [PLACE_ACTIONS.path(self), *super().get_urls()]
 
 
 @admin.register(CancellationTransition)

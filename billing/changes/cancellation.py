@@ -41,6 +41,7 @@ from csf.happened import happened
 from csf.jobs.for_each import for_each
 from csf.models import StaffTask
 from csf.money import pro_rata_cents
+from csf.staff.fingerprint import fingerprint_of
 from csf.state import Stale
 from enrollments.classes.waitlist import fill
 from enrollments.locks import lock_course, lock_household_of
@@ -81,11 +82,11 @@ class Outcome:
     @property
     def fingerprint(self) -> str:
         """The figures that a person looked at before pressing the button."""
-        stops = ",".join(f"{cut.installment.pk}={cut.left_cents}" for cut in self.reduction.cuts)
-        refunds = ",".join(f"{payment.pk}={cents}" for payment, cents in self.reduction.refunds)
-        charging = ",".join(str(part.pk) for part in self.charging)
-        money = f"{self.value_cents} stops {stops} refunds {refunds} credit {self.reduction.credit_cents}"
-        return f"{self.terms} {money} charging {charging}"
+        cut = [(cut.installment.pk, cut.left_cents) for cut in self.reduction.cuts]
+        refunds = [(payment.pk, cents) for payment, cents in self.reduction.refunds]
+        charging = [part.pk for part in self.charging]
+        sums = (self.value_cents, self.reduction.credit_cents)
+        return fingerprint_of(str(self.terms), *sums, cut, refunds, charging)
 
 
 def policy_terms(order: Order, *, now: datetime.datetime) -> Terms:

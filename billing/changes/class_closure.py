@@ -2,7 +2,6 @@
 family. Each family is handled once, no matter how often the work is interrupted and resumed."""
 
 import datetime
-import hashlib
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,6 +37,7 @@ from csf.jobs.queue import enqueue
 from csf.models import Instance, StaffTask
 from csf.money import money_text, pro_rata_cents
 from csf.refusal import NotPossible
+from csf.staff.fingerprint import fingerprint_of
 from csf.state import Stale, move_rows
 from enrollments.classes.waitlist import close_waitlist
 from enrollments.locks import lock_course, lock_household_of
@@ -88,8 +88,7 @@ class Preview:
     @property
     def fingerprint(self) -> str:
         """Identifies the families and sums that a person looked at before pressing the button."""
-        rows = [(effect.enrollment.pk, *effect.figures) for effect in self.effects]
-        return hashlib.sha256(repr(rows).encode()).hexdigest()[:20]
+        return fingerprint_of(*((effect.enrollment.pk, *effect.figures) for effect in self.effects))
 
     def _figures(self) -> Iterator[tuple[int, int, int]]:
         return (effect.figures for effect in self.effects)

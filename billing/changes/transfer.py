@@ -36,6 +36,7 @@ from csf.dates import local_date
 from csf.jobs.queue import enqueue
 from csf.money import pro_rata_cents
 from csf.refusal import NotPossible
+from csf.staff.fingerprint import fingerprint_of
 from csf.state import Stale
 from enrollments.classes.waitlist import fill
 from enrollments.locks import lock_courses, lock_household_of
@@ -71,9 +72,9 @@ class TransferQuote:
     @property
     def fingerprint(self) -> str:
         """The figures that a person looked at before pressing the button."""
-        stops = ",".join(f"{cut.installment.pk}={cut.left_cents}" for cut in self.reduction.cuts)
-        money = f"{self.price_cents} - {self.left_cents} stops {stops} credit {self.reduction.credit_cents}"
-        return f"{self.course.pk}: {money} card {self.card and self.card.pk}"
+        cut = [(cut.installment.pk, cut.left_cents) for cut in self.reduction.cuts]
+        sums = (self.price_cents, self.left_cents, self.reduction.credit_cents)
+        return fingerprint_of(self.course.pk, *sums, cut, self.card and self.card.pk)
 
 
 def quote_transfer(*, enrollment: Enrollment, course: Course, now: datetime.datetime) -> TransferQuote:

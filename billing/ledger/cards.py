@@ -15,6 +15,7 @@ from django.db.models import Prefetch, Q, QuerySet, prefetch_related_objects
 from billing.models import Card, CardAgreement, CardUpdate, Consent, Installment, WaitlistConsent
 from billing.models.cards import NO_CARD, card_columns
 from csf.clock import Now
+from csf.staff.fingerprint import fingerprint_of
 from enrollments.locks import lock_household
 from enrollments.models import EnrollmentStatus, Household, User
 from orders.models import Order, OrderItem, OrderStatus
@@ -44,8 +45,8 @@ class Use:
     @property
     def fingerprint(self) -> str:
         """What a person looked at before pressing the button."""
-        parts = [f"{part.pk}={part.amount_cents}" for part in self.installments]
-        return ",".join([*parts, *(f"place {place.pk}" for place in self.places)])
+        parts = [(part.pk, part.amount_cents) for part in self.installments]
+        return fingerprint_of(parts, [place.pk for place in self.places])
 
     def why_not_charged(self, on: datetime.date) -> str:
         return self.card.why_not_charged(on) if self.card else NO_CARD

@@ -6,18 +6,18 @@ from typing import Any, Protocol
 
 from allauth.account.decorators import reauthentication_required
 from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 
 from csf.forms.submit_once import AGAIN, PressedAgain, new_press, once
 from csf.refusal import NotPossible
-from csf.staff.model_admin import ModelAdmin
-from csf.staff.panels import Button, Panel, row_buttons
-from csf.staff.reason_form import FactsForm, ReasonForm
+from csf.staff.panels import Button, Panel, row_buttons, row_page
+from csf.staff.reason_form import ActionForm, ChoiceForm, ReasonForm
 from csf.state import Stale
 
 CHANGED = "Something has changed since you opened this page. Check the facts again."
@@ -57,11 +57,16 @@ class Action:
     """The text of the form's button, with the facts' words."""
     meaning: str
     """What it does; this and `done` may have the facts' words too."""
-    done: str
+    done: str | Callable[[Any], str]
+    """Or what to say about what `act` returned."""
     email: str = ""
     """What the family gets by email, in a sentence; empty if the act sends none."""
-    form: type[ReasonForm] = ReasonForm
+    form: type[ActionForm] = ReasonForm
+    choice: type[ChoiceForm] | None = None
+    """Asked first; `form` then comes with the facts of what was chosen."""
     is_possible: Callable[[Any], bool] = always
+    is_ready: Callable[[Any], bool] = always
+    """Otherwise the page only shows what is missing."""
     needs_fresh_sign_in: bool = False
     lands_on: Callable[[Any], models.Model] | None = None
     """Whose page the facts' row leads to once it is done; None: its own."""
@@ -80,30 +85,27 @@ class Actions:
     notified: Callable[[Any, str], str] | None = None
     """Says who gets the email of an act about a row, if any of the acts sends one."""
     slug: str = "act"
-    """In the address, which tells these acts from those of another app on the same model."""
+    """In the address, which tells these acts from the others on the same model."""
 
     def __post_init__(self) -> None:
         row_buttons(self.model)(self.buttons)
+        row_page(self.model, f"<int:pk>/{self.slug}/<slug:name>/", self.view, name=self.url_name)
 
     @property
     def url_name(self) -> str:
         return f"{self.model._meta.app_label}_{self.model._meta.model_name}_{self.slug}"
 
+    def address(self, row: models.Model, name: str) -> str:
+        return reverse(f"admin:{self.url_name}", args=[row.pk, name])
+
     def buttons(self, request: HttpRequest, row: models.Model) -> list[Button]:
         allowed = [action for action in self.table if action.is_allowed(request)]
         facts = self.facts_of(row.pk) if allowed else None
         return [
-            Button(action.title, reverse(f"admin:{self.url_name}", args=[row.pk, action.name]))
+            Button(action.title, self.address(row, action.name))
             for action in allowed
             if action.is_possible(facts)
         ]
-
-    def path(self, host: ModelAdmin) -> URLPattern:
-        """For the urls of an admin; that of another model if the rows' own admin belongs to a lower app."""
-        prefix = "" if host.model is self.model else f"{self.model._meta.model_name}/"
-        view = host.admin_site.admin_view(self.view)
-        found: URLPattern = path(f"{prefix}<int:pk>/{self.slug}/<slug:name>/", view, name=self.url_name)
-        return found
 
     def view(self, request: HttpRequest, pk: int, name: str) -> HttpResponse:
         action = next((action for action in self.table if action.name == name), None)
@@ -115,65 +117,101 @@ class Actions:
         answer: Callable[..., HttpResponse] = self._answer
         if action.needs_fresh_sign_in:
             answer = reauthentication_required(answer)
-        return answer(request, pk, action)
+        try:
+            return answer(request, pk, action)
+        except NotPossible as refusal:  # of what was chosen
+            messages.error(request, refusal.message)
+            return redirect(request.path)
 
     def _answer(self, request: HttpRequest, pk: int, action: Action) -> HttpResponse:
         """The form of one action, and what it does."""
-        facts, name = self.facts_of(pk), self.model._meta.verbose_name
-        page = _page_of(facts.row)
-        if request.method != "POST" and not action.is_possible(facts):
+        facts = of_row = self.facts_of(pk)
+        page = _page_of(of_row.row)
+        if request.method != "POST" and not action.is_possible(of_row):
+            name = self.model._meta.verbose_name
             messages.error(request, f"{action.title}: not possible for this {name} now.")
             return redirect(page)
-        form = _form(action, facts, request.POST if request.method == "POST" else None)
+        if action.choice:
+            choice = action.choice(request.GET or None, facts=of_row)
+            if not choice.is_valid():
+                return self._ask(request, action, of_row, choice)
+            facts = choice.chosen()
+        form = action.form(request.POST if request.method == "POST" else None, facts=facts)
         if form.is_valid():
-            if why_not := self._do(action, facts, form, request):
-                form.add_error(None, why_not)
-                facts = self.facts_of(pk)
-            else:
-                done = f"{action.done.format(**facts.words)} {self._notified(action, facts)}"
-                messages.success(request, done.strip())
-                return redirect(_page_of(action.lands_on(facts)) if action.lands_on else page)
+            try:
+                return redirect(self._do(action, facts, form, request))
+            except _NotDone as why:
+                form.add_error(None, str(why))
+            facts = choice.chosen() if action.choice else self.facts_of(pk)
+        return confirm_page(
+            request,
+            facts.row,
+            title=action.title,
+            meaning=action.meaning.format(**facts.words),
+            notified=self._notified(action, facts),
+            facts=facts,
+            form=form,
+            confirm=action.confirm.format(**facts.words) if action.is_ready(facts) else "",
+            back=request.path if action.choice else page,
+        )
+
+    def _ask(self, request: HttpRequest, action: Action, facts: Any, choice: ChoiceForm) -> HttpResponse:
         context = {
-            **admin.site.each_context(request),
-            "opts": self.model._meta,
-            "original": facts.row,
+            **_context(request, facts.row),
             "title": action.title,
-            "action": action,
-            "confirm": action.confirm.format(**facts.words),
             "meaning": action.meaning.format(**facts.words),
-            "notified": self._notified(action, facts),
-            "facts": facts,
-            "form": form,
-            "press": new_press(),
-            "back": page,
+            "panel": choice.panel(),
+            "form": choice,
+            "back": _page_of(facts.row),
         }
-        return TemplateResponse(request, "admin/action.html", context)
+        return TemplateResponse(request, "admin/choose.html", context)
 
     def _notified(self, action: Action, facts: Any) -> str:
         return self.notified(facts.row, action.email) if action.email and self.notified else ""
 
     def _do(self, action: Action, facts: Any, form: Any, request: HttpRequest) -> str:
-        """Why it was not done; empty if it was."""
+        """The page that it leads to. Raises _NotDone."""
         if request.POST.get("fingerprint") != facts.fingerprint:
-            return CHANGED
+            raise _NotDone(CHANGED)
         try:
             with once(request):
-                action.act(**{action.argument: facts.row}, by=request.user, **form.arguments())
+                result = action.act(**{action.argument: facts.row}, by=request.user, **form.arguments())
         except NotPossible as refusal:
-            return refusal.message
-        except Stale:
-            return CHANGED
-        except PressedAgain:
-            return AGAIN
-        return ""
+            raise _NotDone(refusal.message) from refusal
+        except Stale as lost:
+            raise _NotDone(CHANGED) from lost
+        except PressedAgain as again:
+            raise _NotDone(AGAIN) from again
+        done = action.done.format(**facts.words) if isinstance(action.done, str) else action.done(result)
+        messages.success(request, f"{done} {self._notified(action, facts)}".strip())
+        return _page_of(action.lands_on(facts) if action.lands_on else facts.row)
+
+
+class _NotDone(Exception):
+    """With the reason, for the form."""
+
+
+def confirm_page(request: HttpRequest, row: models.Model, *, facts: Any, **shown: Any) -> HttpResponse:
+    """Shows `facts`, asks `form`, and has a button `confirm`, unless it is empty, and a way `back`."""
+    context = {
+        **_context(request, row),
+        "facts": facts,
+        "panel": facts.panel(),
+        "press": new_press(),
+        "typed": (),
+        **shown,
+    }
+    return TemplateResponse(request, "admin/action.html", context)
+
+
+def log_edit(row: models.Model, *, by: Any, what: str) -> None:
+    """Into the history of edits by hand, for what writes no transition."""
+    LogEntry.objects.log_actions(by.pk, [row], CHANGE, change_message=what, single_object=True)
+
+
+def _context(request: HttpRequest, row: models.Model) -> dict[str, Any]:
+    return {**admin.site.each_context(request), "opts": row._meta, "original": row}
 
 
 def _page_of(row: models.Model) -> str:
     return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
-
-
-def _form(action: Action, facts: Any, data: Any) -> Any:
-    """A form that offers what the facts allow takes them as `facts`."""
-    if issubclass(action.form, FactsForm):
-        return action.form(data, facts=facts)
-    return action.form(data)

@@ -7,13 +7,13 @@ from django.conf import settings
 from django.contrib.admin.options import IS_POPUP_VAR
 from django.db import models
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.text import capfirst
 from unfold.admin import ModelAdmin as UnfoldModelAdmin
 
 from csf.forms.fields import CLOCK_FIELDS, check_year, field_for_hundredths
 from csf.staff.columns import link, named, readable
-from csf.staff.panels import actions_of, buttons_of, panels_of
+from csf.staff.panels import actions_of, buttons_of, pages_of, panels_of
 from csf.staff.strict_lists import StrictChangeList, allowed_lookups
 
 
@@ -32,6 +32,11 @@ class ModelAdmin(UnfoldModelAdmin):
     def search_note(self, obj: Any) -> str:
         """What distinguishes this row from others with the same name in the results of the search box."""
         return ""
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        own = [path(route, view(page), name=name) for route, page, name in pages_of[self.model]]
+        return [*own, *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> Any:
         rows = super().get_queryset(request)

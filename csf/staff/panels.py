@@ -1,4 +1,4 @@
-"""What an app adds to the page or the list of a model of a lower app: panels, buttons, actions."""
+"""What an app adds to the pages and the list of a model of a lower app."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -18,8 +18,10 @@ class Panel:
     """A read-only table below the form of a row."""
 
     title: str
-    headers: Sequence[str]
-    rows: Sequence[Sequence[object]]
+    headers: Sequence[str] = ()
+    rows: Sequence[Sequence[object]] = ()
+    lines: Sequence[tuple[str, object]] = ()
+    """Facts above the table, where an action is decided by more than a table."""
 
     def table(self) -> dict[str, object]:
         rows = [["-" if cell in (None, "") else cell for cell in row] for row in self.rows]
@@ -64,6 +66,15 @@ def row_buttons(model: type[models.Model]) -> Callable[[ButtonMaker], ButtonMake
         return make
 
     return add
+
+
+RowView = Callable[..., HttpResponse]
+pages_of: dict[type[models.Model], list[tuple[str, RowView, str]]] = defaultdict(list)
+
+
+def row_page(model: type[models.Model], route: str, view: RowView, *, name: str) -> None:
+    """Adds a page below that of a row of the model: the route begins with the row's key."""
+    pages_of[model].append((route, view, name))
 
 
 ListAct = Callable[[Any, HttpRequest, models.QuerySet[Any]], HttpResponse | None]

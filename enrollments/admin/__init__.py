@@ -1,3 +1,3 @@
-from enrollments.admin import accounts, places, programs, waitlist
+from enrollments.admin import accounts, lead_actions, places, programs, publishing_actions, waitlist_actions
 
-__all__ = ["accounts", "places", "programs", "waitlist"]
+__all__ = ["accounts", "lead_actions", "places", "programs", "publishing_actions", "waitlist_actions"]

@@ -1,7 +1,5 @@
 """The places of children in classes: their own pages, and the panels of them elsewhere."""
 
-from typing import Any
-
 from django.contrib import admin
 from django.db.models import Prefetch, QuerySet
 
@@ -9,7 +7,6 @@ from csf.staff.columns import badge, link, state
 from csf.staff.model_admin import ReadOnlyAdmin, TransitionAdmin
 from csf.staff.panels import Panel, history, panel
 from csf.templatetags.csf_format import day, moment
-from enrollments.admin.waitlist import WAITLIST_ACTIONS
 from enrollments.models import Child, Course, Enrollment, EnrollmentTransition, Household
 
 PANEL_ROWS = 50
@@ -30,9 +27,6 @@ class EnrollmentAdmin(ReadOnlyAdmin):
         ("tier", "joined_at", "priority_at"),
         ("created_at", "public_id"),
     ]
-
-    def get_urls(self) -> list[Any]:
-        return [WAITLIST_ACTIONS.path(self), *super().get_urls()]
 
 
 @admin.register(EnrollmentTransition)

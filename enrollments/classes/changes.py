@@ -4,7 +4,6 @@ Families are notified about the location and the times, not the title: correctin
 """
 
 import datetime
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,6 +13,7 @@ from django.db import transaction
 from django.dispatch import Signal
 
 from csf.dates import local_date
+from csf.staff.fingerprint import fingerprint_of
 from csf.templatetags.csf_format import day, time_of_day
 from enrollments.classes.dates import DateChoice, fit_sessions
 from enrollments.classes.endings import reopen_places
@@ -42,8 +42,7 @@ class ScheduleChange:
     @property
     def fingerprint(self) -> str:
         """Identifies what a person looked at before confirming it."""
-        shown = repr((self.before, self.after, self.families))
-        return hashlib.sha256(shown.encode()).hexdigest()[:20]
+        return fingerprint_of(self.before, self.after, self.families)
 
     @property
     def differences(self) -> list[tuple[str, str, str]]:
@@ -53,9 +52,9 @@ class ScheduleChange:
 class NotConfirmed(Exception):
     """Families would get an email, so staff have to confirm the change and give a reason first."""
 
-    def __init__(self, change: ScheduleChange) -> None:
+    def __init__(self, course: Course, change: ScheduleChange) -> None:
         super().__init__(f"{change.families} families would get an email")
-        self.change = change
+        self.course, self.change = course, change
 
 
 @transaction.atomic
@@ -89,7 +88,7 @@ def change_course(
     if not _is_news(change, edited, on=on):
         return None
     if not reason.strip() or fingerprint != change.fingerprint:
-        raise NotConfirmed(change)
+        raise NotConfirmed(edited, change)
     return CourseChange.objects.create(
         course=edited, before=change.before, after=change.after, by=by, reason=" ".join(reason.split())[:300]
     )

@@ -36,7 +36,7 @@ def checklist(course: Course, *, now: datetime.datetime) -> list[Check]:
         Check("Registration", window, course.registration_closes_at > now),
         Check("Places", seats, course.capacity > 0),
         Check("Price", money_text(course.price_cents) if course.price_cents else "free", True),
-        Check("Place", f"{course.location}, {course.location.address}", True),
+        Check("Location", f"{course.location}, {course.location.address}", True),
         Check("Takes place", "cancelled" if course.cancelled_at else "yes", not course.cancelled_at),
         _wish("Description", course.description),
         _wish("What to bring", course.what_to_bring),
@@ -59,10 +59,11 @@ def publish(*, course: Course, by: User, now: datetime.datetime) -> None:
     """Show the class to parents. Raises NotPossible; a published class stays as it is."""
     locked = lock_course(course.pk)
     if locked.archived_at:
-        raise NotPossible("It is archived; restore it first")
+        raise NotPossible("Not published. It is archived; restore it first.")
     missing = [check for check in checklist(locked, now=now) if check.is_required and not check.is_met]
     if missing:
-        raise NotPossible("; ".join(f"{check.title}: {check.finding}" for check in missing))
+        lacks = "; ".join(f"{check.title}: {check.finding}" for check in missing)
+        raise NotPossible(f"Not published. {lacks}.")
     Course.objects.filter(pk=locked.pk).update(is_published=True)
     fill(locked, now=now, by=by)
 

@@ -1,3 +1,21 @@
-from notifications.admin import emails, messages, panels, preferences, previews, sender, suppressions
+from notifications.admin import (
+    email_actions,
+    emails,
+    messages,
+    panels,
+    preferences,
+    previews,
+    sender,
+    suppressions,
+)
 
-__all__ = ["emails", "messages", "panels", "preferences", "previews", "sender", "suppressions"]
+__all__ = [
+    "email_actions",
+    "emails",
+    "messages",
+    "panels",
+    "preferences",
+    "previews",
+    "sender",
+    "suppressions",
+]

@@ -7,8 +7,9 @@ from django.shortcuts import get_object_or_404
 
 from csf.staff.actions import Action, Actions
 from csf.staff.columns import badge, link
+from csf.staff.fingerprint import fingerprint_of
 from csf.staff.panels import Panel
-from csf.staff.reason_form import FactsForm
+from csf.staff.reason_form import ReasonForm
 from csf.templatetags.csf_format import moment
 from notifications.by_staff import staff_acts
 from notifications.by_staff.why_not import Gate, in_short, why_not
@@ -48,7 +49,7 @@ class EmailFacts:
 
     @property
     def fingerprint(self) -> str:
-        return f"{self.row.status} {self.row.tries} {self.copies} {self.address}"
+        return fingerprint_of(self.row.status, self.row.tries, self.copies, self.address)
 
     @property
     def words(self) -> dict[str, Any]:
@@ -74,7 +75,7 @@ class EmailFacts:
         return ""
 
 
-class ResendForm(FactsForm):
+class ResendForm(ReasonForm):
     def arguments(self) -> dict[str, Any]:
         return super().arguments() | {"number": self.facts.copies + 1}
 

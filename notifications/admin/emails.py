@@ -17,7 +17,6 @@ from csf.staff.model_admin import ReadOnlyAdmin
 from csf.staff.panels import Button, row_buttons
 from enrollments.models import User
 from notifications.admin.bulk import ask_and_do
-from notifications.admin.email_actions import EMAIL_ACTIONS
 from notifications.admin.frames import frame
 from notifications.by_staff import staff_acts
 from notifications.by_staff.redact_links import redacted, redacted_facts
@@ -65,7 +64,7 @@ class EmailMessageAdmin(ReadOnlyAdmin):
     def get_urls(self) -> list[Any]:
         download = self.admin_site.admin_view(self.download)
         own = path("<int:pk>/eml/", download, name="notifications_emailmessage_eml")
-        return [EMAIL_ACTIONS.path(self), own, *super().get_urls()]
+        return [own, *super().get_urls()]
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

@@ -10,7 +10,6 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
-from django.urls import URLPattern
 from unfold.widgets import (
     UnfoldAdminEmailInputWidget,
     UnfoldAdminSelectWidget,
@@ -21,9 +20,10 @@ from unfold.widgets import (
 from csf.forms.email_address import AddressField
 from csf.staff.actions import Action, Actions
 from csf.staff.columns import label, link
+from csf.staff.fingerprint import fingerprint_of
 from csf.staff.model_admin import ReadOnlyAdmin
 from csf.staff.panels import Panel, panel
-from csf.staff.reason_form import FactsForm
+from csf.staff.reason_form import ReasonForm
 from csf.templatetags.csf_format import moment
 from enrollments.models import Household, User
 from notifications.delivery.suppression import kept_back, lift, send_kept_back, worth_sending
@@ -55,7 +55,7 @@ class SuppressionFacts:
 
     @property
     def fingerprint(self) -> str:
-        return f"{self.row.lifted_at} {self.waiting}"
+        return fingerprint_of(self.row.lifted_at, self.waiting)
 
     @property
     def words(self) -> dict[str, Any]:
@@ -68,7 +68,7 @@ class SuppressionFacts:
         return Panel("", headers, [[*cells, str(self.waiting)]])
 
 
-class LiftForm(FactsForm):
+class LiftForm(ReasonForm):
     also_send = forms.BooleanField(
         label="Also send the emails that were not sent",
         help_text="Those still worth sending, to each person's current address.",
@@ -188,9 +188,6 @@ class SuppressionAdmin(ReadOnlyAdmin):
         obj.cause = Suppression.Cause.STAFF
         obj.added_by_id = request.user.pk
         obj.save()
-
-    def get_urls(self) -> list[URLPattern]:
-        return [SUPPRESSION_ACTIONS.path(self), *super().get_urls()]
 
     @admin.display(description="it gets", ordering="scope")
     def shown_scope(self, row: Suppression) -> str:

@@ -1,13 +1,12 @@
 """Sending a message from the office to many families: whom it reaches, and the confirmation."""
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from django.db import transaction
 
+from csf.staff.fingerprint import fingerprint_of
 from csf.state import Stale
 from enrollments.models import Household, User
 from notifications.delivery.suppression import suppressed
@@ -85,7 +84,7 @@ class Reach:
         """It changes as soon as the recipients or the words change."""
         people = sorted(user.pk for family in self.families for user in family.people)
         words = [self.message.kind, self.message.subject, self.message.body]
-        return hashlib.sha256(json.dumps([people, words]).encode()).hexdigest()[:20]
+        return fingerprint_of(people, words)
 
 
 def reach_of(message: FamilyMessage) -> Reach:

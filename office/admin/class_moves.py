@@ -2,20 +2,22 @@
 changes."""
 
 import datetime
+from dataclasses import dataclass
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.defaultfilters import linebreaksbr
 from django.template.response import TemplateResponse
+from django.utils.html import format_html
 
 from csf import clock
+from csf.staff.actions import CHANGED, confirm_page
 from csf.staff.columns import link
 from csf.staff.model_admin import ReadOnlyAdmin
 from csf.staff.panels import Panel, panel
-from csf.staff.reason_form import reason_field
+from csf.staff.reason_form import ReasonForm, reason_field
 from csf.templatetags.csf_format import moment
 from enrollments.classes.changes import NotConfirmed, ScheduleChange, change_course, differences
 from enrollments.classes.dates import DateChoice, DateQuestion, DatesNotChosen
@@ -23,14 +25,11 @@ from enrollments.classes.waitlist import NoSeat
 from enrollments.families.who_is_notified import not_notified
 from enrollments.models import Course, CourseChange, Household
 
-PREFIX = "move"  # of the fields that the question adds to the form of the class
-DATES = "dates"  # of those that the question about its sessions adds
-FINGERPRINT = f"{PREFIX}-fingerprint"
+OWN = ("csrfmiddlewaretoken", "reason", "fingerprint", "press")  # of the question, not of the class
+DATES = "dates-"  # begins the fields that the question about its sessions adds
 
 
-class ScheduleChangeForm(forms.Form):
-    prefix = PREFIX
-
+class ScheduleChangeForm(ReasonForm):
     reason = reason_field(
         label="Why",
         max_length=300,
@@ -52,7 +51,7 @@ class CourseChanges:
         try:
             page: HttpResponse = super().changeform_view(request, object_id, *args, **kwargs)  # type: ignore[misc]
         except NotConfirmed as asked:
-            return self._ask(request, asked.change)
+            return self._ask(request, asked.course, asked.change)
         except DatesNotChosen as asked:
             return self._ask_dates(request, asked.course, asked.question)
         except NoSeat as refused:
@@ -80,7 +79,7 @@ class CourseChanges:
             edit=save,
             by=request.user,  # type: ignore[arg-type]
             reason=asked.cleaned_data["reason"] if asked.is_valid() else "",
-            fingerprint=request.POST.get(FINGERPRINT, ""),
+            fingerprint=request.POST.get("fingerprint", ""),
             now=clock.now(),
             choice=_choice(request),
         )
@@ -91,33 +90,54 @@ class CourseChanges:
             "opts": self.opts,
             "title": f"Which sessions of {course}?",
             "question": question,
-            "typed": _typed(request, without=f"{DATES}-"),
-            "is_none_chosen": question.missing and f"{DATES}-asked" in request.POST,
+            "typed": _typed(request, without=(*OWN, DATES)),
+            "is_none_chosen": question.missing and f"{DATES}asked" in request.POST,
         }
         return TemplateResponse(request, "admin/enrollments/course_dates.html", context)
 
-    def _ask(self, request: HttpRequest, change: ScheduleChange) -> HttpResponse:
+    def _ask(self, request: HttpRequest, course: Course, change: ScheduleChange) -> HttpResponse:
         """Everything that was typed is sent again, hidden, together with the answer."""
-        fingerprint = request.POST.get(FINGERPRINT)
-        typed = _typed(request, without=f"{PREFIX}-")
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": "Tell the families?",
-            "schedule_change": change,
-            "typed": typed,
-            "back": request.path,
-            "form": ScheduleChangeForm(request.POST if fingerprint else None),
-            "not_notified": not_notified(Household.objects.filter(pk__in=change.household_ids)),
-            "is_outdated": fingerprint is not None and fingerprint != change.fingerprint,
-        }
-        return TemplateResponse(request, "admin/enrollments/course_move.html", context)
+        fingerprint = request.POST.get("fingerprint")
+        form = ScheduleChangeForm(request.POST if fingerprint else None)
+        if fingerprint and fingerprint != change.fingerprint:
+            form.add_error(None, CHANGED)
+        families = "1 family" if change.families == 1 else f"{change.families} families"
+        return confirm_page(
+            request,
+            course,
+            title="Tell the families?",
+            meaning=f"{families} will be told about the change by email, with a corrected calendar file. "
+            "Nothing is saved yet.",
+            facts=ChangeFacts(change),
+            form=form,
+            typed=_typed(request, without=OWN),
+            confirm=f"Save, and tell {families}",
+            back=request.path,
+        )
+
+
+@dataclass(frozen=True)
+class ChangeFacts:
+    change: ScheduleChange
+
+    @property
+    def fingerprint(self) -> str:
+        return self.change.fingerprint
+
+    def panel(self) -> Panel:
+        lines: list[tuple[str, object]] = [
+            (title, format_html("<s>{}</s>\n<b>{}</b>", linebreaksbr(before), linebreaksbr(after)))
+            for title, before, after in self.change.differences
+        ]
+        if families := not_notified(Household.objects.filter(pk__in=self.change.household_ids)):
+            lines.append(("Not notified", "\n".join(families)))
+        return Panel("", lines=lines)
 
 
 def _choice(request: HttpRequest) -> DateChoice:
     """What was ticked on the page of the dates."""
-    added = [parsed for text in request.POST.getlist(f"{DATES}-add") if (parsed := _date(text))]
-    deleted = request.POST.getlist(f"{DATES}-delete")
+    added = [parsed for text in request.POST.getlist(f"{DATES}add") if (parsed := _date(text))]
+    deleted = request.POST.getlist(f"{DATES}delete")
     return DateChoice(added, frozenset(int(key) for key in deleted if key.isdecimal()))
 
 
@@ -128,13 +148,13 @@ def _date(text: str) -> datetime.date | None:
         return None
 
 
-def _typed(request: HttpRequest, *, without: str) -> list[tuple[str, Any]]:
+def _typed(request: HttpRequest, *, without: tuple[str, ...]) -> list[tuple[str, Any]]:
     """All posted fields, to be sent again as hidden ones, except those of one question."""
     return [
         (name, value)
         for name, values in request.POST.lists()
         for value in values
-        if name != "csrfmiddlewaretoken" and not name.startswith(without)
+        if not name.startswith(without)
     ]
 
 

@@ -24,7 +24,6 @@ from enrollments.classes.waitlist import fill
 from enrollments.locks import lock_course
 from enrollments.models import Course, CourseSession, User
 from office.admin.class_moves import CourseChanges
-from office.admin.publishing import CoursePublishing
 
 LONGEST = timedelta(days=3 * 366)  # a class
 
@@ -63,7 +62,7 @@ class CourseForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at ru
         highest = self._highest_seat_taken()
         if data.get("capacity", highest) < highest:
             self.add_error(
-                "capacity", f"Seat {highest} is taken, so the capacity must be at least {highest}."
+                "capacity", f"Place {highest} is taken, so there must be at least {highest} places."
             )
         return data
 
@@ -96,8 +95,6 @@ class CourseForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at ru
 
 class SessionInline(TabularInline):
     model = CourseSession
-    verbose_name = "session"
-    verbose_name_plural = "sessions"
     fields = ["held_on", "start_time", "end_time", "cancelled_at"]
     readonly_fields = ["cancelled_at"]
     formfield_overrides = CLOCK_FIELDS
@@ -105,7 +102,7 @@ class SessionInline(TabularInline):
 
 
 @admin.register(Course)
-class CourseAdmin(CourseChanges, CoursePublishing, ArchiveAdmin):
+class CourseAdmin(CourseChanges, ArchiveAdmin):
     form = CourseForm
     inlines = [SessionInline]
     list_display = [
@@ -192,7 +189,7 @@ class CourseAdmin(CourseChanges, CoursePublishing, ArchiveAdmin):
     def first_day(self, course: Course) -> str:
         return day(course.first_on)
 
-    @admin.display(description="seats", ordering="taken")
+    @admin.display(description="places", ordering="taken")
     def seats(self, course: Course) -> str:
         return f"{course.taken} of {course.capacity}"
 

@@ -10,7 +10,6 @@ from unfold.admin import TabularInline
 from csf.staff.model_admin import ModelAdmin, ReadOnlyAdmin
 from enrollments.admin.accounts import GuardianInline, save_guardians
 from enrollments.models import LEAD_FIRST, Child, EmergencyContact, Household, User
-from office.admin.leading_guardian import LeadActions
 
 
 class ChildInline(TabularInline):
@@ -22,7 +21,7 @@ class ChildInline(TabularInline):
 
 
 @admin.register(Household)
-class HouseholdAdmin(LeadActions, ModelAdmin):
+class HouseholdAdmin(ModelAdmin):
     inlines = [GuardianInline, ChildInline]
     list_display = ["name", "first_email", "number_of_children", "created_at"]
     search_fields = [

@@ -9,6 +9,7 @@ from django.utils import timezone
 from billing.changes.cancellation import cancel_enrollment
 from billing.ledger.refund_sending import refund_waiting
 from billing.models import Cancellation, Payment, Refund, Terms
+from csf.staff.fingerprint import fingerprint_of
 from enrollments.models import Enrollment
 from notifications.models import EmailMessage
 from orders.models import Order
@@ -97,7 +98,9 @@ def test_approving_needs_the_right_and_shows_what_matters(paid_order, client, sh
     assert "Refund $144.00 to Visa ending in 4242" in finance.get(act_on(refund, "approve")).text
     assert "on its way" in press(finance, refund, "approve").text
     refund_waiting()
-    twice = finance.post(act_on(refund, "approve"), {"fingerprint": "requested 14400"}, follow=True)
+    twice = finance.post(
+        act_on(refund, "approve"), {"fingerprint": fingerprint_of("requested", 14400)}, follow=True
+    )
 
     refund.refresh_from_db()
     assert (refund.status, refund.approved_by) == ("succeeded", finance.user)

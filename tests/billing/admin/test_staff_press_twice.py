@@ -12,9 +12,10 @@ from django.utils import timezone
 
 from billing.admin import credit_actions
 from billing.models import Credit, Payment, Refund
+from csf.staff.fingerprint import fingerprint_of
 from tests.factories import create_household, create_order, create_staff
 
-CREDIT = {"fingerprint": "0", "cents": "50.00", "reason": "sorry"}
+CREDIT = {"fingerprint": fingerprint_of(0), "cents": "50.00", "reason": "sorry"}
 
 
 def act(row, name):
@@ -76,7 +77,7 @@ def test_what_was_refused_may_be_sent_again(client):
     )
     client.force_login(staff)
     url = act(payment, "refund")
-    form = {"fingerprint": "5000", "cents": "60.00", "reason": "x", "press": "one"}
+    form = {"fingerprint": fingerprint_of(5000), "cents": "60.00", "reason": "x", "press": "one"}
     for _ in range(2):
         assert "can still be refunded" in client.post(url, form).text
 

@@ -1,9 +1,9 @@
 """A class, or one session, that does not take place: every family once, however often the worker dies."""
 
 import itertools
-import re
 from collections import Counter
 from datetime import timedelta
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -33,6 +33,7 @@ from billing.models import (
 from csf.jobs import time_budget
 from csf.models import StaffTask
 from csf.refusal import NotPossible
+from csf.staff.actions import CHANGED
 from enrollments.classes.waitlist import join
 from enrollments.models import Course, Enrollment
 from notifications.models import DrainSignal, EmailMessage
@@ -54,6 +55,7 @@ from tests.billing.changes.closed_class import (
     work,
 )
 from tests.factories import create_course, create_household, create_order, create_staff
+from tests.staff_forms import page_of, press
 
 
 @pytest.fixture
@@ -333,12 +335,8 @@ def staff(client):
     return client
 
 
-def begin(client, course, act="class", **typed):
-    return client.post(reverse("admin:billing_closure_begin", args=[course.pk, act]), typed, follow=True)
-
-
-def fingerprint(answer):
-    return re.search(r'name="fingerprint" value="(\w+)"', answer.text)[1]
+def closing_page(course, act="class", **chosen):
+    return page_of(course, act, "closing") + (f"?{urlencode(chosen)}" if chosen else "")
 
 
 @pytest.mark.django_db
@@ -348,37 +346,36 @@ def test_staff_see_every_family_before_and_the_progress_after(staff):
     page = staff.get(reverse("admin:enrollments_course_change", args=[course.pk])).text
     assert "Cancel this class" in page
     assert "Cancel one session" in page
-    assert (
-        "See what each family gets"
-        in staff.get(reverse("admin:billing_closure_begin", args=[course.pk, "class"])).text
-    )
-    typed = {"terms": "refund", "reason": "the hall has burnt down"}
+    assert "See what each family gets" in staff.get(closing_page(course)).text
+    page, reason = closing_page(course, terms="refund"), "the hall has burnt down"
 
-    assert "the families will see it" in begin(staff, course, terms="refund", reason="").text
-    preview = begin(staff, course, **typed)
+    assert "the families will see it" in press(staff, page, reason="").text
+    preview = staff.get(page)
     assert not Closure.objects.exists()
     for figure in ("$72.00", "$216.00", "Kim0 Garcia", "Kim1 Garcia", "Being paid right now"):
         assert figure in preview.text
     bulk_families(create_course(), [FULL])
     late = Enrollment.objects.latest("pk")
     Enrollment.objects.filter(pk=late.pk).update(course=course, seat_number=9)
-    stale = begin(staff, course, **typed, fingerprint=fingerprint(preview))
-    assert "Families or amounts have changed" in stale.text
+    stale = staff.post(page, {"reason": reason, "fingerprint": preview.context["facts"].fingerprint})
+    assert CHANGED in stale.text
     assert "$360.00" in stale.text
-    assert fingerprint(stale) != fingerprint(preview)
 
-    running = begin(staff, course, **typed, fingerprint=fingerprint(stale))
+    seen = stale.context["facts"].fingerprint
+    running = staff.post(page, {"reason": reason, "fingerprint": seen}, follow=True)
     assert running.redirect_chain
     assert 'http-equiv="refresh"' in running.text
     assert "0 of 3 done" in running.text
     work()
     closure = Closure.objects.get()
+    again = staff.post(page, {"reason": reason, "fingerprint": seen, "press": "2"})
+    assert "is already cancelled" in again.text or CHANGED in again.text
     page = reverse("admin:billing_closure_change", args=[closure.pk])
     done = staff.get(page).text
     assert "3 of 3 done" in done
     assert "refresh" not in done
     assert "$72.00 not charged, $72.00 to be refunded" in done
-    assert "is already cancelled" in begin(staff, course, **typed, fingerprint=fingerprint(stale)).text
+    assert staff.get(closing_page(course)).status_code == 302
     line = closure.lines.first()
     ClosureLine.objects.filter(pk=line.pk).update(status="failed")
     assert "Try again" in staff.get(page).text
@@ -392,18 +389,16 @@ def test_staff_cancel_one_session(staff):
     course = create_course(sessions=10)
     bulk_families(course, [FULL])
     session = course.sessions.all()[1]
-    typed = {"session": session.pk, "reason": "the coach is ill"}
+    page = closing_page(course, "session", session=session.pk)
 
-    preview = begin(staff, course, "session", **typed)
-    assert "$14.40" in preview.text
-    begin(staff, course, "session", **typed, fingerprint=fingerprint(preview))
+    assert "$14.40" in staff.get(page).text
+    press(staff, page, reason="the coach is ill")
     work()
 
     session.refresh_from_db()
     assert session.cancelled_at is not None
     assert Credit.objects.get().amount_cents == 1440
-    again = begin(staff, course, "session", **typed)
-    assert "Select a valid choice" in again.text
+    assert "Select a valid choice" in staff.get(page).text
 
 
 @pytest.mark.django_db
@@ -420,7 +415,7 @@ def test_only_those_with_the_permission_cancel(client):
         "Cancel this class"
         not in client.get(reverse("admin:enrollments_course_change", args=[course.pk])).text
     )
-    assert begin(client, course, terms="refund", reason="x").status_code == 403
+    assert client.get(closing_page(course, terms="refund")).status_code == 403
     closure = close(course)
     assert client.post(reverse("admin:billing_closure_again", args=[closure.pk])).status_code == 403
     assert client.get(reverse("admin:billing_closure_change", args=[closure.pk])).status_code == 200

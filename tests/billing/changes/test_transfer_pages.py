@@ -6,10 +6,12 @@ from html import unescape
 from django.urls import reverse
 
 from billing.models import Transfer
+from csf.staff.actions import CHANGED
 from notifications.models import EmailMessage
 from tests.billing.changes.moved_child import AGREED, enrolled, move, to
 from tests.factories import create_household, create_staff
 from tests.pages import parent_of, words
+from tests.staff_forms import page_of
 
 
 def text_of(page):
@@ -26,10 +28,10 @@ def test_staff_choose_look_and_confirm(shop, client):
     client.force_login(create_staff())
 
     page = client.get(reverse("admin:enrollments_enrollment_change", args=[old.pk]))
-    choose = reverse("admin:billing_transfer_choose", args=[old.pk])
+    choose = page_of(old, "move", "transfer")
     assert choose in page.text
     listed = client.get(choose)
-    confirm = reverse("admin:billing_transfer_confirm", args=[old.pk, new.pk])
+    confirm = f"{choose}?course={new.pk}"
     assert confirm in listed.text
     assert other.title not in listed.text
     shown = client.get(confirm)
@@ -38,7 +40,7 @@ def test_staff_choose_look_and_confirm(shop, client):
     assert "4242 is charged $30.00 right away" in said
 
     stale = client.post(confirm, {"fingerprint": "old", "reason": "asked", "consent": AGREED})
-    assert "Something has changed since you saw these figures." in stale.text
+    assert CHANGED in stale.text
     assert "Give a reason" in client.post(confirm, {"fingerprint": fingerprint_on(shown), "reason": " "}).text
     assert not Transfer.objects.exists()
     done = client.post(
@@ -59,11 +61,8 @@ def test_who_may_not_move_children_sees_no_button_and_no_page(shop, client):
     old = enrolled(shop)
     client.force_login(create_staff(is_superuser=False))
 
-    for page in (
-        reverse("admin:billing_transfer_choose", args=[old.pk]),
-        reverse("admin:billing_transfer_confirm", args=[old.pk, to(9000).pk]),
-    ):
-        assert client.get(page).status_code == 403
+    for chosen in ({}, {"course": to(9000).pk}):
+        assert client.get(page_of(old, "move", "transfer"), chosen).status_code == 403
 
 
 def test_staff_give_and_take_back_credit(shop, client):

@@ -20,6 +20,7 @@ from billing.pages.order_changes import refund_state
 from csf.models import Instance
 from csf.proofs.invariants import violations
 from csf.refusal import NotPossible
+from csf.staff.fingerprint import fingerprint_of
 from enrollments.models import Enrollment
 from notifications.models import EmailMessage
 from tests.billing.refunds import (
@@ -379,7 +380,7 @@ def test_money_that_came_outside_of_stripe_goes_back_outside_of_it(client, shop)
     staff = create_staff()
     client.force_login(staff)
     url = reverse("admin:billing_payment_act", args=[other.pk, "refund"])
-    client.post(url, {"fingerprint": "4000", "cents": "40.00", "reason": "x"})
+    client.post(url, {"fingerprint": fingerprint_of(4000), "cents": "40.00", "reason": "x"})
     [refund] = other.refunds.all()
 
     approve(refund=refund, by=create_staff())

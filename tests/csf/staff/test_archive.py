@@ -10,6 +10,8 @@ from billing.models import PaymentPlan
 from enrollments.models import Course, CourseSession, Location, Program
 from orders.models import PromoCode
 from tests.factories import create_cart, create_course, create_order, create_staff
+from tests.staff_forms import press as press_button
+from tests.staff_forms import publish_page
 
 KINDS = [Course, Program, Location, PromoCode, PaymentPlan]
 
@@ -106,7 +108,7 @@ def test_an_archived_class_is_not_found_by_parents_and_not_published(office, cli
     course = create_course(sessions=10)
     press(office, course, "archive_rows")
 
-    office.post(reverse("admin:enrollments_course_publish", args=[course.pk]))
+    press_button(office, publish_page(course))
 
     course.refresh_from_db()
     assert not course.is_published

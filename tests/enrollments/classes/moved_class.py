@@ -65,8 +65,8 @@ def edit(staff, course, **changes):
 
 def confirm(staff, course, answer, reason=REASON):
     """Send what the question shows, as a browser would."""
-    assert answer.template_name == "admin/enrollments/course_move.html", answer
-    return staff.post(page_of(course), typed(answer) | {"move-reason": reason})
+    assert answer.template_name == "admin/action.html", answer
+    return staff.post(page_of(course), typed(answer) | {"reason": reason})
 
 
 def moved(staff, course, **changes):

@@ -119,7 +119,7 @@ def test_last_days_that_ask_nothing(staff, what):
 
     course.refresh_from_db()
     if what == "sessions typed with it":
-        assert answer.template_name == "admin/enrollments/course_move.html"
+        assert answer.template_name == "admin/action.html"
         return
     assert (answer.status_code, course.ends_on, mails().count()) == (302, changes["ends_on"], 0)
 

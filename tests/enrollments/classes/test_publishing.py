@@ -11,6 +11,7 @@ from django.utils import timezone
 from enrollments.models import Course, Location, Program
 from tests.factories import create_course, create_household, create_order, create_staff
 from tests.pages import parent_of, words
+from tests.staff_forms import hide_page, press, publish_page
 from tests.staff_pages import course_data
 
 
@@ -18,10 +19,6 @@ from tests.staff_pages import course_data
 def office(client, db):
     client.force_login(create_staff())
     return client
-
-
-def publish_page(course):
-    return reverse("admin:enrollments_course_publish", args=[course.pk])
 
 
 def test_a_new_class_is_hidden_until_it_is_published(office):
@@ -33,13 +30,13 @@ def test_a_new_class_is_hidden_until_it_is_published(office):
     ]
 
     shown = office.get(publish_page(course))
-    office.post(publish_page(course))
+    press(office, publish_page(course))
     course.refresh_from_db()
 
     assert answer.url == reverse("admin:enrollments_course_change", args=[course.pk])
     assert hidden == [0, 404]
     assert course.price_cents == 14_400
-    assert shown.context["is_ready"]
+    assert shown.context["confirm"]
     assert "$144.00" in shown.text
     assert course.is_published
     assert office.get(course.get_absolute_url()).status_code == 200
@@ -61,11 +58,12 @@ def test_a_class_that_lacks_something_is_not_published(office, lack, changes):
     Course.objects.filter(pk=course.pk).update(**changes(course) if changes else {"capacity": 8})
 
     shown = office.get(publish_page(course))
-    answer = office.post(publish_page(course), follow=True)
+    answer = press(office, publish_page(course))
 
     course.refresh_from_db()
-    missing = [check.title for check in shown.context["checks"] if check.is_required and not check.is_met]
-    assert missing == [lack]
+    checks = shown.context["facts"].checks
+    assert [check.title for check in checks if check.is_required and not check.is_met] == [lack]
+    assert not shown.context["confirm"]
     assert "Missing:" in shown.text
     assert f"Not published. {lack}:" in answer.text
     assert not course.is_published
@@ -76,7 +74,7 @@ def test_hiding_a_class_keeps_those_who_are_enrolled(office):
     order.confirm(reason="paid")
     course = order.items.get().course
 
-    office.post(publish_page(course))
+    press(office, hide_page(course))
 
     course.refresh_from_db()
     assert not course.is_published
@@ -88,7 +86,7 @@ def test_who_has_a_place_in_a_hidden_class_still_sees_its_page(office):
     order = create_order(courses=[create_course(sessions=10)])
     order.confirm(reason="paid")
     course = order.items.get().course
-    office.post(publish_page(course))
+    press(office, hide_page(course))
     parent, other = parent_of(order.household), parent_of(create_household())
 
     page = parent.get(course.get_absolute_url())

@@ -8,13 +8,14 @@ from django.urls import reverse
 from django.utils import timezone
 
 from csf.proofs.invariants import violations
-from enrollments.admin.waitlist import Place
+from enrollments.admin.waitlist_actions import Place
 from enrollments.classes.waitlist import IN_ORDER, close_waitlist, sweep
 from enrollments.models import Course, Enrollment, EnrollmentTransition
 from notifications.models import EmailMessage
 from orders.refusal import OrderRefused
 from tests.factories import create_cart, create_child, create_course, create_order, create_staff
 from tests.pages import parent_of, queries, words
+from tests.staff_forms import hide_page, press
 from tests.waitlist import ask_to_join, end_offer, family, free, full_class, join, place_of
 
 pytestmark = pytest.mark.django_db
@@ -253,7 +254,7 @@ def test_more_seats_go_to_who_waits_and_a_hidden_class_has_no_line(office):
     formset = {f"sessions-{name}": 0 for name in ("TOTAL_FORMS", "INITIAL_FORMS")}
     office.post(page, typed | dates | formset | {"capacity": 2})
     with_a_seat_more = statuses(*places)
-    office.post(reverse("admin:enrollments_course_publish", args=[course.pk]))
+    press(office, hide_page(course))
 
     assert "Waitlist: 2 waiting (0 priority), 0 offered now" in shown.text
     assert with_a_seat_more == ["offered", "waitlisted"]

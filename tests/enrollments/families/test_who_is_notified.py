@@ -13,6 +13,8 @@ from csf.dates import local_date
 from enrollments.models import Enrollment, Household
 from notifications.models import EmailMessage, Suppression
 from tests.factories import create_course, create_guardian, create_household, create_order, create_staff
+from tests.staff_forms import hide_page
+from tests.staff_forms import page_of as act
 
 
 @pytest.fixture
@@ -59,10 +61,6 @@ def sold(course):
 
 def forms(order):
     """The staff forms whose act emails the family."""
-
-    def act(row, name):
-        return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_act", args=[row.pk, name])
-
     place = Enrollment.objects.get(order_item__order=order)
     payment, waiting = order.payments.get(), Enrollment.objects.get(status="waitlisted")
     return [
@@ -71,8 +69,8 @@ def forms(order):
         act(place, "cancel"),
         act(payment, "refund"),
         act(payment.refunds.get(), "reject"),
-        reverse("admin:billing_transfer_confirm", args=[place.pk, create_course(sessions=10).pk]),
-        reverse("admin:enrollments_enrollment_waitlist", args=[waiting.pk, "take-off"]),
+        f"{act(place, 'move', 'transfer')}?course={create_course(sessions=10).pk}",
+        act(waiting, "take-off", "waitlist"),
     ]
 
 
@@ -103,12 +101,10 @@ def test_every_form_whose_act_emails_a_family_says_that_nobody_gets_it(office, s
 
     assert [page for page in pages if f"Nobody is notified: {why}" not in words(office.get(page))] == []
     line = f"Not notified {order.household}: {why}"
-    typed = {"terms": "refund", "reason": "the coach is ill"}
-    closing = office.post(reverse("admin:billing_closure_begin", args=[course.pk, "class"]), typed)
+    closing = office.get(act(course, "class", "closing"), {"terms": "refund"})
     assert line in words(closing)
     waits_for = Enrollment.objects.get(status="waitlisted").course
-    hiding = office.get(reverse("admin:enrollments_course_publish", args=[waits_for.pk]))
-    assert line.replace("Not notified", "Not notified:") in words(hiding)
+    assert line in words(office.get(hide_page(waits_for)))
 
 
 def test_a_second_guardian_who_gets_copies_is_enough(office):

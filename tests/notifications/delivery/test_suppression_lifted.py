@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from csf.clock import Now
 from csf.models import StaffTask
+from csf.staff.fingerprint import fingerprint_of
 from enrollments.models import User
 from notifications.models import EmailAct, EmailMessage, Suppression
 from notifications.sending.drain import drain
@@ -115,7 +116,7 @@ def test_only_those_who_may_change_it_lift_it(right, answer):
     row = stop("pat@example.org")
     url = reverse("admin:notifications_suppression_act", args=[row.pk, "lift"])
 
-    assert client.post(url, {"fingerprint": "None 0", "reason": "x"}).status_code == answer
+    assert client.post(url, {"fingerprint": fingerprint_of(None, 0), "reason": "x"}).status_code == answer
 
 
 @pytest.mark.django_db

@@ -29,6 +29,7 @@ from tests.factories import (
 )
 from tests.notifications.preferences.guardians import DAY, DUE, owed, reader, signed_in
 from tests.shop import hear
+from tests.staff_forms import page_of, press
 
 # --- Who gets copies ----------------------------------------------------------------------------------------
 
@@ -72,7 +73,7 @@ def test_a_first_guardian_who_was_shut_out_gets_no_more_emails(household):
 def test_the_office_changes_who_leads_with_a_reason(household, admin_client):
     first, second = household.guardians.get(), create_guardian(household=household, first_name="Robin")
     third = create_guardian(household=household, first_name="Sam", is_active=False)
-    page = f"/admin/enrollments/household/{household.pk}/lead/"
+    page = page_of(household, "lead", "guardians")
     assert page in admin_client.get(f"/admin/enrollments/household/{household.pk}/change/").text
 
     for refused in (
@@ -80,10 +81,10 @@ def test_the_office_changes_who_leads_with_a_reason(household, admin_client):
         {"lead": third.pk, "reason": "x"},
         {"lead": first.pk},
     ):
-        assert admin_client.post(page, refused).status_code == 200
+        assert press(admin_client, page, **refused).status_code == 200
     assert guardians(household) == [first]
 
-    assert admin_client.post(page, {"lead": second.pk, "reason": "asked on the phone"}).status_code == 302
+    press(admin_client, page, lead=second.pk, reason="asked on the phone")
     assert (guardians(household), household.email) == ([second], second.email)
     assert not signed_in(first).get("/account/emails/").context["leads"]
     history = admin_client.get(f"/admin/enrollments/household/{household.pk}/history/").text
@@ -93,7 +94,7 @@ def test_the_office_changes_who_leads_with_a_reason(household, admin_client):
     assert guardians(household) == [first]
 
     User.objects.filter(pk=second.pk).update(is_active=True)
-    assert admin_client.post(page, {"lead": first.pk, "reason": "back again"}).status_code == 302
+    press(admin_client, page, lead=first.pk, reason="back again")
     assert guardians(household) == [first]
 
 
@@ -103,7 +104,7 @@ def test_who_may_not_change_families_changes_no_lead(household, client):
     client.force_login(staff)
     other = create_guardian(household=household)
 
-    page = f"/admin/enrollments/household/{household.pk}/lead/"
+    page = page_of(household, "lead", "guardians")
     assert client.post(page, {"lead": other.pk, "reason": "x"}).status_code == 403
     assert guardians(household) == [household.guardians.first()]
 

@@ -12,6 +12,7 @@ from unfold.widgets import UnfoldBooleanSwitchWidget
 from csf import clock
 from csf.staff.actions import Action, Actions
 from csf.staff.columns import badge, link
+from csf.staff.fingerprint import fingerprint_of
 from csf.staff.panels import Panel, panel
 from csf.staff.reason_form import ReasonForm
 from csf.templatetags.csf_format import moment
@@ -40,7 +41,7 @@ class Place:
 
     @property
     def fingerprint(self) -> str:
-        return f"{self.row.status} {self.row.expires_at}"
+        return fingerprint_of(self.row.status, self.row.expires_at)
 
     def panel(self) -> Panel:
         row = self.row
