@@ -2,8 +2,9 @@
 belongs to the top one."""
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,6 +14,7 @@ from django.urls import reverse
 from django.utils.timesince import timesince
 
 from billing.models import Payment, Refund, RefundStatus, StripeEvent, StripeEventStatus
+from billing.task_kinds import MoneyTask
 from csf import clock
 from csf.dates import local_date, start_of_day
 from csf.models import Cluster, JobRun, StaffTask, kind_title
@@ -21,6 +23,7 @@ from csf.staff.columns import link
 from csf.templatetags.csf_format import day
 from enrollments.models import Course
 from notifications.models import EmailMessage, EmailStatus
+from notifications.task_kinds import EmailTask
 from office.tomorrow import planned_jobs
 from orders.models import Order, OrderStatus
 
@@ -30,6 +33,15 @@ TILES = {
     EmailStatus.FAILED: "that failed",
     EmailStatus.UNKNOWN: "with unknown outcome",
     EmailStatus.QUEUED: "waiting",
+}
+
+
+# Kinds of staff tasks whose rows have a tile of their own, for those who may see them.
+COUNTED_BY_ROW = {
+    MoneyTask.REFUND_TO_APPROVE: "billing.view_refund",
+    MoneyTask.EVENT_PARKED: "billing.view_stripeevent",
+    EmailTask.EMAIL_FAILED: "notifications.view_emailmessage",
+    EmailTask.EMAIL_UNKNOWN: "notifications.view_emailmessage",
 }
 
 
@@ -45,8 +57,9 @@ class Tile:
 def start_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Adds tiles and tables, each only for those who may see the rows behind it."""
     now = clock.now()
-    sections = [
-        ("csf.view_stafftask", staff_task_tiles),
+    counted = [kind for kind, permission in COUNTED_BY_ROW.items() if request.user.has_perm(permission)]
+    sections: list[tuple[str, Callable[[datetime.datetime], list[Tile]]]] = [
+        ("csf.view_stafftask", partial(staff_task_tiles, counted=counted)),
         ("orders.view_order", order_tiles),
         ("billing.view_payment", payment_tiles),
         ("billing.view_refund", refund_tiles),
@@ -63,8 +76,9 @@ def start_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     return context | {"title": "Today", "tiles": tiles}
 
 
-def staff_task_tiles(now: datetime.datetime) -> list[Tile]:
-    counts = StaffTask.objects.open().values_list("kind").annotate(Count("pk")).order_by("kind")
+def staff_task_tiles(now: datetime.datetime, *, counted: Collection[str] = ()) -> list[Tile]:
+    """`counted` are the kinds that another tile counts."""
+    counts = dict(StaffTask.objects.open().values_list("kind").annotate(Count("pk")).order_by("kind"))
     tiles = [
         Tile(
             title=kind_title(kind),
@@ -73,12 +87,13 @@ def staff_task_tiles(now: datetime.datetime) -> list[Tile]:
             url=_list("csf_stafftask", state="open", kind__exact=kind),
             is_alarm=True,
         )
-        for kind, count in counts
+        for kind, count in counts.items()
+        if kind not in counted
     ]
     nothing = Tile(
         title="Staff tasks", value="0", note="nothing to do", url=_list("csf_stafftask", state="open")
     )
-    return tiles or [nothing]
+    return tiles if counts else [nothing]
 
 
 def order_tiles(now: datetime.datetime) -> list[Tile]:

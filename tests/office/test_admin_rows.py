@@ -140,7 +140,7 @@ def test_event_whose_body_was_purged_has_a_page(staff):
 
 def test_start_page_counts_and_links_to_the_rows_it_counts(staff):
     StaffTask.open(MoneyTask.EVENT_PARKED, create_event(status=StripeEventStatus.PARKED))
-    create_order()
+    StaffTask.open(MoneyTask.CHARGE_REJECTED, create_order())
     create_paid_order()
     EmailMessage.objects.filter(pk=EmailMessage.objects.first().pk).update(status=EmailStatus.UNKNOWN)
     queued = EmailMessage.objects.filter(status=EmailStatus.QUEUED).count()
@@ -149,7 +149,7 @@ def test_start_page_counts_and_links_to_the_rows_it_counts(staff):
         tiles = staff.get(reverse("admin:index")).context["tiles"]
 
     assert {tile.title: tile.value for tile in tiles} == {
-        "Stripe event that could not be processed": "1",
+        "Request refused by Stripe": "1",
         "Orders waiting for payment": "1",
         "Paid in the last 7 days": "$144.00",
         "Refunds to approve": "0",
@@ -164,7 +164,8 @@ def test_start_page_counts_and_links_to_the_rows_it_counts(staff):
     assert len(queries) <= 12
     listed = {tile.title: staff.get(tile.url).context.get("cl") for tile in tiles}
     for title in [
-        "Stripe event that could not be processed",
+        "Request refused by Stripe",
+        "Parked Stripe events",
         "Orders waiting for payment",
         "Emails with unknown outcome",
     ]:

@@ -46,5 +46,5 @@ def test_class_cannot_shrink_below_a_seat_that_is_taken(staff):
     response = staff.post(page_of(Course, "change", course.pk), data)
 
     assert response.context["adminform"].errors == {
-        "capacity": ["Seat 7 is taken, so the capacity must be at least 7."]
+        "capacity": ["Place 7 is taken, so there must be at least 7 places."]
     }
