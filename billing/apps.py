@@ -3,7 +3,7 @@ from django.apps import AppConfig
 
 class BillingConfig(AppConfig):
     name = "billing"
-    verbose_name = "Billing"
+    verbose_name = "Orders and money"
 
     def ready(self) -> None:
         import billing.roles  # noqa: F401 - says what each role may do

@@ -112,7 +112,7 @@ def order_lines(order: Order) -> Panel:
     rows = order.items.select_related("child", "course", "enrollment")
     return Panel(
         "Lines",
-        ["Child", "Class", "List price", "Price", "Seat"],
+        ["Child", "Class", "List price", "Price", "Place"],
         [
             (
                 link(row.child),

@@ -41,6 +41,9 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at r
 
     email = AddressField()
 
+    class Meta:
+        labels = {"is_active": "Active"}
+
     def clean_email(self) -> str:
         email: str = self.cleaned_data["email"]
         if is_taken(email, but_by=self.instance):
