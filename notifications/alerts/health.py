@@ -60,7 +60,9 @@ def _quarantine() -> Iterator[Problem]:
 def cluster_problems() -> Iterator[Problem]:
     """Each cluster that is dead or stuck, by name."""
     if not Cluster.objects.for_all_work().expected().exists():
-        yield Problem("no cluster of workers is running", START, restart_helps=True)
+        # A copy in quarantine may well have no workers.
+        restart_helps = not Instance.why_quarantined()
+        yield Problem("no cluster of workers is running", START, restart_helps=restart_helps)
     for cluster in Cluster.objects.silent():
         # A process that is gone is restarted by the program that started it.
         hangs = is_here(cluster) and is_running(cluster)
