@@ -64,6 +64,10 @@ def sent_twice():
     copy_of(email("payment_success"))
 
 
+def email_of_no_kind():
+    copy_of(email("order_confirmation"), kind="order_conformation", fact_id=0)
+
+
 def email_without_a_fact():
     copy_of(email("order_confirmation"), fact_id=0)
 
@@ -371,6 +375,7 @@ def job_without_a_schedule():
 PLANTS = {
     "E1 emails sent again without a reason": [resent_without_a_reason],
     "E1 facts that one person was emailed about twice": [sent_twice],
+    "E2 emails of a kind that does not exist": [email_of_no_kind],
     "E2 emails without their fact": [email_without_a_fact],
     "E2 emails older than their fact": [email_older_than_its_fact],
     "E2 emails with another amount than their fact": [email_with_another_amount],
