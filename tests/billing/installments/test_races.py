@@ -22,7 +22,7 @@ from billing.models import CardUpdate, ChargeAttempt, Installment, InstallmentSt
 from billing.stripe import gateway
 from csf.models import StaffTask
 from csf.proofs.invariants import violations
-from tests.billing.installments.charge_races import AT_ONCE, asked_to_pay, fresh, job, outcome, page_of
+from tests.billing.charge_races import AT_ONCE, asked_to_pay, fresh, job, outcome, page_of
 from tests.billing.races import at_once, meanwhile, rounds
 from tests.rivals import all_past
 from tests.shop import DUE, hear, order_with_plan

@@ -15,7 +15,7 @@ from billing.models import ChargeAttempt, ChargeStatus
 from billing.stripe import gateway
 from csf.models import JobRun
 from csf.proofs.invariants import violations
-from tests.billing.installments.charge_races import AT_ONCE, asked_to_pay, outcome, start_without_looking
+from tests.billing.charge_races import AT_ONCE, asked_to_pay, outcome, start_without_looking
 from tests.billing.races import at_once, meanwhile, rounds
 from tests.shop import DUE, money_moved, order_with_plan
 from tests.waiting import PATIENCE_S

@@ -17,7 +17,7 @@ from billing.stripe import gateway
 from csf.models import StaffTask
 from csf.proofs.invariants import violations
 from csf.refusal import NotPossible
-from tests.billing.installments.charge_races import fresh, job, outcome, page_of, start_without_looking
+from tests.billing.charge_races import fresh, job, outcome, page_of, start_without_looking
 from tests.billing.races import at_once, meanwhile
 from tests.shop import money_moved, order_with_plan
 
