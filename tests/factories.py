@@ -156,7 +156,7 @@ def create_consent(order: Order) -> Consent:
 
 
 def shift(course: Course, days: int) -> Course:
-    """Move a class and its sessions by so many days, with nobody told; gives the class as it is then."""
+    """Move a class and its sessions by so many days, with nobody told; returns the class as it is then."""
     by = datetime.timedelta(days=days)
     course.sessions.update(held_on=F("held_on") + by)
     Course.objects.filter(pk=course.pk).update(starts_on=F("starts_on") + by, ends_on=F("ends_on") + by)

@@ -111,7 +111,7 @@ def hear(shop, *types):
 
 
 def order_with_plan(shop, parts=2, household=None):
-    """Confirmed, the first part paid, the card saved; gives the next installment."""
+    """Confirmed, the first part paid, the card saved; returns the next installment."""
     plan, _ = PaymentPlan.objects.get_or_create(name=f"{parts} parts", parts=parts)
     order = create_cart(household=household)
     place_order(order=order, by=order.household.lead, now=timezone.now(), plan=plan)

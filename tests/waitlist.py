@@ -59,7 +59,7 @@ def accept(household, place, **typed):
 
 
 def save_a_card(shop, household, number=VISA):
-    """On Stripe's page, which tells us by webhook."""
+    """On Stripe's page, which reports it by webhook."""
     page = card_page(household=household, by=household.guardians.get(), charge_now=False)
     shop.pay(page, number)
     hear(shop, "setup_intent.succeeded")

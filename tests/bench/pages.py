@@ -46,7 +46,7 @@ def run(count: int) -> Iterator[Case]:
 
 
 def _fill(*, classes: int, orders: int, lines: int) -> tuple[User, dict[str, str]]:
-    """A family with this many orders and a cart, in a season of this many classes; gives its guardian and
+    """A family with this many orders and a cart, in a season of this many classes; returns its guardian and
     the addresses of the pages.
 
     One order waits for its payment, one is paid in parts, and the others are paid.

@@ -1,5 +1,5 @@
-"""The daily reminders of installments that are due soon: a run that owes all of them, then one that owes
-nothing. Sending is another benchmark, so no cluster runs."""
+"""The daily reminders of installments that are due soon: a run that has to send all of them, then one that
+has none to send. Sending is another benchmark, so no cluster runs."""
 
 import os
 from collections import Counter

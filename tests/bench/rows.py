@@ -103,7 +103,7 @@ def create_families(count: int) -> list[User]:
 
 
 def create_orders(guardians: Sequence[User], courses: Sequence[Course]) -> list[OrderTransition]:
-    """A placed order for each guardian, of four lines: both children in two classes; gives the transitions
+    """A placed order for each guardian, of four lines: both children in two classes; returns the transitions
     that owe the confirmations. In bulk no signal is sent, so nothing is owed yet."""
     now = timezone.now()
     orders = Order.objects.bulk_create(

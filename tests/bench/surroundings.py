@@ -77,7 +77,7 @@ def fresh_database() -> Iterator[None]:
 
 @contextmanager
 def web() -> Iterator[int]:
-    """gunicorn with 2 workers; gives its pid once it answers."""
+    """gunicorn with 2 workers; returns its pid once it answers."""
     with process("web", *WEB, "--bind", f"127.0.0.1:{port_of('SITE_URL')}") as pid:
         _wait_for(f"{os.environ['SITE_URL']}/healthz")
         yield pid
@@ -85,7 +85,7 @@ def web() -> Iterator[int]:
 
 @contextmanager
 def cluster() -> Iterator[int]:
-    """The queue's cluster; gives its pid once a task came through, so starting it is not measured."""
+    """The queue's cluster; returns its pid once a task came through, so starting it is not measured."""
     from csf.models import Cluster
     from tests.bench.measure import wait_until
 

@@ -55,7 +55,7 @@ def run(count: int) -> Iterator[Case]:
 
 
 def _pay_orders(count: int) -> list[Event]:
-    """Place and pay that many orders as parents do; gives Stripe's events, which nobody has posted yet."""
+    """Place and pay that many orders as parents do; returns Stripe's events, which nobody has posted yet."""
     courses = rows.create_courses(20, capacity=4 * count)
     with requests.Session() as browser:
         for number, guardian in enumerate(rows.create_families(count)):

@@ -1,4 +1,4 @@
-"""What time it is: by the database's clock, and nobody asks another."""
+"""What time it is: by the database's clock, and no other is used."""
 
 import ast
 import time

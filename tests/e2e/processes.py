@@ -22,7 +22,7 @@ ENVIRONMENT = {"CHECKOUT_DECLINE_MAIL_DELAY_S": "15", "Q_WORKERS": "2"}
 
 @contextmanager
 def web(*, code: Path = ROOT) -> Iterator[str]:
-    """gunicorn; gives the site's address once it answers."""
+    """gunicorn; returns the site's address once it answers."""
     address = f"http://127.0.0.1:{settings.SITE_PORT}"
     with _process(*WEB, "--bind", f"127.0.0.1:{settings.SITE_PORT}", code=code):
         _wait_for(f"{address}/healthz")
@@ -41,7 +41,7 @@ def cluster(*, code: Path = ROOT, **environment: str) -> Iterator[None]:
 
 
 def manage(*arguments: str, code: Path = ROOT) -> str:
-    """Run a command to its end; gives what it printed."""
+    """Run a command to its end; returns what it printed."""
     command = [sys.executable, "manage.py", *arguments]
     environment = os.environ | ENVIRONMENT
     done = subprocess.run(command, cwd=code, env=environment, stdout=subprocess.PIPE, text=True, check=True)

@@ -46,8 +46,8 @@ def disagreements(books):
 
 
 def lost(books):
-    """Never taken by the provider, and nobody was told: where a copy would confuse, a person was asked; who
-    waited for a code asks for another."""
+    """Never accepted by the provider, and nobody got it: where a copy would confuse, a person was asked;
+    anyone who waited for a code asks for another."""
     asked = {task.subject for task in StaffTask.objects.open().filter(kind=EmailTask.EMAIL_UNKNOWN)}
     for row in EmailMessage.objects.exclude(public_id__in=books.keys()).defer("html", "text"):
         is_asked = row.status == "withheld" and f"notifications.emailmessage:{row.pk}" in asked

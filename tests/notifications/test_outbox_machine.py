@@ -1,5 +1,5 @@
-"""Whatever the provider answers and tells, and wherever a sender dies: after each step the rows agree with
-the provider's books, and no email comes twice without a post that is known to have had no answer.
+"""Whatever the provider answers and reports, and wherever a sender dies: after each step the rows agree with
+the provider's books, and no email arrives twice without a post that is known to have had no answer.
 
 No rule is chosen by what the rows hold: how far a dying sender comes is not the same in each run.
 """
@@ -319,7 +319,7 @@ def test_in_any_order_the_rows_agree_with_the_books(machine, examples):
 
 
 def dies_after_its_post(machine):
-    """The copy that comes then is known, or an invariant tells."""
+    """The copy that comes then is known, or an invariant reports it."""
     outbox = machine()
     try:
         outbox.begin()

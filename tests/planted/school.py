@@ -30,7 +30,7 @@ FAMILIES = "Paid Given Unpaid Dunned Promo Late Disputed First Second".split()
 
 
 def build(shop):
-    """Nine families, each named for what became of its order; all that is owed to them is told."""
+    """Nine families, each named after what happened to its order; all their emails are sent."""
     shared = create_course(price_cents=14400)
     _paid(shop)
     _given_up(shop, shared)

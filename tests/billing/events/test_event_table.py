@@ -1,4 +1,4 @@
-"""docs/stripe-events.md says of each type of event that Stripe has what becomes of it."""
+"""docs/stripe-events.md says for each of Stripe's types of event what happens with it."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The look of each minute at Stripe's own events: it finds what no webhook told of, and says so."""
+"""The check of Stripe's own events every minute: it finds those that no webhook delivered, and reports it."""
 
 from datetime import timedelta
 
@@ -18,7 +18,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def at_stripe(monkeypatch, *events):
-    """What Stripe lists; gives the windows that were asked for."""
+    """What Stripe lists; returns the windows that were asked for."""
     windows = []
 
     def list_events(*, since, until, types, after=""):

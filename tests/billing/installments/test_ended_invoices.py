@@ -245,7 +245,7 @@ def test_an_invoice_that_was_paid_from_a_balance_at_stripe_breaks_nothing(shop, 
 
 
 def test_an_amount_that_was_paid_on_stripes_page_and_not_agreed_ends_the_charge(shop):
-    """The money is kept and told of, and the installment does not stay `charging` for ever."""
+    """The money is recorded and reported, and the installment does not stay `charging` forever."""
     installment = invoiced(shop)
     start_charges(DUE, on=installment.due_on)
     attempt = installment.attempts.get()

@@ -1,4 +1,4 @@
-"""Charges that have had no outcome for days: whoever needs to know asks again, and staff can say what they
+"""Charges that have had no outcome for days: any change asks Stripe again, and staff can record what they
 found."""
 
 from datetime import timedelta

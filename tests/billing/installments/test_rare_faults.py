@@ -1,4 +1,5 @@
-"""Faults that are rare and dear: a bad row among good ones, a restored backup, invoices ended elsewhere."""
+"""Faults that are rare and expensive: a bad row among good ones, a restored backup, invoices ended
+elsewhere."""
 
 import psycopg
 import pytest

@@ -236,7 +236,7 @@ def test_cancellations_and_holds_end_in_time(shop, monkeypatch, slow):
 
 
 def pages(monkeypatch, *, number, broken_at=None):
-    """So many pages of `invoice.paid` at Stripe, newest first; gives the cursors that were asked for."""
+    """So many pages of `invoice.paid` at Stripe, newest first; returns the cursors that were asked for."""
     cursors = []
 
     def page(path, *, types, starting_after="", **params):

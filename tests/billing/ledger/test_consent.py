@@ -1,4 +1,4 @@
-"""Nothing is charged to a saved card that nobody has agreed to, whatever has become of it since."""
+"""A saved card is only charged for what someone has agreed to, whatever has happened since."""
 
 from datetime import timedelta
 

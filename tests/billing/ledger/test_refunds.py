@@ -255,7 +255,7 @@ def test_a_refund_that_was_made_after_the_backup_is_not_made_again(shop):
 
 
 def _two_at_once(payment):
-    """Two members of staff ask for the whole payment in the same moment; gives what was asked for."""
+    """Two members of staff ask for the whole payment in the same moment; returns what was asked for."""
     staff = [create_staff(), create_staff()]
     gate = Meeting()
     create = Refund.objects.create

@@ -1,4 +1,4 @@
-"""The money pages: what a family sees and pays by itself, the link in a mail, and another card."""
+"""The money pages: what a family sees and pays itself, the link in an email, and another card."""
 
 from datetime import timedelta
 
@@ -34,7 +34,7 @@ AWAY = "is not responding right now. Nothing is lost"
 
 
 def order_with_plan(shop, household=None):
-    """Placed on the checkout page with two parts, and the first paid; gives the second."""
+    """Placed on the checkout page with two parts, and the first paid; returns the second."""
     plan, _ = PaymentPlan.objects.get_or_create(name="In 2 monthly payments", parts=2)
     order = create_cart(household=household, courses=[create_course(price_cents=14401)])
     page = parent_of(order.household).post(

@@ -1,4 +1,4 @@
-"""Sentry hears of each error once, and of nobody's name, address, illness or secret."""
+"""Sentry gets each error once, and nobody's name, address, illness or secret."""
 
 import json
 import logging

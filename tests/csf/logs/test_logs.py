@@ -1,4 +1,4 @@
-"""What a log line says, and that it repeats nobody's name, address, illness or secret."""
+"""What a log line says, and that it contains nobody's name, address, illness or secret."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""`manage.py prepare`, beside a version that is at work."""
+"""`manage.py prepare`, beside a version that is running."""
 
 import psycopg
 import pytest

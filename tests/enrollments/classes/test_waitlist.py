@@ -1,4 +1,4 @@
-"""Who waits for a seat, in which order they are served, and that nobody goes past them."""
+"""Who waits for a seat, in which order they are served, and that nobody gets past them."""
 
 from datetime import timedelta
 

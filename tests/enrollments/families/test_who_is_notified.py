@@ -1,4 +1,4 @@
-"""Staff read who gets an email of what they do: the family, or nobody."""
+"""Staff read who gets an email about what they do: the family, or nobody."""
 
 import re
 from datetime import timedelta

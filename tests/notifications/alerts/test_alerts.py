@@ -1,4 +1,4 @@
-"""Alerts: what is wrong is told when it begins and when it ends, to the log and to a real webhook."""
+"""Alerts: a problem is reported when it begins and when it ends, to the log and to a real webhook."""
 
 import json
 import threading

@@ -56,7 +56,7 @@ def later(minutes=16):
 
 
 def run_for(minutes):
-    """The schedule over that time, each digest failing; gives how many were written."""
+    """The schedule over that time, each digest failing; returns how many were written."""
     count = digests().count()
     for _ in range(0, minutes, 16):
         watch()

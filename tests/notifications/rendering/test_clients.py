@@ -1,5 +1,5 @@
-"""What mail programs make of the HTML: each element, attribute and declaration of all emails, looked up in
-the results of caniemail.com (data/caniemail.json) for Gmail, Outlook, Apple Mail, Yahoo.
+"""How mail programs treat the HTML: each element, attribute and declaration of all emails, looked up in the
+results of caniemail.com (data/caniemail.json) for Gmail, Outlook, Apple Mail, Yahoo.
 
 Whatever one of them does not support has to stand in `KEPT`, with the reason why the mail still tells the
 same there.

@@ -1,4 +1,5 @@
-"""A mail server on this machine that does as it is told: takes emails, refuses them or breaks off."""
+"""A mail server on this machine that does as it is told: accepts emails, refuses them or breaks the
+connection."""
 
 import email
 import socketserver
