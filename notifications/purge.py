@@ -38,10 +38,10 @@ Step = tuple[QuerySet[Any], Callable[[QuerySet[Any]], int]]
 
 
 def forget_old_data(*, on: datetime.date, dry_run: bool = False) -> dict[str, int]:
-    """Delete or blank what is too old at the beginning of that local date; says how many rows of each.
+    """Delete or blank what is too old at the beginning of that local date; return how many rows of each.
 
-    A part at a time, each of which commits by itself, so that a night that was broken off is not lost. A task
-    ends when its time is up. Safe to repeat.
+    A part at a time, each of which commits by itself, so that an interrupted night is not lost. A task ends
+    when its time is up. Safe to repeat.
     """
     midnight = timezone.make_aware(datetime.datetime.combine(on, datetime.time.min))
     steps = steps_until(midnight)

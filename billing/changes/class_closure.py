@@ -350,7 +350,7 @@ def _terms(line: ClosureLine) -> Terms:
 
 
 def result_of(cancellation: Cancellation) -> str:
-    """What became of a family's money, in words."""
+    """What happened to a family's money, in words."""
     if cancellation.status == CancellationStatus.WAITING:
         return cancellation.get_status_display()
     figures = [

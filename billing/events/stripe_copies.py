@@ -1,5 +1,5 @@
 """dj-stripe's copies of Stripe's objects, which hold names and addresses. Nothing of ours refers to them, and
-dj-stripe fetches one that is missing again, so they go once nobody has looked at them for a while."""
+dj-stripe fetches one that is missing again, so they are deleted once they have not been used for a while."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -45,7 +45,7 @@ def copies_that_name(words: Iterable[str]) -> list[QuerySet[Any]]:
 
 
 def delete_copies(copies: Iterable[QuerySet[Any]]) -> int:
-    """The number of rows, those that hang on them among them."""
+    """The number of rows, including those that depend on them."""
     return sum(rows.delete()[0] for rows in copies)
 
 

@@ -206,7 +206,7 @@ def _known_decline(attempt: ChargeAttempt, invoice_id: str) -> Declined | None:
 
 
 def _has_lost_its_card(attempt: ChargeAttempt) -> bool:
-    """Whether Stripe refused because the card was removed there; nothing else tells."""
+    """Whether Stripe refused because the card was removed there; nothing else says so."""
     assert attempt.card is not None
     try:
         look_at_card(attempt.card.stripe_payment_method_id)

@@ -26,8 +26,8 @@ WITHDRAWN = "the family has stopped the charges of its card"
 @again_after_deadlock
 @transaction.atomic
 def withdraw(card: Card, *, by: User) -> bool:
-    """The family wants the card charged no more, for nothing that it pays. False if it pays nothing, as after
-    a second press of the button."""
+    """The family wants the card no longer charged for anything. False if it pays for nothing, as after a
+    second click."""
     lock_family(card)
     same = Card.objects.like(card)
     if not CardAgreement.objects.current().filter(card__in=same).exists():

@@ -36,7 +36,7 @@ def record_charged(*, installment: Installment, by: User, reason: str, stripe_id
 
 
 def record_not_charged(*, installment: Installment, by: User, reason: str) -> None:
-    """No money came, and none can come any more: its invoice is seen closed first."""
+    """No money arrived, and none can arrive any more: its invoice is confirmed closed first."""
     attempt = _checked(installment)
     with _answering():
         invoice = closed_invoice(installment) if has_invoice(installment) else {"status": "never made"}

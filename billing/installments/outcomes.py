@@ -189,7 +189,7 @@ def after_rejection(installment: Installment, *, reason: str) -> None:
 
 
 def _is_still_charging(installment: Installment, *, reason: str) -> bool:
-    """False if something else became of it, or becomes of it here because of its order."""
+    """False if it ended otherwise, or ends otherwise here because of its order."""
     installment.refresh_from_db()
     if installment.status != InstallmentStatus.CHARGING:
         return False

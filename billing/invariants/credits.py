@@ -10,7 +10,7 @@ from enrollments.models import Household
 
 
 def _overdrawn() -> Any:
-    """Families that have spent more than they had. A line tells its order, so no sum may be below zero."""
+    """Families that have spent more than they had: no balance may be below zero."""
     have = Credit.objects.order_by().values("household").annotate(balance_cents=Sum("amount_cents"))
     overdrawn = have.filter(balance_cents__lt=0).values("household")
     return pks(Household.objects.filter(pk__in=overdrawn))

@@ -111,7 +111,7 @@ def _disputed_and_charging() -> Any:
 
 
 def _lost_and_kept() -> Any:
-    """What had been refunded before, the bank gives back, and at times a part of the rest."""
+    """The bank returns what had been refunded before, and sometimes a part of the rest."""
     refunds = Refund.objects.filter(payment=OuterRef("payment"), status__in=GONE_BACK).order_by()
     gone = refunds.values("payment").annotate(sum=Sum("amount_cents")).values("sum")
     lost = Dispute.objects.filter(status="lost").annotate(gone_cents=Coalesce(Subquery(gone), 0))

@@ -199,7 +199,7 @@ def settle_refund(found: Mapping[str, Any]) -> Refund | None:
         case "failed" | "canceled" if refund.status in [*UNDER_WAY, *GONE_BACK]:
             _failed(refund, str(found.get("failure_reason") or found["status"]))
         case "pending" | "requires_action" if refund.status == RefundStatus.SENDING:
-            # The bank takes its time: asked again tomorrow, unless an event tells it before.
+            # The bank takes its time: asked again tomorrow, unless an event reports it earlier.
             Refund.objects.filter(pk=refund.pk).update(
                 leased_until=None, next_look_at=clock.now() + timedelta(days=1)
             )

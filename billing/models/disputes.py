@@ -15,7 +15,7 @@ class DisputeQuerySet(models.QuerySet["Dispute"]):
 
 
 class Dispute(models.Model):
-    """A payment that the family's bank took back, or may take back. Stripe decides what becomes of it."""
+    """A payment that the family's bank took back, or may take back. Stripe decides the outcome."""
 
     stripe_id = models.CharField(max_length=255, unique=True)
     payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="disputes")

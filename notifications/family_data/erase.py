@@ -99,7 +99,7 @@ def erase_family(household: Household) -> Erased:
         _blank_people(household)
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL csf.erasing = ''")
-        close_settled()  # tasks about what is no more
+        close_settled()  # tasks about rows that no longer exist
     return Erased(rows, [*_remains(household), *_found_elsewhere(people.distinct)])
 
 
