@@ -33,23 +33,23 @@ def notify(kind: str, facts: Iterable[Any]) -> None:
     facts = list(facts)
     try:
         with transaction.atomic():  # one savepoint for all facts, not one each
-            owed = [row for fact in facts for row in _owed(kind, fact)]
+            rows = [row for fact in facts for row in _new_rows(kind, fact)]
     except Exception:
-        owed = [row for fact in facts for row in _owed_or_failed(kind, fact)]
-    _withhold_possible_copies(kind, facts, owed)
+        rows = [row for fact in facts for row in _new_or_failed_rows(kind, fact)]
+    _withhold_possible_copies(kind, facts, rows)
     if EMAILS[kind].is_plain:
-        EmailMessage.objects.add_plain(owed)
+        EmailMessage.objects.add_plain(rows)
     else:
-        EmailMessage.objects.bulk_create(owed, ignore_conflicts=True)
+        EmailMessage.objects.bulk_create(rows, ignore_conflicts=True)
     transaction.on_commit(kick_drain, robust=True)
     if EMAILS[kind].priority == AWAITED:
         transaction.on_commit(kick_urgent, robust=True)
 
 
-def _withhold_possible_copies(kind: str, facts: list[Any], owed: list[EmailMessage]) -> None:
+def _withhold_possible_copies(kind: str, facts: list[Any], rows: list[EmailMessage]) -> None:
     """After a restore, the lost installation may already have sent emails about facts from before it."""
     known = _seen_by_predecessor(kind, facts)
-    withheld = [row for row in owed if row.fact_id in known and row.status == EmailStatus.QUEUED]
+    withheld = [row for row in rows if row.fact_id in known and row.status == EmailStatus.QUEUED]
     for row in withheld:
         row.status, row.error = EmailStatus.WITHHELD, MAY_BE_SENT
     if withheld:
@@ -84,7 +84,7 @@ def ask_staff_to_call(kind: str, fact: Any) -> None:
         StaffTask.open(EmailTask.NOBODY_TO_NOTIFY, Household(pk=family(fact)), detail)
 
 
-def _owed(kind: str, fact: Any) -> list[EmailMessage]:
+def _new_rows(kind: str, fact: Any) -> list[EmailMessage]:
     spec = EMAILS[kind]
     users = spec.recipients(fact)
     if not users:
@@ -105,10 +105,10 @@ def _content(spec: Email, facts: Snapshot) -> dict[str, Any]:
     return {"context": {}, "secret": json.dumps(facts)} if spec.is_sensitive else {"context": facts}
 
 
-def _owed_or_failed(kind: str, fact: Any) -> list[EmailMessage]:
+def _new_or_failed_rows(kind: str, fact: Any) -> list[EmailMessage]:
     try:
         with transaction.atomic():  # a failing query must not poison the caller's transaction
-            return _owed(kind, fact)
+            return _new_rows(kind, fact)
     except Exception:
         logger.exception("no snapshot for %s of fact %s", kind, fact.pk)
     EmailMessage.report_failed(kind, "the snapshot failed; see the log")

@@ -18,9 +18,9 @@ def lift_quarantine() -> int:
     database that only has another name does not know since when: everything queued until now is withheld.
     """
     began = Instance.objects.values_list("quarantined_at", flat=True).first()
-    owed = EmailMessage.objects.filter(status__in=UNFINISHED | {EmailStatus.UNKNOWN})
+    unfinished = EmailMessage.objects.filter(status__in=UNFINISHED | {EmailStatus.UNKNOWN})
     withheld = move_rows(
-        owed.filter(created_at__lt=began or Now()),
+        unfinished.filter(created_at__lt=began or Now()),
         EmailStatus.WITHHELD,
         secret="",
         leased_until=None,

@@ -45,7 +45,7 @@ class Trigger:
 
 
 @dataclass(frozen=True)
-class Owed:
+class RequiredFor:
     """All rows that must have one email each, for the invariants.
 
     `about` is what the key names: of several rows about the same thing only one sends an email.
@@ -99,7 +99,7 @@ class Email:
     """None if a job, a page or a signal of another library asks for it."""
     of_order: Callable[[Order], Any] | None = None
     """The newest fact of an order that it could be about, where the trigger does not say it."""
-    owed: Owed | None = None
+    required_for: RequiredFor | None = None
     choice: Choice | None = None
     topic: Literal["money", "places", "account", ""] = ""
     """Where parents find it among the emails that they always get."""

@@ -34,18 +34,18 @@ class Fact:
     same subject, one is emailed."""
 
     kind: str
-    owing: QuerySet[Any]
+    rows: QuerySet[Any]
     household: str
     subject: str = "pk"
 
-    def owed_since(self, since: datetime | None) -> QuerySet[Any]:
-        return self.owing.filter(pk__gt=last_before(self.owing.model, since))
+    def rows_since(self, since: datetime | None) -> QuerySet[Any]:
+        return self.rows.filter(pk__gt=last_before(self.rows.model, since))
 
 
 FACTS = [
-    Fact(email.kind, email.owed.rows, email.owed.household, email.owed.about)
+    Fact(email.kind, email.required_for.rows, email.required_for.household, email.required_for.about)
     for email in EMAILS.values()
-    if email.owed
+    if email.required_for
 ]
 
 
@@ -74,14 +74,14 @@ def _sent_twice(since: datetime | None = None) -> Iterator[str]:
 
 def _without_a_fact(since: datetime | None = None) -> Iterator[int]:
     for fact in FACTS:
-        source = fact.owing.model.objects.filter(pk=OuterRef("fact_id"))
+        source = fact.rows.model.objects.filter(pk=OuterRef("fact_id"))
         yield from pks(emails(since, kind=fact.kind).filter(~Exists(source)))
 
 
 def _older_than_their_fact(since: datetime | None = None) -> Iterator[int]:
     """Fact and email are written in one transaction."""
     for fact in FACTS:
-        later = fact.owing.model.objects.filter(
+        later = fact.rows.model.objects.filter(
             pk=OuterRef("fact_id"), created_at__gt=OuterRef("created_at") + SAME_MOMENT
         )
         yield from pks(emails(since, kind=fact.kind).filter(Exists(later)))
@@ -100,12 +100,12 @@ def _unsent_facts(since: datetime | None = None) -> Iterator[str]:
     unreachable = with_task(EmailTask.NOBODY_TO_NOTIFY)
     active = User.objects.filter(is_active=True)
     for fact in FACTS:
-        owing = fact.owed_since(since)
+        rows = fact.rows_since(since)
         if since:  # most have an email written since; only the rest is searched for among all emails
-            owing = owing.exclude(pk__in=emails(since, kind=fact.kind).values("fact_id"))
-            owing = fact.owing.filter(pk__in=list(pks(owing)))
-        known = fact.owing.model.objects.filter(pk__in=emails(kind=fact.kind).values("fact_id"))
-        unsent = owing.exclude(**{f"{fact.subject}__in": known.values(fact.subject)})
+            rows = rows.exclude(pk__in=emails(since, kind=fact.kind).values("fact_id"))
+            rows = fact.rows.filter(pk__in=list(pks(rows)))
+        known = fact.rows.model.objects.filter(pk__in=emails(kind=fact.kind).values("fact_id"))
+        unsent = rows.exclude(**{f"{fact.subject}__in": known.values(fact.subject)})
         unsent = unsent.exclude(**{f"{fact.household}__in": unreachable})
         readers = active.filter(household=OuterRef(fact.household))
         yield from (f"{fact.kind}:{pk}" for pk in pks(unsent.filter(Exists(readers))))
@@ -113,7 +113,7 @@ def _unsent_facts(since: datetime | None = None) -> Iterator[str]:
 
 def _of_another_family(since: datetime | None = None) -> Iterator[int]:
     for fact in FACTS:
-        family = fact.owing.model.objects.filter(pk=OuterRef("fact_id")).values(fact.household)
+        family = fact.rows.model.objects.filter(pk=OuterRef("fact_id")).values(fact.household)
         rows = emails(since, kind=fact.kind, recipient__household__isnull=False)
         rows = rows.filter(~Exists(_changed_by_staff_since()))
         yield from pks(rows.exclude(recipient__household=Subquery(family)))
@@ -135,8 +135,8 @@ def _to_another_address(since: datetime | None = None) -> Any:
     """An address that the person does not have, and is not known to have had: a notice names each address
     that was replaced."""
     known = EmailMessage.objects.filter(kind__in=OF_ADDRESSES, recipient=OuterRef("recipient"))
-    owed = emails(since, kind__in=FOR_FAMILIES, recipient__isnull=False).alias(address=Lower("to"))
-    strange = owed.exclude(address=Lower("recipient__email")).exclude(to__endswith=NO_ADDRESS)
+    sent = emails(since, kind__in=FOR_FAMILIES, recipient__isnull=False).alias(address=Lower("to"))
+    strange = sent.exclude(address=Lower("recipient__email")).exclude(to__endswith=NO_ADDRESS)
     return pks(strange.filter(~Exists(known.filter(to__iexact=OuterRef("to")))))
 
 

@@ -12,7 +12,7 @@ from notifications.facts.order_states import ALIVE
 from notifications.facts.recipients import charged_family
 from notifications.facts.samples import BARE, HOSTILE_FAMILY, HUGE, installment
 from notifications.facts.snapshots import attempt_facts, installment_story, installment_with_story
-from notifications.spec import Email, Owed, Snapshot, Trigger, after
+from notifications.spec import Email, RequiredFor, Snapshot, Trigger, after
 
 
 def snapshot(fact: ChargeAttemptTransition) -> Snapshot:
@@ -38,7 +38,7 @@ EMAIL = Email(
     when="the bank wants the parent to confirm a charge",
     topic="money",
     trigger=Trigger(ChargeAttemptTransition, owes=owes, order=charges.ORDER),
-    owed=Owed(
+    required_for=RequiredFor(
         charges.OF_PLACED_ORDERS.filter(to_status="needs_auth"),
         household=f"{charges.ORDER}__household",
         about="chargeattempt",

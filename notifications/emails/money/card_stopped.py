@@ -10,7 +10,7 @@ from billing.models import CardStop
 from notifications.facts.recipients import guardians
 from notifications.facts.samples import HOSTILE, LONG, card
 from notifications.facts.snapshots import card_facts
-from notifications.spec import Email, Owed, Snapshot, Trigger, after
+from notifications.spec import Email, RequiredFor, Snapshot, Trigger, after
 
 
 def snapshot(fact: CardStop) -> Snapshot:
@@ -31,7 +31,7 @@ EMAIL = Email(
     when="payments are ahead, and their card was removed at Stripe or the family has stopped its charges",
     topic="money",
     trigger=Trigger(CardStop, order="card__agreements__order"),
-    owed=Owed(CardStop.objects.all(), household="card__household"),
+    required_for=RequiredFor(CardStop.objects.all(), household="card__household"),
     recipients=lambda fact: guardians(fact.card.household, and_who=fact.by),
     family=attrgetter("card.household_id"),
     snapshot=snapshot,

@@ -12,7 +12,7 @@ from billing.models import Credit, CreditCause
 from csf import clock
 from notifications.facts.recipients import guardians
 from notifications.facts.samples import HOSTILE, LONG
-from notifications.spec import Email, Owed, Snapshot, Trigger, after
+from notifications.spec import Email, RequiredFor, Snapshot, Trigger, after
 
 
 def snapshot(fact: Credit) -> Snapshot:
@@ -43,7 +43,7 @@ EMAIL = Email(
     when="staff grant a credit",
     topic="money",
     trigger=Trigger(Credit, owes=lambda credit: credit.cause == CreditCause.GRANTED, order="order"),
-    owed=Owed(Credit.objects.filter(cause="granted"), household="household"),
+    required_for=RequiredFor(Credit.objects.filter(cause="granted"), household="household"),
     recipients=lambda fact: guardians(fact.household),
     family=attrgetter("household_id"),
     snapshot=snapshot,

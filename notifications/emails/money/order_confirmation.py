@@ -20,7 +20,7 @@ from notifications.facts.samples import (
     SWIMMING,
 )
 from notifications.facts.snapshots import bought_facts, course_facts, installment_facts, order_facts
-from notifications.spec import Email, Owed, Samples, Snapshot, Trigger, after
+from notifications.spec import Email, RequiredFor, Samples, Snapshot, Trigger, after
 from orders.models import OrderOrigin, OrderStatus, OrderTransition
 from orders.waitlist import is_promotion
 
@@ -131,7 +131,7 @@ EMAIL = Email(
         owes=lambda moved: moved.to_status == OrderStatus.PLACED and not is_promotion(moved.order),
         order="order",
     ),
-    owed=Owed(
+    required_for=RequiredFor(
         OrderTransition.objects.exclude(order__origin=OrderOrigin.WAITLIST).filter(to_status="placed"),
         household="order__household",
         about="order",

@@ -11,7 +11,7 @@ from csf.web.fast_reverse import fixed_path
 from notifications.facts.recipients import ordering_family
 from notifications.facts.samples import HOSTILE, HOSTILE_CLASS, LONG, ORDER, ROBOTICS, SWIMMING
 from notifications.facts.snapshots import course_facts, order_facts
-from notifications.spec import Email, Owed, Samples, Snapshot, Trigger, after
+from notifications.spec import Email, RequiredFor, Samples, Snapshot, Trigger, after
 from orders.models import OrderOrigin, OrderStatus, OrderTransition
 from orders.waitlist import is_promotion
 
@@ -62,7 +62,7 @@ EMAIL = Email(
     when="the hold of an unpaid order ran out, unless money arrives within 5 minutes",
     topic="money",
     trigger=Trigger(OrderTransition, owes=owes, order="order"),
-    owed=Owed(
+    required_for=RequiredFor(
         OrderTransition.objects.exclude(order__origin=OrderOrigin.WAITLIST).filter(to_status="expired"),
         household="order__household",
         about="order",

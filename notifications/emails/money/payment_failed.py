@@ -34,7 +34,7 @@ from notifications.facts.snapshots import (
     installment_with_story,
     order_facts,
 )
-from notifications.spec import Email, Owed, Samples, Snapshot, Trigger
+from notifications.spec import Email, RequiredFor, Samples, Snapshot, Trigger
 
 FINAL_STAGE = 4
 NO_PLAN: Snapshot = {
@@ -202,7 +202,7 @@ EMAIL = Email(
     when="an attempt is declined; from a page of Stripe only if nothing was paid 10 minutes later",
     topic="money",
     trigger=Trigger(ChargeAttemptTransition, owes=owes, order=charges.ORDER),
-    owed=Owed(
+    required_for=RequiredFor(
         charges.OF_PLACED_ORDERS.filter(to_status="declined"),
         household=f"{charges.ORDER}__household",
         about="chargeattempt",

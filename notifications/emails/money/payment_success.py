@@ -12,7 +12,7 @@ from enrollments.models import EnrollmentStatus
 from notifications.facts.recipients import paying_family
 from notifications.facts.samples import HOSTILE, LONG, payment
 from notifications.facts.snapshots import bought_facts, course_facts, order_facts
-from notifications.spec import Email, Owed, Samples, Snapshot, Trigger, after
+from notifications.spec import Email, RequiredFor, Samples, Snapshot, Trigger, after
 from orders.models import Order, OrderItem
 
 
@@ -62,7 +62,7 @@ EMAIL = Email(
     when="a payment is recorded",
     topic="money",
     trigger=Trigger(Payment, order="order"),
-    owed=Owed(Payment.objects.all(), household="order__household"),
+    required_for=RequiredFor(Payment.objects.all(), household="order__household"),
     recipients=paying_family,
     family=attrgetter("order.household_id"),
     snapshot=snapshot,

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from billing.models import RefundStatus, RefundTransition
 from notifications.facts import refunds
-from notifications.spec import Email, Owed, Trigger, after
+from notifications.spec import Email, RequiredFor, Trigger, after
 
 
 def owes(moved: RefundTransition) -> bool:
@@ -26,7 +26,7 @@ EMAIL = Email(
     when="Stripe says that a refund went",
     topic="money",
     trigger=Trigger(RefundTransition, owes=owes, order=refunds.ORDER_OF),
-    owed=Owed(
+    required_for=RequiredFor(
         RefundTransition.objects.filter(to_status="succeeded"),
         household=f"{refunds.ORDER_OF}__household",
         about="refund",

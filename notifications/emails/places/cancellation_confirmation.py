@@ -21,7 +21,7 @@ from notifications.facts.samples import (
     enrollment,
 )
 from notifications.facts.snapshots import course_facts, order_facts
-from notifications.spec import Email, Owed, Samples, Snapshot, Trigger, after
+from notifications.spec import Email, RequiredFor, Samples, Snapshot, Trigger, after
 
 
 def snapshot(fact: CancellationTransition) -> Snapshot:
@@ -155,7 +155,7 @@ EMAIL = Email(
         owes=lambda moved: moved.to_status == CancellationStatus.SETTLED,
         order="cancellation__order",
     ),
-    owed=Owed(
+    required_for=RequiredFor(
         CancellationTransition.objects.filter(to_status="settled"), household="cancellation__order__household"
     ),
     recipients=lambda fact: guardians(fact.cancellation.order.household),

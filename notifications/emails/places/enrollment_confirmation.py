@@ -10,7 +10,7 @@ from enrollments.models import EnrollmentStatus, EnrollmentTransition
 from notifications.facts.recipients import enrolled_family
 from notifications.facts.samples import HOSTILE, HOSTILE_CLASS, LONG, ROBOTICS, SWIMMING, calendar, enrollment
 from notifications.facts.snapshots import enrollment_snapshot
-from notifications.spec import Email, Owed, Trigger
+from notifications.spec import Email, RequiredFor, Trigger
 
 ENROLLED_FROM = {EnrollmentStatus.HELD, EnrollmentStatus.RELEASED}
 
@@ -34,7 +34,7 @@ EMAIL = Email(
     when="a seat becomes active",
     topic="places",
     trigger=Trigger(EnrollmentTransition, owes=owes, order="enrollment__order_item__order"),
-    owed=Owed(
+    required_for=RequiredFor(
         EnrollmentTransition.objects.filter(
             from_status__in=["held", "released"], to_status="active", enrollment__course__cancelled_at=None
         ),

@@ -13,7 +13,7 @@ from notifications.facts.calendar import CANCEL, calendar_facts
 from notifications.facts.recipients import order_family
 from notifications.facts.samples import HOSTILE, HOSTILE_CLASS, LONG, ROBOTICS, SWIMMING, enrollment
 from notifications.facts.snapshots import course_facts, order_facts
-from notifications.spec import Email, Owed, Samples, Snapshot, Trigger, after
+from notifications.spec import Email, RequiredFor, Samples, Snapshot, Trigger, after
 
 
 def snapshot(fact: Transfer) -> Snapshot:
@@ -107,7 +107,7 @@ EMAIL = Email(
     when="a child is moved to another class",
     topic="places",
     trigger=Trigger(Transfer, order="order"),
-    owed=Owed(Transfer.objects.all(), household="order__household"),
+    required_for=RequiredFor(Transfer.objects.all(), household="order__household"),
     recipients=order_family,
     family=attrgetter("order.household_id"),
     snapshot=snapshot,

@@ -13,7 +13,7 @@ from csf.web.fast_reverse import path_to
 from enrollments.models import EnrollmentStatus, EnrollmentTransition, WaitlistTier
 from notifications.facts import waitlist
 from notifications.facts.recipients import waiting_family
-from notifications.spec import Email, Owed, Snapshot, Trigger
+from notifications.spec import Email, RequiredFor, Snapshot, Trigger
 
 
 def owes(moved: EnrollmentTransition) -> bool:
@@ -52,7 +52,7 @@ EMAIL = Email(
     when="a free seat is offered",
     topic="places",
     trigger=Trigger(EnrollmentTransition, owes=owes, order=waitlist.ORDER),
-    owed=Owed(
+    required_for=RequiredFor(
         EnrollmentTransition.objects.filter(to_status="offered", enrollment__tier="regular"),
         household="enrollment__child__household",
         about="enrollment",
