@@ -44,5 +44,5 @@ open_while(
 open_while(EmailTask.EMAIL_SUPPRESSED, _suppressed)
 open_while(EmailTask.NOBODY_TO_NOTIFY, _without_guardian)
 closed_by_hand(EmailTask.EMAIL_SENDER_BLOCKED, "Nothing is sent to find out.")
-closed_by_hand(EmailTask.EMAILS_WITHHELD, "What nobody needs any more may stay withheld.")
+closed_by_hand(EmailTask.EMAILS_WITHHELD, "Emails that nobody needs any more may stay withheld.")
 closed_by_hand(EmailTask.EMAIL_WITHOUT_FILE, "A person sees that the family gets the file.")

@@ -68,7 +68,7 @@ CHARGES_ACTIONS = Actions(
             confirm="Pause the charges of {amount}",
             meaning=(
                 "Nothing in this order is charged automatically, and no reminders are sent, until "
-                "someone resumes the charges. The family can still pay by itself."
+                "someone resumes the charges. The family can still pay each installment itself."
             ),
             done="The charges of this order are paused.",
         ),

@@ -110,7 +110,7 @@ def refund_unmatched(payment: Payment) -> None:
 
     Runs in the transaction that records the payment.
     """
-    reason = "came too late, or twice"
+    reason = "arrived too late, or twice"
     refund = Refund.objects.create(
         order=payment.order,
         payment=payment,

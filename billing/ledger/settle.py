@@ -144,7 +144,7 @@ def settle_invoice(invoice: StripeObject) -> Payment | None:
         installment.pay(reason=invoice["id"])
     elif installment.status == InstallmentStatus.CHARGING:
         installment.transition_to(
-            InstallmentStatus.EXHAUSTED, reason="the money that came is not what was agreed"
+            InstallmentStatus.EXHAUSTED, reason="the amount received is not what was agreed"
         )
     payment = Payment.objects.create(
         order=order,
@@ -186,9 +186,7 @@ def _report_balance(installment: Installment, invoice: StripeObject) -> None:
         return
     if installment.status == InstallmentStatus.CHARGING:
         installment.transition_to(InstallmentStatus.EXHAUSTED, reason="paid from a balance at Stripe")
-    detail = (
-        f"Invoice {invoice['id']} was paid from a balance at Stripe: no money came. Give credit, or waive it."
-    )
+    detail = f"Invoice {invoice['id']} was paid from a balance at Stripe. Give credit, or waive it."
     StaffTask.open(MoneyTask.CHARGE_REJECTED, installment, detail)
 
 
@@ -260,7 +258,7 @@ def _record_payment(attempt: ChargeAttempt, intent: StripeObject, *, courses_are
     if fits:
         installment.pay(reason=intent["id"])
     elif installment.status == InstallmentStatus.CHARGING:  # the page is over, so nothing else would end this
-        attempt.give_back(reason="the money that came is not what was agreed")
+        attempt.give_back(reason="the amount received is not what was agreed")
     payment = Payment.objects.create(
         order=order,
         installment=installment if fits else None,
@@ -283,7 +281,7 @@ def _record_payment(attempt: ChargeAttempt, intent: StripeObject, *, courses_are
         StaffTask.open(MoneyTask.UNMATCHED_PAYMENT, payment, _mismatch(attempt, intent))
     elif order.status in {OrderStatus.PLACED, OrderStatus.EXPIRED}:
         for later in order.installments.filter(status=InstallmentStatus.CANCELLED):
-            later.transition_to(InstallmentStatus.SCHEDULED, reason="the order stands again")
+            later.transition_to(InstallmentStatus.SCHEDULED, reason="the order is confirmed again")
         order.confirm(reason="paid", seats=seats)
     return payment
 

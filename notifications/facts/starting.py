@@ -96,7 +96,7 @@ def starting(*, after: datetime.date, until: datetime.date) -> QuerySet[Enrollme
 def why_not(start: ClassStart) -> str:
     """Why nobody is reminded, if so."""
     if start.place.status == EnrollmentStatus.ON_OFFER:
-        return "somebody of the waitlist may take the place over"
+        return "someone on the waitlist may take the place over"
     # A second email with the same words, a few days after the first, would be annoying.
     if (start.on - start.place.enrolled_on).days <= settings.CLASS_REMINDER_DAYS:
         return "enrolled so late that the confirmation has just said it"

@@ -9,7 +9,7 @@ from notifications.spec import AWAITED, Email
 EMAIL = Email(
     kind="account_login_code",
     title=_("Sign-in code"),
-    when="somebody asks for a sign-in code",
+    when="someone asks for a sign-in code",
     topic="account",
     recipients=its_recipients,
     snapshot=account_events.snapshot,

@@ -9,7 +9,7 @@ from notifications.spec import AWAITED, Email
 EMAIL = Email(
     kind="account_password_reset",
     title=_("Password reset"),
-    when="somebody asks for a new password",
+    when="someone asks for a new password",
     topic="account",
     recipients=its_recipients,
     snapshot=account_events.snapshot,

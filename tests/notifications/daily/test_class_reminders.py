@@ -172,7 +172,7 @@ def test_who_is_not_reminded(what):
             reasons = ["the family has no address to write to"]
         case "on_offer":
             rows.update(status="on_offer", seat_number=None)
-            reasons = ["somebody of the waitlist may take the place over"]
+            reasons = ["someone on the waitlist may take the place over"]
         case status:
             rows.update(status=status, seat_number=None)
 
