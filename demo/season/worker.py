@@ -66,4 +66,4 @@ def run(name: str) -> None:
 
 
 # About the machines, of which there are none here; and what the proof does once, at the end.
-MACHINES = {"prove", "watch_alerts", "look_at_stripe", "take_up_jobs"}
+MACHINES = {"prove", "watch_alerts", "look_at_stripe", "queue_unfinished_jobs"}
