@@ -6,7 +6,6 @@ from typing import Any, Protocol
 
 from allauth.account.decorators import reauthentication_required
 from django.contrib import admin, messages
-from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse
@@ -140,8 +139,8 @@ class Actions:
         if form.is_valid():
             try:
                 return redirect(self._do(action, facts, form, request))
-            except _NotDone as why:
-                form.add_error(None, str(why))
+            except NotPossible as why:
+                form.add_error(None, why.message)
             facts = choice.chosen() if action.choice else self.facts_of(pk)
         return confirm_page(
             request,
@@ -170,25 +169,19 @@ class Actions:
         return self.notified(facts.row, action.email) if action.email and self.notified else ""
 
     def _do(self, action: Action, facts: Any, form: Any, request: HttpRequest) -> str:
-        """The page that it leads to. Raises _NotDone."""
+        """The page that it leads to. Raises NotPossible."""
         if request.POST.get("fingerprint") != facts.fingerprint:
-            raise _NotDone(CHANGED)
+            raise NotPossible(CHANGED)
         try:
             with once(request):
                 result = action.act(**{action.argument: facts.row}, by=request.user, **form.arguments())
-        except NotPossible as refusal:
-            raise _NotDone(refusal.message) from refusal
         except Stale as lost:
-            raise _NotDone(CHANGED) from lost
+            raise NotPossible(CHANGED) from lost
         except PressedAgain as again:
-            raise _NotDone(AGAIN) from again
+            raise NotPossible(AGAIN) from again
         done = action.done.format(**facts.words) if isinstance(action.done, str) else action.done(result)
         messages.success(request, f"{done} {self._notified(action, facts)}".strip())
         return _page_of(action.lands_on(facts) if action.lands_on else facts.row)
-
-
-class _NotDone(Exception):
-    """With the reason, for the form."""
 
 
 def confirm_page(request: HttpRequest, row: models.Model, *, facts: Any, **shown: Any) -> HttpResponse:
@@ -202,11 +195,6 @@ def confirm_page(request: HttpRequest, row: models.Model, *, facts: Any, **shown
         **shown,
     }
     return TemplateResponse(request, "admin/action.html", context)
-
-
-def log_edit(row: models.Model, *, by: Any, what: str) -> None:
-    """Into the history of edits by hand, for what writes no transition."""
-    LogEntry.objects.log_actions(by.pk, [row], CHANGE, change_message=what, single_object=True)
 
 
 def _context(request: HttpRequest, row: models.Model) -> dict[str, Any]:

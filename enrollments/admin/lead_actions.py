@@ -9,11 +9,12 @@ from django.shortcuts import get_object_or_404
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from csf import clock
-from csf.staff.actions import Action, Actions, log_edit
+from csf.staff.actions import Action, Actions
 from csf.staff.columns import link
 from csf.staff.fingerprint import fingerprint_of
 from csf.staff.panels import Panel
 from csf.staff.reason_form import ReasonForm
+from enrollments.admin.edit_log import log_edit
 from enrollments.models import Household, User
 
 

@@ -9,11 +9,12 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from csf import clock
-from csf.staff.actions import Action, Actions, log_edit
+from csf.staff.actions import Action, Actions
 from csf.staff.columns import link
 from csf.staff.fingerprint import fingerprint_of
 from csf.staff.panels import Panel
 from csf.staff.reason_form import ActionForm
+from enrollments.admin.edit_log import log_edit
 from enrollments.classes.publishing import Check, checklist, publish, unpublish
 from enrollments.families.who_is_notified import not_notified
 from enrollments.models import Course, User
