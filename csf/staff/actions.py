@@ -125,9 +125,8 @@ class Actions:
     def _answer(self, request: HttpRequest, pk: int, action: Action) -> HttpResponse:
         """The form of one action, and what it does."""
         facts = of_row = self.facts_of(pk)
-        page = _page_of(of_row.row)
+        page, name = _page_of(of_row.row), self.model._meta.verbose_name
         if request.method != "POST" and not action.is_possible(of_row):
-            name = self.model._meta.verbose_name
             messages.error(request, f"{action.title}: not possible for this {name} now.")
             return redirect(page)
         if action.choice:
