@@ -9,13 +9,13 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from csf.staff.chart import HEIGHT, WIDTH, Part, chart
-from csf.staff.csv_file import csv_file
 from csf.staff.pages import staff_page
-from csf.staff.period_form import PeriodForm
 from csf.templatetags.csf_format import day
 from notifications.kinds import choices, title_of
+from office.chart import HEIGHT, WIDTH, Part, chart
+from office.csv_file import csv_file
 from office.email_statistics import COLUMNS, Figures, Period, Row, figures
+from office.period_form import PeriodForm
 
 TITLE = "Email statistics"
 # The parts of a bar, from bottom to top.

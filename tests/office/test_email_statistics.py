@@ -16,13 +16,13 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from csf.dates import local_date
-from csf.staff.period_form import MOST_DAYS
 from notifications.delivery.events import fold_events
 from notifications.models import EmailAttempt, EmailEvent, EmailMessage
 from notifications.purge import forget_old_data
 from notifications.sending.compose import outgoing
 from notifications.sending.transport import SendGridBackend
 from office.email_statistics import COLUMNS, Period, figures
+from office.period_form import MOST_DAYS
 from tests.factories import create_order, create_staff
 
 pytestmark = pytest.mark.django_db
