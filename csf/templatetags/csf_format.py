@@ -7,15 +7,14 @@ from zoneinfo import ZoneInfo
 from babel.dates import format_skeleton, format_time, get_timezone_name
 from django import template
 from django.conf import settings
-from django.contrib.humanize.templatetags.humanize import ordinal
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from csf import clock
 from csf.language import babel_locale
 from csf.money import money_text
 
 register = template.Library()
-register.filter(ordinal)
 
 
 @register.filter
@@ -51,6 +50,24 @@ def until(value: datetime.datetime) -> str:
         text = text.removeprefix(f"{day(timezone.localdate(value, _school_zone()))}, ")
     hours, _, zone = text.rpartition("\u00a0")
     return f"{hours} {zone}"  # in large text the zone may go on the next line
+
+
+@register.filter
+def ordinal(number: int) -> str:
+    """1 as "1st". A language with one ending translates all four alike."""
+    if number % 100 in {11, 12, 13}:
+        pattern = gettext("%(number)sth")
+    else:
+        match number % 10:
+            case 1:
+                pattern = gettext("%(number)sst")
+            case 2:
+                pattern = gettext("%(number)snd")
+            case 3:
+                pattern = gettext("%(number)srd")
+            case _:
+                pattern = gettext("%(number)sth")
+    return pattern % {"number": number}
 
 
 def _school_zone() -> ZoneInfo:

@@ -12,7 +12,6 @@ from types import SimpleNamespace
 from typing import Any, Literal
 
 from django.conf import settings
-from django.contrib.humanize.templatetags.humanize import ordinal
 from django.utils.translation import get_language_bidi
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, nodes, pass_context
 from jinja2.runtime import BlockReference, Context, Macro
@@ -20,7 +19,7 @@ from jinja2.utils import internalcode
 from markupsafe import Markup, escape
 
 from billing.models import InstallmentStatus
-from csf.templatetags.csf_format import day, moment, money, time_of_day
+from csf.templatetags.csf_format import day, moment, money, ordinal, time_of_day
 from notifications.rendering.inlined import Inlined, copied
 from notifications.rendering.palette import BRAND, LIGHT
 from notifications.rendering.school import SCHOOL
@@ -168,7 +167,7 @@ def indented(value: str) -> str:
     return f"{GLUE}{GLUE}{value}"
 
 
-FILTERS: dict[str, Callable[..., str | None]] = {
+FILTERS: dict[str, Callable[..., str]] = {
     "money": money,
     "day": day,
     "moment": moment,
