@@ -311,17 +311,17 @@ def email_of_an_erased_family():
 
 
 def text_kept_too_long():
-    without_trigger(Payment.objects.filter(order=order_of("Dunned")), created_at=Now() - 93 * DAY)
-    change(email("payment_success", "Dunned"), created_at=Now() - 93 * DAY)
+    without_trigger(Payment.objects.filter(order=order_of("Dunned")), created_at=Now() - 95 * DAY)
+    change(email("payment_success", "Dunned"), created_at=Now() - 95 * DAY)
 
 
 def event_kept_too_long():
     first = StripeEvent.objects.filter(status="processed").earliest("pk")
-    change(first, finished_at=Now() - 33 * DAY, received_at=Now() - 33 * DAY)
+    change(first, finished_at=Now() - 35 * DAY, received_at=Now() - 33 * DAY)
 
 
 def delivery_kept_too_long():
-    long_ago = Now() - 33 * DAY
+    long_ago = Now() - 35 * DAY
     EmailEvent.objects.create(
         key="1", name="delivered", happened_at=long_ago, received_at=long_ago, folded_at=long_ago
     )
@@ -329,7 +329,7 @@ def delivery_kept_too_long():
 
 def cart_kept_too_long():
     cart = cart_of(family("First"))
-    Order.objects.filter(pk=cart.pk).update(created_at=Now() - 33 * DAY)
+    Order.objects.filter(pk=cart.pk).update(created_at=Now() - 35 * DAY)
 
 
 def presses_kept_too_long():
