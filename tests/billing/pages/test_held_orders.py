@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from billing.models import ChargeAttempt, ChargeKind, ChargeStatus
-from csf.templatetags.csf_format import moment, time_of_day
+from csf.templatetags.csf_format import moment, until
 from tests.factories import create_cart, create_course, create_household, create_order
 from tests.pages import parent_of, queries, words
 from tests.shop import hear, open_page
@@ -29,7 +29,7 @@ def order():
 
 def test_each_page_of_the_family_says_until_when_and_leads_to_the_payment(order):
     course = create_course()
-    held_until = time_of_day(timezone.localtime(order.held_until, SCHOOL).time()).replace("\xa0", " ")
+    held_until = until(order.held_until).replace("\xa0", " ")
     pages = ["/", course.get_absolute_url(), "/cart/", "/account/", "/account/children/", "/account/emails/"]
 
     for url in [*pages, order.get_absolute_url()]:
