@@ -1,4 +1,5 @@
-"""One session of a class is cancelled: each family with a place learns of it, and of the credit for it."""
+"""One session of a class is cancelled: each family with a place learns of it, and of the credit for it. A
+family whose credit has to wait for a person learns of it as well: nobody should stand before a closed door."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -19,8 +20,9 @@ from notifications.spec import Email, Samples, Snapshot, Trigger
 def owes(moved: ClosureLineTransition) -> bool:
     """A family that had already cancelled the place gets nothing."""
     line = moved.closureline
-    is_done = moved.to_status == ClosureLineStatus.DONE and line.closure.session_id is not None
-    return is_done and line.enrollment.status == EnrollmentStatus.ACTIVE
+    is_handled = moved.to_status in {ClosureLineStatus.DONE, ClosureLineStatus.FAILED}
+    is_session = line.closure.session_id is not None
+    return is_handled and is_session and line.enrollment.status == EnrollmentStatus.ACTIVE
 
 
 def snapshot(fact: ClosureLineTransition) -> Snapshot:

@@ -18,6 +18,7 @@ from csf.proofs.invariants import violations
 from csf.refusal import NotPossible
 from csf.staff.tasks import close_settled
 from enrollments.models import Enrollment
+from notifications.models import EmailMessage
 from tests.billing.refunds import DISPUTED, approved, asked, mails, open_tasks, paid, went_back
 from tests.factories import create_course, create_staff
 from tests.shop import hear
@@ -132,6 +133,8 @@ def test_credit_for_a_session_is_given_by_another_try_after_the_dispute(shop, cl
         "$14.40 not given: the bank disputes its payment. Try again once it has decided.",
     )
     StaffTask.objects.about(line).close(by=staff)
+    [email] = EmailMessage.objects.filter(kind="session_cancelled")  # the door is closed to this child too
+    assert email.facts["credit_cents"] == 0
 
     close(shop, dispute, status)
 
@@ -148,6 +151,7 @@ def test_credit_for_a_session_is_given_by_another_try_after_the_dispute(shop, cl
     assert (line.status, line.result) == ("done", result)
     assert payment.order.household.credits.balance_cents() == cents
     assert not StaffTask.objects.about(line).open().exists()
+    assert EmailMessage.objects.filter(kind="session_cancelled").count() == 1
     assert violations() == []
 
 
