@@ -8,7 +8,7 @@ from random import Random
 from demo.season.clock import Clock
 from demo.season.family import Child, Family, Offer, Place, local, school_time
 
-VISA = "4242424242424242"
+VISA, ANOTHER = "4242424242424242", "4000000000007726"
 Life = Generator[timedelta, None, None]
 
 
@@ -87,6 +87,21 @@ def runs_short(shopper: Shopper) -> Life:
         shopper.family.runs_short(later[0])
 
 
+def loses_card(shopper: Shopper) -> Life:
+    """It is charged in vain; the family pays by the link in the email, and saves another card."""
+    family = shopper.family
+    yield from shopper.joins()
+    yield from shopper.buys(parts=4)
+    later = [due for due in family.agreed if due.on > local(shopper.now()).date()]
+    if later:
+        yield shopper.until(later[0].on - timedelta(days=1), time(20))
+        family.loses_card(later[0], shopper.now())
+        yield shopper.until(later[0].on, time(18))
+        family.pays_by_link(later[0], ANOTHER, shopper.now())
+        yield shopper.minutes(5, 30)
+        family.saves_card(ANOTHER)
+
+
 def leaves_and_comes_back(shopper: Shopper) -> Life:
     yield from shopper.joins()
     page, _ = yield from shopper.orders()
@@ -104,10 +119,22 @@ def cancels(shopper: Shopper) -> Life:
         shopper.family.cancel(shopper.dice.choice(shopper.family.places), shopper.now())
 
 
+def disputes(shopper: Shopper) -> Life:
+    """Its bank takes the money back after some weeks, and gives it to one side a month later."""
+    yield from shopper.joins()
+    if (yield from shopper.buys()):
+        yield timedelta(days=shopper.dice.randint(10, 20))
+        dispute = shopper.family.disputes()
+        yield timedelta(days=30)
+        shopper.family.stripe.decide(dispute, shopper.dice.choice(["won", "lost"]))
+
+
 CHARACTERS: dict[Callable[[Shopper], Life], float] = {
-    pays_in_full: 0.4,
-    pays_in_parts: 0.3,
+    pays_in_full: 0.35,
+    pays_in_parts: 0.25,
     runs_short: 0.1,
+    loses_card: 0.05,
     leaves_and_comes_back: 0.1,
     cancels: 0.1,
+    disputes: 0.05,
 }

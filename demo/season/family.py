@@ -14,7 +14,7 @@ from django.conf import settings
 from demo.journey.browser import forms_of
 from demo.season.visitor import Page, Visitor
 from demo.season.world import Mail, Stripe
-from demo.standins.bank import script_card
+from demo.standins.bank import charges_of, script_card
 
 PASSWORD = "sparks-demo-2026"  # noqa: S105 - the demo's public password
 REMINDERS, CHARGES = time(9), time(10)  # the jobs, by the school's clock
@@ -140,11 +140,18 @@ class Family:
         }
         self.visitor.submit("/account/children/add/", typed)
 
+    def _page(self, path: str) -> Page:
+        """Signed in, again if the last time is weeks ago."""
+        page = self.visitor.get(path)
+        if page.url.startswith("/account/login/"):
+            page = self.visitor.submit_next(page, {"login": self.email, "password": PASSWORD})
+        return page
+
     # --- An order -----------------------------------------------------------------------------------------
 
     def put_in_cart(self, child: Child, offer: Offer) -> bool:
         """False if the class has no place, or does not take this child now."""
-        page = self.visitor.get(f"/classes/{offer.slug}/")
+        page = self._page(f"/classes/{offer.slug}/")
         value = choice_of(page, child.first_name)
         if value is None:
             return False
@@ -153,7 +160,7 @@ class Family:
 
     def order(self, now: datetime, *, parts: int = 1) -> str:
         """Agree to what the checkout says; the address of Stripe's page, "" where the cart is shown again."""
-        page = self.visitor.get("/checkout/")
+        page = self._page("/checkout/")
         if page.url.endswith("/cart/"):
             return ""
         plan, due = way_to_pay(page, parts, local(now).date())
@@ -172,8 +179,11 @@ class Family:
         for child, offer in taken:
             self.expect("enrollment_confirmation", now, f"{child.first_name} is in {offer.title}")
             self.places.append((child, offer))
-            days = days_before(offer.first_on, CLASS_DAYS_BEFORE)
-            self._expect_on_first(days, REMINDERS, now, "class_starts_soon", (child, offer))
+            if offer.first_on - local(now).date() > timedelta(
+                days=CLASS_DAYS_BEFORE
+            ):  # else it was just said
+                days = days_before(offer.first_on, CLASS_DAYS_BEFORE)
+                self._expect_on_first(days, REMINDERS, now, "class_starts_soon", (child, offer))
         for due in [due for due in self.agreed if due.on > local(now).date()]:
             days = days_before(due.on, REMIND_DAYS_BEFORE)
             self._expect_on_first(days, REMINDERS, now, "installment_reminder", due)
@@ -206,10 +216,36 @@ class Family:
         self.expect("payment_failed", school_time(due.on, CHARGES), f"{due} is declined")
         self.expect("payment_success", school_time(again.on, CHARGES), f"{again} after a decline", again)
 
+    def loses_card(self, due: Due, now: datetime) -> None:
+        """The bank will say no for good: that sum is taken in no other way than the family's own."""
+        script_card(self.stripe.server.url, self.email, ["lost_card"])
+        self.agreed.remove(due)
+        self.hears = [note for note in self.hears if (note.kind, note.about) != ("payment_success", due)]
+        self.expect("payment_failed", school_time(due.on, CHARGES), f"{due}: the card was reported lost")
+
+    def pays_by_link(self, due: Due, card: str, now: datetime) -> None:
+        """As the email says, without signing in; then with the same new card for all that follows."""
+        link = re.search(r"/pay/\S+/", self.mail.latest(self.email, "payment_failed")["text"])
+        if link is None:
+            raise LookupError("the email has no link to pay")
+        stranger = Visitor(2_000_000 + self.number)
+        self.stripe.pay(stranger.submit(link[0], {}).url, card)
+        self.agreed.append(Due(due.cents, local(now).date()))
+        self.expect("payment_success", now, f"{due} by the link")
+
+    def saves_card(self, card: str) -> None:
+        form = self._page("/account/card/")
+        self.stripe.pay(self.visitor.submit_next(form, {}, having="fingerprint").url, card)
+
+    def disputes(self) -> str:
+        """Its last payment, at the bank; the id of the dispute."""
+        paid = [row for row in charges_of(self.stripe.server.url, self.email) if row["succeeded"]]
+        return self.stripe.dispute(paid[-1]["id"])
+
     def cancel(self, place: Place, now: datetime) -> None:
         """Give up a place for what the page says comes back."""
         child, offer = place
-        path = re.search(r"/account/orders/[0-9a-f-]+/", self.visitor.get("/account/").text)
+        path = re.search(r"/account/orders/[0-9a-f-]+/", self._page("/account/").text)
         order = self.visitor.get(path[0]).text if path else ""
         link = re.search(
             rf'"(/account/enrollments/[0-9a-f-]+/cancel/)">Cancel this class<[^>]*> \({child.first_name} ',

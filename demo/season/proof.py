@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.urls import reverse
 
-from billing.models import Payment, Refund
+from billing.models import Dispute, Payment, Refund
 from csf.models import StaffTask
 from csf.proofs.invariants import violations
 from demo.season.family import Family, local
@@ -28,6 +28,7 @@ def differences(people: list[Family], stripe: Stripe, mail: Mail, *, until: date
     return [
         *_broken_rules(),
         *_money(stripe),
+        *_disputes(stripe),
         *_consents(people, stripe, until),
         *_refunds(people, stripe, until),
         *_emails(people, mail, until),
@@ -44,16 +45,19 @@ def _broken_rules() -> Iterator[Difference]:
 def _money(stripe: Stripe) -> Iterator[Difference]:
     """Each cent of Stripe's is here, and each cent here is Stripe's."""
     books = stripe.server.books()
-    paid = {row["payment_intent"]: row["amount_cents"] for row in books["charges"] if row["succeeded"]}
-    ours: dict[Any, int] = dict(
-        Payment.objects.filter(stripe_payment_intent_id__gt="").values_list(
-            "stripe_payment_intent_id", "amount_cents"
-        )
-    )
-    for intent in sorted(paid.keys() | ours.keys()):
-        if paid.get(intent) != ours.get(intent):
-            link = reverse("admin:billing_payment_changelist") + f"?q={intent}"
-            yield Difference(f"{intent}: {paid.get(intent)} cents at Stripe, {ours.get(intent)} here", link)
+    invoices = {row["payment_intent"]: row["id"] for rows in books["invoices"].values() for row in rows}
+    charges = [row for row in books["charges"] if row["succeeded"]]
+    paid = {
+        invoices.get(row["payment_intent"]) or row["payment_intent"]: row["amount_cents"] for row in charges
+    }
+    ours: dict[Any, int] = {
+        payment.stripe_invoice_id or payment.stripe_payment_intent_id: payment.amount_cents
+        for payment in Payment.objects.all()
+    }
+    for key in sorted(paid.keys() | ours.keys()):
+        if paid.get(key) != ours.get(key):
+            link = reverse("admin:billing_payment_changelist") + f"?q={key}"
+            yield Difference(f"{key}: {paid.get(key)} cents at Stripe, {ours.get(key)} here", link)
     returned = {
         row["id"]: row["amount_cents"]
         for row in books["refunds"]
@@ -70,6 +74,15 @@ def _money(stripe: Stripe) -> Iterator[Difference]:
             yield Difference(
                 f"{refund}: {returned.get(refund)} cents at Stripe, {refunds.get(refund)} here", link
             )
+
+
+def _disputes(stripe: Stripe) -> Iterator[Difference]:
+    theirs = {row["id"]: (row["status"], row["amount_cents"]) for row in stripe.server.books()["disputes"]}
+    ours = {row.stripe_id: (row.status, row.amount_cents) for row in Dispute.objects.all()}
+    for dispute in sorted(theirs.keys() | ours.keys()):
+        if theirs.get(dispute) != ours.get(dispute):
+            link = reverse("admin:billing_dispute_changelist") + f"?q={dispute}"
+            yield Difference(f"{dispute}: {theirs.get(dispute)} at Stripe, {ours.get(dispute)} here", link)
 
 
 def _consents(people: list[Family], stripe: Stripe, until: datetime) -> Iterator[Difference]:
@@ -118,13 +131,17 @@ def _charges(stripe: Stripe) -> dict[str, list[tuple[int, datetime]]]:
 def _emails(people: list[Family], mail: Mail, until: datetime) -> Iterator[Difference]:
     """Each fact has its email, and each email one cause."""
     for family in people:
-        expected = Counter(note.kind for note in family.hears if note.at <= until)
+        expected = Counter(note.kind for note in family.hears if note.at < until)
         heard = mail.kinds(family.email)
         link = f"{mail.server.url}/?to={family.email}"
         for kind, number in sorted((heard - expected).items()):
             yield Difference(f"{family.email} got {number} {kind} without a cause", link)
         for kind, number in sorted((expected - heard).items()):
-            causes = ", ".join(note.why for note in family.hears if note.kind == kind and note.at <= until)
+            causes = ", ".join(
+                f"{local(note.at):%b %d %H:%M} {note.why}"
+                for note in family.hears
+                if note.kind == kind and note.at < until
+            )
             yield Difference(f"{family.email} got {number} {kind} too few: {causes}", link)
 
 

@@ -101,6 +101,7 @@ def _invite(season: Season, families: int, weeks: int, seed: int, opens_at: date
         people.append(family)
     staff = User.objects.get(email="office@example.org")
     season.begin(office.approves_refunds(season.clock.now, staff), opens_at)
+    season.begin(office.snow_day(season.clock.now, staff, people), opens_at)
     return people
 
 

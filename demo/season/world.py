@@ -52,6 +52,12 @@ class Stripe:
             raise LookupError(f"the payment page answers {answer.status_code}")
         return answer.headers["Location"]
 
+    def dispute(self, charge: str) -> str:
+        return str(self.server.control("POST", "/_disputes", {"charge": charge})["id"])
+
+    def decide(self, dispute: str, status: str) -> None:
+        self.server.control("POST", f"/_disputes/{dispute}", {"status": status})
+
     def let_time_pass(self) -> None:
         self.server.control("POST", "/_clock", {"now": None})
 
