@@ -1,5 +1,5 @@
-"""One session of a class is cancelled: each family with a place learns of it, and of the credit for it. A
-family whose credit has to wait for a person learns of it as well: nobody should stand before a closed door."""
+"""One session of a class is cancelled: each family with a place hears of it, and of the credit for it. If the
+credit has to wait for a person, the family hears of the session all the same."""
 
 from collections.abc import Iterable
 from datetime import datetime
