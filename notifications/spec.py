@@ -92,7 +92,7 @@ class Email:
     is_sensitive: bool = False
     """Opens an account: what it tells is kept encrypted until it is sent, and the text is never kept."""
     still_true: Callable[[Iterable[int]], set[int]] = set
-    """Of these fact ids, those that are still worth telling; asked once a batch, at the claim."""
+    """Which of these facts are still worth an email (by default all); asked once a batch, at the claim."""
     samples: Samples
     """What it may have to say, at worst and at best: for previews and tests."""
     trigger: Trigger | None = None

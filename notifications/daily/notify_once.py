@@ -18,7 +18,8 @@ def notify_once(
 ) -> None:
     """Queue the email about facts that have none yet, and count them; a dry run only lists them.
 
-    `why_not` says why a fact needs no email, or nothing.
+    A fact has a `pk`, a `row` (see `csf.jobs.report`) and a text (`str`); `ClassStart` is a short
+    one. `why_not` says why it needs no email, or nothing.
     """
     ready = []
     for fact in facts:

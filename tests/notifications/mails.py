@@ -10,10 +10,17 @@ from notifications.models import EmailMessage
 from notifications.preferences.rules import footer_links
 from notifications.registry import EMAILS
 from notifications.rendering.render import render
+from tests.conftest import ROOT
 
 SAMPLES = {kind: email.samples for kind, email in EMAILS.items()}
 ALL = [pytest.param(kind, name, id=f"{kind}-{name}") for kind, samples in SAMPLES.items() for name in samples]
 every_mail = pytest.mark.parametrize(("kind", "sample"), ALL)
+
+
+def kinds_in(*folders):
+    """The kinds of email that are declared in these folders of notifications/emails/."""
+    declared = ROOT / "notifications" / "emails"
+    return {file.stem for folder in folders for file in declared.glob(f"{folder}/*.py")} & EMAILS.keys()
 
 
 def row_of(kind, sample):

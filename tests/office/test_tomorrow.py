@@ -180,8 +180,7 @@ def test_what_the_page_and_the_dry_run_list_is_what_the_jobs_do(staff, today, ca
         }
 
     after = listed(staff.get(PAGE, {"date": on.isoformat()}))
-    del after["send_class_reminders"]  # none has run
-    assert {job: list(lists) for job, lists in after.items()} == {job: ["skipped"] for job in PAYMENT_JOBS}
+    assert {job: list(after[job]) for job in PAYMENT_JOBS} == {job: ["skipped"] for job in PAYMENT_JOBS}
     for job in PAYMENT_JOBS:
         assert [(None, line.subject, line.reason) for _, line in page[job]["skipped"]] == [
             (family, line.subject, line.reason) for family, line in after[job]["skipped"]
@@ -198,7 +197,13 @@ def test_without_a_date_each_job_shows_its_next_run(staff, today):
     response = staff.get(PAGE)
 
     days = {section.job.name: (section.on - today).days for section in response.context["sections"]}
-    assert days == {REMINDERS: 1, CARDS: 0, CHARGES: 0, RETRIES: 0, OVERDUE: 1, "send_class_reminders": 0}
+    assert {job: days[job] for job in PAYMENT_JOBS} == {
+        REMINDERS: 1,
+        CARDS: 0,
+        CHARGES: 0,
+        RETRIES: 0,
+        OVERDUE: 1,
+    }
     assert [name for name, _ in listed(response)[REMINDERS]["planned"]] == ["remind"]
     assert [name for name, _ in listed(response)[CHARGES]["planned"]] == ["charge"]
     assert {past.run.status for past in response.context["recent_runs"]} == {"done", "failed", "running"}
@@ -217,7 +222,7 @@ def test_of_a_past_day_only_what_was_stored_is_shown(staff, today):
     assert [line.subject for _, line in listed(response)[CHARGES]["skipped"]] == ["ABC, part 2"]
     html = response.content.decode()
     assert ("&lt;b&gt;held" in html, "<b>held" in html) == (True, False)
-    assert html.count("It did not run on this day.") == 4
+    assert html.count("It did not run on this day.") == len(response.context["sections"]) - 2
     assert "Its work was done by the run on" in html
 
 

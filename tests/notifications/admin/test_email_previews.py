@@ -17,7 +17,7 @@ from notifications.sending.drain import drain
 from orders.models import Order
 from tests.factories import create_order, create_staff
 from tests.notifications.email_pages import staff_with
-from tests.notifications.mails import SAMPLES
+from tests.notifications.mails import SAMPLES, kinds_in
 from tests.shop import Shop, accept, order_with_plan
 
 pytestmark = pytest.mark.django_db
@@ -164,17 +164,8 @@ def test_the_newest_fact_is_the_one_that_owed_the_email(shop, office):
     }
 
 
-def test_every_kind_of_an_order_has_its_fact_or_is_known_to_have_none():
-    others = {kind for kind, email in EMAILS.items() if not email.is_about_orders}
-
-    assert others == {kind for kind, email in EMAILS.items() if email.is_sensitive} | {
-        "account_notice",
-        "class_message",
-        "guardian_invitation",
-        "newsletter",
-        "staff_alert",
-        "welcome",
-    }
+def test_every_kind_about_money_or_a_place_finds_its_order():
+    assert {kind for kind, email in EMAILS.items() if email.is_about_orders} == kinds_in("money", "places")
 
 
 def test_orders_need_the_rights_to_read_them(client):

@@ -15,13 +15,9 @@ from notifications.models import EmailMessage
 from notifications.registry import EMAILS
 from notifications.task_kinds import EmailTask
 from tests.factories import create_guardian, create_household, create_order, create_staff
+from tests.notifications.mails import kinds_in
 
 pytestmark = pytest.mark.django_db
-NOT_ABOUT_MONEY_OR_SEATS = {
-    *("class_message", "newsletter", "guardian_invitation", "staff_alert", "welcome"),
-    "staff_invitation",
-    *("account_confirm_email", "account_login_code", "account_password_reset", "account_notice"),
-}
 
 
 def tasks(household):
@@ -71,5 +67,5 @@ def test_a_daily_job_asks_as_well_and_its_dry_run_does_not():
     assert dry.as_json()["skipped"] == real.as_json()["skipped"]
 
 
-def test_every_email_about_money_or_a_seat_knows_its_family():
-    assert {kind for kind, spec in EMAILS.items() if spec.family is None} == NOT_ABOUT_MONEY_OR_SEATS
+def test_every_email_about_money_or_a_place_knows_its_family():
+    assert {kind for kind, spec in EMAILS.items() if spec.family} == kinds_in("money", "places")
